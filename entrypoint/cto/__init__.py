@@ -1,0 +1,3 @@
+"""Installs a multi-agent development platform on Kubernetes."""
+
+__version__ = "0.1.0"

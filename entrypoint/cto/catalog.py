@@ -1,0 +1,291 @@
+"""Reads bundle/components: one folder per component, the only place where components are named."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from cto.errors import ConfigError
+from cto.objects import load_yaml
+
+Sha256 = Annotated[str, Field(pattern=r"^([0-9a-f]{64}|unresolved)$")]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Category(StrEnum):
+    CORE = "core"
+    ORCHESTRATION = "orchestration"
+    MONITORING = "monitoring"
+    DATABASE = "database"
+    SECURITY = "security"
+    OPTIONAL = "optional"
+
+
+class ChartSource(_Model):
+    """Where a chart comes from: published (`url`, `sha256`), or a folder of the bundle (`path`)."""
+
+    name: str
+    version: str
+    repository: str = ""
+    url: str = ""
+    oci: str = ""
+    sha256: Sha256 = "unresolved"
+    path: str = ""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> ChartSource:
+        if bool(self.url) == bool(self.path):
+            text = "give either url (with sha256) or path"
+            raise ValueError(text)
+        return self
+
+
+class Crds(_Model):
+    """Where a chart keeps its CRDs.
+
+    Attributes:
+        source: `templates` (rendered, `on` and `off` switch them), `crds` (its crds/ folder).
+        on: Values that make the chart render all of its CRDs.
+        off: Values that make it render none: the installer applies them itself.
+    """
+
+    source: Literal["templates", "crds"]
+    on: Mapping[str, Any] = Field(default_factory=dict)
+    off: Mapping[str, Any] = Field(default_factory=dict)
+
+
+class Image(_Model):
+    """An image of the component, as upstream names it.
+
+    Attributes:
+        why: What needs it.
+        hides_in: Where it is if not in a pod spec: `argument`, `configmap`, `operator`, ...
+        value: Key of the values that names it, for rewriting.
+    """
+
+    ref: str
+    why: str
+    hides_in: str = ""
+    value: str = ""
+
+
+class GeneratedKey(_Model):
+    """One key of a generated Secret: `random` characters, or a fixed `value`."""
+
+    random: Annotated[int, Field(ge=16, le=128)] | None = None
+    value: str | None = None
+
+    @model_validator(mode="after")
+    def _one_of(self) -> GeneratedKey:
+        if (self.random is None) == (self.value is None):
+            text = "give either random (a length) or value"
+            raise ValueError(text)
+        return self
+
+
+class GeneratedSecret(_Model):
+    """A Secret that the installer makes once, and never changes."""
+
+    name: Name
+    keys: Mapping[str, GeneratedKey]
+
+
+class SuppliedSecret(_Model):
+    """A Secret made from secret values of the configuration.
+
+    Attributes:
+        keys: Key of the Secret -> dotted path of the configuration, e.g. `github.webhook_secret`.
+            A path that ends in `.*` takes every entry of a mapping; the key is then `*`, or a
+            pattern with one `*` that stands for the entry's name in upper case (`*_API_KEY`).
+            Paths without a value are left out; a Secret without keys is not made.
+        type: Kubernetes' type of the Secret.
+    """
+
+    name: Name
+    keys: Mapping[str, str]
+    type: str = "Opaque"
+
+
+class Manifests(_Model):
+    """Templates of the component's own objects: applied before its release, or once ready."""
+
+    before: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+
+
+class Probe(_Model):
+    """Asks a running program over the API server's service proxy; skipped on simulated nodes."""
+
+    service: str
+    port: int | str
+    path: str
+    scheme: Literal["http", "https"] = "http"
+
+
+class Ready(_Model):
+    """When the component is ready, beyond the readiness of all its objects."""
+
+    probe: Probe | None = None
+
+
+class Access(_Model):
+    """How users reach it.
+
+    Attributes:
+        service: The Service of the user interface.
+        port: The Service's port.
+        node_port: Where it listens on every node, if it does.
+        host_port: Where the local cluster publishes that.
+        user: Name for the log-in.
+        secret: `NAME/KEY` that holds the password.
+        command: What prints a token, where there is no password.
+    """
+
+    service: str
+    port: int
+    node_port: int | None = None
+    host_port: int | None = None
+    user: str = ""
+    secret: str = ""
+    command: str = ""
+
+
+class Requests(_Model):
+    """What the component's pods ask for, in sum."""
+
+    cpu: str
+    memory: str
+
+
+class Upgrade(_Model):
+    """What is known about upgrades."""
+
+    from_: str = Field(default="", alias="from")
+    hooks: tuple[str, ...] = ()
+    hazards: tuple[str, ...] = ()
+
+
+class Component(_Model):
+    """component.yaml. The folder's other files are its templates."""
+
+    name: Name
+    title: str
+    category: Category
+    required: bool = False
+    feature: str | None = None
+    namespace: Name
+    namespace_labels: Mapping[str, str] = Field(default_factory=dict)
+    release: Name
+    depends_on: tuple[str, ...] = ()
+    chart: ChartSource
+    crds: Crds | None = None
+    images: tuple[Image, ...] = ()
+    generated_secrets: tuple[GeneratedSecret, ...] = ()
+    supplied_secrets: tuple[SuppliedSecret, ...] = ()
+    manifests: Manifests = Manifests()
+    ready: Ready = Ready()
+    access: Access | None = None
+    resources: Mapping[str, Requests] = Field(default_factory=dict)
+    upgrade: Upgrade = Upgrade()
+    homepage: str
+    licence: str
+    folder: Path = Field(exclude=True)
+
+
+class Catalog:
+    """All components, in the order of their dependencies, then of their names."""
+
+    def __init__(self, bundle: Path, components: Mapping[str, Component]) -> None:
+        self.bundle = bundle
+        self._components = dict(components)
+
+    @cached_property
+    def components(self) -> tuple[Component, ...]:
+        ordered: dict[str, Component] = {}
+
+        def visit(name: str) -> None:
+            for dependency in self._components[name].depends_on:
+                if dependency not in ordered:
+                    visit(dependency)
+            ordered[name] = self._components[name]
+
+        for name in sorted(self._components):
+            if name not in ordered:
+                visit(name)
+        return tuple(ordered.values())
+
+    def __getitem__(self, name: str) -> Component:
+        return self._components[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._components
+
+
+def load(bundle: Path) -> Catalog:
+    """Read every component of a bundle folder.
+
+    Raises:
+        ConfigError: CTO-1310, naming file, field and value.
+    """
+    components = {}
+    for file in sorted(bundle.glob("components/*/component.yaml")):
+        component = _read(file)
+        if component.name != file.parent.name:
+            raise _invalid(file, f"name: {component.name!r} is not the folder's name")
+        components[component.name] = component
+    for component in components.values():
+        _check(component, components)
+    return Catalog(bundle, components)
+
+
+def _read(file: Path) -> Component:
+    try:
+        data = load_yaml(file.read_text(encoding="utf-8"))
+        return Component.model_validate({**data, "folder": file.parent})
+    except (yaml.YAMLError, TypeError) as error:
+        raise _invalid(file, str(error)) from error
+    except ValidationError as error:
+        lines = [
+            f"{'.'.join(map(str, item['loc']))}: {item['msg']}, got {item['input']!r}"
+            for item in error.errors()
+        ]
+        raise _invalid(file, "\n".join(lines)) from error
+
+
+def _check(component: Component, components: Mapping[str, Component]) -> None:
+    file = component.folder / "component.yaml"
+    for dependency in component.depends_on:
+        if dependency not in components:
+            raise _invalid(file, f"depends_on: there is no component {dependency!r}")
+    if _reaches(component, component.name, components):
+        raise _invalid(file, "depends_on: the component depends on itself in the end")
+    for template in (*component.manifests.before, *component.manifests.after):
+        if not (component.folder / template).is_file():
+            raise _invalid(file, f"manifests: there is no file {template!r}")
+
+
+def _reaches(start: Component, goal: str, components: Mapping[str, Component]) -> bool:
+    seen: set[str] = set()
+    todo = list(start.depends_on)
+    while todo:
+        name = todo.pop()
+        if name == goal:
+            return True
+        if name not in seen and name in components:
+            seen.add(name)
+            todo.extend(components[name].depends_on)
+    return False
+
+
+def _invalid(file: Path, details: str) -> ConfigError:
+    return ConfigError("CTO-1310", f"{file}: not a valid component", details=details)

@@ -1,0 +1,1 @@
+"""The command line: flags in, one Result out. The only layer that prints or exits."""

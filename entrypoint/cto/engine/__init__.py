@@ -1,0 +1,1 @@
+"""Observes a cluster and carries plans out."""

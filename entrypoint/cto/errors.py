@@ -1,0 +1,422 @@
+"""Every error of the installer: one table, and the exceptions that carry its rows.
+
+A code is `CTO-` and four digits, 1000 + 100 x exit code + a running number, so the exit code
+follows from the code: CTO-1203 exits with 2, CTO-2001 with 10. Codes are never reused.
+docs/errors.md and `cto explain` come from this table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+EXIT_OK = 0
+EXIT_INTERRUPTED = 130
+
+
+@dataclass(frozen=True)
+class ErrorKind:
+    """One row of the table.
+
+    Attributes:
+        code: `CTO-1203`.
+        title: What went wrong, in a few words.
+        cause: Why this happens.
+        fix: What to do about it. A raised error may carry a more exact one.
+    """
+
+    code: str
+    title: str
+    cause: str
+    fix: str
+
+    @property
+    def exit_code(self) -> int:
+        return (int(self.code.removeprefix("CTO-")) - 1000) // 100
+
+
+class CtoError(Exception):
+    """An error that a user can act on.
+
+    Args:
+        code: A code of the table.
+        message: What happened, with the field, file or object and the value.
+        details: The raw cause: an API message, the last lines of a tool. Never a secret.
+        hint: What to do; the table's fix when empty.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, code: str, message: str, *, details: str = "", hint: str = "") -> None:
+        super().__init__(message)
+        self.kind = KINDS[code]
+        if self.kind.exit_code != self.exit_code:
+            text = f"{code} does not belong to {type(self).__name__}"
+            raise ValueError(text)
+        self.message = message
+        self.details = details
+        self.hint = hint or self.kind.fix
+
+    @property
+    def code(self) -> str:
+        return self.kind.code
+
+
+class UsageError(CtoError):
+    """The command line cannot be carried out as it stands."""
+
+    exit_code = 2
+
+
+class ConfigError(CtoError):
+    """The configuration, the catalog or a template is wrong."""
+
+    exit_code = 3
+
+
+class PreflightError(CtoError):
+    """The machine or the cluster does not meet what the plan needs."""
+
+    exit_code = 4
+
+
+class ToolError(CtoError):
+    """A program that we run failed, or cannot be had."""
+
+    exit_code = 5
+
+
+class ApiError(CtoError):
+    """The cluster's API refused or did not answer.
+
+    Attributes:
+        status: The HTTP status, 0 if there was no answer.
+        reason: Kubernetes' machine-readable reason, e.g. `AlreadyExists`; may be empty.
+    """
+
+    exit_code = 6
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        status: int = 0,
+        reason: str = "",
+        details: str = "",
+        hint: str = "",
+    ) -> None:
+        super().__init__(code, message, details=details, hint=hint)
+        self.status = status
+        self.reason = reason
+
+
+class WaitError(CtoError):
+    """Something did not become ready, in time or at all."""
+
+    exit_code = 7
+
+
+class IntegrityError(CtoError):
+    """Bytes are not what their digest says."""
+
+    exit_code = 8
+
+
+class DegradedError(CtoError):
+    """The platform is there and not healthy."""
+
+    exit_code = 9
+
+
+class LockedError(CtoError):
+    """Another installer is at work."""
+
+    exit_code = 10
+
+
+class Cancelled(Exception):  # noqa: N818 - not an error: the run was asked to stop
+    """A call ended because the run is stopping."""
+
+
+_TABLE = (
+    ErrorKind(
+        "CTO-1100",
+        "Internal error",
+        "The installer met a state that its authors did not expect.",
+        "Run the command again with --debug and report the traceback. Nothing that worked was "
+        "taken away, and running the same command again is safe.",
+    ),
+    # 2: the command line
+    ErrorKind(
+        "CTO-1200",
+        "Wrong use of the command line",
+        "An option or argument is unknown, missing or contradicts another.",
+        "See `cto COMMAND --help`.",
+    ),
+    ErrorKind(
+        "CTO-1201",
+        "Which cluster?",
+        "The kubeconfig has several contexts and the command names none.",
+        "Repeat the command with `--context NAME`.",
+    ),
+    ErrorKind(
+        "CTO-1202",
+        "No cluster to work on",
+        "There is no kubeconfig with a context, and no provider was named.",
+        "Name a kubeconfig (`--kubeconfig FILE`), or make a cluster (`--provider kwok`).",
+    ),
+    ErrorKind(
+        "CTO-1203",
+        "Context not in the kubeconfig",
+        "The context that was named does not exist in the kubeconfig that was read.",
+        "Take one of the names that `kubectl config get-contexts` lists.",
+    ),
+    ErrorKind(
+        "CTO-1204",
+        "Confirmation needed",
+        "The command deletes something and nobody is there to confirm it.",
+        "Look at `cto plan uninstall`, then repeat the command with `--yes`.",
+    ),
+    ErrorKind(
+        "CTO-1205",
+        "Unknown error code",
+        "`cto explain` was asked for a code that is not in its table.",
+        "`cto explain` without a code lists them all.",
+    ),
+    # 3: configuration, catalog, templates
+    ErrorKind(
+        "CTO-1300",
+        "Invalid configuration",
+        "One or more values of the configuration do not fit their fields.",
+        "Each line names the field, the value, where it came from, and what fits. "
+        "`cto config schema` prints the whole schema.",
+    ),
+    ErrorKind(
+        "CTO-1301",
+        "Configuration file unreadable",
+        "The file is missing, not readable, or not valid YAML.",
+        "Correct the file at the line that is named; `cto config init` writes a fresh one.",
+    ),
+    ErrorKind(
+        "CTO-1302",
+        "Unknown profile",
+        "The profile is neither one of the built-in names nor a readable file.",
+        "Take minimal, standard, production, or the path of a profile file of your own.",
+    ),
+    ErrorKind(
+        "CTO-1310",
+        "Invalid catalog",
+        "A component's folder under bundle/components does not follow the format.",
+        "Correct the file and field that are named; CONTRIBUTING.md describes the format.",
+    ),
+    ErrorKind(
+        "CTO-1311",
+        "Template cannot be rendered",
+        "A template names a value that is not defined, or has a syntax error.",
+        "Correct the template at the line that is named.",
+    ),
+    ErrorKind(
+        "CTO-1320",
+        "The plan cannot be carried out",
+        "Two wishes contradict each other, e.g. high availability on a single node.",
+        "Change the configuration as the message says.",
+    ),
+    # 4: preflight
+    ErrorKind(
+        "CTO-1400",
+        "Preflight checks failed",
+        "The machine or the cluster does not meet what the platform needs.",
+        "Each line names what is missing and how to get it.",
+    ),
+    ErrorKind(
+        "CTO-1401",
+        "Something foreign is in the way",
+        "A release, namespace or custom resource definition of the same name exists, and was "
+        "not made by this installer.",
+        "Use it (`components.NAME.mode: external`), or hand it over: the message has the command.",
+    ),
+    ErrorKind(
+        "CTO-1402",
+        "The cluster was written by a newer installer",
+        "The state in the cluster has a schema or version newer than this program knows.",
+        "Use the version that is named, or a newer one.",
+    ),
+    ErrorKind(
+        "CTO-1403",
+        "Kubeconfig cannot be used from here",
+        "The kubeconfig names addresses, files or programs that do not exist in this container.",
+        "The message has the line that helps.",
+    ),
+    # 5: external tools, charts, downloads
+    ErrorKind(
+        "CTO-1500",
+        "A program failed",
+        "A program that the installer runs ended with an error.",
+        "Its last lines are shown. Running the same command again is safe.",
+    ),
+    ErrorKind(
+        "CTO-1501",
+        "Program not available",
+        "A program is not in the tools folder, the cache, the mirror, nor at its download site.",
+        "Give a folder with the programs (`--tools DIR`), or a mirror (CTO_MIRROR).",
+    ),
+    ErrorKind(
+        "CTO-1502",
+        "Chart not available",
+        "A chart is not in the charts folder, the cache, the mirror, nor at its repository.",
+        "Give a folder with the charts (`--charts DIR`), or a mirror (CTO_MIRROR).",
+    ),
+    ErrorKind(
+        "CTO-1503",
+        "Helm left an operation pending, and it may still run",
+        "A helm process of an earlier run has not ended yet.",
+        "Wait for it, or end the process that is named, then repeat the command.",
+    ),
+    ErrorKind(
+        "CTO-1504",
+        "Cluster could not be made",
+        "A program that makes the cluster failed.",
+        "Its last lines and log files are shown. The same command again starts anew.",
+    ),
+    # 6: cluster API
+    ErrorKind(
+        "CTO-1600",
+        "The cluster's API refused a request",
+        "The API server answered with an error.",
+        "The answer is shown. Running the same command again is safe.",
+    ),
+    ErrorKind(
+        "CTO-1601",
+        "The cluster's API cannot be reached",
+        "No answer came from the API server's address.",
+        "Check that the cluster runs and that its address can be reached from here.",
+    ),
+    ErrorKind(
+        "CTO-1602",
+        "Not allowed",
+        "The credentials are missing, expired, or lack a permission.",
+        "Log in again, or ask for the permission that is named.",
+    ),
+    ErrorKind(
+        "CTO-1603",
+        "Object does not exist",
+        "The API server has no such object or no such kind.",
+        "Running the same command again is safe.",
+    ),
+    ErrorKind(
+        "CTO-1604",
+        "Conflict",
+        "The object exists already, or was changed by somebody else at the same time.",
+        "Run the same command again.",
+    ),
+    ErrorKind(
+        "CTO-1605",
+        "Object refused",
+        "Validation, a quota or an admission policy of the cluster refused an object.",
+        "The message names the object and the policy: change it, or ask for an exception.",
+    ),
+    # 7: waiting
+    ErrorKind(
+        "CTO-1700",
+        "Not ready in time",
+        "The objects of a component did not become ready before the step's time was over.",
+        "The last known cause is shown. Running the same command again goes on from there.",
+    ),
+    ErrorKind(
+        "CTO-1701",
+        "Image cannot be pulled",
+        "A node cannot get an image: it does not exist, or the registry cannot be reached.",
+        "Check the image's name, the registry and the pull secret.",
+    ),
+    ErrorKind(
+        "CTO-1702",
+        "Container keeps crashing",
+        "A container ends again and again right after its start.",
+        "Its last log line is shown; `kubectl logs --previous` has the rest.",
+    ),
+    ErrorKind(
+        "CTO-1703",
+        "Pod cannot be scheduled",
+        "No node has room for the pod, or none fits its rules.",
+        "Add nodes or memory, or choose a smaller profile.",
+    ),
+    ErrorKind(
+        "CTO-1704",
+        "Job failed",
+        "A Job, often the hook of a chart, used up its attempts.",
+        "The reason and the last log line are shown.",
+    ),
+    ErrorKind(
+        "CTO-1705",
+        "Volume is not provided",
+        "A PersistentVolumeClaim stays pending: no StorageClass, or its provisioner fails.",
+        "Name a StorageClass, or make one the default.",
+    ),
+    ErrorKind(
+        "CTO-1706",
+        "Custom resource definition not established",
+        "The API server does not accept the definition.",
+        "The condition is shown.",
+    ),
+    ErrorKind(
+        "CTO-1707",
+        "Quota exceeded",
+        "A ResourceQuota of the namespace does not allow the pods.",
+        "Raise the quota that is named, or choose a smaller profile.",
+    ),
+    ErrorKind(
+        "CTO-1708",
+        "Pods are refused",
+        "An admission policy refuses to create the pods.",
+        "The policy's message is shown: change the policy or label the namespace.",
+    ),
+    ErrorKind(
+        "CTO-1709",
+        "Object will not be deleted",
+        "A finalizer holds the object: the program that would remove it does not run or fails.",
+        "The finalizer is named. Start its program, or remove the finalizer yourself.",
+    ),
+    # 8: integrity
+    ErrorKind(
+        "CTO-1800",
+        "Wrong digest",
+        "The bytes that were read do not have the digest that is pinned.",
+        "The file was removed. Try again; if it stays, the source is not to be trusted.",
+    ),
+    ErrorKind(
+        "CTO-1801",
+        "No digest is pinned",
+        "For this file and platform no published checksum is known, and what cannot be verified "
+        "is not used.",
+        "Give the file yourself (`--tools DIR` or `--charts DIR`).",
+    ),
+    # 9: degraded
+    ErrorKind(
+        "CTO-1900",
+        "The platform is not healthy",
+        "One or more health checks failed.",
+        "Each failed check names its fix. `cto install` again repairs what was changed.",
+    ),
+    ErrorKind(
+        "CTO-1901",
+        "The platform is not installed",
+        "There is no state of this installer in the cluster.",
+        "Run `cto install`.",
+    ),
+    # 10: lock
+    ErrorKind(
+        "CTO-2000",
+        "Another run is at work on this cluster",
+        "Another installer holds the lock of the cluster.",
+        "Wait for it. The message says how to see that it is alive.",
+    ),
+    ErrorKind(
+        "CTO-2001",
+        "The lock was lost",
+        "Another installer took the lock, or the API server did not answer for too long.",
+        "Run the same command again when the other run is over.",
+    ),
+)
+
+KINDS: dict[str, ErrorKind] = {kind.code: kind for kind in _TABLE}

@@ -1,0 +1,1 @@
+"""Decides what to do. Pure: data in, frozen data out."""

@@ -1,0 +1,80 @@
+"""What was found in a cluster, as plans need it. `cto.engine.observe` fills it in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from cto.objects import ObjectRef
+
+# Raised when an older installer could misread the state.
+STATE_SCHEMA = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReleaseRecord:
+    """The newest record that Helm keeps of a release; from its labels, never from its payload."""
+
+    name: str
+    namespace: str
+    revision: int
+    status: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    deployed_revision: int = 0
+    """The highest revision with status `deployed`, 0 if there is none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReleaseState:
+    """What a run left of one component."""
+
+    component: str
+    release: str
+    namespace: str
+    digest: str
+    chart: str
+    objects: tuple[ObjectRef, ...] = ()
+    """The release's objects, without hooks."""
+    glue: tuple[ObjectRef, ...] = ()
+    """The component's own objects, applied by the installer."""
+    secrets: tuple[ObjectRef, ...] = ()
+    """Secrets that the installer made, generated or supplied."""
+    crds: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """The installer's memory in the cluster: a hint, without a secret in it."""
+
+    schema: int = STATE_SCHEMA
+    writer: str
+    provider: str
+    profile: str
+    simulated: bool = False
+    config: Mapping[str, Any] = field(default_factory=dict)
+    releases: Mapping[str, ReleaseState] = field(default_factory=dict)
+    namespaces: tuple[str, ...] = ()
+    steps: Mapping[str, Any] = field(default_factory=dict)
+    """The journal: how long each step of the last run took, and how it ended."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observed:
+    """A cluster, or the absence of one (`exists` is False and everything is empty)."""
+
+    exists: bool = True
+    context: str = ""
+    cluster_uid: str = ""
+    kube_version: str
+    nodes: int = 0
+    simulated: bool = False
+    records: Mapping[str, ReleaseRecord] = field(default_factory=dict)
+    """Key: `NAMESPACE/RELEASE`."""
+    namespaces: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Labels of every namespace."""
+    crds: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Labels of every custom resource definition."""
+    present: frozenset[ObjectRef] = frozenset()
+    """Those of the state's objects that exist."""
+    state: State | None = None

@@ -1,0 +1,218 @@
+"""The steps that a plan is made of. Frozen data: deciding is done, nothing has happened yet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from graphlib import CycleError, TopologicalSorter
+from typing import Any
+
+from cto.catalog import Component, Crds, GeneratedSecret, Probe
+from cto.events import Phase
+from cto.objects import Manifest, ObjectRef
+from cto.ports import ReleaseSpec
+
+
+class Action(StrEnum):
+    CREATE = "create"
+    UPDATE = "update"
+    REPAIR = "repair"
+    KEEP = "keep"
+    DELETE = "delete"
+    WAIT = "wait"
+    CHECK = "check"
+    SKIP = "skip"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One thing to do.
+
+    Attributes:
+        id: Unique and stable: `release:grafana`.
+        title: For people, in the infinitive: `Install Grafana 12.11.1`.
+        reason: Why: `not installed`, `values changed`.
+        after: Ids of the steps that must be over.
+        timeout_s: How long it may take.
+        component: Name of the component it belongs to, if any.
+    """
+
+    id: str
+    phase: Phase
+    title: str
+    action: Action
+    reason: str = ""
+    after: tuple[str, ...] = ()
+    timeout_s: float = 60
+    component: str = ""
+
+    def touches(self) -> tuple[str, ...]:
+        """Return what it creates, changes or deletes, for people."""
+        return ()
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "phase": self.phase.value,
+            "component": self.component,
+            "title": self.title,
+            "action": self.action.value,
+            "reason": self.reason,
+            "after": list(self.after),
+            "timeout_seconds": self.timeout_s,
+            "touches": list(self.touches()),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnsureNamespace(Step):
+    manifest: Manifest
+
+    def touches(self) -> tuple[str, ...]:
+        return (f"Namespace {self.manifest['metadata']['name']}",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerateSecret(Step):
+    """Creates the Secret if it is not there; never changes one."""
+
+    namespace: str
+    secret: GeneratedSecret
+
+    def touches(self) -> tuple[str, ...]:
+        return (f"Secret {self.secret.name} in {self.namespace}",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SupplySecret(Step):
+    """Writes secret values of the configuration. The values are not in the plan.
+
+    Attributes:
+        keys: Key of the Secret -> path of the configuration. The engine asks for the values.
+    """
+
+    namespace: str
+    name: str
+    type: str
+    keys: Mapping[str, str]
+
+    def touches(self) -> tuple[str, ...]:
+        return (f"Secret {self.name} in {self.namespace}",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApplyCrds(Step):
+    """Applies the chart's CRDs server-side; over when all are established."""
+
+    release: ReleaseSpec
+    crds: Crds
+    digest: str
+
+    def touches(self) -> tuple[str, ...]:
+        return (f"CRDs of {self.release.chart.name} {self.release.chart.version}",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApplyManifests(Step):
+    """Applies the component's own objects and deletes those of the last run that are gone."""
+
+    manifests: tuple[Manifest, ...]
+    prune: tuple[ObjectRef, ...] = ()
+
+    def touches(self) -> tuple[str, ...]:
+        return (
+            *(f"{m['kind']} {m['metadata']['name']}" for m in self.manifests),
+            *(f"delete {ref}" for ref in self.prune),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApplyRelease(Step):
+    """Installs or upgrades a release; over when its hooks are done, not when it is ready."""
+
+    release: ReleaseSpec
+
+    def touches(self) -> tuple[str, ...]:
+        return (f"Helm release {self.release.name} in {self.release.namespace}",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WaitReady(Step):
+    """Waits until every object of the component is ready. `objects` is empty if not known yet."""
+
+    namespace: str
+    objects: tuple[ObjectRef, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeService(Step):
+    namespace: str
+    probe: Probe
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeleteObjects(Step):
+    """Deletes objects and waits until they are gone."""
+
+    objects: tuple[ObjectRef, ...]
+
+    def touches(self) -> tuple[str, ...]:
+        return tuple(f"delete {ref}" for ref in self.objects)
+
+
+@dataclass(frozen=True, kw_only=True)
+class UninstallRelease(Step):
+    release: str
+    namespace: str
+
+    def touches(self) -> tuple[str, ...]:
+        return (f"delete Helm release {self.release} in {self.namespace}",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeleteState(Step):
+    """Deletes the installer's own namespace, with state and lock, at the very end."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Note(Step):
+    """Does nothing: shows what is skipped or kept, and why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A graph of steps and what to know before it is carried out."""
+
+    command: str
+    context: str
+    provider: str
+    profile: str
+    simulated: bool = False
+    steps: tuple[Step, ...] = ()
+    warnings: tuple[str, ...] = ()
+    components: tuple[Component, ...] = field(default=(), repr=False)
+
+    def __post_init__(self) -> None:
+        ids = [step.id for step in self.steps]
+        if len(set(ids)) != len(ids):
+            text = f"two steps have one id: {sorted(i for i in ids if ids.count(i) > 1)}"
+            raise ValueError(text)
+        unknown = {dep for step in self.steps for dep in step.after} - set(ids)
+        if unknown:
+            text = f"steps wait for unknown ones: {sorted(unknown)}"
+            raise ValueError(text)
+        try:
+            TopologicalSorter(self.graph()).prepare()
+        except CycleError as error:
+            text = f"steps wait for each other: {error.args[1]}"
+            raise ValueError(text) from error
+
+    def graph(self) -> dict[str, tuple[str, ...]]:
+        return {step.id: step.after for step in self.steps}
+
+    @property
+    def changes(self) -> tuple[Step, ...]:
+        """The steps that change something."""
+        changing = {Action.CREATE, Action.UPDATE, Action.REPAIR, Action.DELETE}
+        return tuple(step for step in self.steps if step.action in changing)

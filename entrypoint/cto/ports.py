@@ -1,0 +1,314 @@
+"""What the installer needs from outside. `cto.adapters` implements it, `tests/fakes` fakes it.
+
+The same contract tests (tests/contract) run against both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from threading import Event as Flag
+from typing import Any, Protocol
+
+from cto.objects import Manifest, ObjectRef
+from cto.result import Check
+
+
+class Clock(Protocol):
+    def monotonic(self) -> float:
+        """Return seconds from an arbitrary start; never goes back."""
+        ...
+
+    def now(self) -> datetime:
+        """Return the wall clock, in UTC."""
+        ...
+
+    def wait(self, flag: Flag, timeout_s: float) -> bool:
+        """Return True as soon as the flag is set, False after the timeout."""
+        ...
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A program that ended. Output is decoded, invalid bytes are replaced."""
+
+    argv: tuple[str, ...]
+    returncode: int
+    stdout: str
+    stderr: str
+    seconds: float
+
+
+class Runner(Protocol):
+    """Starts programs. Children die with the installer, and with `stop`."""
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        timeout_s: float,
+        env: Mapping[str, str | None] | None = None,
+        stdin: str | None = None,
+        cwd: Path | None = None,
+        check: bool = True,
+        on_line: Callable[[str], None] | None = None,
+    ) -> Completed:
+        """Run a program and wait for its end.
+
+        Args:
+            argv: Program and arguments, never a secret among them.
+            timeout_s: After it the program and its children are killed.
+            env: Changes to the environment; None removes a variable.
+            stdin: Text for the program; none means an empty input.
+            cwd: Working directory.
+            check: Raise if the return code is not 0.
+            on_line: Called with each line that the program writes to stderr, as it comes.
+
+        Raises:
+            ToolError: CTO-1500 if it fails (with `check`), CTO-1501 if there is no such program.
+            WaitError: CTO-1700 if the timeout is over.
+            Cancelled: `stop` was called.
+        """
+        ...
+
+    def stop(self) -> None:
+        """Kill all children; running and later calls of `run` raise Cancelled."""
+        ...
+
+
+class WatchType(StrEnum):
+    SYNC = "SYNC"
+    ADDED = "ADDED"
+    MODIFIED = "MODIFIED"
+    DELETED = "DELETED"
+
+
+@dataclass(frozen=True)
+class WatchEvent:
+    """A change. SYNC carries all objects there are (`items`) and replaces what was known."""
+
+    type: WatchType
+    items: tuple[Manifest, ...]
+
+
+@dataclass(frozen=True)
+class ApiKind:
+    """One kind that the API server offers."""
+
+    api_version: str
+    kind: str
+    plural: str
+    namespaced: bool
+    verbs: frozenset[str]
+
+
+class Cluster(Protocol):
+    """A Kubernetes API server.
+
+    All methods raise ApiError: CTO-1601 (no answer), 1602 (401, 403), 1603 (404 of a kind),
+    1604 (409), 1605 (422 and refusals of admission), 1600 (all else). Requests that are safe to
+    repeat are repeated on 429, 5xx and broken connections, a few times, with growing pauses.
+    """
+
+    def server_version(self) -> str:
+        """Return the version as the server says it, e.g. `v1.34.4`."""
+        ...
+
+    def uid(self) -> str:
+        """Return the UID of namespace kube-system: the cluster's identity."""
+        ...
+
+    def kinds(self) -> Sequence[ApiKind]:
+        """Return what the server offers (asked once; again after CRDs were applied)."""
+        ...
+
+    def get(self, ref: ObjectRef) -> Manifest | None:
+        """Return the object, None if it does not exist (nor its kind)."""
+        ...
+
+    def list(
+        self,
+        api_version: str,
+        kind: str,
+        *,
+        namespace: str = "",
+        labels: str = "",
+        fields: str = "",
+    ) -> Sequence[Manifest]:
+        """Return the objects, of all namespaces if none is named; () if the kind is unknown.
+
+        Items carry `apiVersion` and `kind`.
+        """
+        ...
+
+    def list_metadata(
+        self,
+        api_version: str,
+        kind: str,
+        *,
+        namespace: str = "",
+        labels: str = "",
+        fields: str = "",
+    ) -> Sequence[Manifest]:
+        """Return the same with nothing but apiVersion, kind and metadata: a fraction of the bytes.
+
+        It is the only way to look at Helm's records, whose payload holds values.
+        """
+        ...
+
+    def apply(self, manifest: Manifest, *, dry_run: bool = False) -> Manifest:
+        """Apply server-side with field manager `cto`, taking over contested fields."""
+        ...
+
+    def create(self, manifest: Manifest, *, dry_run: bool = False) -> Manifest:
+        """Create the object; reviews (SubjectAccessReview) are answered this way.
+
+        Raises:
+            ApiError: CTO-1604 with reason AlreadyExists.
+        """
+        ...
+
+    def update(self, manifest: Manifest) -> Manifest:
+        """Replace the object if its resourceVersion is still the one in the manifest.
+
+        Raises:
+            ApiError: CTO-1604 with reason Conflict.
+        """
+        ...
+
+    def delete(self, ref: ObjectRef, *, uid: str = "", foreground: bool = False) -> bool:
+        """Delete the object (only the one with that uid, if given); False if there was none."""
+        ...
+
+    def watch(
+        self, api_version: str, kind: str, *, namespace: str, stop: Flag
+    ) -> Iterator[WatchEvent]:
+        """Yield a SYNC, then every change, until `stop` is set.
+
+        Broken connections and expired resource versions are mended inside, by another SYNC.
+        """
+        ...
+
+    def logs(
+        self, namespace: str, pod: str, container: str, *, previous: bool = False, lines: int = 5
+    ) -> str:
+        """Return the last lines of a container's log, '' if there are none or it has none yet."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chart:
+    """A chart as a file. `digest` is the sha256 of the archive (hex)."""
+
+    name: str
+    version: str
+    path: Path
+    digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReleaseSpec:
+    """A Helm release as it should be.
+
+    Attributes:
+        labels: Of the release's record; `cto.dev/digest` is among them.
+        skip_crds: Do not install what lies in the chart's crds/ folder.
+    """
+
+    name: str
+    namespace: str
+    chart: Chart
+    values: Mapping[str, Any]
+    labels: Mapping[str, str] = field(default_factory=dict)
+    skip_crds: bool = True
+
+
+class Releases(Protocol):
+    """Helm. All methods raise what Runner.run raises."""
+
+    def template(
+        self,
+        spec: ReleaseSpec,
+        *,
+        kube_version: str,
+        api_versions: Sequence[str] = (),
+        crds: bool = False,
+    ) -> Sequence[Manifest]:
+        """Render without a cluster; hooks are included, tests are not."""
+        ...
+
+    def upgrade(self, spec: ReleaseSpec, *, timeout_s: float) -> Sequence[Manifest]:
+        """Install or upgrade; returns when hooks are done. Returns the objects of the release.
+
+        Hooks are not among them.
+        """
+        ...
+
+    def manifest(self, name: str, namespace: str) -> Sequence[Manifest]:
+        """Return the objects of the deployed release, without hooks."""
+        ...
+
+    def rollback(self, name: str, namespace: str, revision: int, *, timeout_s: float) -> None: ...
+
+    def uninstall(self, name: str, namespace: str, *, timeout_s: float, wait: bool) -> None:
+        """Uninstall; a release that does not exist is no error."""
+        ...
+
+
+class ProviderState(StrEnum):
+    ABSENT = "absent"
+    PARTIAL = "partial"
+    STOPPED = "stopped"
+    READY = "ready"
+
+
+@dataclass(frozen=True)
+class Access:
+    """How to reach a cluster: a kubeconfig file and a context in it."""
+
+    kubeconfig: Path
+    context: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeOptions:
+    """What a provider needs to know to make a cluster."""
+
+    nodes: int
+    profile: str
+    cpu: int
+    memory_gib: int
+
+
+class Provider(Protocol):
+    """Where the cluster comes from."""
+
+    name: str
+    simulated: bool
+    creates: bool
+    """Whether `provision` makes a cluster and `destroy` may take it away."""
+
+    def validate(self) -> Sequence[Check]:
+        """Return the preflight checks that need no cluster, all of them."""
+        ...
+
+    def state(self) -> ProviderState: ...
+
+    def kube_version(self) -> str:
+        """Return the version that the cluster has or will have, e.g. `v1.34.4`."""
+        ...
+
+    def provision(self, options: NodeOptions, progress: Callable[[str], None]) -> Access:
+        """Make the cluster if it is not there, repair a half-made one; idempotent."""
+        ...
+
+    def access(self) -> Access:
+        """Return how to reach a cluster that is ready."""
+        ...
+
+    def destroy(self) -> bool:
+        """Remove the cluster and every trace; False if there was nothing."""
+        ...
