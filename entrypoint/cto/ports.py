@@ -55,6 +55,7 @@ class Runner(Protocol):
         cwd: Path | None = None,
         check: bool = True,
         on_line: Callable[[str], None] | None = None,
+        cancel: Flag | None = None,
     ) -> Completed:
         """Run a program and wait for its end.
 
@@ -66,11 +67,12 @@ class Runner(Protocol):
             cwd: Working directory.
             check: Raise if the return code is not 0.
             on_line: Called with each line that the program writes to stderr, as it comes.
+            cancel: As soon as it is set, the program and its children are killed.
 
         Raises:
             ToolError: CTO-1500 if it fails (with `check`), CTO-1501 if there is no such program.
             WaitError: CTO-1700 if the timeout is over.
-            Cancelled: `stop` was called.
+            Cancelled: `stop` was called, or `cancel` was set.
         """
         ...
 
@@ -240,7 +242,9 @@ class Releases(Protocol):
         """Render without a cluster; hooks are included, tests are not."""
         ...
 
-    def upgrade(self, spec: ReleaseSpec, *, timeout_s: float) -> Sequence[Manifest]:
+    def upgrade(
+        self, spec: ReleaseSpec, *, timeout_s: float, cancel: Flag | None = None
+    ) -> Sequence[Manifest]:
         """Install or upgrade; returns when hooks are done. Returns the objects of the release.
 
         Hooks are not among them.
