@@ -1,0 +1,391 @@
+"""A Kubernetes API server in memory."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from threading import Event as Flag
+from typing import Any
+
+from cto.errors import ApiError
+from cto.objects import Manifest, ObjectRef, labels_of, ref_of
+from cto.ports import ApiKind, WatchEvent
+from fakes import kinds as kind_table
+from fakes.merging import merged
+from fakes.selectors import fields_match, labels_match
+from fakes.store import Key, Store
+
+Controller = Callable[[Manifest], None]
+"""Plays a controller: changes the status of an object right after it was written."""
+
+_CREATED = "2030-01-02T03:04:05Z"
+
+
+class FakeCluster:
+    """Implements `ports.Cluster`, and lets a test look behind and play the rest of a cluster.
+
+    Attributes:
+        calls: Every request: (verb, kind, namespace, name).
+        controllers: Called with every object that was written; what they change is a new version.
+        container_logs: (namespace, pod, container, previous) -> text.
+        denied: (verb, resource, namespace) that access reviews refuse; '*' matches all.
+        logged_in: False makes every request fail with CTO-1602.
+    """
+
+    def __init__(
+        self,
+        objects: Iterable[Manifest] = (),
+        *,
+        version: str = "v1.34.4",
+        controllers: Sequence[Controller] = (),
+    ) -> None:
+        self.calls: list[tuple[str, str, str, str]] = []
+        self.controllers = list(controllers)
+        self.container_logs: dict[tuple[str, str, str, bool], str] = {}
+        self.denied: set[tuple[str, str, str]] = set()
+        self.logged_in = True
+        self._version = version
+        self._kinds = list(kind_table.builtin())
+        self._store = Store()
+        self._applied: dict[Key, Manifest] = {}
+        self._failures: list[tuple[str, str, Exception]] = []
+        for name in ("default", "kube-system"):
+            self.add({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+        for manifest in objects:
+            self.add(manifest)
+
+    # what tests use
+
+    def add(self, manifest: Manifest) -> Manifest:
+        """Put an object there, status included, with its namespace if that is missing."""
+        kind = self._kind_of(manifest)
+        key = self._key(kind, manifest)
+        if kind.namespaced and not self._store.get(_namespace_key(key[2])):
+            self.add({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": key[2]}})
+        stored = self._store.put(key, _with_defaults(_placed(manifest, kind), None))
+        self._learn(stored)
+        return stored
+
+    def set_status(self, ref: ObjectRef, status: Mapping[str, Any]) -> None:
+        """Replace an object's status, as its controller would."""
+        manifest = self._existing(ref)
+        self._store.put(self._key_of(ref), {**manifest, "status": dict(status)})
+
+    def remove(self, ref: ObjectRef) -> None:
+        """Take an object away, finalizers or not."""
+        self._existing(ref)
+        self._store.remove(self._key_of(ref))
+
+    def fail_next(self, verb: str, error: Exception, *, kind: str = "", times: int = 1) -> None:
+        """Let the next `times` calls of a method (of that kind) raise."""
+        self._failures.extend([(verb, kind, error)] * times)
+
+    def break_watches(self) -> None:
+        """Break every watch: each yields another SYNC."""
+        self._store.resync()
+
+    def everything(self) -> dict[ObjectRef, Manifest]:
+        """Return all objects there are."""
+        return {ref_of(manifest): manifest for _, manifest in self._store.items(lambda _: True)}
+
+    def count(self, verb: str, kind: str = "") -> int:
+        """Return how often a method was called (for a kind)."""
+        return sum(1 for call in self.calls if call[0] == verb and kind in ("", call[1]))
+
+    # ports.Cluster
+
+    def server_version(self) -> str:
+        self._enter("server_version")
+        return self._version
+
+    def uid(self) -> str:
+        self._enter("uid")
+        namespace = self._store.get(_namespace_key("kube-system"))
+        return str((namespace or {})["metadata"]["uid"])
+
+    def kinds(self) -> Sequence[ApiKind]:
+        self._enter("kinds")
+        return tuple(self._kinds)
+
+    def get(self, ref: ObjectRef) -> Manifest | None:
+        self._enter("get", ref.kind, ref.namespace, ref.name)
+        kind = self._kind(ref.api_version, ref.kind)
+        manifest = self._store.get(self._key_of(ref)) if kind else None
+        return manifest and {**manifest, "apiVersion": ref.api_version}
+
+    def list(
+        self,
+        api_version: str,
+        kind: str,
+        *,
+        namespace: str = "",
+        labels: str = "",
+        fields: str = "",
+    ) -> Sequence[Manifest]:
+        self._enter("list", kind, namespace)
+        return self._select(api_version, kind, namespace, labels, fields)
+
+    def list_metadata(
+        self,
+        api_version: str,
+        kind: str,
+        *,
+        namespace: str = "",
+        labels: str = "",
+        fields: str = "",
+    ) -> Sequence[Manifest]:
+        self._enter("list_metadata", kind, namespace)
+        wanted = ("apiVersion", "kind", "metadata")
+        found = self._select(api_version, kind, namespace, labels, fields)
+        return tuple({key: item[key] for key in wanted} for item in found)
+
+    def apply(self, manifest: Manifest, *, dry_run: bool = False) -> Manifest:
+        kind, key = self._writing("apply", manifest)
+        live = self._store.get(key)
+        new = _placed(manifest, kind)
+        new.pop("status", None)
+        result = _with_defaults(merged(live or {}, new, self._applied.get(key)), live)
+        if dry_run:
+            return result
+        self._applied[key] = new
+        return self._write(key, result)
+
+    def create(self, manifest: Manifest, *, dry_run: bool = False) -> Manifest:
+        kind, key = self._writing("create", manifest)
+        if kind.verbs == {"create"}:
+            return self._review(manifest)
+        if self._store.get(key):
+            raise _refused(409, "AlreadyExists", f"{key[1]} {key[3]!r} already exists")
+        new = _placed(manifest, kind)
+        new.pop("status", None)
+        result = _with_defaults(new, None)
+        return result if dry_run else self._write(key, result)
+
+    def update(self, manifest: Manifest) -> Manifest:
+        kind, key = self._writing("update", manifest)
+        live = self._store.get(key)
+        if live is None:
+            raise _refused(404, "NotFound", f"{key[1]} {key[3]!r} not found")
+        version = manifest["metadata"].get("resourceVersion")
+        if version not in (None, live["metadata"]["resourceVersion"]):
+            text = f"{key[1]} {key[3]!r}: the object has been modified"
+            raise _refused(409, "Conflict", text)
+        new = _placed(manifest, kind)
+        new.pop("status", None)
+        if "status" in live:
+            new["status"] = live["status"]
+        return self._write(key, _with_defaults(new, live))
+
+    def delete(self, ref: ObjectRef, *, uid: str = "", foreground: bool = False) -> bool:
+        self._enter("delete", ref.kind, ref.namespace, ref.name)
+        kind = self._kind(ref.api_version, ref.kind)
+        live = self._store.get(self._key_of(ref)) if kind else None
+        if live is None or uid not in ("", live["metadata"]["uid"]):
+            return False
+        self._delete(self._key_of(ref), live)
+        return True
+
+    def watch(
+        self, api_version: str, kind: str, *, namespace: str, stop: Flag
+    ) -> Iterator[WatchEvent]:
+        self._enter("watch", kind, namespace)
+        return self._store.watch(self._matcher(api_version, kind, namespace), stop)
+
+    def logs(
+        self, namespace: str, pod: str, container: str, *, previous: bool = False, lines: int = 5
+    ) -> str:
+        self._enter("logs", "Pod", namespace, pod)
+        text = self.container_logs.get((namespace, pod, container, previous), "")
+        return "\n".join(text.splitlines()[-lines:])
+
+    # inside
+
+    def _enter(self, verb: str, kind: str = "", namespace: str = "", name: str = "") -> None:
+        self.calls.append((verb, kind, namespace, name))
+        if not self.logged_in:
+            text = "the server has asked for the client to provide credentials"
+            raise ApiError("CTO-1602", text, status=401, reason="Unauthorized")
+        for failure in self._failures:
+            if failure[0] == verb and failure[1] in ("", kind):
+                self._failures.remove(failure)
+                raise failure[2]
+
+    def _writing(self, verb: str, manifest: Manifest) -> tuple[ApiKind, Key]:
+        metadata = manifest["metadata"] if "name" in manifest.get("metadata", {}) else {}
+        self._enter(verb, manifest["kind"], metadata.get("namespace", ""), metadata.get("name", ""))
+        kind = self._kind_of(manifest)
+        key = self._key(kind, manifest)
+        if kind.namespaced:
+            self._check_namespace(key)
+        return kind, key
+
+    def _check_namespace(self, key: Key) -> None:
+        namespace = self._store.get(_namespace_key(key[2]))
+        if namespace is None:
+            raise _refused(404, "NotFound", f"namespaces {key[2]!r} not found")
+        if namespace["metadata"].get("deletionTimestamp") and not self._store.get(key):
+            text = f"{key[1]} {key[3]!r} is forbidden: namespace {key[2]} is being terminated"
+            raise ApiError("CTO-1605", text, status=403, reason="NamespaceTerminating")
+
+    def _write(self, key: Key, manifest: Manifest) -> Manifest:
+        metadata = manifest["metadata"]
+        if metadata.get("deletionTimestamp") and not metadata.get("finalizers"):
+            self._store.put(key, manifest)
+            self._drop(key, manifest)
+            return manifest
+        before = self._store.get(key)
+        stored = self._store.put(key, manifest)
+        self._learn(stored)
+        if (
+            before
+            and before["metadata"]["resourceVersion"] == stored["metadata"]["resourceVersion"]
+        ):
+            return stored
+        for controller in self.controllers:
+            changed = copy.deepcopy(stored)
+            controller(changed)
+            self._store.put(key, changed)
+        return stored
+
+    def _delete(self, key: Key, live: Manifest) -> None:
+        if live["kind"] == "Namespace":
+            self._mark(key, live)
+            for inner, manifest in self._store.items(lambda other: other[2] == key[3]):
+                self._delete(inner, manifest)
+            self._end_namespace(key[3])
+        elif live["metadata"].get("finalizers"):
+            self._mark(key, live)
+        else:
+            self._drop(key, live)
+
+    def _mark(self, key: Key, live: Manifest) -> None:
+        live["metadata"].setdefault("deletionTimestamp", _CREATED)
+        if live["kind"] == "Namespace":
+            live["status"] = {"phase": "Terminating"}
+        self._store.put(key, live)
+
+    def _drop(self, key: Key, live: Manifest) -> None:
+        self._store.remove(key)
+        self._applied.pop(key, None)
+        if live["kind"] == "CustomResourceDefinition":
+            gone = kind_table.of_crd(live)
+            for kind in gone:
+                matches = self._matcher(kind.api_version, kind.kind, "")
+                for inner, manifest in self._store.items(matches):
+                    self._delete(inner, manifest)
+            self._kinds = [kind for kind in self._kinds if kind not in gone]
+        self._end_namespace(key[2])
+
+    def _end_namespace(self, name: str) -> None:
+        namespace = self._store.get(_namespace_key(name))
+        ending = namespace and namespace["metadata"].get("deletionTimestamp")
+        if ending and not self._store.items(lambda other: other[2] == name):
+            self._store.remove(_namespace_key(name))
+
+    def _learn(self, manifest: Manifest) -> None:
+        if manifest["kind"] == "CustomResourceDefinition":
+            new = kind_table.of_crd(manifest)
+            self._kinds = [*(kind for kind in self._kinds if kind not in new), *new]
+
+    def _review(self, manifest: Manifest) -> Manifest:
+        asked = manifest["spec"].get("resourceAttributes", {})
+        question = tuple(asked.get(field, "") for field in ("verb", "resource", "namespace"))
+        refused = any(
+            all(rule in ("*", word) for rule, word in zip(row, question, strict=True))
+            for row in self.denied
+        )
+        return {**copy.deepcopy(manifest), "status": {"allowed": not refused}}
+
+    def _select(
+        self, api_version: str, kind: str, namespace: str, labels: str, fields: str
+    ) -> tuple[Manifest, ...]:
+        found = self._store.items(self._matcher(api_version, kind, namespace))
+        return tuple(
+            {**item, "apiVersion": api_version}
+            for _, item in found
+            if labels_match(labels, labels_of(item)) and fields_match(fields, item)
+        )
+
+    def _matcher(self, api_version: str, kind: str, namespace: str) -> Callable[[Key], bool]:
+        def matches(key: Key) -> bool:
+            known = self._kind(api_version, kind)
+            return (
+                known is not None
+                and key[:2] == (_group(api_version), known.plural)
+                and (not known.namespaced or namespace in ("", key[2]))
+            )
+
+        return matches
+
+    def _kind(self, api_version: str, kind: str) -> ApiKind | None:
+        wanted = (api_version, kind)
+        found = (known for known in self._kinds if (known.api_version, known.kind) == wanted)
+        return next(found, None)
+
+    def _kind_of(self, manifest: Manifest) -> ApiKind:
+        kind = self._kind(manifest["apiVersion"], manifest["kind"])
+        if kind is None:
+            text = f"no kind {manifest['kind']!r} in {manifest['apiVersion']}"
+            raise _refused(404, "NotFound", text)
+        return kind
+
+    def _key(self, kind: ApiKind, manifest: Manifest) -> Key:
+        metadata = manifest.get("metadata", {})
+        namespace = metadata.get("namespace") or "default"
+        place = namespace if kind.namespaced else ""
+        return _group(kind.api_version), kind.plural, place, metadata.get("name", "")
+
+    def _key_of(self, ref: ObjectRef) -> Key:
+        metadata = {"namespace": ref.namespace, "name": ref.name}
+        kind = self._kind_of({"apiVersion": ref.api_version, "kind": ref.kind})
+        return self._key(kind, {"metadata": metadata})
+
+    def _existing(self, ref: ObjectRef) -> Manifest:
+        manifest = self._store.get(self._key_of(ref))
+        if manifest is None:
+            text = f"the fake has no {ref}"
+            raise AssertionError(text)
+        return manifest
+
+
+def _group(api_version: str) -> str:
+    return api_version.rpartition("/")[0]
+
+
+def _namespace_key(name: str) -> Key:
+    return "", "namespaces", "", name
+
+
+def _placed(manifest: Manifest, kind: ApiKind) -> Manifest:
+    placed = copy.deepcopy(manifest)
+    if kind.namespaced:
+        placed["metadata"].setdefault("namespace", "default")
+    else:
+        placed["metadata"].pop("namespace", None)
+    return placed
+
+
+def _with_defaults(manifest: Manifest, live: Manifest | None) -> Manifest:
+    """Fill in what the API server does: uid, creation time, generation, some status."""
+    metadata = manifest["metadata"]
+    old = (live or {}).get("metadata", {})
+    metadata["creationTimestamp"] = old.get("creationTimestamp", _CREATED)
+    for field in ("uid", "resourceVersion", "deletionTimestamp"):
+        if field in old:
+            metadata[field] = old[field]
+    if "spec" in manifest:
+        same = live is not None and live.get("spec") == manifest["spec"]
+        metadata["generation"] = old.get("generation", 0) + (0 if same else 1)
+    if manifest["kind"] == "Namespace":
+        manifest.setdefault("status", {"phase": "Active"})
+        labels = metadata.setdefault("labels", {})
+        labels.setdefault("kubernetes.io/metadata.name", metadata["name"])
+    if manifest["kind"] == "CustomResourceDefinition":
+        conditions = [{"type": t, "status": "True"} for t in ("NamesAccepted", "Established")]
+        manifest.setdefault("status", {"conditions": conditions})
+    return manifest
+
+
+def _refused(status: int, reason: str, text: str) -> ApiError:
+    code = {404: "CTO-1603", 409: "CTO-1604"}[status]
+    return ApiError(code, text, status=status, reason=reason)
