@@ -60,6 +60,14 @@ class State:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Claim:
+    """A PersistentVolumeClaim and the release that it belongs to, if that can be told."""
+
+    ref: ObjectRef
+    release: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Observed:
     """A cluster, or the absence of one (`exists` is False and everything is empty)."""
 
@@ -75,6 +83,10 @@ class Observed:
     """Labels of every namespace."""
     crds: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Labels of every custom resource definition."""
-    present: frozenset[ObjectRef] = frozenset()
-    """Those of the state's objects that exist."""
+    present: Mapping[ObjectRef, Mapping[str, str]] = field(default_factory=dict)
+    """Labels of those of the state's objects, and of the installer's Secrets, that exist."""
+    instances: Mapping[str, tuple[ObjectRef, ...]] = field(default_factory=dict)
+    """Objects of our CRDs, by the CRD's name. Only looked for before an uninstall."""
+    claims: tuple[Claim, ...] = ()
+    """PersistentVolumeClaims in the platform's namespaces. Only looked for before an uninstall."""
     state: State | None = None

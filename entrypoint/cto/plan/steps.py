@@ -171,6 +171,16 @@ class UninstallRelease(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DeleteNamespace(Step):
+    """Deletes a namespace of ours if nothing is in it that somebody may miss."""
+
+    namespace: str
+
+    def touches(self) -> tuple[str, ...]:
+        return (f"delete Namespace {self.namespace}",)
+
+
+@dataclass(frozen=True, kw_only=True)
 class DeleteState(Step):
     """Deletes the installer's own namespace, with state and lock, at the very end."""
 

@@ -1,0 +1,288 @@
+"""Builds the plan of an uninstallation: our custom resources first, the namespaces last."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cto.catalog import Catalog, Component
+from cto.events import Phase
+from cto.objects import ObjectRef
+from cto.plan import labels
+from cto.plan.build import RELEASE_TIMEOUT_S, phase_of
+from cto.plan.observed import Observed, ReleaseRecord, ReleaseState, State
+from cto.plan.steps import (
+    Action,
+    DeleteNamespace,
+    DeleteObjects,
+    DeleteState,
+    Note,
+    Plan,
+    Step,
+    UninstallRelease,
+)
+
+_CRD = "apiextensions.k8s.io/v1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What may be taken away besides the programs.
+
+    Attributes:
+        components: Only these; all if empty.
+        delete_data: Volumes, generated secrets, and the users' custom resources too.
+        delete_crds: Our CRDs that have no instances too.
+    """
+
+    components: tuple[str, ...] = ()
+    delete_data: bool = False
+    delete_crds: bool = False
+
+
+def uninstall(catalog: Catalog, observed: Observed, options: Options) -> Plan:
+    """Return the plan that takes the platform, or some of its components, away."""
+    return _Removal(catalog, observed, options).plan()
+
+
+class _Removal:
+    def __init__(self, catalog: Catalog, observed: Observed, options: Options) -> None:
+        self._catalog = catalog
+        self._observed = observed
+        self._options = options
+        self._state = observed.state or State(writer="", provider="", profile="")
+        self._steps: list[Step] = []
+        self._warnings: list[str] = []
+
+    def plan(self) -> Plan:
+        found = [c for c in self._catalog.components if self._is_there(c)]
+        chosen = [
+            c for c in found if not self._options.components or c.name in self._options.components
+        ]
+        serving = {c.name: self._foreign_instances(c) for c in chosen}
+        leaving = [c for c in chosen if not serving[c.name]]
+        for component in chosen:
+            if serving[component.name]:
+                self._keep(component, serving[component.name])
+        custom = self._custom_resources(chosen)
+        for component in reversed(leaving):
+            self._remove(component, custom, leaving)
+        self._end(found, leaving)
+        return Plan(
+            command="uninstall",
+            context=self._observed.context,
+            provider=self._state.provider,
+            profile=self._state.profile,
+            simulated=self._observed.simulated,
+            steps=tuple(self._steps),
+            warnings=tuple(self._warnings),
+            components=tuple(leaving),
+        )
+
+    def _is_there(self, component: Component) -> bool:
+        return component.name in self._state.releases or self._record(component) is not None
+
+    def _record(self, component: Component) -> ReleaseRecord | None:
+        record = self._observed.records.get(f"{component.namespace}/{component.release}")
+        return record if record and record.labels.get(labels.MANAGED) == "true" else None
+
+    def _release(self, component: Component) -> ReleaseState:
+        return self._state.releases.get(component.name) or ReleaseState(
+            component=component.name,
+            release=component.release,
+            namespace=component.namespace,
+            digest="",
+            chart="",
+        )
+
+    def _crds_of(self, component: Component) -> list[str]:
+        return sorted(
+            name
+            for name, found in self._observed.crds.items()
+            if found.get(labels.COMPONENT) == component.name
+        )
+
+    def _foreign_instances(self, component: Component) -> tuple[ObjectRef, ...]:
+        """Return the users' objects that only this component serves, unless they may go too."""
+        if self._options.delete_data:
+            return ()
+        ours = {ref for release in self._state.releases.values() for ref in release.glue}
+        return tuple(
+            ref
+            for name in self._crds_of(component)
+            for ref in self._observed.instances.get(name, ())
+            if ref not in ours
+        )
+
+    def _keep(self, component: Component, instances: tuple[ObjectRef, ...]) -> None:
+        shown = ", ".join(str(ref) for ref in instances[:3])
+        more = f" and {len(instances) - 3} more" if len(instances) > 3 else ""
+        self._note(
+            f"keep:{component.name}",
+            component,
+            f"Keep {component.title} in {component.namespace}",
+            f"it serves {shown}{more}; --delete-data deletes them",
+        )
+
+    def _note(self, step_id: str, component: Component, title: str, reason: str) -> None:
+        note = Note(
+            id=step_id,
+            phase=phase_of(component),
+            title=title,
+            action=Action.KEEP,
+            reason=reason,
+            component=component.name,
+        )
+        self._steps.append(note)
+
+    def _custom_resources(self, chosen: list[Component]) -> tuple[str, ...]:
+        """Delete our custom resources while the programs that finalize them still run."""
+        ids: list[str] = []
+        for component in chosen:
+            groups = {name.partition(".")[2] for name in self._observed.crds}
+            glue = self._release(component).glue
+            users = self._user_instances(component) if self._options.delete_data else ()
+            ours = tuple(ref for ref in glue if ref.group in groups and self._exists(ref))
+            self._delete(f"custom:{component.name}", component, "custom resources", (*ours, *users))
+            if ours or users:
+                ids.append(f"custom:{component.name}")
+        return tuple(ids)
+
+    def _user_instances(self, component: Component) -> tuple[ObjectRef, ...]:
+        ours = set(self._release(component).glue)
+        found = self._observed.instances
+        refs = (ref for name in self._crds_of(component) for ref in found.get(name, ()))
+        return tuple(ref for ref in refs if ref not in ours)
+
+    def _exists(self, ref: ObjectRef) -> bool:
+        return ref in self._observed.present
+
+    def _delete(
+        self,
+        step_id: str,
+        component: Component,
+        what: str,
+        objects: tuple[ObjectRef, ...],
+        after: tuple[str, ...] = (),
+    ) -> None:
+        if not objects:
+            return
+        step = DeleteObjects(
+            id=step_id,
+            phase=phase_of(component),
+            title=f"Delete the {what} of {component.title}",
+            action=Action.DELETE,
+            reason=f"{len(objects)} objects",
+            after=after,
+            timeout_s=300,
+            component=component.name,
+            objects=objects,
+        )
+        self._steps.append(step)
+
+    def _remove(
+        self, component: Component, custom: tuple[str, ...], leaving: list[Component]
+    ) -> None:
+        name = component.name
+        dependents = tuple(f"uninstall:{c.name}" for c in leaving if name in c.depends_on)
+        self._steps.append(
+            UninstallRelease(
+                id=f"uninstall:{name}",
+                phase=phase_of(component),
+                title=f"Uninstall {component.title}",
+                action=Action.DELETE,
+                reason="installed by us",
+                after=(*custom, *dependents),
+                timeout_s=RELEASE_TIMEOUT_S,
+                component=name,
+                release=component.release,
+                namespace=component.namespace,
+            )
+        )
+        after = (f"uninstall:{name}",)
+        glue = tuple(ref for ref in self._release(component).glue if self._exists(ref))
+        gone = {
+            ref for step in self._steps if isinstance(step, DeleteObjects) for ref in step.objects
+        }
+        self._delete(
+            f"glue:{name}", component, "own objects", tuple(r for r in glue if r not in gone), after
+        )
+        self._data(component, after)
+        self._crds(component, after)
+
+    def _data(self, component: Component, after: tuple[str, ...]) -> None:
+        secrets = tuple(ref for ref in self._secrets(component) if self._exists(ref))
+        claims = tuple(
+            claim.ref
+            for claim in self._observed.claims
+            if claim.release == component.release and claim.ref.namespace == component.namespace
+        )
+        if self._options.delete_data:
+            self._delete(f"data:{component.name}", component, "data", (*secrets, *claims), after)
+        elif secrets or claims:
+            self._note(
+                f"data:{component.name}",
+                component,
+                f"Keep the data of {component.title}",
+                ", ".join(str(ref) for ref in (*claims, *secrets)) + "; --delete-data deletes them",
+            )
+
+    def _secrets(self, component: Component) -> tuple[ObjectRef, ...]:
+        names = [secret.name for secret in component.generated_secrets]
+        names += [secret.name for secret in component.supplied_secrets]
+        return tuple(ObjectRef("v1", "Secret", component.namespace, name) for name in names)
+
+    def _crds(self, component: Component, after: tuple[str, ...]) -> None:
+        names = self._crds_of(component)
+        if not names or not self._options.delete_crds:
+            return
+        left = [n for n in names if self._observed.instances.get(n) and not self._all_go(n)]
+        if left:
+            self._note(
+                f"keep-crds:{component.name}",
+                component,
+                f"Keep CRDs of {component.title}",
+                f"{', '.join(left)}: there are objects of them",
+            )
+        free = tuple(
+            ObjectRef(_CRD, "CustomResourceDefinition", "", n) for n in names if n not in left
+        )
+        self._delete(f"crds:{component.name}", component, "CRDs", free, after)
+
+    def _all_go(self, crd: str) -> bool:
+        going = {
+            ref for step in self._steps if isinstance(step, DeleteObjects) for ref in step.objects
+        }
+        return all(ref in going for ref in self._observed.instances.get(crd, ()))
+
+    def _end(self, found: list[Component], leaving: list[Component]) -> None:
+        """Delete the namespaces that are empty then, and the state if nothing is left to know."""
+        everything = tuple(step.id for step in self._steps)
+        staying = [c for c in found if c not in leaving]
+        used = {c.namespace for c in staying}
+        for name in sorted({c.namespace for c in leaving} - used):
+            if self._observed.namespaces.get(name, {}).get(labels.MANAGED_BY) != labels.OWNER:
+                continue
+            self._steps.append(
+                DeleteNamespace(
+                    id=f"namespace:{name}",
+                    phase=Phase.ACCESS,
+                    title=f"Delete namespace {name} if it is empty",
+                    action=Action.DELETE,
+                    reason="made by us",
+                    after=everything,
+                    timeout_s=120,
+                    namespace=name,
+                )
+            )
+        if staying or self._observed.state is None:
+            return
+        self._steps.append(
+            DeleteState(
+                id="state",
+                phase=Phase.ACCESS,
+                title="Delete the installer's state",
+                action=Action.DELETE,
+                reason="nothing is left to know",
+                after=tuple(step.id for step in self._steps),
+            )
+        )
