@@ -11,14 +11,13 @@ from cto.errors import ApiError
 from cto.objects import Manifest, ObjectRef, labels_of, ref_of
 from cto.ports import ApiKind, WatchEvent
 from fakes import kinds as kind_table
+from fakes.defaults import CREATED, placed, with_defaults
 from fakes.merging import merged
 from fakes.selectors import fields_match, labels_match
 from fakes.store import Key, Store
 
 Controller = Callable[[Manifest], None]
 """Plays a controller: changes the status of an object right after it was written."""
-
-_CREATED = "2030-01-02T03:04:05Z"
 
 
 class FakeCluster:
@@ -62,7 +61,7 @@ class FakeCluster:
         key = self._key(kind, manifest)
         if kind.namespaced and not self._store.get(_namespace_key(key[2])):
             self.add({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": key[2]}})
-        stored = self._store.put(key, _with_defaults(_placed(manifest, kind), None))
+        stored = self._store.put(key, with_defaults(placed(manifest, kind), None))
         self._learn(stored)
         return stored
 
@@ -75,6 +74,31 @@ class FakeCluster:
         """Take an object away, finalizers or not."""
         self._existing(ref)
         self._store.remove(self._key_of(ref))
+
+    def apply_quietly(self, manifest: Manifest, *, dry_run: bool = False) -> Manifest:
+        """Apply as another program would: not counted in `calls`, and it never fails on demand."""
+        kind, key = self._target(manifest)
+        live = self._store.get(key)
+        new = placed(manifest, kind)
+        new.pop("status", None)
+        result = with_defaults(merged(live or {}, new, self._applied.get(key)), live)
+        if dry_run:
+            return result
+        self._applied[key] = new
+        return self._write(key, result)
+
+    def delete_quietly(self, ref: ObjectRef, *, uid: str = "") -> bool:
+        """Delete as another program would."""
+        live = self.peek(ref)
+        if live is None or uid not in ("", live["metadata"]["uid"]):
+            return False
+        self._delete(self._key_of(ref), live)
+        return True
+
+    def peek(self, ref: ObjectRef) -> Manifest | None:
+        """Get an object without a request being counted."""
+        known = self._kind(ref.api_version, ref.kind)
+        return self._store.get(self._key_of(ref)) if known else None
 
     def fail_next(self, verb: str, error: Exception, *, kind: str = "", times: int = 1) -> None:
         """Let the next `times` calls of a method (of that kind) raise."""
@@ -140,29 +164,24 @@ class FakeCluster:
         return tuple({key: item[key] for key in wanted} for item in found)
 
     def apply(self, manifest: Manifest, *, dry_run: bool = False) -> Manifest:
-        kind, key = self._writing("apply", manifest)
-        live = self._store.get(key)
-        new = _placed(manifest, kind)
-        new.pop("status", None)
-        result = _with_defaults(merged(live or {}, new, self._applied.get(key)), live)
-        if dry_run:
-            return result
-        self._applied[key] = new
-        return self._write(key, result)
+        self._enter_write("apply", manifest)
+        return self.apply_quietly(manifest, dry_run=dry_run)
 
     def create(self, manifest: Manifest, *, dry_run: bool = False) -> Manifest:
-        kind, key = self._writing("create", manifest)
+        self._enter_write("create", manifest)
+        kind, key = self._target(manifest)
         if kind.verbs == {"create"}:
             return self._review(manifest)
         if self._store.get(key):
             raise _refused(409, "AlreadyExists", f"{key[1]} {key[3]!r} already exists")
-        new = _placed(manifest, kind)
+        new = placed(manifest, kind)
         new.pop("status", None)
-        result = _with_defaults(new, None)
+        result = with_defaults(new, None)
         return result if dry_run else self._write(key, result)
 
     def update(self, manifest: Manifest) -> Manifest:
-        kind, key = self._writing("update", manifest)
+        self._enter_write("update", manifest)
+        kind, key = self._target(manifest)
         live = self._store.get(key)
         if live is None:
             raise _refused(404, "NotFound", f"{key[1]} {key[3]!r} not found")
@@ -170,20 +189,15 @@ class FakeCluster:
         if version not in (None, live["metadata"]["resourceVersion"]):
             text = f"{key[1]} {key[3]!r}: the object has been modified"
             raise _refused(409, "Conflict", text)
-        new = _placed(manifest, kind)
+        new = placed(manifest, kind)
         new.pop("status", None)
         if "status" in live:
             new["status"] = live["status"]
-        return self._write(key, _with_defaults(new, live))
+        return self._write(key, with_defaults(new, live))
 
     def delete(self, ref: ObjectRef, *, uid: str = "", foreground: bool = False) -> bool:
         self._enter("delete", ref.kind, ref.namespace, ref.name)
-        kind = self._kind(ref.api_version, ref.kind)
-        live = self._store.get(self._key_of(ref)) if kind else None
-        if live is None or uid not in ("", live["metadata"]["uid"]):
-            return False
-        self._delete(self._key_of(ref), live)
-        return True
+        return self.delete_quietly(ref, uid=uid)
 
     def watch(
         self, api_version: str, kind: str, *, namespace: str, stop: Flag
@@ -210,12 +224,14 @@ class FakeCluster:
                 self._failures.remove(failure)
                 raise failure[2]
 
-    def _writing(self, verb: str, manifest: Manifest) -> tuple[ApiKind, Key]:
-        metadata = manifest["metadata"] if "name" in manifest.get("metadata", {}) else {}
+    def _enter_write(self, verb: str, manifest: Manifest) -> None:
+        metadata = manifest.get("metadata", {})
         self._enter(verb, manifest["kind"], metadata.get("namespace", ""), metadata.get("name", ""))
+
+    def _target(self, manifest: Manifest) -> tuple[ApiKind, Key]:
         kind = self._kind_of(manifest)
         key = self._key(kind, manifest)
-        if kind.namespaced:
+        if kind.namespaced and kind.verbs != {"create"}:
             self._check_namespace(key)
         return kind, key
 
@@ -259,7 +275,7 @@ class FakeCluster:
             self._drop(key, live)
 
     def _mark(self, key: Key, live: Manifest) -> None:
-        live["metadata"].setdefault("deletionTimestamp", _CREATED)
+        live["metadata"].setdefault("deletionTimestamp", CREATED)
         if live["kind"] == "Namespace":
             live["status"] = {"phase": "Terminating"}
         self._store.put(key, live)
@@ -354,36 +370,6 @@ def _group(api_version: str) -> str:
 
 def _namespace_key(name: str) -> Key:
     return "", "namespaces", "", name
-
-
-def _placed(manifest: Manifest, kind: ApiKind) -> Manifest:
-    placed = copy.deepcopy(manifest)
-    if kind.namespaced:
-        placed["metadata"].setdefault("namespace", "default")
-    else:
-        placed["metadata"].pop("namespace", None)
-    return placed
-
-
-def _with_defaults(manifest: Manifest, live: Manifest | None) -> Manifest:
-    """Fill in what the API server does: uid, creation time, generation, some status."""
-    metadata = manifest["metadata"]
-    old = (live or {}).get("metadata", {})
-    metadata["creationTimestamp"] = old.get("creationTimestamp", _CREATED)
-    for field in ("uid", "resourceVersion", "deletionTimestamp"):
-        if field in old:
-            metadata[field] = old[field]
-    if "spec" in manifest:
-        same = live is not None and live.get("spec") == manifest["spec"]
-        metadata["generation"] = old.get("generation", 0) + (0 if same else 1)
-    if manifest["kind"] == "Namespace":
-        manifest.setdefault("status", {"phase": "Active"})
-        labels = metadata.setdefault("labels", {})
-        labels.setdefault("kubernetes.io/metadata.name", metadata["name"])
-    if manifest["kind"] == "CustomResourceDefinition":
-        conditions = [{"type": t, "status": "True"} for t in ("NamesAccepted", "Established")]
-        manifest.setdefault("status", {"conditions": conditions})
-    return manifest
 
 
 def _refused(status: int, reason: str, text: str) -> ApiError:

@@ -1,0 +1,67 @@
+"""A provider whose cluster is a flag."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from cto.errors import ToolError
+from cto.ports import Access, NodeOptions, ProviderState
+from cto.result import Check
+
+
+class FakeProvider:
+    """Implements `ports.Provider`.
+
+    Attributes:
+        checks: What `validate` returns.
+        fails: Raised by the next `provision`.
+        provisioned: The options of each `provision`.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str = "fake",
+        simulated: bool = False,
+        creates: bool = True,
+        ready: bool = True,
+        kubeconfig: Path = Path("/nowhere/kubeconfig"),
+    ) -> None:
+        self.name = name
+        self.simulated = simulated
+        self.creates = creates
+        self.checks: tuple[Check, ...] = ()
+        self.fails: Exception | None = None
+        self.provisioned: list[NodeOptions] = []
+        self._state = ProviderState.READY if ready else ProviderState.ABSENT
+        self._access = Access(kubeconfig, name)
+
+    def validate(self) -> Sequence[Check]:
+        return self.checks
+
+    def state(self) -> ProviderState:
+        return self._state
+
+    def kube_version(self) -> str:
+        return "v1.34.4"
+
+    def provision(self, options: NodeOptions, progress: Callable[[str], None]) -> Access:
+        self.provisioned.append(options)
+        if self.fails:
+            error, self.fails = self.fails, None
+            self._state = ProviderState.PARTIAL
+            raise error
+        progress("the API server answers")
+        self._state = ProviderState.READY
+        return self._access
+
+    def access(self) -> Access:
+        if self._state is not ProviderState.READY:
+            raise ToolError("CTO-1504", f"the cluster of {self.name} is {self._state}")
+        return self._access
+
+    def destroy(self) -> bool:
+        existed = self._state is not ProviderState.ABSENT
+        self._state = ProviderState.ABSENT
+        return existed
