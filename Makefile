@@ -1,0 +1,94 @@
+# What there is to do here. `make help` lists it; everything works in a fresh clone.
+
+MAKEFLAGS += --no-print-directory --no-builtin-rules
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# The first Python that is new enough; whichever it is, .venv is made with it once.
+NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c '$(NEW_ENOUGH)' 2>/dev/null && echo $$p && exit; done; echo python3)
+PROFILE ?= minimal
+
+BIN := .venv/bin
+MADE := .venv/.made-from
+PYTEST := $(BIN)/python -m pytest
+# More arguments for pytest, e.g. make unit ARGS='-k config -x'.
+ARGS ?=
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# --- to see it work -------------------------------------------------------------------------------
+
+.PHONY: demo demo-clean
+demo: ## install the platform on a real API server with simulated nodes (PROFILE=minimal)
+	@$(PYTHON) tests/lab/demo.py up --profile '$(PROFILE)'
+
+demo-clean: ## remove what the demo made: processes, state, kubeconfig entries
+	@$(PYTHON) tests/lab/demo.py clean
+
+# --- to check it ----------------------------------------------------------------------------------
+
+.PHONY: test unit lint types imports integration faults bench
+test: $(MADE) ## everything that CI runs, one part after the other, and a table at the end
+	@$(BIN)/python tests/lab/suite.py
+
+unit: $(MADE) ## the quick part of the tests: seconds
+	@$(PYTEST) -q tests/unit $(ARGS)
+
+lint: $(MADE) ## ruff: rules and format
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(MADE) ## mypy, strict
+	@$(BIN)/mypy
+
+imports: $(MADE) ## import-linter: the layers
+	@$(BIN)/lint-imports
+
+integration: lab ## contract, asset and integration tests on real API servers
+	@$(PYTEST) -q -m 'not slow' tests/contract tests/assets tests/integration $(ARGS)
+
+faults: lab ## every kill -9 moment, not just the subset of `make test`
+	@$(PYTEST) -q -m slow tests/integration $(ARGS)
+
+bench: lab ## measure against Helm, and write docs/performance.md
+	@$(BIN)/python tests/bench/run.py $(ARGS)
+
+# --- to keep it in order --------------------------------------------------------------------------
+
+.PHONY: schema docs format lock
+schema: $(MADE) ## write the JSON schema of the configuration anew
+	@$(BIN)/cto config schema > docs/config.schema.json.tmp
+	@mv docs/config.schema.json.tmp docs/config.schema.json
+
+docs: schema ## write the generated pages of docs/ anew
+	@$(BIN)/python docs/generate.py
+
+format: $(MADE) ## let ruff put right what it can
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+# Needs uv. No index is written down: it is the business of whoever installs.
+LOCKED := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-header
+lock: ## resolve the dependencies of pyproject.toml anew (UPGRADE=--upgrade: to the newest)
+	$(LOCKED) $(UPGRADE) pyproject.toml --output-file requirements.lock
+	$(LOCKED) $(UPGRADE) pyproject.toml --extra dev --constraint requirements.lock \
+		--output-file requirements-dev.lock
+
+# --- what the targets need ------------------------------------------------------------------------
+
+# The script compares contents, not times: a checkout gives every file a new time.
+$(MADE): requirements-dev.lock pyproject.toml
+	@$(PYTHON) tests/lab/prepare.py venv
+	@touch $@
+
+.PHONY: .venv lab
+.venv: $(MADE)
+
+lab: $(MADE)
+	@$(PYTHON) tests/lab/prepare.py lab

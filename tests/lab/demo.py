@@ -1,0 +1,276 @@
+#!/usr/bin/env python3
+"""The demo: the whole platform on a real API server with simulated nodes, and its removal.
+
+`make demo` and `make demo-clean` call it with a bare Python. What it installs with is the product:
+this script brings what the product needs on a machine that reaches package registries only, says
+so before it begins, and otherwise stays out of the way.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+import prepare
+from prepare import ROOT, VENV, Task, say
+from tools import build
+
+PROVIDER = ("--provider", "kwok")
+CTO = VENV / "bin" / "cto"
+DOCKER = (
+    "The demo needs Linux; here, use the image: docker run --rm -v ~/.kube:/root/.kube"
+    " -v /var/run/docker.sock:/var/run/docker.sock IMAGE install"
+)
+
+# The whole answer, redirects included, must be there after this long; an unreachable host often
+# does not refuse but stays silent.
+PROBE_S = 5
+
+# What a kwok cluster with the minimal profile takes, apiserver and etcd above all.
+MEMORY_MIB = 1500
+
+INSTALL_S = 90
+DOWNLOADED_TOOLS = Task(
+    what="the programs, by digest",
+    seconds=120,
+    peak_mib=1000,
+    kept_mib=560,
+    run=lambda: None,
+)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Which download hosts answer: the products' own ones, or stand-ins have to do."""
+
+    tools: bool
+    charts: bool
+
+
+# --- what is in reach ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Pin:
+    """A tool of bundle/tools.yaml, for this machine."""
+
+    name: str
+    url: str
+    algorithm: str
+    digest: str
+
+    def is_cached(self) -> bool:
+        """Tell whether cto has fetched it already; then its host does not matter."""
+        return any(cto_cache().glob(f"**/{self.algorithm}-{self.digest}/{self.name}"))
+
+
+def pins() -> list[Pin]:
+    """Read the tools that a kwok cluster needs (by hand: there may be no YAML library yet)."""
+    text = (ROOT / "bundle" / "tools.yaml").read_text()
+    wanted = {tool.name for tool in build.tools()}
+    field = rf"linux/{build.machine()}:\n(?:\s+(?:format|member): \S+\n)*\s+url: (\S+)\n"
+    field += r"(?:\s+(?:format|member): \S+\n)*\s+(sha256|sha512): (\S+)"
+    blocks = re.split(r"^  (?=\S+:$)", text, flags=re.MULTILINE)
+    found = [(block.split(":", 1)[0], re.search(field, block)) for block in blocks]
+    return [Pin(name, *match.groups()) for name, match in found if match and name in wanted]
+
+
+def chart_urls() -> list[str]:
+    files = sorted((ROOT / "bundle" / "components").glob("*/component.yaml"))
+    pattern = re.compile(r"^\s+url: (https://\S+)", re.MULTILINE)
+    return one_per_host([url for file in files for url in pattern.findall(file.read_text())])
+
+
+def tool_urls() -> list[str]:
+    """List a real download of each host: a front page may answer where a download does not."""
+    return one_per_host([pin.url for pin in pins() if not pin.is_cached()])
+
+
+def one_per_host(urls: list[str]) -> list[str]:
+    return list({url.split("/")[2]: url for url in urls}.values())
+
+
+def answers(url: str) -> bool:
+    request = urllib.request.Request(url, method="HEAD")  # noqa: S310 - https, from our own data
+    try:
+        with urllib.request.urlopen(request, timeout=PROBE_S):  # noqa: S310 - as above
+            return True
+    except (OSError, ValueError):
+        return False
+
+
+def probe() -> Sources:
+    """Ask all hosts at once; who has not answered in time counts as out of reach."""
+    tools, charts = tool_urls(), chart_urls()
+    heard: set[str] = set()
+
+    def ask(url: str) -> None:
+        if answers(url):
+            heard.add(url)
+
+    threads = [threading.Thread(target=ask, args=(url,), daemon=True) for url in (*tools, *charts)]
+    for thread in threads:
+        thread.start()
+    deadline = time.monotonic() + PROBE_S
+    for thread in threads:
+        thread.join(max(0, deadline - time.monotonic()))
+    return Sources(tools=heard.issuperset(tools), charts=heard.issuperset(charts))
+
+
+# --- the demo ------------------------------------------------------------------------------------
+
+
+def lacking_memory() -> list[str]:
+    free = re.search(r"^MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text(), re.MULTILINE)
+    if free and int(free[1]) < MEMORY_MIB * 1024:
+        return [f"{MEMORY_MIB} MiB of free memory; {int(free[1]) // 1024} MiB are free"]
+    return []
+
+
+def to_bring(sources: Sources) -> list[Task]:
+    tools = prepare.tools_task()
+    if sources.tools:
+        tools = DOWNLOADED_TOOLS if tool_urls() else None
+    return [task for task in (prepare.venv_task(), tools) if task]
+
+
+def announce(tasks: list[Task], profile: str) -> None:
+    brings = " and ".join(task.what for task in tasks) or "nothing to fetch or build"
+    cost = prepare.cost([*tasks, Task("the installation", INSTALL_S, 0, 0, lambda: None)])
+    say(f"demo of profile {profile}: {brings}, then the installation: {cost}")
+
+
+def explain(sources: Sources) -> None:
+    """Say in plain words what is not the real thing, before anything is installed with it."""
+    if not sources.tools:
+        say(f"Download hosts of the programs do not answer: using {prepare.tools_dir()}.")
+    if not sources.charts:
+        say(
+            "Chart hosts do not answer: the nine upstream charts are STAND-INS from"
+            " tests/lab/charts. They have the shape of the real ones (kinds, CRDs, hooks, volumes,"
+            " namespaces), not their content."
+        )
+
+
+def install_argv(profile: str, sources: Sources) -> list[str]:
+    argv = [str(CTO), "install", *PROVIDER, "--profile", profile, "--non-interactive"]
+    if not sources.tools:
+        argv += ["--tools", str(prepare.tools_dir())]
+    if not sources.charts:
+        argv += ["--charts", str(prepare.charts_dir())]
+    return argv
+
+
+def up(profile: str) -> int:
+    sources = probe()
+    tasks = to_bring(sources)
+    announce(tasks, profile)
+    missing = prepare.lacking() + lacking_memory()
+    if not sources.tools:
+        missing += build.lacking(build.tools_missing(prepare.tools_dir()), prepare.tools_dir())
+    if missing:
+        return prepare.refuse(missing)
+    try:
+        prepare.perform([task for task in tasks if task is not DOWNLOADED_TOOLS])
+        if not sources.charts:
+            prepare.make_charts()
+    except build.BuildError as error:
+        say(str(error))
+        return 1
+    explain(sources)
+    code = subprocess.run(install_argv(profile, sources), check=False).returncode
+    if code == 0:
+        tell_what_next()
+    return code
+
+
+def tell_what_next() -> None:
+    say("")
+    say("The cluster stays up. What next:")
+    for command, what in (
+        (".venv/bin/cto status", "is it healthy?"),
+        (".venv/bin/cto plan uninstall", "what a removal would do"),
+        ("make demo PROFILE=production", "the big one, on top of this one"),
+        ("make demo-clean", "remove it all"),
+    ):
+        say(f"  {command:<34}{what}")
+
+
+# --- its removal ---------------------------------------------------------------------------------
+
+
+def cto_state() -> Path:
+    return Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser() / "cto"
+
+
+def cto_cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "cto"
+
+
+def processes_of(folder: Path) -> dict[int, str]:
+    """Find what still runs out of a folder: by its program, or by a path among its arguments.
+
+    Not by the programs' names or their own folder: other clusters of the same machine, those of
+    the tests for one, run the very same files.
+    """
+    found = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            program = str((entry / "exe").readlink())
+            arguments = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
+        except OSError:
+            continue  # It ended, or it is the kernel's.
+        if int(entry.name) != os.getpid() and any(
+            f"{folder}/" in text for text in (program, *arguments)
+        ):
+            found[int(entry.name)] = " ".join(arguments)[:100]
+    return found
+
+
+def end(folder: Path) -> None:
+    """End by its number each process that a removal left behind, and say so: it is a bug."""
+    for sent in (signal.SIGTERM, signal.SIGKILL):
+        for pid, command in processes_of(folder).items():
+            say(f"left behind, ending it: process {pid}, {command}")
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, sent)
+        deadline = time.monotonic() + 5
+        while processes_of(folder) and time.monotonic() < deadline:
+            time.sleep(0.1)
+
+
+def clean() -> int:
+    if CTO.exists():
+        argv = [str(CTO), "uninstall", *PROVIDER, "--cluster", "--yes"]
+        subprocess.run(argv, check=False)
+    end(cto_state())
+    return 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Install the platform to play with; remove it.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("up").add_argument("--profile", default="minimal")
+    commands.add_parser("clean")
+    given = parser.parse_args()
+    if sys.platform != "linux":
+        say(DOCKER)
+        return 1
+    try:
+        return up(given.profile) if given.command == "up" else clean()
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,143 @@
+#!/usr/bin/env python3
+"""Everything that CI runs: all parts, whichever fails, and at the end which did and how long.
+
+Stopping at the first failure would hide the others until the next run, many minutes later. Only
+what cannot work without an earlier part is left out, and says so.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass
+from pathlib import Path
+
+from prepare import ROOT, say
+from tools import build
+
+PYTHON = sys.executable
+BIN = Path(PYTHON).parent
+COVERED_PERCENT = 95
+COVERAGE = (PYTHON, "-m", "coverage")
+
+
+@dataclass(frozen=True)
+class Part:
+    """Commands that belong together; `tests` are pytest's, and are counted one by one."""
+
+    name: str
+    commands: tuple[tuple[str, ...], ...] = ()
+    tests: tuple[str, ...] = ()
+    needs: str = ""
+
+
+PARTS = (
+    Part(
+        "lint",
+        commands=((f"{BIN}/ruff", "check", "."), (f"{BIN}/ruff", "format", "--check", ".")),
+    ),
+    Part("types", commands=((f"{BIN}/mypy",),)),
+    Part("imports", commands=((f"{BIN}/lint-imports",),)),
+    Part("unit", tests=("tests/unit",)),
+    Part("tools", commands=((PYTHON, "tests/lab/prepare.py", "lab"),)),
+    Part("contract", tests=("tests/contract",), needs="tools"),
+    Part("assets", tests=("tests/assets",), needs="tools"),
+    Part("integration", tests=("tests/integration",), needs="tools"),
+    Part(
+        "coverage",
+        commands=(
+            (*COVERAGE, "combine", "--quiet"),
+            (*COVERAGE, "report", f"--fail-under={COVERED_PERCENT}"),
+        ),
+        needs="integration",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a part ended; a part without tests of its own counts as one."""
+
+    part: Part
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    seconds: float = 0
+    left_out: str = ""
+
+    @property
+    def is_good(self) -> bool:
+        return not self.failed and not self.left_out
+
+    @property
+    def line(self) -> str:
+        if self.left_out:
+            return f"  {self.part.name:<12} NOT RUN  {self.left_out}"
+        word = "ok" if self.is_good else "FAILED"
+        tests = f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
+        text = tests if self.part.tests else ""
+        return f"  {self.part.name:<12} {word:<8} {build.spell_time(self.seconds):>6}  {text}"
+
+
+def run(argv: tuple[str, ...]) -> int:
+    return subprocess.run(argv, cwd=ROOT, check=False).returncode
+
+
+def run_commands(part: Part) -> Outcome:
+    begun = time.monotonic()
+    failed = sum(run(argv) != 0 for argv in part.commands) > 0
+    return Outcome(
+        part, passed=int(not failed), failed=int(failed), seconds=time.monotonic() - begun
+    )
+
+
+def run_tests(part: Part) -> Outcome:
+    begun = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.xml"
+        wanted = ("-m", "not slow", f"--junitxml={report}", *part.tests)
+        code = run((*COVERAGE, "run", "-m", "pytest", *wanted))
+        tests, failed, skipped = counts(report)
+    seconds = time.monotonic() - begun
+    # Exit codes beyond "some failed": pytest itself broke, or there was no test to run.
+    failed += int(code != 0 and not failed)
+    return Outcome(part, max(0, tests - failed - skipped), failed, skipped, seconds)
+
+
+def counts(report: Path) -> tuple[int, int, int]:
+    """Read how many tests there were, failed, and were skipped."""
+    if not report.exists():
+        return 0, 0, 0
+    suites = ET.parse(report).getroot().iter("testsuite")  # noqa: S314 - pytest just wrote it
+    rows = [
+        tuple(int(suite.get(key, 0)) for key in ("tests", "failures", "errors", "skipped"))
+        for suite in suites
+    ]
+    tests, failures, errors, skipped = (sum(column) for column in zip(*rows, strict=True))
+    return tests, failures + errors, skipped
+
+
+def main() -> int:
+    run((*COVERAGE, "erase"))
+    outcomes: dict[str, Outcome] = {}
+    for part in PARTS:
+        needed = outcomes.get(part.needs)
+        if needed and (needed.left_out or (needed.failed and not needed.part.tests)):
+            outcomes[part.name] = Outcome(part, left_out=f"{part.needs} did not work")
+            continue
+        say(f"\n=== {part.name} " + "=" * (76 - len(part.name)))
+        outcomes[part.name] = run_tests(part) if part.tests else run_commands(part)
+    print("\nParts:", *(outcome.line for outcome in outcomes.values()), sep="\n")
+    totals = [
+        sum(getattr(outcome, name) for outcome in outcomes.values())
+        for name in ("passed", "failed", "skipped")
+    ]
+    print(f"\n{totals[0]} passed, {totals[1]} failed, {totals[2]} skipped", flush=True)
+    return 0 if all(outcome.is_good for outcome in outcomes.values()) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
