@@ -200,6 +200,10 @@ class Cluster(Protocol):
         """Return the last lines of a container's log, '' if there are none or it has none yet."""
         ...
 
+    def probe(self, namespace: str, service: str, port: int | str, path: str, scheme: str) -> int:
+        """GET over the API server's service proxy; return the HTTP status, 503 without endpoints."""
+        ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class Chart:
@@ -252,7 +256,11 @@ class Releases(Protocol):
         ...
 
     def manifest(self, name: str, namespace: str) -> Sequence[Manifest]:
-        """Return the objects of the deployed release, without hooks."""
+        """Return the objects of the newest release, without hooks; () if there is no such one."""
+        ...
+
+    def hooks(self, name: str, namespace: str) -> Sequence[Manifest]:
+        """Return the hooks of the newest release; () if there is no such release."""
         ...
 
     def rollback(self, name: str, namespace: str, revision: int, *, timeout_s: float) -> None: ...

@@ -38,9 +38,6 @@ class ReleaseState:
     """The release's objects, without hooks."""
     glue: tuple[ObjectRef, ...] = ()
     """The component's own objects, applied by the installer."""
-    secrets: tuple[ObjectRef, ...] = ()
-    """Secrets that the installer made, generated or supplied."""
-    crds: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

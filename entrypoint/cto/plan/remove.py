@@ -274,15 +274,17 @@ class _Removal:
                     namespace=name,
                 )
             )
-        if staying or self._observed.state is None:
+        if self._observed.state is None:
             return
         self._steps.append(
             DeleteState(
                 id="state",
                 phase=Phase.ACCESS,
-                title="Delete the installer's state",
+                title="Forget what is gone" if staying else "Delete the installer's state",
                 action=Action.DELETE,
-                reason="nothing is left to know",
+                reason=f"{len(staying)} components stay" if staying else "nothing is left to know",
                 after=tuple(step.id for step in self._steps),
+                components=tuple(c.name for c in leaving),
+                everything=not staying,
             )
         )

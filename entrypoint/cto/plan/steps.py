@@ -182,7 +182,10 @@ class DeleteNamespace(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class DeleteState(Step):
-    """Deletes the installer's own namespace, with state and lock, at the very end."""
+    """Forgets components at the very end; the whole state if `everything` is gone."""
+
+    components: tuple[str, ...] = ()
+    everything: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

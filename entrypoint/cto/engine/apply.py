@@ -1,0 +1,270 @@
+"""Carries a plan out: what can run runs, what must be waited for is watched, causes are told.
+
+One loop in the calling thread decides; a few workers act. Waits never hold a worker: they are
+looked at whenever the cluster changes. A failed step stops what depends on it and nothing else,
+so that one run shows every cause there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from graphlib import TopologicalSorter
+from threading import Event as Flag
+from typing import Protocol
+
+from cto.engine.report import Report, StepRun
+from cto.engine.waiting import Verdict
+from cto.errors import Cancelled, CtoError, WaitError
+from cto.events import Listener, Outcome, PhaseStarted, StepFinished, StepProgress, StepStarted
+from cto.plan.estimates import remaining_s
+from cto.plan.steps import Action, Plan, Step
+from cto.ports import Clock
+
+# Helm waits for hooks most of its time, and the API server is busy with CRDs for the rest: more
+# workers than this do not shorten an installation (docs/performance.md).
+LANES = 4
+_TICK_S = 1.0
+
+
+class Wait(Protocol):
+    """Something that is over later; looked at whenever the cluster changed."""
+
+    def evaluate(self) -> Verdict: ...
+
+
+Run = Callable[[Step, Flag], "Wait | str"]
+Journal = Callable[[Mapping[str, object]], None]
+
+
+@dataclass
+class _Running:
+    """A step that has begun."""
+
+    step: Step
+    started_s: float
+    cancel: Flag = field(default_factory=Flag)
+    future: Future[Wait | str] | None = None
+    wait: Wait | None = None
+    hook: Wait | None = None
+    shown: str = ""
+    done: str = ""
+    error: CtoError | None = None
+
+    @property
+    def deadline_s(self) -> float:
+        return self.started_s + self.step.timeout_s
+
+
+class Engine:
+    """Runs one plan.
+
+    Args:
+        run: Does a step; `cto.engine.execute.Executor.run`.
+        hook_of: Returns what watches a step's Helm hooks while the step runs, or None.
+        clock: For times and deadlines.
+        listen: Gets events, from this thread only.
+        journal: Writes how the run goes; may fail, it is a hint.
+        stop: Set from outside (lock lost): the run ends as soon as possible.
+        wake: Set when the cluster changed.
+        estimates: Seconds that steps took the last time, by id.
+    """
+
+    def __init__(
+        self,
+        *,
+        run: Run,
+        hook_of: Callable[[Step], Wait | None],
+        clock: Clock,
+        listen: Listener,
+        journal: Journal = lambda _: None,
+        stop: Flag | None = None,
+        wake: Flag | None = None,
+        estimates: Mapping[str, float] | None = None,
+        lanes: int = LANES,
+    ) -> None:
+        self._run = run
+        self._hook_of = hook_of
+        self._clock = clock
+        self._listen = listen
+        self._journal = journal
+        self._stop = stop or Flag()
+        self._wake = wake or Flag()
+        self._estimates = estimates or {}
+        self._lanes = lanes
+        self._running: dict[str, _Running] = {}
+        self._queue: list[Step] = []
+        self._runs: list[StepRun] = []
+        self._phases: set[str] = set()
+        self._begin_s = 0.0
+
+    def apply(self, plan: Plan) -> Report:
+        """Carry the plan out.
+
+        Raises:
+            Cancelled: `stop` was set.
+            KeyboardInterrupt: As it came; every child is told to end first.
+        """
+        self._begin_s = self._clock.monotonic()
+        steps = {step.id: step for step in plan.steps}
+        hooked = frozenset(c.name for c in plan.components if c.upgrade.hooks)
+        priority = remaining_s(plan.steps, self._estimates, hooked)
+        sorter = TopologicalSorter(plan.graph())
+        sorter.prepare()
+        pool = ThreadPoolExecutor(self._lanes, thread_name_prefix="step")
+        try:
+            while self._go_on(sorter, steps, priority, pool):
+                self._wake.wait(_TICK_S)
+                self._wake.clear()
+        except BaseException:
+            for running in self._running.values():
+                running.cancel.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+        pool.shutdown()
+        self._write_journal()
+        finished = {run.id for run in self._runs}
+        return Report(
+            runs=tuple(self._runs),
+            seconds=self._now(),
+            not_run=tuple(name for name in steps if name not in finished),
+        )
+
+    def _now(self) -> float:
+        return self._clock.monotonic() - self._begin_s
+
+    def _go_on(
+        self,
+        sorter: TopologicalSorter[str],
+        steps: Mapping[str, Step],
+        priority: Mapping[str, float],
+        pool: ThreadPoolExecutor,
+    ) -> bool:
+        """Do all that can be done now; return whether something is left to wait for."""
+        if self._stop.is_set():
+            raise Cancelled
+        progress = True
+        while progress:
+            self._queue += [steps[name] for name in sorter.get_ready()]
+            self._queue.sort(key=lambda step: -priority[step.id])
+            self._start(pool)
+            ended = [running for running in self._running.values() if self._has_ended(running)]
+            for running in ended:
+                self._finish(running, sorter)
+            progress = bool(ended)
+        return bool(self._running)
+
+    def _start(self, pool: ThreadPoolExecutor) -> None:
+        """Start the most urgent steps, as many as there are free lanes; the rest stays queued."""
+        busy = sum(r.future is not None and not r.future.done() for r in self._running.values())
+        while self._queue and (busy < self._lanes or not _needs_lane(self._queue[0])):
+            step = self._queue.pop(0)
+            running = _Running(step, self._now())
+            self._running[step.id] = running
+            if step.action in {Action.KEEP, Action.SKIP}:
+                running.done = step.reason
+                continue
+            self._announce(step)
+            running.future = pool.submit(self._run, step, running.cancel)
+            running.future.add_done_callback(lambda _: self._wake.set())
+            running.hook = self._hook_of(step)
+            busy += 1
+
+    def _announce(self, step: Step) -> None:
+        if step.phase not in self._phases:
+            self._phases.add(step.phase)
+            self._listen(PhaseStarted(step.phase))
+        estimate = self._estimates.get(step.id, 0.0)
+        self._listen(StepStarted(step.id, step.phase, step.title, estimate))
+
+    def _has_ended(self, running: _Running) -> bool:
+        if running.future is None:
+            return True
+        if not running.future.done():
+            self._look_at(running, running.hook)
+            return False
+        if running.wait is None and not self._take_result(running, running.future):
+            return True
+        return self._look_at(running, running.wait)
+
+    def _take_result(self, running: _Running, future: Future[Wait | str]) -> bool:
+        """Take what the worker returned; True if there is something to wait for now."""
+        try:
+            result = future.result()
+        except CtoError as error:
+            running.error = running.error or error
+            return False
+        except Cancelled:
+            if running.error is None:
+                raise
+            return False
+        if isinstance(result, str):
+            running.done = result
+            return False
+        running.wait = result
+        return True
+
+    def _look_at(self, running: _Running, wait: Wait | None) -> bool:
+        """Evaluate a wait; True if the step is over, for good or bad."""
+        verdict = wait.evaluate() if wait is not None else None
+        if verdict is not None:
+            self._show(running, verdict.message)
+        error = verdict.error if verdict else None
+        if error is None and self._now() > running.deadline_s:
+            error = _too_late(running)
+        if error is not None and running.error is None:
+            running.error = error
+            running.cancel.set()
+        return running.error is not None or (verdict is not None and verdict.done)
+
+    def _show(self, running: _Running, message: str) -> None:
+        if message and message != running.shown:
+            running.shown = message
+            self._listen(StepProgress(running.step.id, message))
+
+    def _finish(self, running: _Running, sorter: TopologicalSorter[str]) -> None:
+        step = running.step
+        del self._running[step.id]
+        run = StepRun(
+            id=step.id,
+            title=step.title,
+            outcome=_outcome(running),
+            started_s=running.started_s,
+            ended_s=self._now(),
+            after=step.after,
+            message=running.error.message if running.error else running.done,
+            error=running.error,
+        )
+        self._runs.append(run)
+        if running.future is not None:
+            self._listen(StepFinished(step.id, run.outcome, run.seconds, run.message))
+        if running.error is None:
+            sorter.done(step.id)
+
+    def _write_journal(self) -> None:
+        try:
+            self._journal({run.id: run.to_json() for run in self._runs})
+        except CtoError:
+            # A hint that is not written costs the next run its estimates.
+            return
+
+
+def _needs_lane(step: Step) -> bool:
+    return step.action not in {Action.KEEP, Action.SKIP}
+
+
+def _outcome(running: _Running) -> Outcome:
+    if running.error is not None:
+        return Outcome.FAILED
+    if running.step.action is Action.SKIP:
+        return Outcome.SKIPPED
+    if running.step.action is Action.KEEP:
+        return Outcome.UNCHANGED
+    return Outcome.DONE
+
+
+def _too_late(running: _Running) -> WaitError:
+    step = running.step
+    message = f"{step.title}: not over after {step.timeout_s:.0f} s"
+    return WaitError("CTO-1700", message, details=running.shown)

@@ -1,0 +1,267 @@
+"""What each kind of step does. Every one may be run again: it looks first, and mends."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+import string
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from threading import Event as Flag
+from typing import Protocol
+
+from cto.engine.live import Live
+from cto.engine.namespaces import what_is_in
+from cto.engine.observe import inventory
+from cto.engine.repair import Repair
+from cto.engine.state import StateStore
+from cto.engine.waiting import GoneWait, ReadyWait, Verdict
+from cto.errors import ApiError, Cancelled, WaitError
+from cto.objects import Manifest, ObjectRef, annotations_of, ref_of
+from cto.plan import labels
+from cto.plan.observed import ReleaseState
+from cto.plan.steps import (
+    ApplyCrds,
+    ApplyManifests,
+    ApplyRelease,
+    DeleteNamespace,
+    DeleteObjects,
+    DeleteState,
+    EnsureNamespace,
+    GenerateSecret,
+    Note,
+    ProbeService,
+    Step,
+    SupplySecret,
+    UninstallRelease,
+    WaitReady,
+)
+from cto.ports import Clock, Cluster, Releases
+
+_ALPHABET = string.ascii_letters + string.digits
+
+
+class Wait(Protocol):
+    """Something that is over later; looked at whenever the cluster changed."""
+
+    def evaluate(self) -> Verdict: ...
+
+
+SecretValues = Callable[[str], Mapping[str, str]]
+"""Dotted path of the configuration -> name -> value; the name is '' for a single value."""
+CrdSource = Callable[[ApplyCrds], Sequence[Manifest]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Executor:
+    """Carries single steps out. Methods block; waiting is left to the engine's loop."""
+
+    cluster: Cluster
+    releases: Releases
+    store: StateStore
+    clock: Clock
+    live: Live
+    secret_values: SecretValues
+    crds_of: CrdSource
+
+    def run(  # noqa: C901, PLR0911, PLR0912 - one branch per kind of step
+        self, step: Step, cancel: Flag
+    ) -> Wait | str:
+        """Do what the step says.
+
+        Returns:
+            What still has to come true, or a line about what was done ('' if the title says it).
+        """
+        match step:
+            case EnsureNamespace():
+                self.cluster.apply(step.manifest)
+            case GenerateSecret():
+                return self._generate(step)
+            case SupplySecret():
+                return self._supply(step)
+            case ApplyCrds():
+                return self._apply_crds(step)
+            case ApplyManifests():
+                return self._apply_manifests(step)
+            case ApplyRelease():
+                return self._apply_release(step, cancel)
+            case WaitReady():
+                return self._wait_ready(step)
+            case ProbeService():
+                return self._probe(step, cancel)
+            case DeleteObjects():
+                return self._delete(step.objects)
+            case UninstallRelease():
+                return self._uninstall(step)
+            case DeleteNamespace():
+                return self._delete_namespace(step)
+            case DeleteState():
+                self._forget(step)
+            case Note():
+                return step.reason
+            case _:
+                text = f"no way to run {step}"
+                raise TypeError(text)
+        return ""
+
+    def _view(self) -> tuple[Live, Cluster, Clock]:
+        return self.live, self.cluster, self.clock
+
+    def _generate(self, step: GenerateSecret) -> str:
+        data = {
+            key: wanted.value if wanted.value is not None else _random(wanted.random or 0)
+            for key, wanted in step.secret.keys.items()
+        }
+        ref = ObjectRef("v1", "Secret", step.namespace, step.secret.name)
+        try:
+            self.cluster.create(_secret(ref, "Opaque", data, step.component))
+        except ApiError as error:
+            if error.reason != "AlreadyExists":
+                raise
+            return "was there already"
+        return ""
+
+    def _supply(self, step: SupplySecret) -> str:
+        data = supplied_data(step.keys, self.secret_values)
+        ref = ObjectRef("v1", "Secret", step.namespace, step.name)
+        wanted = _secret(ref, step.type, data, step.component)
+        found = self.cluster.get(ref)
+        if found is not None and found.get("data") == wanted["data"]:
+            return "unchanged"
+        self.cluster.apply(wanted)
+        return ""
+
+    def _apply_crds(self, step: ApplyCrds) -> Wait:
+        manifests = self.crds_of(step)
+        ours = {
+            labels.MANAGED_BY: labels.OWNER,
+            labels.COMPONENT: step.component,
+            labels.DIGEST: step.digest,
+            labels.CRD_COUNT: str(len(manifests)),
+        }
+        for manifest in manifests:
+            self.cluster.apply(labels.labelled(manifest, ours))
+        return ReadyWait([ref_of(manifest) for manifest in manifests], *self._view())
+
+    def _apply_manifests(self, step: ApplyManifests) -> str:
+        for manifest in step.manifests:
+            self.cluster.apply(manifest)
+        # Known before anything is pruned: a kill in between must not lose track of them.
+        self._record_glue(step.component, {ref_of(m) for m in step.manifests}, set())
+        for ref in step.prune:
+            self.cluster.delete(ref)
+        self._record_glue(step.component, set(), set(step.prune))
+        return f"pruned {len(step.prune)}" if step.prune else ""
+
+    def _record_glue(self, component: str, added: set[ObjectRef], gone: set[ObjectRef]) -> None:
+        known = self.store.release(component) or _nothing(component)
+        glue = tuple(sorted((set(known.glue) | added) - gone))
+        if glue != known.glue:
+            self.store.record(replace(known, glue=glue))
+
+    def _apply_release(self, step: ApplyRelease, cancel: Flag) -> str:
+        spec = step.release
+        repair = Repair(self.cluster, self.releases, step.timeout_s)
+        done = repair.run(spec.name, spec.namespace)
+        objects = self.releases.upgrade(spec, timeout_s=step.timeout_s, cancel=cancel)
+        known = self.store.release(step.component) or _nothing(step.component)
+        self.store.record(
+            replace(
+                known,
+                release=spec.name,
+                namespace=spec.namespace,
+                digest=spec.labels[labels.DIGEST],
+                chart=spec.labels[labels.CHART],
+                objects=inventory(self.cluster, objects, spec.namespace),
+            )
+        )
+        return done
+
+    def _wait_ready(self, step: WaitReady) -> Wait:
+        known = self.store.release(step.component)
+        objects = step.objects or (known.objects if known else ())
+        return ReadyWait(objects, *self._view())
+
+    def _probe(self, step: ProbeService, cancel: Flag) -> str:
+        probe = step.probe
+        end = self.clock.monotonic() + step.timeout_s
+        while self.clock.monotonic() < end:
+            status = self.cluster.probe(
+                step.namespace, probe.service, probe.port, probe.path, probe.scheme
+            )
+            if 200 <= status < 400:
+                return f"{status} from {probe.path}"
+            if self.clock.wait(cancel, 1.0):
+                raise Cancelled
+        message = f"{step.title}: no good answer from {probe.service}:{probe.port}{probe.path}"
+        raise WaitError("CTO-1700", message)
+
+    def _delete(self, refs: Sequence[ObjectRef]) -> Wait:
+        for ref in refs:
+            self.cluster.delete(ref)
+        return GoneWait(refs, *self._view())
+
+    def _uninstall(self, step: UninstallRelease) -> Wait:
+        objects = self.releases.manifest(step.release, step.namespace)
+        hooks = self.releases.hooks(step.release, step.namespace)
+        self.releases.uninstall(step.release, step.namespace, timeout_s=step.timeout_s, wait=False)
+        # Helm leaves what its hooks made: https://github.com/helm/helm/issues/5156
+        leftovers = inventory(self.cluster, hooks, step.namespace)
+        for ref in leftovers:
+            self.cluster.delete(ref)
+        going = [item for item in objects if not _is_kept(item)]
+        gone = (*inventory(self.cluster, going, step.namespace), *leftovers)
+        return GoneWait(gone, *self._view())
+
+    def _delete_namespace(self, step: DeleteNamespace) -> Wait | str:
+        rest = what_is_in(self.cluster, step.namespace)
+        if rest:
+            shown = ", ".join(str(ref) for ref in rest[:3])
+            more = f" and {len(rest) - 3} more" if len(rest) > 3 else ""
+            return f"kept: {shown}{more}"
+        return self._delete([ObjectRef("v1", "Namespace", "", step.namespace)])
+
+    def _forget(self, step: DeleteState) -> None:
+        if step.everything:
+            self.store.delete()
+            return
+        for component in step.components:
+            self.store.forget(component)
+
+
+def supplied_data(keys: Mapping[str, str], values: SecretValues) -> dict[str, str]:
+    """Return the data of a supplied Secret: key -> value, only where the user gave one.
+
+    A key with `*` stands for every entry of the mapping at its path, in upper case.
+    """
+    data: dict[str, str] = {}
+    for key, path in keys.items():
+        for name, value in values(path).items():
+            data[key.replace("*", name.upper().replace("-", "_"))] = value
+    return data
+
+
+def _random(length: int) -> str:
+    return "".join(secrets.choice(_ALPHABET) for _ in range(length))
+
+
+def _secret(ref: ObjectRef, kind: str, data: Mapping[str, str], component: str) -> Manifest:
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {
+            "name": ref.name,
+            "namespace": ref.namespace,
+            "labels": {labels.MANAGED_BY: labels.OWNER, labels.COMPONENT: component},
+        },
+        "type": kind,
+        "data": {key: base64.b64encode(value.encode()).decode() for key, value in data.items()},
+    }
+
+
+def _nothing(component: str) -> ReleaseState:
+    return ReleaseState(component=component, release="", namespace="", digest="", chart="")
+
+
+def _is_kept(manifest: Manifest) -> bool:
+    return annotations_of(manifest).get("helm.sh/resource-policy") == "keep"

@@ -1,0 +1,202 @@
+"""Looks at a cluster and says what is there. Changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+from cto.catalog import Component
+from cto.engine.state import StateStore
+from cto.objects import Manifest, ObjectRef, annotations_of, labels_of, ref_of
+from cto.plan import labels
+from cto.plan.observed import Claim, Observed, ReleaseRecord, ReleaseState, State
+from cto.ports import Cluster, Releases
+
+_CRD = ("apiextensions.k8s.io/v1", "CustomResourceDefinition")
+# Metadata lists answer in milliseconds; a few at once hide the round trips of a distant cluster.
+_PARALLEL = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observer:
+    """Observes one cluster.
+
+    Attributes:
+        components: Those that may be there: their releases are looked at.
+    """
+
+    cluster: Cluster
+    releases: Releases
+    store: StateStore
+    components: Sequence[Component]
+    context: str
+
+    def observe(self, *, for_uninstall: bool = False) -> Observed:
+        """Return what is there.
+
+        `for_uninstall` looks for objects of our CRDs and for volume claims as well.
+        """
+        state = self.store.load()
+        with ThreadPoolExecutor(_PARALLEL) as pool:
+            version = pool.submit(self.cluster.server_version)
+            uid = pool.submit(self.cluster.uid)
+            nodes = pool.submit(self.cluster.list_metadata, "v1", "Node")
+            namespaces = pool.submit(self.cluster.list_metadata, "v1", "Namespace")
+            crds = pool.submit(self.cluster.list_metadata, *_CRD)
+            records = pool.submit(helm_records, self.cluster)
+            observed = Observed(
+                context=self.context,
+                cluster_uid=uid.result(),
+                kube_version=version.result(),
+                nodes=len(nodes.result()),
+                simulated=any(_is_simulated(node) for node in nodes.result()),
+                records=records.result(),
+                namespaces=_labels_by_name(namespaces.result()),
+                crds=_labels_by_name(crds.result()),
+            )
+            state = self._with_inventories(state, observed, pool)
+            observed = replace(observed, state=state, present=self._present(observed, state, pool))
+            return self._for_uninstall(observed, pool) if for_uninstall else observed
+
+    def _with_inventories(
+        self, state: State | None, observed: Observed, pool: ThreadPoolExecutor
+    ) -> State | None:
+        """Ask Helm for inventories that the state does not have: a run died in between."""
+        unknown = [c for c in self.components if _is_unknown(c, state, observed)]
+        if not unknown:
+            return state
+        state = state or State(writer="", provider="", profile="")
+        manifests = pool.map(lambda c: self.releases.manifest(c.release, c.namespace), unknown)
+        found = {
+            c.name: self._release_state(c, objects, state, observed)
+            for c, objects in zip(unknown, manifests, strict=True)
+        }
+        return replace(state, releases={**state.releases, **found})
+
+    def _release_state(
+        self, component: Component, objects: Sequence[Manifest], state: State, observed: Observed
+    ) -> ReleaseState:
+        record = observed.records[f"{component.namespace}/{component.release}"]
+        known = state.releases.get(component.name)
+        return ReleaseState(
+            component=component.name,
+            release=component.release,
+            namespace=component.namespace,
+            digest=record.labels.get(labels.DIGEST, ""),
+            chart=record.labels.get(labels.CHART, ""),
+            objects=inventory(self.cluster, objects, component.namespace),
+            glue=known.glue if known else (),
+        )
+
+    def _present(
+        self, observed: Observed, state: State | None, pool: ThreadPoolExecutor
+    ) -> dict[ObjectRef, Mapping[str, str]]:
+        """Return the labels of all objects of ours that exist: one list per kind and namespace."""
+        refs = {
+            ref
+            for release in (state.releases.values() if state else ())
+            for ref in (*release.objects, *release.glue)
+        }
+        groups = {(ref.api_version, ref.kind, ref.namespace) for ref in refs}
+        ours = {component.namespace for component in self.components} & set(observed.namespaces)
+        groups |= {("v1", "Secret", namespace) for namespace in ours}
+        lists = pool.map(lambda group: self._list_group(*group), sorted(groups))
+        return {ref_of(item): labels_of(item) for items in lists for item in items}
+
+    def _list_group(self, api_version: str, kind: str, namespace: str) -> Sequence[Manifest]:
+        return self.cluster.list_metadata(api_version, kind, namespace=namespace)
+
+    def _for_uninstall(self, observed: Observed, pool: ThreadPoolExecutor) -> Observed:
+        ours = [name for name, found in observed.crds.items() if labels.COMPONENT in found]
+        kinds = {f"{kind.plural}.{_group(kind.api_version)}": kind for kind in self.cluster.kinds()}
+        known = [kinds[name] for name in ours if name in kinds]
+        lists = pool.map(lambda kind: self._list_group(kind.api_version, kind.kind, ""), known)
+        instances = {
+            f"{kind.plural}.{_group(kind.api_version)}": tuple(ref_of(item) for item in items)
+            for kind, items in zip(known, lists, strict=True)
+        }
+        nothing: Mapping[str, str] = {}
+        present = {ref: nothing for refs in instances.values() for ref in refs}
+        present |= observed.present
+        return replace(
+            observed, instances=instances, present=present, claims=self._claims(observed)
+        )
+
+    def _claims(self, observed: Observed) -> tuple[Claim, ...]:
+        ours = {component.namespace for component in self.components} & set(observed.namespaces)
+        return tuple(
+            Claim(ref=ref_of(item), release=_release_of(item))
+            for namespace in sorted(ours)
+            for item in self._list_group("v1", "PersistentVolumeClaim", namespace)
+        )
+
+
+def helm_records(cluster: Cluster, *, namespace: str = "") -> dict[str, ReleaseRecord]:
+    """Return the newest record of every release, keyed `NAMESPACE/RELEASE`.
+
+    Read from labels alone: the payload holds values, and megabytes of manifests.
+    """
+    found = cluster.list_metadata("v1", "Secret", namespace=namespace, labels="owner=helm")
+    by_release: dict[str, list[Manifest]] = {}
+    for item in found:
+        key = f"{item['metadata']['namespace']}/{labels_of(item).get('name', '')}"
+        by_release.setdefault(key, []).append(item)
+    return {key: _newest(items) for key, items in by_release.items()}
+
+
+def inventory(
+    cluster: Cluster, manifests: Iterable[Manifest], namespace: str
+) -> tuple[ObjectRef, ...]:
+    """Return the identities of rendered objects, with the namespace that the API will give them."""
+    scoped = {(kind.api_version, kind.kind): kind.namespaced for kind in cluster.kinds()}
+    refs = []
+    for manifest in manifests:
+        namespaced = scoped.get((manifest["apiVersion"], manifest["kind"]), True)
+        ref = ref_of(manifest, default_namespace=namespace)
+        refs.append(ref if namespaced else replace(ref, namespace=""))
+    return tuple(sorted(refs))
+
+
+def _newest(items: Sequence[Manifest]) -> ReleaseRecord:
+    def revision(item: Manifest) -> int:
+        return int(labels_of(item).get("version", "0"))
+
+    newest = max(items, key=revision)
+    found = labels_of(newest)
+    deployed = [revision(item) for item in items if labels_of(item).get("status") == "deployed"]
+    return ReleaseRecord(
+        name=found.get("name", ""),
+        namespace=newest["metadata"]["namespace"],
+        revision=revision(newest),
+        status=found.get("status", ""),
+        labels=found,
+        deployed_revision=max(deployed, default=0),
+    )
+
+
+def _is_unknown(component: Component, state: State | None, observed: Observed) -> bool:
+    record = observed.records.get(f"{component.namespace}/{component.release}")
+    if record is None or record.labels.get(labels.MANAGED) != "true":
+        return False
+    if record.status != "deployed":
+        return False
+    known = state.releases.get(component.name) if state else None
+    return known is None or known.digest != record.labels.get(labels.DIGEST)
+
+
+def _labels_by_name(items: Sequence[Manifest]) -> dict[str, Mapping[str, str]]:
+    return {item["metadata"]["name"]: labels_of(item) for item in items}
+
+
+def _is_simulated(node: Manifest) -> bool:
+    return "kwok.x-k8s.io/node" in annotations_of(node) or labels_of(node).get("type") == "kwok"
+
+
+def _release_of(claim: Manifest) -> str:
+    owner = annotations_of(claim).get("meta.helm.sh/release-name")
+    return owner or labels_of(claim).get("app.kubernetes.io/instance", "")
+
+
+def _group(api_version: str) -> str:
+    return api_version.rpartition("/")[0]

@@ -1,0 +1,78 @@
+"""What a run did, and where its time went."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from cto.errors import CtoError
+from cto.events import Outcome
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepRun:
+    """One step as it went. Times are seconds since the run's start."""
+
+    id: str
+    title: str
+    outcome: Outcome
+    started_s: float
+    ended_s: float
+    after: tuple[str, ...] = ()
+    message: str = ""
+    error: CtoError | None = field(default=None, compare=False)
+
+    @property
+    def seconds(self) -> float:
+        return self.ended_s - self.started_s
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "outcome": self.outcome.value,
+            "started_seconds": round(self.started_s, 3),
+            "seconds": round(self.seconds, 3),
+            "message": self.message,
+            **({"error": self.error.code} if self.error else {}),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """All steps of a run, in the order of their ends."""
+
+    runs: tuple[StepRun, ...]
+    seconds: float
+    not_run: tuple[str, ...] = ()
+
+    @property
+    def errors(self) -> tuple[CtoError, ...]:
+        return tuple(run.error for run in self.runs if run.error is not None)
+
+    @property
+    def critical_path(self) -> tuple[StepRun, ...]:
+        return critical_path(self.runs)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "seconds": round(self.seconds, 3),
+            "steps": [run.to_json() for run in self.runs],
+            "not_run": list(self.not_run),
+            "critical_path": [run.id for run in self.critical_path],
+        }
+
+
+def critical_path(runs: Sequence[StepRun]) -> tuple[StepRun, ...]:
+    """Return the chain of steps that the run's end waited for, first to last.
+
+    From the step that ended last, go back to the dependency that ended last, and so on.
+    """
+    by_id: Mapping[str, StepRun] = {run.id: run for run in runs}
+    path: list[StepRun] = []
+    current = max(runs, key=lambda run: run.ended_s, default=None)
+    while current is not None:
+        path.append(current)
+        before = [by_id[name] for name in current.after if name in by_id]
+        current = max(before, key=lambda run: run.ended_s, default=None)
+    return tuple(reversed(path))

@@ -1,0 +1,205 @@
+"""The installer's memory in the cluster: two ConfigMaps, both hints, none with a secret.
+
+`cto-state` says what was installed, `cto-journal` how the last run went. Every step observes the
+cluster anyway: losing either costs time, nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from cto.errors import ApiError, PreflightError
+from cto.objects import Manifest, ObjectRef
+from cto.plan import labels
+from cto.plan.observed import STATE_SCHEMA, ReleaseState, State
+from cto.ports import Cluster
+
+NAMESPACE = "cto-system"
+STATE = ObjectRef("v1", "ConfigMap", NAMESPACE, "cto-state")
+JOURNAL = ObjectRef("v1", "ConfigMap", NAMESPACE, "cto-journal")
+_KEY = "state.json"
+_ATTEMPTS = 3
+
+
+class StateStore:
+    """Reads and writes the state. Only the holder of the cluster's lock may write."""
+
+    def __init__(self, cluster: Cluster, version: str) -> None:
+        self._cluster = cluster
+        self._version = version
+        self._lock = threading.Lock()
+        self._state: State | None = None
+
+    def load(self) -> State | None:
+        """Return the state, None if there is none or it cannot be read.
+
+        Raises:
+            PreflightError: CTO-1402, a newer installer wrote it.
+        """
+        data = self._read(STATE)
+        if data is None:
+            self._state = None
+            return None
+        self._refuse_newer(data)
+        try:
+            state = _decode(data)
+        except (KeyError, TypeError, AttributeError):
+            # A damaged hint: observing costs more without it, and is as right.
+            self._state = None
+            return None
+        self._state = replace(state, steps=self._read(JOURNAL) or {})
+        return self._state
+
+    def begin(self, state: State) -> None:
+        """Write who works here now; what is known of releases stays."""
+        known = self._state
+        if known is not None:
+            names = tuple(sorted({*known.namespaces, *state.namespaces}))
+            releases = {**known.releases, **state.releases}
+            state = replace(state, releases=releases, namespaces=names, steps=known.steps)
+        with self._lock:
+            self._state = state
+            self._write(STATE, _encode(state))
+
+    def record(self, release: ReleaseState) -> None:
+        """Add or replace what is known of one component."""
+        with self._lock:
+            state = self._required()
+            self._state = replace(state, releases={**state.releases, release.component: release})
+            self._write(STATE, _encode(self._state))
+
+    def release(self, component: str) -> ReleaseState | None:
+        with self._lock:
+            return self._state.releases.get(component) if self._state else None
+
+    def forget(self, component: str) -> None:
+        with self._lock:
+            if self._state is None or component not in self._state.releases:
+                return
+            rest = {k: v for k, v in self._state.releases.items() if k != component}
+            self._state = replace(self._state, releases=rest)
+            self._write(STATE, _encode(self._state))
+
+    def journal(self, steps: Mapping[str, Any]) -> None:
+        """Write how the run goes; estimates of the next run come from it."""
+        with self._lock:
+            self._write(JOURNAL, dict(steps))
+
+    def delete(self) -> None:
+        with self._lock:
+            self._state = None
+            for ref in (STATE, JOURNAL):
+                self._cluster.delete(ref)
+
+    def _required(self) -> State:
+        if self._state is None:
+            text = "begin comes before record"
+            raise ValueError(text)
+        return self._state
+
+    def _read(self, ref: ObjectRef) -> dict[str, Any] | None:
+        found = self._cluster.get(ref)
+        if found is None:
+            return None
+        try:
+            data = json.loads((found.get("data") or {}).get(_KEY, ""))
+        except ValueError:
+            return None
+        return data if isinstance(data, dict) else None
+
+    def _refuse_newer(self, data: Mapping[str, Any]) -> None:
+        schema, writer = data.get("schema", 0), str(data.get("writer", ""))
+        if schema > STATE_SCHEMA or _version(writer) > _version(self._version):
+            message = f"cto {writer} wrote this cluster's state, this is cto {self._version}"
+            hint = f"Use cto {writer} or newer for this cluster."
+            raise PreflightError("CTO-1402", message, hint=hint)
+
+    def _write(self, ref: ObjectRef, data: Mapping[str, Any]) -> None:
+        text = json.dumps(data, sort_keys=True, separators=(",", ":"))
+        for attempt in range(_ATTEMPTS):
+            try:
+                self._put(ref, text)
+            except ApiError as error:
+                if error.code != "CTO-1604" or attempt == _ATTEMPTS - 1:
+                    raise
+            else:
+                return
+
+    def _put(self, ref: ObjectRef, text: str) -> None:
+        """Write with the resourceVersion that was read, so that no other writer is overrun."""
+        found = self._cluster.get(ref)
+        if found is None:
+            self._cluster.create(_config_map(ref, text))
+        elif (found.get("data") or {}).get(_KEY) != text:
+            self._cluster.update({**found, "data": {_KEY: text}})
+
+
+def _config_map(ref: ObjectRef, text: str) -> Manifest:
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": ref.name,
+            "namespace": ref.namespace,
+            "labels": {labels.MANAGED_BY: labels.OWNER},
+        },
+        "data": {_KEY: text},
+    }
+
+
+def _version(text: str) -> tuple[int, ...]:
+    parts = text.split("+", maxsplit=1)[0].split("-", maxsplit=1)[0].split(".")
+    return tuple(int(part) if part.isdigit() else 0 for part in parts)
+
+
+def _encode(state: State) -> dict[str, Any]:
+    return {
+        "schema": state.schema,
+        "writer": state.writer,
+        "provider": state.provider,
+        "profile": state.profile,
+        "simulated": state.simulated,
+        "config": state.config,
+        "namespaces": list(state.namespaces),
+        "releases": {name: _encode_release(item) for name, item in state.releases.items()},
+    }
+
+
+def _encode_release(item: ReleaseState) -> dict[str, Any]:
+    return {
+        "release": item.release,
+        "namespace": item.namespace,
+        "digest": item.digest,
+        "chart": item.chart,
+        "objects": [ref.to_json() for ref in item.objects],
+        "glue": [ref.to_json() for ref in item.glue],
+    }
+
+
+def _decode(data: Mapping[str, Any]) -> State:
+    return State(
+        schema=data["schema"],
+        writer=data["writer"],
+        provider=data["provider"],
+        profile=data["profile"],
+        simulated=data["simulated"],
+        config=data["config"],
+        namespaces=tuple(data["namespaces"]),
+        releases={name: _decode_release(name, item) for name, item in data["releases"].items()},
+    )
+
+
+def _decode_release(component: str, item: Mapping[str, Any]) -> ReleaseState:
+    return ReleaseState(
+        component=component,
+        release=item["release"],
+        namespace=item["namespace"],
+        digest=item["digest"],
+        chart=item["chart"],
+        objects=tuple(ObjectRef.from_json(ref) for ref in item["objects"]),
+        glue=tuple(ObjectRef.from_json(ref) for ref in item["glue"]),
+    )
