@@ -201,6 +201,12 @@ class Component(_Model):
     licence: str
     folder: Path = Field(exclude=True)
 
+    def size(self, profile: str, *, high_availability: bool) -> str:
+        """Return which of the sizes in `resources` fits: a profile of one's own has none."""
+        if profile in self.resources or not self.resources:
+            return profile
+        return "production" if high_availability else "standard"
+
 
 class Catalog:
     """All components, in the order of their dependencies, then of their names."""
