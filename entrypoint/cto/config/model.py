@@ -1,0 +1,176 @@
+"""The configuration's fields. Their descriptions and examples are the schema and the docs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, PrivateAttr, ValidationInfo, field_validator
+
+from cto.config.agents import Agent, AgentName, default_agents
+from cto.config.base import Section
+from cto.config.problems import Path, did_you_mean
+from cto.config.secret import Secret, SecretReference
+from cto.config.sections import (
+    Cluster,
+    ComponentSettings,
+    Features,
+    GitHub,
+    Platform,
+    Registry,
+    Smtp,
+    Tunneling,
+)
+from cto.config.text import Identifier, KubeName, refused
+from cto.errors import ConfigError
+
+# The version of the format, not of the program: raised when an old file would be misread.
+CONFIG_VERSION = "0.1.0"
+
+
+def _known_version(value: str) -> str:
+    if value != CONFIG_VERSION:
+        reason = f"this program reads configurations of version {CONFIG_VERSION}"
+        raise refused(reason, f"write {CONFIG_VERSION!r}, or take another version of cto")
+    return value
+
+
+def _known_component(name: str, info: ValidationInfo) -> str:
+    names = (info.context or {}).get("component_names")
+    if names is not None and name not in names:
+        reason = "there is no component of this name"
+        raise refused(reason, did_you_mean(name, names))
+    return name
+
+
+ComponentName = Annotated[KubeName, AfterValidator(_known_component)]
+
+
+class Config(Section):
+    """Everything that can be configured. Every field may be left out."""
+
+    version: Annotated[str, AfterValidator(_known_version)] = Field(
+        default=CONFIG_VERSION, description="Version of this format.", examples=[CONFIG_VERSION]
+    )
+    profile: str = Field(
+        default="minimal",
+        min_length=1,
+        description="Size and features: minimal, standard, production, or a file of your own.",
+        examples=["standard"],
+    )
+    platform: Platform = Field(
+        default=Platform(), description="The platform as a whole.", examples=[{}]
+    )
+    github: GitHub = Field(
+        default=GitHub(), description="The GitHub side; may be set up later.", examples=[{}]
+    )
+    registry: Registry = Field(
+        default=Registry(), description="Where the cluster gets its images.", examples=[{}]
+    )
+    features: Features = Field(
+        default=Features(), description="What is installed beyond the core.", examples=[{}]
+    )
+    agents: Mapping[AgentName, Agent] = Field(
+        default_factory=default_agents,
+        description="The agents, by name.",
+        examples=[{"rex": {"enabled": True}}],
+    )
+    cluster: Cluster = Field(
+        default=Cluster(), description="The cluster to install to.", examples=[{}]
+    )
+    tunneling: Tunneling = Field(
+        default=Tunneling(), description="How GitHub's webhooks reach the cluster.", examples=[{}]
+    )
+    providers: Mapping[Identifier, Secret] = Field(
+        default_factory=dict,
+        description="Keys of the language models' providers, by name: text, ${VARIABLE}, or a "
+        "reference {secret: NAME, key: KEY}.",
+        examples=[{"anthropic": "${ANTHROPIC_API_KEY}"}],
+    )
+    smtp: Smtp = Field(
+        default=Smtp(),
+        validate_default=True,
+        description="The mail server for notifications.",
+        examples=[{}],
+    )
+    components: Mapping[ComponentName, ComponentSettings] = Field(
+        default_factory=dict,
+        description="What is different about single components, by name.",
+        examples=[{"argo-events": {"mode": "external"}}],
+    )
+    # Values of components that were made from environment variables: path -> marker.
+    _masked: Mapping[Path, dict[str, str]] = PrivateAttr(default_factory=dict)
+
+    def model_post_init(self, context: Any) -> None:
+        self._masked = dict((context or {}).get("masked", {}))
+
+    @field_validator("agents")
+    @classmethod
+    def _agents_match_apps(
+        cls, agents: Mapping[str, Agent], info: ValidationInfo
+    ) -> Mapping[str, Agent]:
+        github: GitHub | None = info.data.get("github")
+        for name, app in (github.apps if github else {}).items():
+            given = agents[name].github_app_id if name in agents else None
+            if given not in (None, app.id):
+                reason = f"differs from github.apps.{name}.id, which is {app.id}"
+                field = f"{name}.github_app_id"
+                raise refused(reason, "leave one of them out", field=field)
+        return agents
+
+    @field_validator("smtp")
+    @classmethod
+    def _mail_has_server(cls, smtp: Smtp, info: ValidationInfo) -> Smtp:
+        features: Features | None = info.data.get("features")
+        if features is None or not features.mail_notifications:
+            return smtp
+        for name in ("host", "sender", "recipients"):
+            if not getattr(smtp, name):
+                reason = "is needed by features.mail_notifications"
+                raise refused(reason, f"give smtp.{name}, or switch the feature off", field=name)
+        return smtp
+
+    def public(self) -> dict[str, Any]:
+        """Return everything as JSON-ready data, with markers in the place of secrets."""
+        data: dict[str, Any] = self.model_dump(mode="json")
+        for path, marker in self._masked.items():
+            _replace(data, path, marker)
+        return data
+
+    def secret_values(self, path: str) -> Mapping[str, str]:
+        """Return the values of a secret field, which were given as such.
+
+        Args:
+            path: Dotted path of the field, `github.webhook_secret`, which returns `{"": value}`;
+                or of a mapping, `providers.*`, which returns `{name: value}`.
+        """
+        found = self._secrets(path)
+        return {name: item.reveal() for name, item in found.items() if not item.reference}
+
+    def secret_reference(self, path: str) -> Mapping[str, SecretReference]:
+        """Return the references of a secret field; same paths and keys as `secret_values`."""
+        found = self._secrets(path)
+        return {name: item.reference for name, item in found.items() if item.reference}
+
+    def _secrets(self, path: str) -> Mapping[str, Secret]:
+        parent, _, name = path.rpartition(".")
+        if parent == "providers":
+            wanted = self.providers if name == "*" else {"": self.providers.get(name)}
+        elif path in _SECRET_FIELDS:
+            section: Any = getattr(self, parent)
+            wanted = {"": getattr(section, name)}
+        else:
+            known = ", ".join((*_SECRET_FIELDS, "providers.*"))
+            text = f"{path!r} is no secret field of the configuration"
+            raise ConfigError("CTO-1310", text, hint=f"Secret fields are {known}.")
+        return {key: item for key, item in wanted.items() if item is not None}
+
+
+_SECRET_FIELDS = ("github.webhook_secret", "registry.password", "smtp.password")
+
+
+def _replace(data: Any, path: Path, marker: dict[str, str]) -> None:
+    *parents, last = path
+    for part in parents:
+        data = data[part]
+    data[last] = marker

@@ -1,0 +1,309 @@
+"""The sections of the configuration, but for agents."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, model_validator
+
+from cto.config.agents import AgentName
+from cto.config.base import Section
+from cto.config.secret import Secret
+from cto.config.text import (
+    DomainName,
+    Email,
+    FilePath,
+    GitHubOwner,
+    GitHubRepository,
+    HostName,
+    KubeName,
+    RegistryUrl,
+    RepositoryPath,
+    refused,
+)
+
+NAMESPACE = "cto"
+
+
+def _only_namespace(value: str) -> str:
+    # The controller's program watches this one only: its name is compiled in
+    # (github.com/5dlabs/cto, crates/controller/src/bin/agent_controller.rs).
+    if value != NAMESPACE:
+        reason = f"must be {NAMESPACE!r}: the controller's image watches no other namespace"
+        raise refused(reason, "leave the line out")
+    return value
+
+
+class IngressType(StrEnum):
+    NODEPORT = "nodeport"
+    INGRESS = "ingress"
+    NONE = "none"
+
+
+class Environment(StrEnum):
+    DEV = "dev"
+    STAGING = "staging"
+    PROD = "prod"
+
+
+class Platform(Section):
+    """The platform as a whole."""
+
+    name: KubeName = Field(
+        default="cto", description="Name of this platform.", examples=["acme-agents"]
+    )
+    domain: DomainName | None = Field(
+        default=None,
+        description="Domain under which the platform is reached.",
+        examples=["agents.example.com"],
+    )
+    namespace: Annotated[KubeName, AfterValidator(_only_namespace)] = Field(
+        default=NAMESPACE,
+        description="Namespace of controller and agents. Only cto works: the controller's image "
+        "watches no other.",
+        examples=[NAMESPACE],
+    )
+    ingress_type: IngressType = Field(
+        default=IngressType.NODEPORT,
+        description="How the user interfaces are reached: nodeport (a port of every node), "
+        "ingress (by names under platform.domain), none (from inside the cluster).",
+        examples=["nodeport"],
+    )
+    environment: Environment = Field(
+        default=Environment.DEV, description="What the platform is used for.", examples=["prod"]
+    )
+
+    @model_validator(mode="after")
+    def _ingress_has_domain(self) -> Platform:
+        if self.ingress_type is IngressType.INGRESS and self.domain is None:
+            reason = "is needed by platform.ingress_type 'ingress'"
+            raise refused(reason, "give the domain", field="domain")
+        return self
+
+
+class GitHubApp(Section):
+    """The GitHub App of one agent."""
+
+    id: Annotated[int, Field(gt=0)] = Field(
+        description="The App's id, from its settings page.", examples=[123456]
+    )
+    client_id: str = Field(
+        min_length=1, description="The App's client id.", examples=["Iv23liExample"]
+    )
+    private_key_path: FilePath = Field(
+        description="Path of the App's private key, a PEM file. The key is read when it is "
+        "needed and never kept in the configuration.",
+        examples=["/secrets/rex.pem"],
+    )
+
+
+class GitHub(Section):
+    """The GitHub side. Everything may be left out and be set up later."""
+
+    organization: GitHubOwner | None = Field(
+        default=None,
+        description="Organization or user that owns the repository.",
+        examples=["acme"],
+    )
+    repository: GitHubRepository | None = Field(
+        default=None,
+        description="Name of the repository that the agents work on.",
+        examples=["shop"],
+    )
+    apps: Mapping[AgentName, GitHubApp] = Field(
+        default_factory=dict,
+        description="GitHub Apps that exist already, by agent.",
+        examples=[
+            {"rex": {"id": 1, "client_id": "Iv23li", "private_key_path": "/secrets/rex.pem"}}
+        ],
+    )
+    webhook_secret: Secret | None = Field(
+        default=None,
+        description="Secret that GitHub signs its webhooks with: text, ${VARIABLE}, or a "
+        "reference {secret: NAME, key: KEY}.",
+        examples=["${GITHUB_WEBHOOK_SECRET}"],
+    )
+
+
+class RegistryType(StrEnum):
+    LOCAL = "local"
+    GENERIC = "generic"
+    ECR = "ecr"
+
+
+class Registry(Section):
+    """Where the cluster gets its images."""
+
+    type: RegistryType = Field(
+        default=RegistryType.LOCAL,
+        description="local (as upstream names them, or a registry of the installer's own), "
+        "generic (your registry), ecr (Amazon's).",
+        examples=["generic"],
+    )
+    url: RegistryUrl | None = Field(
+        default=None,
+        description="Host of the registry, with its port if it has one.",
+        examples=["registry.example.com:5000"],
+    )
+    namespace: RepositoryPath = Field(
+        default="cto", description="Folder of the registry that holds the images.", examples=["cto"]
+    )
+    username: str | None = Field(
+        default=None, description="Name for the log-in.", examples=["puller"]
+    )
+    password: Secret | None = Field(
+        default=None,
+        description="Password for the log-in: text, ${VARIABLE}, or a reference "
+        "{secret: NAME, key: KEY}.",
+        examples=["${REGISTRY_PASSWORD}"],
+    )
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> Registry:
+        if self.type is not RegistryType.LOCAL and self.url is None:
+            reason = f"is needed by registry.type {self.type.value!r}"
+            raise refused(reason, "give the registry's host", field="url")
+        if self.type is RegistryType.ECR and ".dkr.ecr" not in (self.url or ""):
+            reason = "is not the address of an Amazon registry"
+            fix = "it looks like ACCOUNT.dkr.ecr.REGION.amazonaws.com"
+            raise refused(reason, fix, field="url")
+        self._check_login()
+        return self
+
+    def _check_login(self) -> None:
+        # https://docs.aws.amazon.com/AmazonECR/latest/userguide/registry_auth.html
+        if self.type is RegistryType.ECR and self.password and not self.password.reference:
+            reason = "an Amazon registry's password expires after 12 hours and is not renewed here"
+            fix = "leave it out (the nodes' role pulls), or refer to a Secret that is kept fresh"
+            raise refused(reason, fix, field="password")
+        if self.username and self.password is None:
+            reason = "is needed by registry.username"
+            raise refused(reason, "give both or none", field="password")
+        if self.password and not self.username and self.type is RegistryType.GENERIC:
+            reason = "is needed by registry.password"
+            raise refused(reason, "give both or none", field="username")
+
+
+class Features(Section):
+    """What is installed beyond the core."""
+
+    monitoring: bool = Field(
+        default=False, description="Grafana, VictoriaMetrics, VictoriaLogs.", examples=[True]
+    )
+    databases: bool = Field(
+        default=False, description="Operators for PostgreSQL and Redis.", examples=[True]
+    )
+    mail_notifications: bool = Field(
+        default=False, description="Mail from Argo CD and Grafana; needs smtp.", examples=[True]
+    )
+    backup: bool = Field(default=False, description="Backups by Velero.", examples=[True])
+    high_availability: bool = Field(
+        default=False,
+        description="Several replicas on different nodes, with disruption budgets.",
+        examples=[True],
+    )
+
+
+class ClusterProvider(StrEnum):
+    KWOK = "kwok"
+    EXISTING = "existing"
+
+
+class Cluster(Section):
+    """The cluster to install to."""
+
+    provider: ClusterProvider | None = Field(
+        default=None,
+        description="existing (a cluster that you have), kwok (a real API server with simulated "
+        "nodes). Left out: decided by what is there.",
+        examples=["existing"],
+    )
+    context: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Context of the kubeconfig, for provider existing.",
+        examples=["staging"],
+    )
+    nodes: int = Field(
+        default=1, ge=1, le=100, description="Nodes of a cluster that is made.", examples=[3]
+    )
+
+
+class TunnelProvider(StrEnum):
+    LOCAL = "local"
+    NGROK = "ngrok"
+    CLOUDFLARE = "cloudflare"
+
+
+class Tunneling(Section):
+    """How GitHub's webhooks reach the cluster."""
+
+    provider: TunnelProvider = Field(
+        default=TunnelProvider.LOCAL,
+        description="local (no tunnel), ngrok, cloudflare.",
+        examples=["local"],
+    )
+
+
+class Encryption(StrEnum):
+    STARTTLS = "starttls"
+    TLS = "tls"
+    NONE = "none"
+
+
+class Smtp(Section):
+    """The mail server for notifications."""
+
+    host: HostName | None = Field(
+        default=None, description="Name of the mail server.", examples=["smtp.example.com"]
+    )
+    port: int = Field(default=587, ge=1, le=65535, description="Its port.", examples=[587])
+    encryption: Encryption = Field(
+        default=Encryption.STARTTLS,
+        description="starttls (usual on port 587), tls (usual on port 465), none.",
+        examples=["starttls"],
+    )
+    username: str | None = Field(default=None, description="Name for the log-in.", examples=["cto"])
+    password: Secret | None = Field(
+        default=None,
+        description="Password for the log-in: text, ${VARIABLE}, or a reference "
+        "{secret: NAME, key: KEY}.",
+        examples=["${SMTP_PASSWORD}"],
+    )
+    sender: Email | None = Field(
+        default=None, description="Address that the mail comes from.", examples=["cto@example.com"]
+    )
+    recipients: tuple[Email, ...] = Field(
+        default=(), description="Addresses that the mail goes to.", examples=[["team@example.com"]]
+    )
+
+
+class Mode(StrEnum):
+    MANAGED = "managed"
+    EXTERNAL = "external"
+    DISABLED = "disabled"
+
+
+class ComponentSettings(Section):
+    """What is different about one component."""
+
+    mode: Mode = Field(
+        default=Mode.MANAGED,
+        description="managed (installed by cto), external (yours is used), disabled.",
+        examples=["external"],
+    )
+    version: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Version of the chart, where the charts are given by hand.",
+        examples=["10.1.3"],
+    )
+    values: Mapping[str, Any] = Field(
+        default_factory=dict,
+        repr=False,
+        description="Helm values, merged over those of the installer. No place for secrets: "
+        "Helm keeps values in the cluster; name existing Secrets instead.",
+        examples=[{"replicas": 2}],
+    )
