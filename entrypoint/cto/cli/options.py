@@ -1,0 +1,170 @@
+"""The options that commands share, as decorators."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar
+
+import click
+
+from cto.cli.output import Terminal
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+# The names only: what they stand for is slow to import. cto.cli.wiring builds each of them.
+PROVIDERS = ("kwok", "existing")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterOptions:
+    """What the command line says about the configuration and the cluster.
+
+    Attributes:
+        flags: Path in the configuration -> the flag that gives it, and its value.
+        files: Configuration files in the order of the command line; `-` is stdin.
+        kubeconfig: Instead of the usual one.
+        non_interactive: Never ask.
+        yes: Take every confirmation as given.
+        charts: Folder to take charts from.
+        tools: Folder to take programs from.
+    """
+
+    flags: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    files: tuple[str, ...] = ()
+    kubeconfig: Path | None = None
+    non_interactive: bool = False
+    yes: bool = False
+    charts: Path | None = None
+    tools: Path | None = None
+
+
+_FLAGS = {
+    "provider": ("cluster.provider", "--provider"),
+    "context": ("cluster.context", "--context"),
+    "profile": ("profile", "--profile"),
+}
+
+
+def cluster_options(function: _Function) -> Callable[..., Any]:
+    """Add the options of commands that work on a cluster: they get `options`, a ClusterOptions."""
+
+    @functools.wraps(function)
+    def collect(*args: Any, **values: Any) -> Any:
+        given = {name: values.pop(name) for name in _FLAGS}
+        options = ClusterOptions(
+            flags={_FLAGS[name][0]: (_FLAGS[name][1], v) for name, v in given.items() if v},
+            files=values.pop("files"),
+            kubeconfig=values.pop("kubeconfig"),
+            non_interactive=values.pop("non_interactive"),
+            yes=values.pop("yes"),
+            charts=values.pop("charts"),
+            tools=values.pop("tools"),
+        )
+        return function(*args, options=options, **values)
+
+    return _decorated(collect, _CLUSTER)
+
+
+def output_options(*more_formats: str) -> Decorator:
+    """Add the options of every command. They go to the Terminal, not to the command.
+
+    Args:
+        *more_formats: What `--output` takes beside human and json. The command looks at
+            `Terminal.format` itself and returns the text.
+    """
+    return functools.partial(_decorated, options=_output((*_FORMATS, *more_formats)))
+
+
+def _decorated(function: Callable[..., Any], options: tuple[Decorator, ...]) -> Callable[..., Any]:
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def _folder(name: str, variable: str, text: str) -> Decorator:
+    return click.option(
+        name,
+        metavar="DIR",
+        envvar=variable,
+        show_envvar=True,
+        type=click.Path(exists=True, file_okay=False, path_type=Path),
+        help=text,
+    )
+
+
+_FORMATS = ("human", "json")
+
+_CLUSTER: tuple[Decorator, ...] = (
+    click.option(
+        "--provider",
+        type=click.Choice(PROVIDERS),
+        help="Where the cluster comes from: kwok makes a simulated one, existing takes yours.",
+    ),
+    click.option("--context", metavar="NAME", help="Context of the kubeconfig to work on."),
+    click.option(
+        "--kubeconfig",
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        help="Kubeconfig to read instead of the usual one.",
+    ),
+    click.option(
+        "-p", "--profile", metavar="NAME", help="minimal, standard, production, or a profile file."
+    ),
+    click.option(
+        "-c",
+        "--config",
+        "files",
+        metavar="FILE",
+        multiple=True,
+        help="Configuration file; may be repeated, later files win, - is stdin.",
+    ),
+    click.option("--non-interactive", is_flag=True, help="Never ask; take defaults, or fail."),
+    click.option("-y", "--yes", is_flag=True, help="Take confirmations as given."),
+    _folder("--charts", "CTO_CHARTS", "Folder to take charts from."),
+    _folder("--tools", "CTO_TOOLS", "Folder to take kubectl, helm and the like from."),
+)
+
+
+def _keep(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+    """Hand an option to the terminal, which has to know it even if the command fails."""
+    terminal = context.ensure_object(Terminal)
+    setattr(terminal, str(parameter.name), value)
+    root = context.find_root().command_path
+    terminal.command = context.command_path.removeprefix(root).strip()
+
+
+def _output(formats: tuple[str, ...]) -> tuple[Decorator, ...]:
+    return (
+        click.option(
+            "-o",
+            "--output",
+            "format",
+            type=click.Choice(formats),
+            default=formats[0],
+            show_default=True,
+            expose_value=False,
+            callback=_keep,
+            help="What goes to stdout.",
+        ),
+        click.option(
+            "--debug",
+            is_flag=True,
+            envvar="CTO_DEBUG",
+            show_envvar=True,
+            expose_value=False,
+            callback=_keep,
+            help="Show tracebacks.",
+        ),
+        click.option(
+            "-q",
+            "--quiet",
+            is_flag=True,
+            expose_value=False,
+            callback=_keep,
+            help="Show no progress, only what went wrong.",
+        ),
+    )

@@ -1,0 +1,132 @@
+"""What a command shows: progress on stderr, its result on stdout, for people or as JSON."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from cto.cli.failure import Failure, failure_of, trace_of
+from cto.cli.progress import clean
+from cto.cli.streams import Outlet
+from cto.errors import CtoError
+from cto.events import Event
+from cto.result import SCHEMA_VERSION, Result
+
+if TYPE_CHECKING:
+    from cto.ports import Clock
+
+SIMULATED = "SIMULATED: nodes run nothing; only the API server and its objects are real."
+
+
+class Screen(Protocol):
+    """Where a run tells how it goes. All but `close` may be called by any thread."""
+
+    def listen(self, event: Event) -> None: ...
+
+    def notice(self, text: str, *, warning: bool = False) -> None: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass
+class Terminal:
+    """Where one command writes. Commands get it with `click.pass_obj`.
+
+    Attributes:
+        format: Of the result: `human`, `json`, or another one that the command offers.
+        debug: Show tracebacks.
+        quiet: No progress, only what went wrong.
+        command: `install`, `plan install`, ...
+        simulated: Set it as soon as it is known: every screen and document says so.
+        data: What the document holds if the command fails.
+    """
+
+    format: str = "human"
+    debug: bool = False
+    quiet: bool = False
+    command: str = ""
+    simulated: bool = False
+    data: dict[str, Any] = field(default_factory=dict)
+    _written: bool = False
+
+    @contextmanager
+    def screen(self, clock: Clock) -> Iterator[Screen]:
+        """Show progress on stderr until the end of the block."""
+        talk = _stderr()
+        screen = _screen(talk, clock, quiet=self.quiet)
+        if self.simulated:
+            talk.line(SIMULATED)
+        try:
+            screen.open()
+            yield screen
+        finally:
+            screen.close()
+            if self.simulated:
+                talk.line(SIMULATED)
+
+    def show(self, result: Result) -> int:
+        """Write a result to stdout. Returns the exit code."""
+        self.simulated = self.simulated or result.simulated
+        if self.format == "json":
+            self._document(result.command, result.exit_code, result.data, None)
+        elif result.text:
+            self._out(_framed(result.text, simulated=self.simulated))
+        return result.exit_code
+
+    def fail(self, error: BaseException) -> int:
+        """Write an exception: to stderr for people, to stdout as JSON. Returns the exit code."""
+        failure = failure_of(error)
+        if self.debug and not isinstance(error, CtoError):
+            _stderr().line(trace_of(error))
+        _stderr().line(_framed(clean(str(failure)), simulated=self.simulated))
+        if self.format == "json":
+            self._document(self.command, failure.exit_code, self.data, failure)
+        return failure.exit_code
+
+    def _document(
+        self, command: str, exit_code: int, data: Mapping[str, Any], failure: Failure | None
+    ) -> None:
+        import json  # noqa: PLC0415 - `cto --help` need not wait for it
+
+        document = {
+            "schema": SCHEMA_VERSION,
+            "command": command,
+            "ok": exit_code == 0,
+            "exit_code": exit_code,
+            "simulated": self.simulated,
+            "data": data,
+            "error": failure.to_json() if failure else None,
+        }
+        text = json.dumps(document, indent=2)
+        if not self._written:  # else interrupted, or out of space, while it was written
+            self._written = True
+            self._out(text, talk=failure is not None)
+
+    def _out(self, text: str, *, talk: bool = False) -> None:
+        Outlet(sys.stdout, talk=talk).line(text)
+
+
+def _stderr() -> Outlet:
+    return Outlet(sys.stderr, talk=True)
+
+
+def _framed(text: str, *, simulated: bool) -> str:
+    return f"{SIMULATED}\n{text}\n{SIMULATED}" if simulated else text
+
+
+class _Opened(Screen, Protocol):
+    def open(self) -> None: ...
+
+
+def _screen(talk: Outlet, clock: Clock, *, quiet: bool) -> _Opened:
+    if talk.isatty() and os.environ.get("TERM", "dumb") not in {"dumb", "unknown"}:
+        from cto.cli.live import Live  # noqa: PLC0415 - rich is slow to import
+
+        return Live(talk, clock, quiet=quiet)
+    from cto.cli.plain import Plain  # noqa: PLC0415 - only commands that change something need it
+
+    return Plain(talk.line, clock, quiet=quiet)

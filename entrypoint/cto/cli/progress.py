@@ -1,0 +1,174 @@
+"""What is known of a run while it goes on, and the lines that tell it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, assert_never
+
+from cto.events import (
+    Event,
+    Notice,
+    Outcome,
+    Phase,
+    PhaseStarted,
+    StepFinished,
+    StepProgress,
+    StepStarted,
+)
+
+if TYPE_CHECKING:  # ports brings YAML along, which `cto --help` need not wait for
+    from cto.ports import Clock
+
+MARKS = {
+    Outcome.DONE: "✓",
+    Outcome.UNCHANGED: "=",
+    Outcome.SKIPPED: "-",
+    Outcome.FAILED: "✗",
+}
+RUNNING = "…"
+WARNING = "!"
+_PHASES = tuple(Phase)
+# Colours and cursor movements of the programs whose lines are shown, then other control characters.
+_ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-Z\\-_]")
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]+")
+
+
+@dataclass
+class Running:
+    """A step that has started and is not over."""
+
+    title: str
+    phase: Phase
+    started: float
+    estimate_s: float = 0.0
+    cause: str = ""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line that stays.
+
+    Attributes:
+        mark: What kind of line it is; empty for headings.
+        text: Without the mark. May have several lines.
+        elapsed_s: Since the start of the run.
+        loud: Shown even with `--quiet`.
+    """
+
+    mark: str
+    text: str
+    elapsed_s: float
+    loud: bool = False
+
+    @property
+    def body(self) -> str:
+        head = f"  {self.mark} " if self.mark else ""
+        return (head + self.text).replace("\n", "\n" + " " * (len("000:00  ") + 4))
+
+    def __str__(self) -> str:
+        return f"{stopwatch(self.elapsed_s)}  {self.body}"
+
+
+class Ledger:
+    """Turns events into lines, and keeps what is running. Not safe for threads: its owner is."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._start = clock.monotonic()
+        self._shown: set[Phase] = set()
+        self._phase: Phase | None = None
+        self.running: dict[str, Running] = {}
+
+    @property
+    def elapsed_s(self) -> float:
+        return self._clock.monotonic() - self._start
+
+    def take(self, event: Event) -> list[Line]:
+        """Return the lines that an event adds to those that stay."""
+        match event:
+            case PhaseStarted():
+                return self._heading(event.phase)
+            case StepStarted():
+                self.running[event.step_id] = Running(
+                    clean(event.title), event.phase, self._clock.monotonic(), event.estimate_s
+                )
+                return self._heading(event.phase)
+            case StepProgress():
+                if step := self.running.get(event.step_id):
+                    step.cause = clean(event.message)
+                return []
+            case StepFinished():
+                return [self._finished(event)]
+            case Notice():
+                mark = WARNING if event.warning else "·"
+                return [self.line(mark, clean(event.text), loud=event.warning)]
+            case _:
+                assert_never(event)
+
+    def abandoned(self) -> list[Line]:
+        """Return a line for each step that will not be over, and forget them."""
+        lines = [
+            self.line("·", f"{self.label(step)}: not finished{_because(step.cause)}", loud=True)
+            for step in self.running.values()
+        ]
+        self.running.clear()
+        return lines
+
+    def line(self, mark: str, text: str, *, loud: bool = False) -> Line:
+        return Line(mark, text, self.elapsed_s, loud)
+
+    def label(self, step: Running) -> str:
+        """Return the title, with the phase if it is not the one of the last heading."""
+        return step.title if step.phase is self._phase else f"{_number(step.phase)} {step.title}"
+
+    def age_s(self, step: Running) -> float:
+        return self._clock.monotonic() - step.started
+
+    def _heading(self, phase: Phase) -> list[Line]:
+        if phase in self._shown:
+            return []
+        self._shown.add(phase)
+        self._phase = phase
+        return [self.line("", f"{_number(phase)} {phase.value}")]
+
+    def _finished(self, event: StepFinished) -> Line:
+        step = self.running.pop(event.step_id, None)
+        label = self.label(step) if step else event.step_id
+        message = clean(event.message)
+        took = f" ({duration(event.seconds)})" if event.seconds >= 0.05 else ""
+        match event.outcome:
+            case Outcome.SKIPPED:
+                text = f"{label}: skipped" + (f", {message}" if message else "")
+            case Outcome.DONE | Outcome.UNCHANGED | Outcome.FAILED:
+                text = label + took + (f": {message}" if message else "")
+            case _:
+                assert_never(event.outcome)
+        return self.line(MARKS[event.outcome], text, loud=event.outcome is Outcome.FAILED)
+
+
+def clean(text: str) -> str:
+    """Return text of somebody else's program without what would steer a terminal."""
+    return _CONTROL.sub(" ", _ESCAPES.sub("", text.replace("\r\n", "\n"))).strip()
+
+
+def stopwatch(seconds: float) -> str:
+    """Return a time since the start, six characters wide: `  1:05`."""
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes:3}:{rest:02}"
+
+
+def duration(seconds: float) -> str:
+    """Return a duration as people say it: `0.4 s`, `41 s`, `2 min 05 s`."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+
+
+def _number(phase: Phase) -> str:
+    return f"[{_PHASES.index(phase) + 1}/{len(_PHASES)}]"
+
+
+def _because(cause: str) -> str:
+    return f" ({cause})" if cause else ""
