@@ -248,6 +248,12 @@ _TABLE = (
         "The kubeconfig names addresses, files or programs that do not exist in this container.",
         "The message has the line that helps.",
     ),
+    ErrorKind(
+        "CTO-1404",
+        "Kubeconfig is locked",
+        "Another program is changing the kubeconfig, or ended without taking its lock file away.",
+        "Repeat the command. If no such program runs, remove the lock file that is named.",
+    ),
     # 5: external tools, charts, downloads
     ErrorKind(
         "CTO-1500",

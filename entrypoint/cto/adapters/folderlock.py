@@ -1,0 +1,55 @@
+"""A lock on a folder, which ends with its process, however that ends."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from cto.errors import LockedError
+
+
+@contextmanager
+def exclusive(folder: Path) -> Iterator[None]:
+    """Hold `folder`/lock; the folder is made if need be. Children do not inherit the lock.
+
+    Raises:
+        LockedError: CTO-2000, naming the process that holds it.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file = folder / "lock"
+    while True:
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            _lock(descriptor, folder)
+            if not _still_there(descriptor, file):
+                continue
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+            yield
+            return
+        finally:
+            os.close(descriptor)
+
+
+def _lock(descriptor: int, folder: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        pid = os.pread(descriptor, 20, 0).decode() or "unknown"
+        raise LockedError(
+            "CTO-2000",
+            f"Process {pid} makes or removes the cluster in {folder}",
+            hint=f"Wait for it. It is alive as long as this prints a line: ps -o args= -p {pid}",
+        ) from None
+
+
+def _still_there(descriptor: int, file: Path) -> bool:
+    """Whether the locked file is still the one of that name: its last holder may remove it."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), file.stat())
+    except FileNotFoundError:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return False

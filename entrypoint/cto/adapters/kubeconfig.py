@@ -1,0 +1,341 @@
+"""Kubeconfig files: what is in them, and our own entries in and out of other people's.
+
+Files are decoded YAML here: keys that we do not know stay as they are.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Event as Flag
+from typing import Any
+
+import yaml
+
+from cto.adapters.host import Host
+from cto.errors import PreflightError, UsageError
+from cto.objects import dump_yaml, load_yaml
+from cto.ports import Access, Clock
+
+# Marks an entry as ours, where minikube puts its own mark.
+_MARK = "cto.dev"
+_LOCK_WAIT_S = 5.0
+_LOCK_POLL_S = 0.05
+_SECTIONS = ("clusters", "users", "contexts")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What one context needs, under one name."""
+
+    name: str
+    cluster: Mapping[str, Any]
+    user: Mapping[str, Any] = field(repr=False)
+
+    def sections(self) -> dict[str, dict[str, Any]]:
+        mark = {"extensions": [{"name": _MARK, "extension": {"managed": True}}]}
+        context = {"cluster": self.name, "user": self.name}
+        return {
+            "clusters": {"name": self.name, "cluster": {**self.cluster, **mark}},
+            "users": {"name": self.name, "user": dict(self.user)},
+            "contexts": {"name": self.name, "context": {**context, **mark}},
+        }
+
+    def document(self) -> dict[str, Any]:
+        """Return a kubeconfig with nothing else in it."""
+        lists = {section: [item] for section, item in self.sections().items()}
+        return {"apiVersion": "v1", "kind": "Config", **lists, "current-context": self.name}
+
+
+def paths(environ: Mapping[str, str], home: Path) -> tuple[Path, ...]:
+    """Return the files that kubectl would read, the one that it writes first."""
+    listed = [Path(name) for name in environ.get("KUBECONFIG", "").split(os.pathsep) if name]
+    return tuple(listed) or (home / ".kube" / "config",)
+
+
+def read(file: Path) -> dict[str, Any]:
+    """Return a kubeconfig's content, {} if there is no such file.
+
+    Raises:
+        PreflightError: CTO-1403, it is no kubeconfig.
+    """
+    try:
+        data = load_yaml(file.read_text(encoding="utf-8")) or {}
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise _unusable(file, str(error)) from error
+    except yaml.YAMLError as error:
+        # Not the error's text: it may quote a line with a key in it.
+        mark = getattr(error, "problem_mark", None)
+        raise _unusable(file, f"not YAML at line {mark.line + 1 if mark else '?'}") from None
+    if not isinstance(data, dict):
+        raise _unusable(file, "the document is not a mapping")
+    return data
+
+
+def named(document: Mapping[str, Any], section: str) -> dict[str, dict[str, Any]]:
+    """Return the entries of `clusters`, `users` or `contexts` by name; the first one wins."""
+    inner = section.removesuffix("s")
+    items: dict[str, dict[str, Any]] = {}
+    for item in document.get(section) or ():
+        if isinstance(item, dict) and isinstance(item.get("name"), str):
+            items.setdefault(item["name"], item.get(inner) or {})
+    return items
+
+
+def choose_access(files: Sequence[Path], context: str = "") -> Access:
+    """Return the cluster to work on: the named context, or the only one there is.
+
+    Raises:
+        UsageError: CTO-1201 (several), CTO-1202 (none), CTO-1203 (not there).
+        PreflightError: CTO-1403, a file cannot be used.
+    """
+    documents = {file: read(file) for file in files}
+    where: dict[str, Path] = {}
+    for file, document in documents.items():
+        for name in named(document, "contexts"):
+            where.setdefault(name, file)
+    if context and context not in where:
+        raise UsageError(
+            "CTO-1203",
+            f"There is no context {context!r} in {_listed(files)}",
+            details="\n".join(where),
+        )
+    if not where:
+        raise UsageError("CTO-1202", f"No context in {_listed(files)}")
+    if not context and len(where) > 1:
+        raise _several(documents, where)
+    chosen = context or next(iter(where))
+    _check_whole(documents[where[chosen]], where[chosen], chosen)
+    return Access(where[chosen], chosen)
+
+
+def _several(documents: Mapping[Path, Mapping[str, Any]], where: Mapping[str, Path]) -> UsageError:
+    current = next((d["current-context"] for d in documents.values() if _current(d)), "")
+    lines = [
+        f"--context {shlex.quote(name)}{'   (kubectl uses this one)' if name == current else ''}"
+        for name in where
+    ]
+    return UsageError(
+        "CTO-1201",
+        f"There are {len(where)} contexts in {_listed(tuple(documents))}, and none was named",
+        details="\n".join(lines),
+        hint="Repeat the command with one of these lines at its end.",
+    )
+
+
+def _check_whole(document: Mapping[str, Any], file: Path, name: str) -> None:
+    """Refuse a context whose parts lie in another file: programs get one file from us."""
+    context = named(document, "contexts")[name]
+    for section, key in (("clusters", "cluster"), ("users", "user")):
+        if context.get(key) not in named(document, section):
+            raise PreflightError(
+                "CTO-1403",
+                f"{file}: context {name!r} names {key} {context.get(key)!r}, which is not in "
+                "this file",
+                hint=f"Put all parts into one file: kubectl config view --flatten --minify --raw "
+                f"--context {shlex.quote(name)} > FILE, then add --kubeconfig FILE",
+            )
+
+
+def _current(document: Mapping[str, Any]) -> bool:
+    return bool(document.get("current-context"))
+
+
+def _listed(files: Sequence[Path]) -> str:
+    return ", ".join(map(str, files))
+
+
+def owned(document: Mapping[str, Any], name: str) -> bool:
+    """Whether the entry of that name is ours, or free to take."""
+    return all(
+        _marked(entries[name])
+        for entries in (named(document, "contexts"), named(document, "clusters"))
+        if name in entries
+    )
+
+
+def _marked(entry: Mapping[str, Any]) -> bool:
+    extensions = entry.get("extensions")
+    return isinstance(extensions, list) and any(
+        isinstance(extension, dict) and extension.get("name") == _MARK for extension in extensions
+    )
+
+
+class SharedFile:
+    """A kubeconfig that others write too: every change is made under kubectl's own lock."""
+
+    def __init__(self, file: Path, clock: Clock, host: Host) -> None:
+        self.file = file
+        self._clock = clock
+        self._host = host
+        self._holder = f"cto {host.boot_id} {host.pid_namespace} "
+
+    def merge(self, entry: Entry, *, make_current: bool = False) -> bool:
+        """Put our entry in; False if an entry of that name is somebody else's.
+
+        `current-context` is set if there was none, or if asked for.
+
+        Raises:
+            PreflightError: CTO-1403 (not a kubeconfig, not writable), CTO-1404 (locked).
+        """
+        with self._locked():
+            document = read(self.file)
+            if not owned(document, entry.name):
+                return False
+            items = entry.sections().items()
+            there = all(item in (document.get(section) or ()) for section, item in items)
+            if there and not make_current and _current(document):
+                return True
+            changed = _without(document, entry.name)
+            for section, item in entry.sections().items():
+                changed[section] = [*(changed.get(section) or ()), item]
+            changed = {"apiVersion": "v1", "kind": "Config", **changed}
+            if make_current or not _current(changed):
+                changed["current-context"] = entry.name
+            self._write(changed)
+            return True
+
+    def remove(self, name: str, *, delete_empty: bool = False) -> bool:
+        """Take our entry out; False if there was none.
+
+        Args:
+            name: Of the entry.
+            delete_empty: Delete the file if nothing else is left in it.
+        """
+        if not self.file.exists():
+            return False
+        with self._locked():
+            document = read(self.file)
+            if name not in named(document, "contexts") or not owned(document, name):
+                return False
+            changed = _without(document, name)
+            if changed.get("current-context") == name:
+                changed["current-context"] = ""
+            if delete_empty and not any(changed.get(section) for section in _SECTIONS):
+                self.file.unlink()
+            else:
+                self._write(changed)
+            return True
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        # The same file, made the same way, as client-go: tools/clientcmd/config.go, lockFile.
+        lock = self.file.with_name(self.file.name + ".lock")
+        end = self._clock.monotonic() + _LOCK_WAIT_S
+        while not self._take(lock):
+            if self._clock.monotonic() >= end:
+                raise _locked(lock, self._clock.now())
+            self._clock.wait(Flag(), _LOCK_POLL_S)
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
+
+    def _take(self, lock: Path) -> bool:
+        try:
+            lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        except FileExistsError:
+            if self._left_behind(lock):
+                lock.unlink(missing_ok=True)
+            return False
+        except OSError as error:
+            raise _unusable(self.file, f"cannot be written: {error.strerror}") from error
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            pid = self._host.pid
+            file.write(f"{self._holder}{pid} {self._host.started(pid)}")
+        return True
+
+    def _left_behind(self, lock: Path) -> bool:
+        """Whether one of us made the lock on this machine and was killed before its end."""
+        try:
+            text = lock.read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return False
+        pid, _, started = text.removeprefix(self._holder).partition(" ")
+        ours = text.startswith(self._holder) and pid.isdecimal() and started != ""
+        return ours and self._host.started(int(pid)) != started
+
+    def _write(self, document: Mapping[str, Any]) -> None:
+        try:
+            replace_file(self.file, dump_yaml(dict(document)))
+        except OSError as error:
+            raise _unusable(self.file, f"cannot be written: {error.strerror}") from error
+
+
+def replace_file(file: Path, text: str) -> None:
+    """Write a private file: whole or not at all, its owner and mode kept, links followed.
+
+    A file that is a mount of its own, as `docker run -v FILE:FILE` makes it, cannot be renamed
+    over (EBUSY), and one in a foreign folder neither: these are written in place.
+    """
+    target = Path(os.path.realpath(file))
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    data = text.encode()
+    try:
+        _write_beside(temporary, target, data)
+        temporary.replace(target)
+    except OSError:
+        if not target.exists():
+            raise
+        _write_in_place(target, data)
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _write_beside(temporary: Path, target: Path, data: bytes) -> None:
+    descriptor = os.open(temporary, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        if target.exists():
+            status = target.stat()
+            os.fchown(descriptor, status.st_uid, status.st_gid)
+            os.fchmod(descriptor, status.st_mode & 0o7777)
+        file.write(data)
+        file.flush()
+        os.fsync(descriptor)
+
+
+def _write_in_place(target: Path, data: bytes) -> None:
+    with target.open("r+b") as file:
+        file.write(data)
+        file.truncate()
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _without(document: Mapping[str, Any], name: str) -> dict[str, Any]:
+    changed = dict(document)
+    for section in _SECTIONS:
+        items = document.get(section) or []
+        changed[section] = [
+            item for item in items if not (isinstance(item, dict) and item.get("name") == name)
+        ]
+    return changed
+
+
+def _unusable(file: Path, why: str) -> PreflightError:
+    return PreflightError(
+        "CTO-1403",
+        f"{file}: {why}",
+        hint=f"Check {shlex.quote(str(file))}, or name another file with --kubeconfig FILE.",
+    )
+
+
+def _locked(lock: Path, now: datetime) -> PreflightError:
+    with suppress(OSError):
+        age_s = (now - datetime.fromtimestamp(lock.stat().st_mtime, UTC)).total_seconds()
+        return PreflightError(
+            "CTO-1404",
+            f"{lock} has been there for {max(0, round(age_s))} s: another program changes the "
+            "kubeconfig, or ended without taking its lock away",
+            hint=f"If no kubectl config, kind or minikube runs: rm {shlex.quote(str(lock))}",
+        )
+    return PreflightError("CTO-1404", f"{lock} is taken again and again by other programs")

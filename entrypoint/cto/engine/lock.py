@@ -1,0 +1,350 @@
+"""One installer at a time on a cluster: a Lease that its holder renews.
+
+No clock of another machine is ever compared with ours. A lease is over when its record did not
+change for its own duration, measured with our monotonic clock from when we first saw it; or at
+once when its holder is a process of this machine that does not live.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from threading import Event as Flag
+from threading import Lock, Thread
+from types import TracebackType
+from typing import Protocol, Self
+
+from cto.errors import ApiError, Cancelled, LockedError
+from cto.objects import Manifest, ObjectRef
+from cto.ports import Clock, Cluster
+
+MANAGED_BY = {"app.kubernetes.io/managed-by": "cto"}
+_POLL_S = 1.0
+# We stop a bit before the others may begin: their clock starts with our last renewal.
+_SAFE_PART = 5 / 6
+_JOIN_S = 5.0
+
+
+class Machine(Protocol):
+    """Whose process we are. `adapters.host.Host` does it."""
+
+    name: str
+    pid: int
+
+    @property
+    def boot_id(self) -> str: ...
+    @property
+    def pid_namespace(self) -> str: ...
+    def started(self, pid: int) -> str:
+        """Return when a process was started, '' if it does not live."""
+        ...
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds a lease, as it is written there: `host=laptop pid=42 ...`."""
+
+    host: str = ""
+    pid: str = ""
+    started: str = ""
+    boot: str = ""
+    pidns: str = ""
+    nonce: str = ""
+
+    def __str__(self) -> str:
+        return " ".join(f"{key}={value}" for key, value in vars(self).items())
+
+    @classmethod
+    def parse(cls, text: str) -> Holder:
+        """Read what `str` wrote; of anything else, everything is the host."""
+        words = dict(word.partition("=")[::2] for word in text.split())
+        if words.keys() == cls.__dataclass_fields__.keys():
+            return cls(**words)
+        return cls(host=text)
+
+    def lives(self, machine: Machine) -> bool | None:
+        """Whether the holder's process lives; None if it cannot be known from here."""
+        here = (machine.name, machine.boot_id, machine.pid_namespace)
+        if (self.host, self.boot, self.pidns) != here or not all(here) or not self.pid.isdecimal():
+            return None
+        return machine.started(int(self.pid)) == self.started
+
+
+class ClusterLock:
+    """Holds the lease inside a `with` block.
+
+    Args:
+        cluster: Where the lease is.
+        clock: Measures, and waits.
+        identity: This machine and process.
+        namespace: Of the lease; it is made if it is missing.
+        name: Of the lease.
+        duration_s: For how long a lease stays valid without a change.
+        notice: Told why it waits.
+        on_lost: Called once, with the reason, from a thread of the lock.
+        stop: Ends a wait for the lock with Cancelled.
+
+    Attributes:
+        lost: Set when somebody else may hold the lease now.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        clock: Clock,
+        identity: Machine,
+        *,
+        namespace: str = "cto-system",
+        name: str = "cto-lock",
+        duration_s: int = 30,
+        notice: Callable[[str], None] = lambda _: None,
+        on_lost: Callable[[str], None] = lambda _: None,
+        stop: Flag | None = None,
+    ) -> None:
+        self.lost = Flag()
+        self._cluster = cluster
+        self._clock = clock
+        self._machine = identity
+        self._ref = ObjectRef("coordination.k8s.io/v1", "Lease", namespace, name)
+        self._duration_s = duration_s
+        self._notice = notice
+        self._on_lost = on_lost
+        self._stop = stop or Flag()
+        self._me = Holder(
+            host=identity.name,
+            pid=str(identity.pid),
+            started=identity.started(identity.pid),
+            boot=identity.boot_id,
+            pidns=identity.pid_namespace,
+            nonce=secrets.token_hex(8),
+        )
+        self._lease: Manifest = {}
+        self._renewed = 0.0
+        self._released = Flag()
+        self._losing = Lock()
+        self._threads: list[Thread] = []
+
+    def __enter__(self) -> Self:
+        self.acquire()
+        for work in (self._keep_renewing, self._keep_looking):
+            thread = Thread(target=work, name="cto-lock", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.release()
+
+    def acquire(self) -> None:
+        """Take the lease.
+
+        Raises:
+            LockedError: CTO-2000, naming the holder that is alive.
+            Cancelled: `stop` was set.
+        """
+        seen = ""
+        since = self._clock.monotonic()
+        self._ensure_namespace()
+        while not self._try_to_take(seen, since):
+            if not seen and self._lease:
+                seen = str(self._lease["metadata"]["resourceVersion"])
+                since = self._clock.monotonic()
+                self._notice(
+                    f"{_described(self._lease)}. Waiting up to {self._validity_s():g} s to see "
+                    "whether it is alive"
+                )
+            if self._clock.wait(self._stop, _POLL_S):
+                raise Cancelled
+
+    def release(self) -> None:
+        """Give the lease back, if it is still ours; may be called again."""
+        if self._released.is_set():
+            return
+        self._released.set()
+        for thread in self._threads:
+            thread.join(_JOIN_S)
+        if not self.lost.is_set():
+            with suppress(ApiError):
+                self._write("")
+
+    def renew(self) -> None:
+        """Renew the lease once."""
+        begun = self._clock.monotonic()
+        try:
+            self._write(str(self._me))
+        except ApiError as error:
+            if error.code == "CTO-1604":
+                self._look_who_wrote()
+            elif error.code == "CTO-1603" and self._put_back():
+                self._renewed = begun
+            return
+        self._renewed = begun
+
+    def look(self) -> None:
+        """Notice that the lease was not renewed for too long."""
+        age_s = self._clock.monotonic() - self._renewed
+        if age_s >= self._duration_s * _SAFE_PART:
+            self._lose(f"the API server did not let us renew the lock for {age_s:.0f} s")
+
+    # threads
+
+    def _keep_renewing(self) -> None:
+        while not self._over() and not self._clock.wait(self._released, self._duration_s / 3):
+            self.renew()
+
+    def _keep_looking(self) -> None:
+        # A thread of its own: a request may hang for longer than the lease lasts.
+        while not self._over() and not self._clock.wait(self._released, _POLL_S):
+            self.look()
+
+    def _over(self) -> bool:
+        return self._released.is_set() or self.lost.is_set()
+
+    def _lose(self, reason: str) -> None:
+        with self._losing:
+            if self._over():
+                return
+            self.lost.set()
+        self._on_lost(reason)
+
+    # taking
+
+    def _ensure_namespace(self) -> None:
+        name = self._ref.namespace
+        ref = ObjectRef("v1", "Namespace", "", name)
+        manifest = {
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": {"name": name, "labels": MANAGED_BY},
+        }
+        end = self._clock.monotonic() + self._duration_s
+        while live := self._cluster.get(ref):
+            if not live["metadata"].get("deletionTimestamp") or self._clock.monotonic() > end:
+                return
+            self._notice(f"Waiting until namespace {name} is deleted")
+            if self._clock.wait(self._stop, _POLL_S):
+                raise Cancelled
+        try:
+            self._cluster.create(manifest)
+        except ApiError as error:
+            if error.code != "CTO-1604":
+                raise
+
+    def _try_to_take(self, seen: str, since: float) -> bool:
+        """Take the lease if it is free or over; False to look again later."""
+        self._lease = self._cluster.get(self._ref) or {}
+        if self._lease and not self._is_over(self._lease, seen, since):
+            return False
+        self._renewed = self._clock.monotonic()
+        try:
+            if self._lease:
+                self._write(str(self._me))
+            else:
+                self._create()
+        except ApiError as error:
+            if error.code != "CTO-1604":
+                raise
+            # Another one was faster; or it was us, and the first answer was lost on its way.
+            self._lease = self._cluster.get(self._ref) or {}
+            return self._holder_is_me()
+        return True
+
+    def _is_over(self, lease: Manifest, seen: str, since: float) -> bool:
+        holder = _holder(lease)
+        if not holder:
+            return True
+        lives = Holder.parse(holder).lives(self._machine)
+        changed = seen and seen != lease["metadata"]["resourceVersion"]
+        if lives or (changed and lives is None):
+            raise self._locked(lease)
+        return lives is False or (
+            bool(seen) and self._clock.monotonic() - since >= self._validity_s()
+        )
+
+    def _validity_s(self) -> float:
+        return float(self._lease.get("spec", {}).get("leaseDurationSeconds") or self._duration_s)
+
+    def _locked(self, lease: Manifest) -> LockedError:
+        holder = Holder.parse(_holder(lease))
+        look = f"`kubectl get lease {self._ref.name} -n {self._ref.namespace} -o yaml -w`"
+        if holder.pid:
+            look = f"`ps -o pid,lstart,args -p {holder.pid}` on {holder.host}, or {look}"
+        return LockedError(
+            "CTO-2000",
+            _described(lease),
+            details=f"holder: {_holder(lease)}",
+            hint=f"Wait for it. To see that it is alive: {look} (renewTime moves).",
+        )
+
+    # keeping
+
+    def _look_who_wrote(self) -> None:
+        """Somebody changed the record: another holder, or anybody who edited a label."""
+        with suppress(ApiError):
+            self._lease = self._cluster.get(self._ref) or self._lease
+            if not self._holder_is_me():
+                self._lose(f"another run took the lock: {_described(self._lease)}")
+
+    def _put_back(self) -> bool:
+        """Make a deleted lease again, unless the namespace goes: then nobody can take it."""
+        namespace = ObjectRef("v1", "Namespace", "", self._ref.namespace)
+        with suppress(ApiError):
+            live = self._cluster.get(namespace)
+            if live is None or live["metadata"].get("deletionTimestamp"):
+                return True
+            self._create()
+            return True
+        return False
+
+    def _holder_is_me(self) -> bool:
+        return _holder(self._lease) == str(self._me)
+
+    def _create(self) -> None:
+        self._lease = self._cluster.create(self._manifest({}, str(self._me)))
+
+    def _write(self, holder: str) -> None:
+        self._lease = self._cluster.update(self._manifest(self._lease, holder))
+
+    def _manifest(self, lease: Mapping[str, object], holder: str) -> Manifest:
+        now = f"{self._clock.now():%Y-%m-%dT%H:%M:%S.%f}Z"
+        old = lease.get("spec")
+        spec = dict(old) if isinstance(old, dict) else {}
+        if spec.get("holderIdentity") != holder:
+            spec["acquireTime"] = now
+            spec["leaseTransitions"] = int(spec.get("leaseTransitions") or 0) + 1
+        spec |= {
+            "holderIdentity": holder,
+            "leaseDurationSeconds": self._duration_s,
+            "renewTime": now,
+        }
+        if not holder:
+            del spec["holderIdentity"]
+        metadata = {
+            "name": self._ref.name,
+            "namespace": self._ref.namespace,
+            "labels": dict(MANAGED_BY),
+        }
+        return {
+            "apiVersion": self._ref.api_version,
+            "kind": self._ref.kind,
+            "metadata": lease.get("metadata", metadata),
+            "spec": spec,
+        }
+
+
+def _holder(lease: Manifest) -> str:
+    return str(lease.get("spec", {}).get("holderIdentity") or "")
+
+
+def _described(lease: Manifest) -> str:
+    holder = Holder.parse(_holder(lease))
+    since = lease.get("spec", {}).get("acquireTime", "an unknown time")
+    who = f"Process {holder.pid} on {holder.host}" if holder.pid else holder.host
+    return f"{who} holds the lock of this cluster since {since}"
