@@ -1,0 +1,251 @@
+"""The verbs: plan, install, uninstall. Everything from outside comes in through ports.
+
+No verb believes an earlier run: each one observes, decides, and does what is missing.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from threading import Event as Flag
+from typing import Any
+
+from cto.catalog import Catalog, Component
+from cto.config.model import Config
+from cto.engine.apply import Engine
+from cto.engine.execute import CrdSource, Executor, Wait
+from cto.engine.live import Live
+from cto.engine.observe import Observer
+from cto.engine.report import Report
+from cto.engine.state import NAMESPACE, StateStore
+from cto.engine.waiting import HookWatch
+from cto.errors import Cancelled, LockedError, PreflightError
+from cto.events import Listener, Phase, PhaseStarted
+from cto.objects import ObjectRef
+from cto.plan import remove
+from cto.plan.build import Wanted, install
+from cto.plan.observed import Observed, State
+from cto.plan.steps import ApplyRelease, DeleteState, Plan, Step
+from cto.plan.wanted import Selection, select, wanted
+from cto.ports import Chart, Clock, Cluster, Releases, Runner
+from cto.result import Check, CheckStatus
+
+ChartSource = Callable[[Component], Chart]
+Preflight = Callable[[Observed, Wanted], Sequence[Check]]
+Lock = Callable[[Flag], AbstractContextManager[Any]]
+"""Takes a flag that it sets when the lock is lost."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Installer:
+    """Installs the platform on one cluster, or takes it away.
+
+    Attributes:
+        config: None for verbs that need no configuration.
+        provider: Name of the cluster's provider.
+        lock: Makes the lock of the cluster, a context manager.
+        preflight: Checks the cluster against what is wanted.
+    """
+
+    catalog: Catalog
+    config: Config | None
+    provider: str
+    creates_cluster: bool
+    context: str
+    version: str
+    env: Mapping[str, str]
+    cluster: Cluster
+    releases: Releases
+    runner: Runner
+    clock: Clock
+    charts: ChartSource
+    crds_of: CrdSource
+    lock: Lock
+    preflight: Preflight
+    listen: Listener
+    store: StateStore = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "store", StateStore(self.cluster, self.version))
+
+    def observe(self, *, for_uninstall: bool = False) -> Observed:
+        observer = Observer(
+            cluster=self.cluster,
+            releases=self.releases,
+            store=self.store,
+            components=self.catalog.components,
+            context=self.context,
+        )
+        return observer.observe(for_uninstall=for_uninstall)
+
+    def wanted(self, observed: Observed) -> Wanted:
+        config = self._config()
+        selection = select(self.catalog, config)
+        return wanted(
+            config,
+            selection,
+            self._charts(selection),
+            observed,
+            provider=self.provider,
+            creates_cluster=self.creates_cluster,
+            env=self.env,
+        )
+
+    def plan_install(self, observed: Observed | None = None) -> Plan:
+        """Return what `install` would do. `observed` is given where there is no cluster yet."""
+        seen = observed or self.observe()
+        return install(self.wanted(seen), seen)
+
+    def plan_uninstall(self, options: remove.Options) -> Plan:
+        return remove.uninstall(self.catalog, self.observe(for_uninstall=True), options)
+
+    def install(self) -> tuple[Plan, Report]:
+        """Install, or finish or repair an installation.
+
+        Raises:
+            PreflightError: CTO-1400, nothing was changed.
+            LockedError: Another installer is at work.
+        """
+        observed = self.observe()
+        self.listen(PhaseStarted(Phase.PREREQUISITES))
+        refuse_failed(self.preflight(observed, self.wanted(observed)))
+        with self._locked() as lost:
+            # Looked at again: another installer may have worked between the checks and the lock.
+            observed = self.observe()
+            wish = self.wanted(observed)
+            plan = install(wish, observed)
+            self.store.begin(self._state(wish, observed))
+            return plan, self._apply(plan, observed, lost)
+
+    def uninstall(self, options: remove.Options) -> tuple[Plan, Report]:
+        """Take the platform away, as far as the options go."""
+        with self._locked() as lost:
+            observed = self.observe(for_uninstall=True)
+            plan = remove.uninstall(self.catalog, observed, options)
+            report = self._apply(plan, observed, lost)
+        if not report.errors and any(
+            isinstance(s, DeleteState) and s.everything for s in plan.steps
+        ):
+            self.cluster.delete(ObjectRef("v1", "Namespace", "", NAMESPACE))
+        return plan, report
+
+    def secret_values(self, path: str) -> Mapping[str, str]:
+        """Return the values of a secret field; references are read from the cluster."""
+        config = self._config()
+        values = dict(config.secret_values(path))
+        for name, reference in config.secret_reference(path).items():
+            ref = ObjectRef("v1", "Secret", config.platform.namespace, reference.secret)
+            found = self.cluster.get(ref)
+            data = (found or {}).get("data") or {}
+            if reference.key not in data:
+                message = f"{path}: {ref} has no key {reference.key!r}"
+                raise PreflightError(
+                    "CTO-1400", message, hint="Create it, then repeat the command."
+                )
+            values[name] = base64.b64decode(data[reference.key]).decode()
+        return values
+
+    @contextmanager
+    def _locked(self) -> Iterator[Flag]:
+        lost = Flag()
+        with self.lock(lost):
+            yield lost
+
+    def _apply(self, plan: Plan, observed: Observed, lost: Flag) -> Report:
+        wake = Flag()
+        live = Live(self.cluster, self.clock, on_change=wake.set)
+        executor = Executor(
+            cluster=self.cluster,
+            releases=self.releases,
+            store=self.store,
+            clock=self.clock,
+            live=live,
+            secret_values=self.secret_values,
+            crds_of=self.crds_of,
+        )
+        engine = Engine(
+            run=executor.run,
+            hook_of=lambda step: self._hook_of(step, live),
+            clock=self.clock,
+            listen=self.listen,
+            journal=self._journal(plan),
+            stop=lost,
+            wake=wake,
+            estimates=_estimates(observed.state),
+        )
+        try:
+            return engine.apply(plan)
+        except Cancelled:
+            if not lost.is_set():
+                raise
+            message = "the lock of the cluster was lost; everything was stopped where it was"
+            raise LockedError("CTO-2001", message) from None
+        except BaseException:
+            self.runner.stop()
+            raise
+        finally:
+            live.close()
+
+    def _journal(self, plan: Plan) -> Callable[[Mapping[str, object]], None]:
+        last = any(isinstance(step, DeleteState) and step.everything for step in plan.steps)
+        return (lambda _: None) if last else self.store.journal
+
+    def _hook_of(self, step: Step, live: Live) -> Wait | None:
+        if not isinstance(step, ApplyRelease):
+            return None
+        return HookWatch(step.release.namespace, live, self.cluster, self.clock)
+
+    def _config(self) -> Config:
+        if self.config is None:
+            text = "this verb needs a configuration"
+            raise ValueError(text)
+        return self.config
+
+    def _charts(self, selection: Selection) -> dict[str, Chart]:
+        return {component.name: self.charts(component) for component in selection.managed}
+
+    def _state(self, wish: Wanted, observed: Observed) -> State:
+        return State(
+            writer=self.version,
+            provider=self.provider,
+            profile=wish.profile,
+            simulated=observed.simulated,
+            config=self._config().public(),
+            releases=observed.state.releases if observed.state else {},
+            namespaces=tuple(sorted({item.component.namespace for item in wish.components})),
+        )
+
+
+def refuse_failed(checks: Sequence[Check]) -> None:
+    """Raise if a preflight check failed, with all of them.
+
+    Raises:
+        PreflightError: CTO-1400, or the code of the only failed check.
+    """
+    failed = [check for check in checks if check.status is CheckStatus.FAILED]
+    if not failed:
+        return
+    lines = [_check_text(check) for check in failed]
+    codes = {check.code for check in failed}
+    code = codes.pop() if len(codes) == 1 else ""
+    code = code if code.startswith("CTO-14") else "CTO-1400"
+    count = f"{len(failed)} preflight checks" if len(failed) > 1 else "a preflight check"
+    hint = "Correct what is named above, then repeat the command. Nothing was changed."
+    raise PreflightError(code, f"{count} failed", details="\n".join(lines), hint=hint)
+
+
+def _check_text(check: Check) -> str:
+    lines = [f"{check.title}: {check.message}", *(f"  {item}" for item in check.items)]
+    return "\n".join([*lines, f"  fix: {check.fix}"] if check.fix else lines)
+
+
+def _estimates(state: State | None) -> dict[str, float]:
+    """Return how long steps took in the last run; steps that had nothing to do tell nothing."""
+    steps: Mapping[str, Any] = state.steps if state else {}
+    return {
+        name: float(run["seconds"])
+        for name, run in steps.items()
+        if isinstance(run, dict) and run.get("outcome") == "done" and "seconds" in run
+    }

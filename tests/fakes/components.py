@@ -1,0 +1,67 @@
+"""Small components to plan with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cto.catalog import Component
+from cto.objects import Manifest
+from cto.plan.build import Wanted, WantedComponent
+from cto.ports import Chart
+
+FOLDER = Path("/components")
+
+
+def component(name: str, **fields: Any) -> Component:
+    """Return a component with everything that is required, and the given fields."""
+    return Component.model_validate(
+        {
+            "name": name,
+            "title": name.title(),
+            "category": "core",
+            "required": True,
+            "namespace": f"{name}-ns",
+            "release": name,
+            "chart": {"name": name, "version": "1.0.0", "path": f"charts/{name}"},
+            "homepage": "https://example.com",
+            "licence": "Apache-2.0",
+            "folder": FOLDER / name,
+            **fields,
+        }
+    )
+
+
+def chart(name: str, version: str = "1.0.0", digest: str = "") -> Chart:
+    return Chart(
+        name=name,
+        version=version,
+        path=FOLDER / f"{name}-{version}.tgz",
+        digest=digest or f"sha of {name} {version}",
+    )
+
+
+def wanted_component(
+    item: Component,
+    *,
+    version: str = "1.0.0",
+    values: Mapping[str, Any] | None = None,
+    **fields: Any,
+) -> WantedComponent:
+    return WantedComponent(
+        component=item, chart=chart(item.name, version), values=values or {}, **fields
+    )
+
+
+def wanted(*items: WantedComponent, **fields: Any) -> Wanted:
+    return Wanted(**{"provider": "existing", "profile": "minimal", "components": items, **fields})
+
+
+def config_map(name: str, namespace: str, data: str = "x") -> Manifest:
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": name, "namespace": namespace},
+        "data": {"key": data},
+    }

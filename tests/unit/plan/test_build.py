@@ -1,0 +1,291 @@
+"""Plans of installations: what is there is kept, what differs is mended, with the reason."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cto.objects import ObjectRef, labels_of, ref_of
+from cto.plan import labels
+from cto.plan.build import crds_digest, install, release_digest
+from cto.plan.observed import Observed, ReleaseRecord, ReleaseState, State
+from cto.plan.steps import Action, ApplyManifests, ApplyRelease, Plan, Step, WaitReady
+from fakes.components import chart, component, config_map, wanted, wanted_component
+
+EMPTY = Observed(kube_version="v1.34.4", context="here")
+WEB = component(
+    "web",
+    namespace_labels={"pod-security.kubernetes.io/enforce": "restricted"},
+    crds={"source": "crds"},
+    generated_secrets=[{"name": "web-admin", "keys": {"password": {"random": 32}}}],
+    ready={"probe": {"service": "web", "port": 80, "path": "/healthz"}},
+)
+GLUE = config_map("glue", "web-ns")
+LATE = config_map("late", "web-ns")
+ITEM = wanted_component(WEB, values={"replicas": 1}, before=(GLUE,), after=(LATE,))
+OBJECT = ObjectRef("apps/v1", "Deployment", "web-ns", "web")
+
+
+def step(plan: Plan, step_id: str) -> Step:
+    return next(step for step in plan.steps if step.id == step_id)
+
+
+def installed(item=ITEM, *, status="deployed", without=()) -> Observed:
+    """Return what is observed after an undisturbed installation of one component."""
+    digest = release_digest(item, EMPTY.kube_version)
+    crds = crds_digest(item.chart, item.component.crds)
+    marked = [labels.marked(GLUE, "web", "before"), labels.marked(LATE, "web", "after")]
+    present = {ref_of(manifest): labels_of(manifest) for manifest in marked}
+    present[OBJECT] = {}
+    present[ObjectRef("v1", "Secret", "web-ns", "web-admin")] = {}
+    return replace(
+        EMPTY,
+        records={
+            "web-ns/web": ReleaseRecord(
+                name="web",
+                namespace="web-ns",
+                revision=1,
+                status=status,
+                labels={labels.DIGEST: digest, labels.CHART: "web-1.0.0"},
+            )
+        },
+        namespaces={"web-ns": {labels.MANAGED_BY: labels.OWNER, **WEB.namespace_labels}},
+        crds={
+            "webs.example.com": {
+                labels.COMPONENT: "web",
+                labels.DIGEST: crds,
+                labels.CRD_COUNT: "1",
+            }
+        },
+        present={ref: found for ref, found in present.items() if ref not in without},
+        state=State(
+            writer="0.1.0",
+            provider="existing",
+            profile="minimal",
+            releases={
+                "web": ReleaseState(
+                    component="web",
+                    release="web",
+                    namespace="web-ns",
+                    digest=digest,
+                    chart="web-1.0.0",
+                    objects=(OBJECT,),
+                    glue=tuple(sorted(ref_of(manifest) for manifest in marked)),
+                )
+            },
+        ),
+    )
+
+
+def test_everything_is_created_in_an_empty_cluster():
+    plan = install(wanted(ITEM), EMPTY)
+    assert {item.id: item.action for item in plan.steps} == {
+        "namespace:web-ns": Action.CREATE,
+        "secret:web-ns/web-admin": Action.CREATE,
+        "crds:web": Action.CREATE,
+        "before:web": Action.CREATE,
+        "release:web": Action.CREATE,
+        "ready:web": Action.WAIT,
+        "after:web": Action.CREATE,
+        "settled:web": Action.WAIT,
+        "probe:web": Action.CHECK,
+        "github": Action.SKIP,
+    }
+
+
+def test_nothing_changes_when_everything_is_there():
+    assert install(wanted(ITEM), installed()).changes == ()
+
+
+def test_the_inventory_of_an_unchanged_release_is_waited_for():
+    waits = step(install(wanted(ITEM), installed()), "ready:web")
+    assert isinstance(waits, WaitReady)
+    assert waits.objects == (OBJECT,)
+
+
+def test_the_order_is_namespace_secret_crds_glue_release_readiness_glue():
+    plan = install(wanted(ITEM), EMPTY)
+    assert set(step(plan, "release:web").after) == {
+        "namespace:web-ns",
+        "secret:web-ns/web-admin",
+        "crds:web",
+        "before:web",
+    }
+    assert step(plan, "ready:web").after == ("release:web",)
+    assert step(plan, "after:web").after == ("ready:web",)
+    assert step(plan, "settled:web").after == ("after:web",)
+    assert step(plan, "probe:web").after == ("settled:web",)
+
+
+def test_a_release_waits_for_the_releases_that_it_depends_on_but_not_for_their_readiness():
+    api = wanted_component(component("api", depends_on=["web"]))
+    plan = install(wanted(ITEM, api), EMPTY)
+    assert "release:web" in step(plan, "release:api").after
+    assert "ready:web" not in step(plan, "release:api").after
+
+
+def test_a_dependency_that_is_external_is_not_waited_for():
+    api = wanted_component(component("api", depends_on=["web"]))
+    plan = install(wanted(api, external=("web",)), EMPTY)
+    assert step(plan, "release:api").after == ("namespace:api-ns",)
+    assert step(plan, "external:web").reason == "mode is external: yours is used"
+
+
+@pytest.mark.parametrize(
+    ("item", "reason"),
+    [
+        (wanted_component(WEB, version="2.0.0", values={"replicas": 1}), "web-1.0.0 -> web-2.0.0"),
+        (wanted_component(WEB, values={"replicas": 2}), "values changed"),
+    ],
+)
+def test_a_release_is_upgraded_with_the_reason(item, reason):
+    release = step(install(wanted(item), installed()), "release:web")
+    assert (release.action, release.reason) == (Action.UPDATE, reason)
+
+
+def test_another_kubernetes_minor_version_upgrades_releases_and_a_patch_does_not():
+    for version, action in (("v1.35.0", Action.UPDATE), ("v1.34.9", Action.KEEP)):
+        plan = install(wanted(ITEM), replace(installed(), kube_version=version))
+        assert step(plan, "release:web").action is action
+
+
+@pytest.mark.parametrize("status", ["pending-install", "pending-upgrade", "uninstalling"])
+def test_an_unfinished_release_is_repaired(status):
+    release = step(install(wanted(ITEM), installed(status=status)), "release:web")
+    assert (release.action, release.reason) == (Action.REPAIR, f"an earlier run left it {status}")
+
+
+def test_a_failed_release_is_upgraded():
+    release = step(install(wanted(ITEM), installed(status="failed")), "release:web")
+    assert (release.action, release.reason) == (Action.UPDATE, "the last attempt is failed")
+
+
+def test_a_missing_object_is_repaired_and_named():
+    release = step(install(wanted(ITEM), installed(without=[OBJECT])), "release:web")
+    assert (release.action, release.reason) == (
+        Action.REPAIR,
+        "missing: Deployment web in web-ns",
+    )
+
+
+def test_an_unknown_inventory_is_no_reason_to_believe():
+    release = step(install(wanted(ITEM), replace(installed(), state=None)), "release:web")
+    assert (release.action, release.reason) == (Action.REPAIR, "its objects are not known")
+
+
+def test_glue_that_is_no_longer_wanted_is_pruned_by_the_inventory():
+    plan = install(wanted(replace(ITEM, before=())), installed())
+    pruned = step(plan, "before:web")
+    assert isinstance(pruned, ApplyManifests)
+    assert (pruned.prune, pruned.manifests) == ((ref_of(GLUE),), ())
+    assert step(plan, "after:web").action is Action.KEEP
+
+
+def test_glue_that_changed_is_applied():
+    changed = replace(ITEM, before=(config_map("glue", "web-ns", "other"),))
+    before = step(install(wanted(changed), installed()), "before:web")
+    assert (before.action, before.reason) == (Action.UPDATE, "changed or missing")
+
+
+def test_glue_that_moved_to_the_other_moment_is_not_pruned():
+    moved = replace(ITEM, before=(), after=(GLUE, LATE))
+    plan = install(wanted(moved), installed())
+    assert [item for item in plan.steps if isinstance(item, ApplyManifests) and item.prune] == []
+
+
+def test_a_missing_crd_is_noticed_by_the_number_that_its_siblings_carry():
+    observed = installed()
+    crd = {**observed.crds["webs.example.com"], labels.CRD_COUNT: "2"}
+    plan = install(wanted(ITEM), replace(observed, crds={"webs.example.com": crd}))
+    assert step(plan, "crds:web").action is Action.UPDATE
+
+
+def test_a_namespace_with_other_labels_is_updated_and_two_components_share_one():
+    observed = replace(EMPTY, namespaces={"web-ns": {}})
+    other = wanted_component(component("other", namespace="web-ns"))
+    plan = install(wanted(ITEM, other), observed)
+    namespaces = [item for item in plan.steps if item.id.startswith("namespace:")]
+    assert [(item.id, item.reason) for item in namespaces] == [
+        ("namespace:web-ns", "labels changed")
+    ]
+
+
+def test_simulated_programs_are_not_probed():
+    probe = step(install(wanted(ITEM), replace(EMPTY, simulated=True)), "probe:web")
+    assert (probe.action, probe.reason) == (Action.SKIP, "simulated: no program runs")
+
+
+def test_a_supplied_secret_is_compared_when_it_runs_and_its_value_is_not_in_the_plan():
+    item = replace(ITEM, supplied={"keys": ("Opaque", {"token": "github.webhook_secret"})})
+    assert step(install(wanted(item), EMPTY), "secret:web-ns/keys").action is Action.CREATE
+    observed = installed()
+    there = {**observed.present, ObjectRef("v1", "Secret", "web-ns", "keys"): {}}
+    plan = install(wanted(item), replace(observed, present=there))
+    assert step(plan, "secret:web-ns/keys").action is Action.CHECK
+
+
+def test_a_component_that_is_no_longer_wanted_stays_and_is_named():
+    plan = install(wanted(wanted_component(component("api"))), installed())
+    assert step(plan, "kept:web").action is Action.KEEP
+    assert plan.warnings == (
+        "web is installed and no longer wanted: `cto uninstall --component web` removes it",
+    )
+
+
+def test_a_cluster_that_is_made_comes_first():
+    absent = replace(EMPTY, exists=False, simulated=True)
+    plan = install(wanted(ITEM, creates_cluster=True, provider="kwok"), absent)
+    assert step(plan, "cluster").action is Action.CREATE
+    assert step(plan, "namespace:web-ns").after == ("cluster",)
+    there = install(wanted(ITEM, creates_cluster=True, provider="kwok"), EMPTY)
+    assert step(there, "cluster").reason == "here is there"
+
+
+def test_the_digest_of_a_release_follows_chart_and_values():
+    base = release_digest(ITEM, "v1.34.4")
+    assert base == release_digest(replace(ITEM, values={"replicas": 1}), "v1.34.0")
+    assert base != release_digest(replace(ITEM, values={"replicas": 2}), "v1.34.4")
+    assert base != release_digest(replace(ITEM, chart=chart("web", digest="other")), "v1.34.4")
+    assert len(base) <= 63
+
+
+@given(st.lists(st.sampled_from("abcdef"), unique=True, min_size=1), st.randoms())
+def test_dependencies_come_first_whatever_the_graph(names, random):
+    """Every release follows the releases of all that its component depends on."""
+    items = [
+        wanted_component(
+            component(name, depends_on=random.sample(names[:index], random.randint(0, index)))
+        )
+        for index, name in enumerate(names)
+    ]
+    plan = install(wanted(*items), EMPTY)
+    for item in items:
+        after = set(step(plan, f"release:{item.component.name}").after)
+        assert {f"release:{name}" for name in item.component.depends_on} <= after
+
+
+def test_json_of_a_plan_has_no_values():
+    item = replace(ITEM, values={"password": "planted"})
+    plan = install(wanted(item), EMPTY)
+    assert "planted" not in str([entry.to_json() for entry in plan.steps])
+    release = step(plan, "release:web")
+    assert isinstance(release, ApplyRelease)
+    assert release.to_json() == {
+        "id": "release:web",
+        "phase": "core",
+        "component": "web",
+        "title": "Install Web 1.0.0",
+        "action": "create",
+        "reason": "not installed",
+        "after": [
+            "namespace:web-ns",
+            "secret:web-ns/web-admin",
+            "crds:web",
+            "before:web",
+        ],
+        "timeout_seconds": 600.0,
+        "touches": ["Helm release web in web-ns"],
+    }
