@@ -3,7 +3,6 @@
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.DELETE_ON_ERROR:
 
 # The first Python that is new enough; whichever it is, .venv is made with it once.
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
@@ -12,7 +11,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 PROFILE ?= minimal
 
 BIN := .venv/bin
-MADE := .venv/.made-from
+MADE := .venv/.ready
 PYTEST := $(BIN)/python -m pytest
 # More arguments for pytest, e.g. make unit ARGS='-k config -x'.
 ARGS ?=

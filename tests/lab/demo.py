@@ -12,6 +12,7 @@ import argparse
 import contextlib
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from prepare import ROOT, VENV, Task, say
 from tools import build
 
 PROVIDER = ("--provider", "kwok")
+CONTEXT = "kwok-cto"
 CTO = VENV / "bin" / "cto"
 DOCKER = (
     "The demo needs Linux; here, use the image: docker run --rm -v ~/.kube:/root/.kube"
@@ -69,9 +71,9 @@ class Pin:
     algorithm: str
     digest: str
 
-    def is_cached(self) -> bool:
-        """Tell whether cto has fetched it already; then its host does not matter."""
-        return any(cto_cache().glob(f"**/{self.algorithm}-{self.digest}/{self.name}"))
+    def cached(self) -> Path | None:
+        """Find it where cto has put it already; then its host does not matter."""
+        return next(cto_cache().glob(f"**/{self.algorithm}-{self.digest}/{self.name}"), None)
 
 
 def pins() -> list[Pin]:
@@ -93,7 +95,7 @@ def chart_urls() -> list[str]:
 
 def tool_urls() -> list[str]:
     """List a real download of each host: a front page may answer where a download does not."""
-    return one_per_host([pin.url for pin in pins() if not pin.is_cached()])
+    return one_per_host([pin.url for pin in pins() if not pin.cached()])
 
 
 def one_per_host(urls: list[str]) -> list[str]:
@@ -188,57 +190,84 @@ def up(profile: str) -> int:
         say(str(error))
         return 1
     explain(sources)
-    code = subprocess.run(install_argv(profile, sources), check=False).returncode
+    code = run_product(install_argv(profile, sources))
     if code == 0:
         tell_what_next()
     return code
 
 
+def run_product(argv: list[str]) -> int:
+    """Run cto in the foreground and wait for it, whatever comes.
+
+    Ctrl-C reaches it as well as us, and it has something to say then; subprocess.run would kill it
+    after a quarter of a second.
+    """
+    with subprocess.Popen(argv) as product:
+        while True:
+            with contextlib.suppress(KeyboardInterrupt):
+                return product.wait()
+
+
+def program(name: str) -> str:
+    """Say how to call a tool that cto used, wherever it was taken from."""
+    places = (pin.cached() for pin in pins() if pin.name == name)
+    found = next((path for path in places if path), prepare.tools_dir() / name)
+    return short(found) if found.exists() else name
+
+
+def short(path: Path) -> str:
+    """Write a path as a person would type it."""
+    home = Path.home()
+    return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
+
+
 def tell_what_next() -> None:
-    say("")
-    say("The cluster stays up. What next:")
+    say("\nThe cluster stays up. What next:")
     for command, what in (
         (".venv/bin/cto status", "is it healthy?"),
         (".venv/bin/cto plan uninstall", "what a removal would do"),
-        ("make demo PROFILE=production", "the big one, on top of this one"),
+        (f"export KUBECONFIG={short(cluster_folder() / 'kubeconfig')}", "for the two below"),
+        (f"{program('kubectl')} get pods -A", "a real API server, simulated nodes"),
+        (f"{program('helm')} list -A", "one release per component"),
+        ("make demo PROFILE=production", "the big profile, on the same cluster"),
         ("make demo-clean", "remove it all"),
     ):
-        say(f"  {command:<34}{what}")
+        say(f"  {command:<58} # {what}")
 
 
 # --- its removal ---------------------------------------------------------------------------------
 
 
-def cto_state() -> Path:
-    return Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser() / "cto"
-
-
 def cto_cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "cto"
+    """Where cto keeps downloads (docs: CTO_CACHE_DIR, XDG_CACHE_HOME)."""
+    base = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "cto"
+    return Path(os.environ.get("CTO_CACHE_DIR") or base).expanduser()
+
+
+def cluster_folder() -> Path:
+    """Where cto keeps its kwok cluster (docs: CTO_STATE_DIR, XDG_STATE_HOME)."""
+    base = Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state") / "cto"
+    return Path(os.environ.get("CTO_STATE_DIR") or base).expanduser().resolve() / "kwok"
 
 
 def processes_of(folder: Path) -> dict[int, str]:
-    """Find what still runs out of a folder: by its program, or by a path among its arguments.
+    """Find what runs out of a folder, by the name that it was started with.
 
-    Not by the programs' names or their own folder: other clusters of the same machine, those of
-    the tests for one, run the very same files.
+    The file behind that name is no sign: other clusters of the same machine, those of the tests
+    for one, run the very same programs.
     """
     found = {}
     for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            program = str((entry / "exe").readlink())
-            arguments = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
-        except OSError:
-            continue  # It ended, or it is the kernel's.
-        if int(entry.name) != os.getpid() and any(
-            f"{folder}/" in text for text in (program, *arguments)
-        ):
-            found[int(entry.name)] = " ".join(arguments)[:100]
+        with contextlib.suppress(OSError):  # It has ended meanwhile.
+            command = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
+            if command[0].startswith(f"{folder}/"):
+                found[int(entry.name)] = " ".join(command)[:100]
     return found
 
 
-def end(folder: Path) -> None:
-    """End by its number each process that a removal left behind, and say so: it is a bug."""
+def end(folder: Path) -> bool:
+    """End by its number each process that a removal left; tell whether there was one."""
+    left = processes_of(folder)
     for sent in (signal.SIGTERM, signal.SIGKILL):
         for pid, command in processes_of(folder).items():
             say(f"left behind, ending it: process {pid}, {command}")
@@ -247,14 +276,40 @@ def end(folder: Path) -> None:
         deadline = time.monotonic() + 5
         while processes_of(folder) and time.monotonic() < deadline:
             time.sleep(0.1)
+    return bool(left)
+
+
+def kubeconfigs_with_entry() -> list[Path]:
+    """List the kubeconfig files in which cto's mark and the context's name are left."""
+    named = os.environ.get("KUBECONFIG", "").split(os.pathsep)
+    files = [Path(name) for name in named if name] or [Path("~/.kube/config").expanduser()]
+    texts = {file: file.read_text() for file in files if file.is_file()}
+    return [file for file, text in texts.items() if CONTEXT in text and "cto.dev" in text]
+
+
+def uninstall() -> int:
+    if task := prepare.venv_task():
+        prepare.perform([task])
+    argv = [str(CTO), "uninstall", *PROVIDER, "--cluster", "--yes", "--non-interactive"]
+    if not build.tools_missing(prepare.tools_dir()):
+        argv += ["--tools", str(prepare.tools_dir())]
+    return run_product(argv)
 
 
 def clean() -> int:
-    if CTO.exists():
-        argv = [str(CTO), "uninstall", *PROVIDER, "--cluster", "--yes"]
-        subprocess.run(argv, check=False)
-    end(cto_state())
-    return 0
+    """Let cto remove its cluster, then look for traces: what is found is a failure, and named."""
+    folder = cluster_folder()
+    code = uninstall() if folder.exists() or processes_of(folder) else 0
+    traces = ["processes (ended now)"] if end(folder) else []
+    if folder.exists():
+        shutil.rmtree(folder)
+        traces.append(f"{folder} (removed now)")
+    traces += [f"context {CONTEXT} in {file}" for file in kubeconfigs_with_entry()]
+    if traces:
+        say("\n  ".join(["cto left behind:", *traces]))
+    kept = [str(path) for path in (build.cache_dir(), cto_cache()) if path.exists()]
+    say(f"No cluster is left. Caches stay: {', '.join(kept) or 'there are none'}.")
+    return 1 if code or traces else 0
 
 
 def main() -> int:
