@@ -1,0 +1,301 @@
+"""HTTP to an API server, as a kubeconfig says. Owns the `kubernetes` package and urllib3.
+
+Only the kubeconfig loader and the connection pool of the `kubernetes` package are used: its typed
+models take three times as long for the same answer. It takes 0.3 s to import, so it is imported
+when the first request is sent.
+"""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from tempfile import TemporaryDirectory
+from threading import Lock
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from cto.adapters import api_errors
+from cto.errors import ApiError, PreflightError
+from cto.ports import Access
+
+_CONNECT_S = 5.0
+_READ_S = 30.0
+# Watches hold a connection each, and steps run in parallel.
+_POOL_SIZE = 32
+_CHUNK = 1 << 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What to ask. `what` names it for people: `apply Deployment grafana in grafana`."""
+
+    method: str
+    path: str
+    what: str
+    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = field(default=None, repr=False)
+    read_timeout_s: float = _READ_S
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the server said."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+
+
+class NoAnswerError(Exception):
+    """The server did not answer. `sent` tells whether it may have got the request."""
+
+    def __init__(self, text: str, *, sent: bool) -> None:
+        super().__init__(text)
+        self.sent = sent
+
+
+class Stream:
+    """An answer that comes piece by piece. `stop` may be called from any thread."""
+
+    def __init__(self, response: Any) -> None:
+        self._response = response
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield pieces as they come.
+
+        Raises:
+            NoAnswerError: The connection broke, or nothing came for the read timeout.
+        """
+        with _translated():
+            yield from self._response.stream(_CHUNK)
+
+    def stop(self) -> None:
+        """Let `chunks` end at once."""
+        # The response may have ended by itself just now.
+        with suppress(OSError, ValueError, RuntimeError):
+            self._response.shutdown()
+
+    def close(self) -> None:
+        self._response.close()
+
+
+class Connection:
+    """A pool of connections to one API server. Safe to use from several threads."""
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
+        self._lock = Lock()
+        self._session: _Session | None = None
+
+    def send(self, request: Request) -> Answer:
+        """Ask once, log in again if the credentials were refused.
+
+        Raises:
+            NoAnswerError: No answer came.
+            ApiError: CTO-1602, there are no valid credentials.
+        """
+        session, response = self._open(request, preload=True)
+        if response.status == 401:
+            raise self._unauthorized(session, response)
+        return Answer(response.status, response.headers, response.data)
+
+    def stream(self, request: Request) -> Stream:
+        """Ask for an answer that comes piece by piece; it must be closed.
+
+        Raises:
+            NoAnswerError: No answer came.
+            ApiError: The server refused.
+        """
+        session, response = self._open(request, preload=False)
+        if response.status == 200:
+            return Stream(response)
+        with _translated():
+            body = response.data
+        response.close()
+        if response.status == 401:
+            raise self._unauthorized(session, response)
+        raise api_errors.refused(request.what, response.status, body)
+
+    def close(self) -> None:
+        with self._lock:
+            session, self._session = self._session, None
+        if session:
+            session.close()
+
+    def _open(self, request: Request, *, preload: bool) -> tuple[_Session, Any]:
+        session = self._current(None)
+        response = session.send(request, preload=preload)
+        if response.status == 401:
+            # Tokens of exec plugins may end before their time: kubectl asks the plugin again too.
+            response.close()
+            session = self._current(session)
+            response = session.send(request, preload=preload)
+        return session, response
+
+    def _current(self, refused: _Session | None) -> _Session:
+        """Return the session; a new one if it is still the refused one."""
+        with self._lock:
+            if self._session is None or self._session is refused:
+                self._session = _Session(self._access)
+            return self._session
+
+    def _unauthorized(self, session: _Session, response: Any) -> ApiError:
+        text = f"the API server refuses the credentials of the kubeconfig's user {session.user!r}"
+        details = api_errors.message_of(response.data)
+        return ApiError("CTO-1602", text, status=401, reason="Unauthorized", details=details)
+
+
+class _Session:
+    """What one reading of the kubeconfig gave."""
+
+    def __init__(self, access: Access) -> None:
+        from kubernetes.client import Configuration  # noqa: PLC0415 - slow
+
+        self._configuration = Configuration()
+        self._configuration.keep_alive = True
+        self._configuration.connection_pool_maxsize = _POOL_SIZE
+        self._refresh = Lock()
+        self.user = _user_entry(access)
+        # The loader writes certificates and keys to files; they are read here and go away.
+        with TemporaryDirectory(prefix="cto-") as folder:
+            complaint = _load(access, self._configuration, folder)
+            self._check(access, complaint)
+            self._pool = self._make_pool()
+
+    def send(self, request: Request, *, preload: bool) -> Any:
+        import urllib3  # noqa: PLC0415 - slow
+
+        query = f"?{urlencode(request.query)}" if request.query else ""
+        with _translated():
+            return self._pool.request(
+                request.method,
+                f"{self._configuration.host}{request.path}{query}",
+                body=request.body,
+                headers={**self._authorization(), **request.headers},
+                timeout=urllib3.Timeout(connect=_CONNECT_S, read=request.read_timeout_s),
+                retries=False,
+                preload_content=preload,
+            )
+
+    def close(self) -> None:
+        self._pool.clear()
+
+    def _authorization(self) -> dict[str, str]:
+        with self._refresh, _complaints():
+            settings: Any = self._configuration.auth_settings()
+        token = settings.get("BearerToken", {}).get("value")
+        return {"Authorization": token} if token else {}
+
+    def _check(self, access: Access, complaint: str) -> None:
+        if not self._configuration.verify_ssl:
+            text = f"context {access.context} of {access.kubeconfig} switches TLS verification off"
+            hint = "Replace insecure-skip-tls-verify by certificate-authority-data, and add "
+            hint += "tls-server-name if the certificate is for another name."
+            raise PreflightError("CTO-1403", text, hint=hint)
+        if complaint:
+            text = f"the credentials of the kubeconfig's user {self.user!r} cannot be had"
+            raise ApiError("CTO-1602", text, details=api_errors.cut(complaint))
+
+    def _make_pool(self) -> Any:
+        from kubernetes.client.rest import RESTClientObject  # noqa: PLC0415 - slow
+
+        pool: Any = RESTClientObject(self._configuration).pool_manager
+        if urlsplit(self._configuration.host).scheme == "https":
+            for name in ("ca_certs", "ca_cert_data", "cert_file", "key_file"):
+                pool.connection_pool_kw.pop(name, None)
+            pool.connection_pool_kw["ssl_context"] = self._tls()
+        return pool
+
+    def _tls(self) -> ssl.SSLContext:
+        configuration = self._configuration
+        context = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
+        # Python 3.13 made this the default, Go does not ask for it, and many clusters' own
+        # authorities do not fulfil it: https://github.com/kubernetes-client/python/issues/2394
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        if configuration.cert_file:
+            context.load_cert_chain(configuration.cert_file, configuration.key_file)
+        return context
+
+
+def _load(access: Access, configuration: Any, folder: str) -> str:
+    """Fill in the configuration; return what an exec plugin complained about."""
+    from kubernetes import config  # noqa: PLC0415 - slow
+
+    load: Any = config.load_kube_config
+    with _complaints() as complaints:
+        try:
+            load(
+                config_file=str(access.kubeconfig),
+                context=access.context,
+                client_configuration=configuration,
+                persist_config=False,
+                temp_file_path=folder,
+            )
+        except (config.ConfigException, OSError, ValueError) as error:
+            text = f"context {access.context} of {access.kubeconfig} cannot be used"
+            raise PreflightError("CTO-1403", text, details=api_errors.cut(str(error))) from None
+    return "\n".join(complaints)
+
+
+def _user_entry(access: Access) -> str:
+    from kubernetes import config  # noqa: PLC0415 - slow
+
+    contexts_of: Any = config.list_kube_config_contexts
+    with suppress(config.ConfigException, OSError, TypeError):
+        contexts, _ = contexts_of(str(access.kubeconfig))
+        users = {item["name"]: item["context"].get("user", "") for item in contexts}
+        return str(users.get(access.context, ""))
+    return ""
+
+
+@contextmanager
+def _complaints() -> Iterator[list[str]]:
+    """Collect what the loader logs: it tells of a failed exec plugin in no other way.
+
+    https://github.com/kubernetes-client/python/blob/v34.1.0/kubernetes/base/config/kube_config.py
+    logs on the root logger, and would set up logging to stderr if there were no handler.
+    """
+    collector = _Collector()
+    root = logging.getLogger()
+    root.addHandler(collector)
+    try:
+        yield collector.texts
+    finally:
+        root.removeHandler(collector)
+
+
+class _Collector(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.name == "root":
+            self.texts.append(record.getMessage())
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turn the errors of urllib3 and of the socket below it into ours."""
+    from urllib3 import exceptions  # noqa: PLC0415 - slow
+
+    unsent = (
+        exceptions.NewConnectionError,
+        exceptions.ConnectTimeoutError,
+        exceptions.NameResolutionError,
+        exceptions.ProxyError,
+        exceptions.SSLError,
+        exceptions.LocationValueError,
+    )
+    try:
+        yield
+    except exceptions.HTTPError as error:
+        raise NoAnswerError(
+            api_errors.cut(str(error)), sent=not isinstance(error, unsent)
+        ) from None
+    except OSError as error:
+        raise NoAnswerError(api_errors.cut(str(error)), sent=True) from None

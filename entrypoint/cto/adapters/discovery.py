@@ -1,0 +1,107 @@
+"""Which kinds an API server offers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from threading import RLock
+from typing import Any
+
+from cto.adapters.connection import Answer, Request
+from cto.ports import ApiKind, Clock
+
+# One answer for all groups, since Kubernetes 1.30; a server that does not know it
+# gives the plain list of groups instead.
+# https://kubernetes.io/docs/concepts/overview/kubernetes-api/#aggregated-discovery
+_AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+# Somebody who asks again and again for a kind that nobody serves must not load the server.
+_ASK_AGAIN_S = 1.0
+
+Ask = Callable[[Request], Answer]
+
+
+class Discovery:
+    """Remembers the kinds; asks again when one is unknown.
+
+    Args:
+        ask: Sends a request; raises ApiError unless the status is 2xx.
+        clock: Measures.
+    """
+
+    def __init__(self, ask: Ask, clock: Clock) -> None:
+        self._ask = ask
+        self._clock = clock
+        self._lock = RLock()
+        self._kinds: dict[tuple[str, str], ApiKind] = {}
+        self._asked_at: float | None = None
+
+    def all(self) -> Sequence[ApiKind]:
+        with self._lock:
+            if self._asked_at is None:
+                self._refresh()
+            return tuple(self._kinds.values())
+
+    def find(self, api_version: str, kind: str) -> ApiKind | None:
+        """Return the kind; None if the server does not offer it."""
+        with self._lock:
+            now = self._clock.monotonic()
+            known = self._kinds.get((api_version, kind))
+            if known is None and (self._asked_at is None or now >= self._asked_at + _ASK_AGAIN_S):
+                self._refresh()
+            return self._kinds.get((api_version, kind))
+
+    def forget(self) -> None:
+        """Ask again next time: definitions came or went."""
+        with self._lock:
+            self._asked_at = None
+            self._kinds = {}
+
+    def _refresh(self) -> None:
+        kinds = [*self._kinds_under("/api"), *self._kinds_under("/apis")]
+        self._kinds = {}
+        for kind in kinds:
+            self._kinds.setdefault((kind.api_version, kind.kind), kind)
+        self._asked_at = self._clock.monotonic()
+
+    def _kinds_under(self, root: str) -> Iterable[ApiKind]:
+        answer = self._ask(_request(root, f"{_AGGREGATED},application/json"))
+        document = json.loads(answer.body)
+        if document.get("kind") == "APIGroupDiscoveryList":
+            return _aggregated(document)
+        return self._one_by_one(root, document)
+
+    def _one_by_one(self, root: str, document: Mapping[str, Any]) -> Iterator[ApiKind]:
+        versions = list(document.get("versions", ()))
+        for group in document.get("groups", ()):
+            versions.extend(version["groupVersion"] for version in group["versions"])
+        for version in versions:
+            answer = self._ask(_request(f"{root}/{version}", "application/json"))
+            for resource in json.loads(answer.body).get("resources", ()):
+                if "/" not in resource["name"]:
+                    yield ApiKind(
+                        version,
+                        resource["kind"],
+                        resource["name"],
+                        resource["namespaced"],
+                        frozenset(resource["verbs"]),
+                    )
+
+
+def _request(path: str, accept: str) -> Request:
+    headers = {"Accept": accept}
+    return Request(method="GET", path=path, what="ask for the kinds", headers=headers)
+
+
+def _aggregated(document: Mapping[str, Any]) -> Iterator[ApiKind]:
+    for group in document.get("items", ()):
+        name = group.get("metadata", {}).get("name", "")
+        for version in group.get("versions", ()):
+            api_version = f"{name}/{version['version']}" if name else version["version"]
+            for resource in version.get("resources", ()):
+                yield ApiKind(
+                    api_version,
+                    resource["responseKind"]["kind"],
+                    resource["resource"],
+                    resource["scope"] == "Namespaced",
+                    frozenset(resource.get("verbs", ())),
+                )
