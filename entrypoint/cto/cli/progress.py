@@ -31,7 +31,8 @@ WARNING = "!"
 _PHASES = tuple(Phase)
 # Colours and cursor movements of the programs whose lines are shown, then other control characters.
 _ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-Z\\-_]")
-_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]+")
+_BLANKS = re.compile(r"[\t\v\f\r]+")
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f]+")
 
 
 @dataclass
@@ -149,7 +150,8 @@ class Ledger:
 
 def clean(text: str) -> str:
     """Return text of somebody else's program without what would steer a terminal."""
-    return _CONTROL.sub(" ", _ESCAPES.sub("", text.replace("\r\n", "\n"))).strip()
+    shown = _CONTROL.sub("", _ESCAPES.sub("", text.replace("\r\n", "\n")))
+    return _BLANKS.sub(" ", shown).strip()
 
 
 def stopwatch(seconds: float) -> str:

@@ -80,6 +80,7 @@ class Root(click.Group):
         if name not in known and not name.startswith("-"):
             near = difflib.get_close_matches(name, known, n=1)
             ctx.fail(f"No such command {name!r}." + (f" Did you mean {near[0]}?" if near else ""))
+        ctx.ensure_object(Terminal).command = name
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> int:

@@ -1,0 +1,108 @@
+"""Which screen is taken, and what frames it."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+
+import pytest
+
+from cto.cli.live import Live
+from cto.cli.output import SIMULATED, Terminal
+from cto.cli.plain import Plain
+from cto.errors import ApiError
+from cto.result import Result
+from fakes.clock import FakeClock
+
+
+class Tty(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+class Full(io.StringIO):
+    """A file on a full disk."""
+
+    def write(self, text: str) -> int:
+        raise OSError(28, "No space left on device")
+
+
+def tty(monkeypatch: pytest.MonkeyPatch) -> Tty:
+    """Make stderr a terminal."""
+    stream = Tty()
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    return stream
+
+
+def test_a_terminal_gets_the_live_screen(monkeypatch: pytest.MonkeyPatch) -> None:
+    tty(monkeypatch)
+    with Terminal().screen(FakeClock()) as screen:
+        assert isinstance(screen, Live)
+
+
+@pytest.mark.parametrize("term", ["dumb", "unknown"])
+def test_a_dumb_terminal_gets_lines(monkeypatch: pytest.MonkeyPatch, term: str) -> None:
+    stderr = tty(monkeypatch)
+    monkeypatch.setenv("TERM", term)
+    with Terminal().screen(FakeClock()) as screen:
+        screen.notice("hello")
+        assert isinstance(screen, Plain)
+    assert stderr.getvalue() == "  0:00    · hello\n"
+
+
+def test_no_terminal_gets_lines(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    with Terminal().screen(FakeClock()) as screen:
+        screen.notice("hello")
+    assert capsys.readouterr() == ("", "  0:00    · hello\n")
+
+
+def test_a_simulated_run_says_so_before_and_after(capsys: pytest.CaptureFixture[str]) -> None:
+    with Terminal(simulated=True).screen(FakeClock()) as screen:
+        screen.notice("hello")
+    assert capsys.readouterr().err == f"{SIMULATED}\n  0:00    · hello\n{SIMULATED}\n"
+
+
+def test_the_screen_is_closed_when_a_run_fails(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(KeyboardInterrupt), Terminal(simulated=True).screen(FakeClock()):
+        raise KeyboardInterrupt
+    assert capsys.readouterr().err == f"{SIMULATED}\n{SIMULATED}\n"
+
+
+def test_a_document_is_written_once(capsys: pytest.CaptureFixture[str]) -> None:
+    terminal = Terminal(format="json")
+    terminal.show(Result(command="try"))
+    assert terminal.fail(KeyboardInterrupt()) == 130
+    assert json.loads(capsys.readouterr().out)["ok"] is True
+
+
+def test_data_that_is_no_json_leaves_room_for_the_error(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    terminal = Terminal(format="json")
+    with pytest.raises(TypeError) as caught:
+        terminal.show(Result(command="try", data={"set": {1}}))
+    assert terminal.fail(caught.value) == 1
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "CTO-1100"
+
+
+def test_a_full_disk_under_stdout_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    stderr = tty(monkeypatch)
+    monkeypatch.setattr(sys, "stdout", Full())
+    terminal = Terminal(format="json")
+    with pytest.raises(OSError, match="No space") as caught:
+        terminal.show(Result(command="try"))
+    assert terminal.fail(caught.value) == 1
+    assert "No space left on device" in stderr.getvalue()
+
+
+def test_an_error_is_told_even_if_stdout_takes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    stderr = tty(monkeypatch)
+    monkeypatch.setattr(sys, "stdout", Full())
+    assert Terminal(format="json").fail(ApiError("CTO-1601", "no answer")) == 6
+    assert "no answer" in stderr.getvalue()
