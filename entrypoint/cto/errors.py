@@ -383,6 +383,18 @@ _TABLE = (
         "A finalizer holds the object: the program that would remove it does not run or fails.",
         "The finalizer is named. Start its program, or remove the finalizer yourself.",
     ),
+    ErrorKind(
+        "CTO-1710",
+        "Secret or ConfigMap missing",
+        "A container cannot start because a Secret, ConfigMap or key that it names is not there.",
+        "The message names it. Make it, or run the same command again if the installer makes it.",
+    ),
+    ErrorKind(
+        "CTO-1711",
+        "Program does not answer its probe",
+        "A container runs, and its startup or readiness probe fails.",
+        "The probe's answer is shown; `kubectl logs` has what the program says.",
+    ),
     # 8: integrity
     ErrorKind(
         "CTO-1800",

@@ -1,0 +1,286 @@
+"""What happens in the cluster, kept up to date by watches.
+
+Nobody polls: one daemon thread per kind and namespace follows the API server's changes, and
+whoever waits looks at the copies.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from threading import Event as Flag
+from threading import Lock, Thread
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol
+
+from cto.engine.asker import Answer, Asker
+from cto.errors import ApiError
+from cto.objects import Manifest, ObjectRef
+from cto.ports import Clock, Cluster, WatchEvent, WatchType
+
+NOTHING: Mapping[str, Manifest] = MappingProxyType({})
+# A watch that failed is begun again after this time.
+_PAUSE_S = 1.0
+_CLOSE_S = 1.0
+_UNREACHABLE = "CTO-1601"
+_NO_SUCH_KIND = "CTO-1603"
+
+
+class Scope(NamedTuple):
+    """What one watch covers. An empty namespace means all, or a kind without namespaces."""
+
+    api_version: str
+    kind: str
+    namespace: str
+
+
+class Tail(NamedTuple):
+    """Which log line is asked for. A container's log ends anew with every restart."""
+
+    namespace: str
+    pod: str
+    uid: str
+    container: str
+    restarts: int
+    previous: bool
+
+
+class View(Protocol):
+    """The objects of a cluster as they are now, and the last lines of their logs."""
+
+    def objects(self, api_version: str, kind: str, namespace: str) -> Mapping[str, Manifest]:
+        """Return the objects by name; `NOTHING` itself as long as they are not known."""
+        ...
+
+    def last_line(self, tail: Tail) -> str:
+        """Return the last line of a container's log; '' if there is none, or not yet."""
+        ...
+
+
+class Live:
+    """An informer-like cache over `Cluster.watch`.
+
+    Close it: its threads end within a second.
+
+    Args:
+        cluster: Whose watches are followed.
+        clock: For `wait_change`, and to say since when something is wrong.
+        on_change: Called in any thread whenever the generation has grown; must return at once.
+        pause_s: How long to pause before a failed watch is begun again.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        clock: Clock,
+        *,
+        on_change: Callable[[], None] = lambda: None,
+        pause_s: float = _PAUSE_S,
+    ) -> None:
+        self._cluster = cluster
+        self._clock = clock
+        self._on_change = on_change
+        self._pause_s = pause_s
+        self._lock = Lock()
+        self._stop = Flag()
+        self._changed = Flag()
+        self._generation = 0
+        self._watches: dict[Scope, _Watch] = {}
+        self._questions = Asker("questions", clock, self.wake)
+        # Logs come through the API server from a kubelet, which may take its time to answer.
+        self._logs = Asker("logs", clock, self.wake)
+
+    def track(self, api_version: str, kind: str, namespace: str = "") -> None:
+        """Begin to follow a kind in a namespace, unless that is done already."""
+        scope = Scope(api_version, kind, namespace)
+        with self._lock:
+            if scope in self._watches or self._stop.is_set():
+                return
+            watch = self._watches[scope] = _Watch()
+        name = f"watch {kind} {namespace}".rstrip()
+        watch.thread = Thread(target=self._follow, args=(scope, watch), name=name, daemon=True)
+        watch.thread.start()
+
+    def objects(self, api_version: str, kind: str, namespace: str = "") -> Mapping[str, Manifest]:
+        """Return a snapshot by name (`NAMESPACE/NAME` where all namespaces are followed)."""
+        watch = self._watches.get(Scope(api_version, kind, namespace))
+        return watch.objects if watch else NOTHING
+
+    def get(self, ref: ObjectRef) -> Manifest | None:
+        return self.objects(ref.api_version, ref.kind, ref.namespace).get(ref.name)
+
+    def last_line(self, tail: Tail) -> str:
+        """Return the last line of a container's log; asked for once, '' until it is there."""
+        answer = self._logs.ask(tail, lambda: read_last_line(self._cluster, tail))
+        return answer.value if answer and answer.value else ""
+
+    def ask(
+        self,
+        key: Hashable,
+        question: Callable[[], Any],
+        *,
+        not_before: float = 0.0,
+        fresh_s: float = float("inf"),
+    ) -> Answer | None:
+        """Have a request answered in the background; see Asker.ask."""
+        return self._questions.ask(key, question, not_before=not_before, fresh_s=fresh_s)
+
+    def synced(self, api_version: str, kind: str, namespace: str = "") -> bool:
+        """Return whether the objects are known, be there any or not."""
+        watch = self._watches.get(Scope(api_version, kind, namespace))
+        return watch is not None and watch.synced
+
+    @property
+    def generation(self) -> int:
+        """A number that grows with every change."""
+        return self._generation
+
+    def stamp(self, scopes: Iterable[Scope]) -> int:
+        """Return a number that grows with every change in these scopes."""
+        found = (self._watches.get(scope) for scope in scopes)
+        return sum(watch.changes for watch in found if watch)
+
+    def wait_change(self, since: int, timeout_s: float) -> int:
+        """Return the generation as soon as it is no longer `since`, or after the timeout."""
+        with self._lock:
+            if self._generation != since or self._stop.is_set():
+                return self._generation
+            if self._changed.is_set():
+                self._changed = Flag()
+            flag = self._changed
+        self._clock.wait(flag, timeout_s)
+        return self._generation
+
+    def wake(self) -> None:
+        """Raise the generation: something is worth looking at."""
+        with self._lock:
+            self._generation += 1
+            self._changed.set()
+        self._on_change()
+
+    def trouble(self, scopes: Iterable[Scope] | None = None) -> str:
+        """Return what is wrong with the watches, '' if they work.
+
+        Args:
+            scopes: Those that matter; all if None.
+
+        Raises:
+            ApiError: The API server refuses to answer (not: it cannot be reached).
+        """
+        watches = self._watches if scopes is None else dict.fromkeys(scopes)
+        since: float | None = None
+        for watch in filter(None, map(self._watches.get, tuple(watches))):
+            failure = watch.failure
+            if failure is None:
+                continue
+            if not isinstance(failure, ApiError) or failure.code != _UNREACHABLE:
+                raise failure
+            since = min(watch.failed_at, watch.failed_at if since is None else since)
+        return "" if since is None else unreachable(self._clock.monotonic() - since)
+
+    def close(self) -> None:
+        """End all threads."""
+        self._stop.set()
+        self.wake()
+        self._questions.close()
+        self._logs.close()
+        deadline = self._clock.monotonic() + _CLOSE_S
+        for watch in tuple(self._watches.values()):
+            if watch.thread:
+                watch.thread.join(max(0.0, deadline - self._clock.monotonic()))
+
+    def _follow(self, scope: Scope, watch: _Watch) -> None:
+        while not self._stop.is_set():
+            try:
+                self._take_all(scope, watch)
+            except Exception as error:  # noqa: BLE001 - `trouble` raises it where it is seen
+                self._fail(watch, error)
+            # Not the clock's wait: this thread must not move a clock that others go by.
+            self._stop.wait(self._pause_s)
+
+    def _take_all(self, scope: Scope, watch: _Watch) -> None:
+        events = self._cluster.watch(
+            scope.api_version, scope.kind, namespace=scope.namespace, stop=self._stop
+        )
+        for event in events:
+            watch.take(event, by_namespace=not scope.namespace)
+            self.wake()
+            if self._stop.is_set():
+                return
+
+    def _fail(self, watch: _Watch, error: Exception) -> None:
+        if self._stop.is_set():
+            return
+        if isinstance(error, ApiError) and error.code == _NO_SUCH_KIND:
+            # There is nothing of a kind that is not served; its CRD may come.
+            watch.take(WatchEvent(WatchType.SYNC, ()), by_namespace=False)
+        else:
+            watch.fail(error, self._clock.monotonic())
+        self.wake()
+
+
+class _Watch:
+    """The objects of one scope. Written by its thread only; readers get snapshots."""
+
+    def __init__(self) -> None:
+        self.objects = NOTHING
+        self.synced = False
+        self.changes = 0
+        self.failure: Exception | None = None
+        self.failed_at = 0.0
+        self.thread: Thread | None = None
+
+    def take(self, event: WatchEvent, *, by_namespace: bool) -> None:
+        new = {_name(item, by_namespace=by_namespace): item for item in event.items}
+        if event.type is WatchType.SYNC:
+            objects = {name: _slim(item) for name, item in new.items()}
+        elif event.type is WatchType.DELETED:
+            objects = {name: item for name, item in self.objects.items() if name not in new}
+        else:
+            objects = {**self.objects, **{name: _slim(item) for name, item in new.items()}}
+        self.objects = MappingProxyType(objects)
+        self.failure = None
+        self.synced = True
+        self.changes += 1
+
+    def fail(self, error: Exception, at: float) -> None:
+        if self.failure is None:
+            self.failed_at = at
+        self.failure = error
+        self.changes += 1
+
+
+def unreachable(seconds: float) -> str:
+    """Say that the API server is silent."""
+    return f"the API server does not answer since {seconds:.0f} s"
+
+
+def read_last_line(cluster: Cluster, tail: Tail) -> str:
+    """Return the last line that a container wrote before its end; '' if it cannot be had."""
+    tries = (True, False) if tail.previous else (False,)
+    for previous in tries:
+        try:
+            text = cluster.logs(
+                tail.namespace, tail.pod, tail.container, previous=previous, lines=5
+            )
+        except ApiError:
+            continue
+        lines = [line for line in text.splitlines() if line.strip()]
+        if lines:
+            return lines[-1]
+    return ""
+
+
+def _name(manifest: Manifest, *, by_namespace: bool) -> str:
+    metadata = manifest["metadata"]
+    namespace = metadata.get("namespace", "") if by_namespace else ""
+    return sys.intern(f"{namespace}/{metadata['name']}" if namespace else metadata["name"])
+
+
+def _slim(manifest: Manifest) -> Manifest:
+    """Leave out the managed fields: they can be half of an object, and nobody here reads them."""
+    metadata = manifest["metadata"]
+    if "managedFields" not in metadata:
+        return manifest
+    kept = {key: value for key, value in metadata.items() if key != "managedFields"}
+    return {**manifest, "metadata": kept}

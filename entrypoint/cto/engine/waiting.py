@@ -1,0 +1,431 @@
+"""Waits: what must become true, whether it is, and why not yet.
+
+A wait never blocks. The engine looks at all of them whenever the cluster changed and at least
+once a second, and passes on what they say.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeAlias
+
+from cto.engine import evidence as ev
+from cto.engine.asker import Answer
+from cto.engine.causes import Cause, causes_of, finalizers_of, sort, stuck
+from cto.engine.evidence import ClaimLookup, Evidence
+from cto.engine.live import Live, Scope, unreachable
+from cto.engine.readiness import Readiness, ReadyState, has_status, status_of
+from cto.errors import ApiError, CtoError
+from cto.objects import Manifest, ObjectRef, annotations_of, labels_of, ref_of
+from cto.ports import Clock, Cluster
+
+# A cause that is away for less than this goes on counting: crashing programs run in between.
+_LINGER_S = 15.0
+# Something may be wrong for longer by now, even if nothing changed.
+_LOOK_S = 1.0
+# A hook of an earlier run is deleted by Helm when its turn comes; not much later than this.
+_OLD_HOOK_S = 20.0
+_JOB = ("batch/v1", "Job")
+_HOOK = "helm.sh/hook"
+_INSTANCE = "app.kubernetes.io/instance"
+# Big or few, and without a namespace: asked for one by one until they are ready, not watched.
+_ASKED = {"CustomResourceDefinition", "APIService", "Namespace"}
+_CLAIMING = {"PersistentVolumeClaim", "StatefulSet"}
+_BUILT_IN = {"", "apps", "batch", "policy"}
+
+_Group: TypeAlias = tuple[str, str, str]
+"""apiVersion, kind, namespace"""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a wait says.
+
+    Attributes:
+        done: It is over, and well.
+        message: The live cause, or how far it is; one line.
+        error: It is over, and never will be well.
+        missing: Objects that do not exist: waiting alone will not bring them.
+    """
+
+    done: bool
+    message: str
+    error: CtoError | None = None
+    missing: tuple[ObjectRef, ...] = ()
+
+
+class Timers:
+    """Since when each cause has lasted, on the monotonic clock."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._seen: dict[tuple[str, ObjectRef], tuple[float, float]] = {}
+
+    def expired(self, causes: Iterable[Cause]) -> Cause | None:
+        """Note that these causes are there now; return the first that was for too long."""
+        now = self._clock.monotonic()
+        result = None
+        for cause in causes:
+            key = cause.row, cause.root
+            first, last = self._seen.get(key, (now, now))
+            if now - last > _LINGER_S:
+                first = now
+            self._seen[key] = first, now
+            if result is None and now - first >= cause.patience_s:
+                result = cause
+        return result
+
+
+class ReadyWait:
+    """Waits until objects exist and are ready."""
+
+    def __init__(
+        self, objects: Sequence[ObjectRef], live: Live, cluster: Cluster, clock: Clock
+    ) -> None:
+        self._live = live
+        self._cluster = cluster
+        self._clock = clock
+        self._timers = Timers(clock)
+        self._started_s = clock.monotonic()
+        refs = tuple(dict.fromkeys(objects))
+        judged = [ref for ref in refs if has_status(ref.api_version, ref.kind)]
+        self._asked = tuple(ref for ref in judged if ref.kind in _ASKED)
+        self._watched = tuple(ref for ref in judged if ref.kind not in _ASKED)
+        self._plain = grouped(ref for ref in refs if ref not in set(judged))
+        self._scopes = _scopes(self._watched)
+        for scope in self._scopes:
+            live.track(*scope)
+        self._complete: set[ObjectRef] = set()
+        self._established: set[ObjectRef] = set()
+        self._there: set[_Group] = set()
+        self._looked: tuple[int, tuple[Answer | None, ...], float] | None = None
+        self._last = Verdict(done=False, message="")
+
+    def evaluate(self) -> Verdict:
+        """Return how it stands now."""
+        try:
+            trouble = self._live.trouble(self._scopes)
+            answers = self._ask()
+        except ApiError as error:
+            return Verdict(done=False, message=error.message, error=error)
+        now = self._clock.monotonic()
+        stamp = self._live.stamp(self._scopes)
+        before = self._looked
+        unchanged = before is not None and before[:2] == (stamp, tuple(answers.values()))
+        if before is None or not unchanged or now - before[2] >= _LOOK_S:
+            self._last = self._look(answers)
+            self._looked = stamp, tuple(answers.values()), now
+        trouble = trouble or _silence(answers.values(), now)
+        if trouble and not self._last.done:
+            return replace(self._last, message=trouble)
+        return self._last
+
+    def _ask(self) -> dict[_Group | ObjectRef, Answer | None]:
+        """Have what is not watched looked up, once, and again while it is not as it should be."""
+        answers: dict[_Group | ObjectRef, Answer | None] = {}
+        for group in self._plain:
+            if group not in self._there:
+                answers[group] = self._question(("names", *group), _names(self._cluster, group))
+        for ref in self._asked:
+            if ref not in self._established:
+                answers[ref] = self._question(ref, partial(self._cluster.get, ref))
+        return answers
+
+    def _question(self, key: object, question: ev.Question) -> Answer | None:
+        answer = self._live.ask(key, question, not_before=self._started_s, fresh_s=_LOOK_S)
+        return checked(answer)
+
+    def _look(self, answers: dict[_Group | ObjectRef, Answer | None]) -> Verdict:
+        missing = self._absent(answers)
+        judged = self._judged(answers)
+        unknown = len(judged) < len(self._asked) + len(self._watched) or any(
+            answer is None or answer.error for answer in answers.values()
+        )
+        missing += [ref for ref, (manifest, _) in judged.items() if manifest is None]
+        waiting = {
+            ref: (manifest, readiness)
+            for ref, (manifest, readiness) in judged.items()
+            if manifest is not None and not readiness.ready
+        }
+        if not (missing or waiting or unknown):
+            return Verdict(done=True, message=f"{len(judged)} of {len(judged)} ready")
+        causes = self._causes(manifest for manifest, _ in waiting.values())
+        expired = self._timers.expired(causes)
+        gone = sum(manifest is None for manifest, _ in judged.values())
+        ready = len(judged) - len(waiting) - gone
+        return Verdict(
+            done=False,
+            message=_message(causes, missing, waiting, f"{ready} of {self._total} ready"),
+            error=expired.error() if expired else None,
+            missing=tuple(missing),
+        )
+
+    @property
+    def _total(self) -> int:
+        return len(self._asked) + len(self._watched)
+
+    def _absent(self, answers: dict[_Group | ObjectRef, Answer | None]) -> list[ObjectRef]:
+        """Return those without a status that are known not to exist."""
+        missing: list[ObjectRef] = []
+        for group, names in self._plain.items():
+            answer = answers.get(group)
+            if answer is None or answer.error:
+                continue
+            gone = sorted(names - answer.value)
+            missing += [ObjectRef(*group, name) for name in gone]
+            if not gone:
+                self._there.add(group)
+        return missing
+
+    def _judged(
+        self, answers: dict[_Group | ObjectRef, Answer | None]
+    ) -> dict[ObjectRef, tuple[Manifest | None, Readiness]]:
+        """Return those of which something is known."""
+        lookup = ClaimLookup(self._live)
+        result: dict[ObjectRef, tuple[Manifest | None, Readiness]] = {}
+        for ref in self._watched:
+            if self._live.synced(ref.api_version, ref.kind, ref.namespace):
+                result[ref] = self._judge(ref, self._live.get(ref), lookup)
+        for ref in self._asked:
+            answer = answers.get(ref)
+            if ref in self._established:
+                result[ref] = ({}, Readiness(ReadyState.READY))
+            elif answer and not answer.error:
+                result[ref] = self._judge(ref, answer.value, lookup)
+                if result[ref][1].ready:
+                    self._established.add(ref)
+        return result
+
+    def _judge(
+        self, ref: ObjectRef, manifest: Manifest | None, lookup: ClaimLookup
+    ) -> tuple[Manifest | None, Readiness]:
+        # Jobs with ttlSecondsAfterFinished vanish when they have done their work.
+        if ref in self._complete:
+            return manifest or {}, Readiness(ReadyState.READY)
+        if manifest is None:
+            return None, Readiness(ReadyState.PROGRESSING, "is missing")
+        readiness = status_of(manifest, lookup)
+        if readiness.ready and ref.kind == "Job":
+            self._complete.add(ref)
+        return manifest, readiness
+
+    def _causes(self, manifests: Iterable[Manifest]) -> list[Cause]:
+        evidences: dict[str, Evidence] = {}
+        causes: list[Cause] = []
+        for manifest in manifests:
+            namespace = manifest["metadata"].get("namespace", "")
+            if namespace not in evidences:
+                evidences[namespace] = Evidence(self._live, namespace, self._clock.now)
+            causes += causes_of(evidences[namespace], manifest)
+        return sort(causes)
+
+
+class HookWatch:
+    """Looks at what a Helm hook in flight waits for. It is never `done`: Helm says when it is."""
+
+    def __init__(self, namespace: str, live: Live, clock: Clock, *, release: str = "") -> None:
+        self._namespace = namespace
+        self._live = live
+        self._clock = clock
+        self._release = release
+        self._timers = Timers(clock)
+        self._scopes = tuple(Scope(*kind, namespace) for kind in (_JOB, ev.POD, ev.EVENT))
+        for scope in self._scopes:
+            live.track(*scope)
+        self._old: dict[str, bool] | None = None
+        self._first_s = 0.0
+
+    def evaluate(self) -> Verdict:
+        """Return what the hooks wait for, or why they cannot succeed."""
+        try:
+            trouble = self._live.trouble(self._scopes)
+        except ApiError as error:
+            return Verdict(done=False, message=error.message, error=error)
+        if trouble:
+            return Verdict(done=False, message=trouble)
+        evidence = Evidence(self._live, self._namespace, self._clock.now)
+        hooks = [hook for hook in self._hooks() if not status_of(hook).ready]
+        causes = sort(cause for hook in hooks for cause in causes_of(evidence, hook))
+        expired = self._timers.expired(causes)
+        return Verdict(
+            done=False,
+            message=f"hook {causes[0].message}" if causes else _running(hooks),
+            error=expired.error() if expired else None,
+        )
+
+    def _hooks(self) -> list[Manifest]:
+        """Return the hooks of this run: Jobs and pods, without what earlier runs left."""
+        if not all(self._live.synced(*scope) for scope in self._scopes):
+            return []
+        found = [
+            manifest
+            for kind in (_JOB, ev.POD)
+            for manifest in self._live.objects(*kind, self._namespace).values()
+            if self._is_ours(manifest)
+        ]
+        now = self._clock.monotonic()
+        if self._old is None:
+            self._old = {uid_of(hook): _is_over(hook) for hook in found}
+            self._first_s = now
+        elif now - self._first_s > _OLD_HOOK_S:
+            # Still there and not over: Helm has made it in the moment before we looked.
+            self._old = {uid: over for uid, over in self._old.items() if over}
+        return [hook for hook in found if uid_of(hook) not in self._old]
+
+    def _is_ours(self, manifest: Manifest) -> bool:
+        instance = labels_of(manifest).get(_INSTANCE, self._release)
+        return _HOOK in annotations_of(manifest) and instance == (self._release or instance)
+
+
+class GoneWait:
+    """Waits until objects are gone, and names what holds them."""
+
+    def __init__(
+        self, refs: Sequence[ObjectRef], live: Live, cluster: Cluster, clock: Clock
+    ) -> None:
+        self._live = live
+        self._cluster = cluster
+        self._clock = clock
+        self._timers = Timers(clock)
+        self._started_s = clock.monotonic()
+        self._total = len(set(refs))
+        self._left = grouped(refs)
+        self._uids: dict[ObjectRef, str] = {}
+
+    def evaluate(self) -> Verdict:
+        """Return what is still there."""
+        try:
+            answers = {group: self._ask(group) for group in tuple(self._left)}
+            left = [item for group, answer in answers.items() for item in self._rest(group, answer)]
+        except ApiError as error:
+            return Verdict(done=False, message=error.message, error=error)
+        count = sum(len(names) for names in self._left.values())
+        progress = f"{self._total - count} of {self._total} gone"
+        if not count:
+            return Verdict(done=True, message=progress)
+        silence = _silence(answers.values(), self._clock.monotonic())
+        evidence = Evidence(self._live, "", self._clock.now)
+        expired = self._timers.expired(filter(None, (stuck(evidence, item) for item in left)))
+        return Verdict(
+            done=False,
+            message=silence or ": ".join(filter(None, (progress, _held(left)))),
+            error=expired.error() if expired else None,
+        )
+
+    def _ask(self, group: _Group) -> Answer | None:
+        # What a namespace waits for stands in its status; of all others the metadata says it.
+        full = group[1] == "Namespace"
+        items = _items(self._cluster, group, full=full)
+        key = ("items", *group)
+        answer = self._live.ask(key, items, not_before=self._started_s, fresh_s=_LOOK_S)
+        return checked(answer)
+
+    def _rest(self, group: _Group, answer: Answer | None) -> list[Manifest]:
+        if answer is None or answer.error:
+            return []
+        found = {item["metadata"]["name"]: item for item in answer.value}
+        still = {name for name in self._left[group] if self._is_same(found.get(name))}
+        if still:
+            self._left[group] = still
+        else:
+            del self._left[group]
+        return [found[name] for name in sorted(still)]
+
+    def _is_same(self, manifest: Manifest | None) -> bool:
+        """Return whether it is the object that was deleted, not a new one of its name."""
+        if manifest is None:
+            return False
+        uid = uid_of(manifest)
+        return self._uids.setdefault(ref_of(manifest), uid) == uid
+
+
+def grouped(refs: Iterable[ObjectRef]) -> dict[_Group, set[str]]:
+    """Return the names by what one list request covers."""
+    groups: defaultdict[_Group, set[str]] = defaultdict(set)
+    for ref in refs:
+        groups[(ref.api_version, ref.kind, ref.namespace)].add(ref.name)
+    return dict(groups)
+
+
+def checked(answer: Answer | None) -> Answer | None:
+    """Return an answer that is there, or that could not be had because nobody answered.
+
+    Raises:
+        ApiError: The API server refused.
+    """
+    error = answer.error if answer else None
+    if error is not None and not (isinstance(error, ApiError) and error.code == "CTO-1601"):
+        raise error
+    return answer
+
+
+def uid_of(manifest: Manifest) -> str:
+    return str(manifest["metadata"].get("uid", ""))
+
+
+def _scopes(refs: Sequence[ObjectRef]) -> tuple[Scope, ...]:
+    """Return what to watch: the objects, and where the causes of their trouble show."""
+    scopes = dict.fromkeys(Scope(ref.api_version, ref.kind, ref.namespace) for ref in refs)
+    for ref in refs:
+        custom = ref.group not in _BUILT_IN
+        kinds = [ev.POD, ev.EVENT] if custom or ref.kind != "Service" else []
+        if custom or ref.kind in _CLAIMING:
+            kinds.append(ev.CLAIM)
+            scopes[Scope(*ev.STORAGE_CLASS, "")] = None
+        if custom:
+            # Operators put these between their objects and the pods.
+            kinds += [("apps/v1", "StatefulSet"), ("apps/v1", "Deployment")]
+        scopes.update(dict.fromkeys(Scope(*kind, ref.namespace) for kind in kinds))
+    return tuple(scopes)
+
+
+def _names(cluster: Cluster, group: _Group) -> ev.Question:
+    items = _items(cluster, group, full=False)
+    return lambda: frozenset(item["metadata"]["name"] for item in items())
+
+
+def _items(cluster: Cluster, group: _Group, *, full: bool) -> ev.Question:
+    api_version, kind, namespace = group
+    ask = cluster.list if full else cluster.list_metadata
+    return lambda: ask(api_version, kind, namespace=namespace)
+
+
+def _silence(answers: Iterable[Answer | None], now: float) -> str:
+    silent = [answer.at for answer in answers if answer and answer.error]
+    return unreachable(now - min(silent)) if silent else ""
+
+
+def _message(
+    causes: Sequence[Cause],
+    missing: Sequence[ObjectRef],
+    waiting: Mapping[ObjectRef, tuple[Manifest, Readiness]],
+    progress: str,
+) -> str:
+    if causes:
+        more = len(causes) - 1
+        return causes[0].message + (f" (and {more} more)" if more else "")
+    if missing:
+        return f"{progress}: {missing[0]} is missing"
+    for ref, (_, readiness) in waiting.items():
+        return f"{progress}: {ref.kind} {ref.name} {readiness.message}"
+    return f"{progress}: looking at the cluster"
+
+
+def _running(hooks: Sequence[Manifest]) -> str:
+    if not hooks:
+        return ""
+    first = hooks[0]
+    return f"hook {first['kind']} {first['metadata']['name']}: {status_of(first).message}"
+
+
+def _is_over(hook: Manifest) -> bool:
+    return status_of(hook).state is not ReadyState.PROGRESSING
+
+
+def _held(left: Sequence[Manifest]) -> str:
+    for item in sorted(left, key=lambda item: not finalizers_of(item)):
+        return f"{item['kind']} {item['metadata']['name']} {finalizers_of(item)}".rstrip()
+    return ""
