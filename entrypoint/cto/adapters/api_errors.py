@@ -17,6 +17,10 @@ _UNAUTHORIZED = re.compile(r'User "[^"]*" cannot ')
 _ADMISSION = re.compile(r"admission webhook .* denied the request", re.DOTALL)
 _CODES = {401: "CTO-1602", 404: "CTO-1603", 405: "CTO-1603", 409: "CTO-1604"}
 _INVALID = (400, 403, 413, 415, 422)
+# 500 is also what the server says when an admission webhook does not answer.
+_OVERLOADED = (429, 500, 502, 503, 504)
+# A server-side apply of what does not fit its schema is a 500 too, and stays one.
+_MISFIT = "failed to create typed patch object"
 
 
 def refused(what: str, status: int, body: bytes, *, confidential: bool = False) -> ApiError:
@@ -33,9 +37,9 @@ def refused(what: str, status: int, body: bytes, *, confidential: bool = False) 
     message = message_of(body)
     reason = _reason(answer)
     details = _details(answer)
+    code = _code(status, message)
     if confidential and status not in (401, 403, 404, 409):
         message = ", ".join(filter(None, (reason, *_fields(details)))) or f"HTTP status {status}"
-    code = _code(status, message)
     text = f"{what}: {message or f'HTTP status {status}'}"
     return ApiError(code, text, status=status, reason=reason, details=f"HTTP status {status}")
 
@@ -43,6 +47,11 @@ def refused(what: str, status: int, body: bytes, *, confidential: bool = False) 
 def no_answer(what: str, host: str, cause: str) -> ApiError:
     """Return the error for a server that does not answer."""
     return ApiError("CTO-1601", f"{what}: no answer from {host}", details=cut(cause))
+
+
+def heals(status: int, body: bytes) -> bool:
+    """Tell whether the same request may be answered otherwise in a moment."""
+    return status in _OVERLOADED and _MISFIT.encode() not in body
 
 
 def message_of(body: bytes) -> str:
@@ -56,7 +65,7 @@ def cut(text: str) -> str:
 
 
 def _code(status: int, message: str) -> str:
-    if _ADMISSION.search(message):
+    if _ADMISSION.search(message) or _MISFIT in message:
         return "CTO-1605"
     if status == 403 and _UNAUTHORIZED.search(message):
         return "CTO-1602"

@@ -25,7 +25,7 @@ _METADATA = {"Accept": "application/json;as=PartialObjectMetadataList;g=meta.k8s
 _CRD = "CustomResourceDefinition"
 _LOG_READ_S = 5.0
 # A definition is established a moment before its kind is found.
-_KIND_PAUSES_S = (0.2, 1.1, 1.1)
+_KIND_PAUSES_S = (0.2, 1.1)
 
 
 class KubeCluster:
@@ -146,7 +146,7 @@ class KubeCluster:
                 return None
             # Asked once: the watch comes again by itself, and looks at its stop flag in between.
             send = self._connection.send
-            items, version = self._listed(api_version, kind, namespace, {}, _JSON, send)
+            items, version = self._listed(api_version, kind, namespace, {}, _JSON, send=send)
             return watching.Start(_path(found, namespace), tuple(items), version)
 
         watch = watching.Watch(start, self._connection, self._clock, f"watch {kind}")
@@ -212,6 +212,7 @@ class KubeCluster:
         namespace: str,
         selectors: Mapping[str, str],
         headers: Mapping[str, str],
+        *,
         send: Callable[[Request], Answer] | None = None,
     ) -> tuple[Sequence[Manifest], str]:
         """Return the objects and the resource version of the list."""

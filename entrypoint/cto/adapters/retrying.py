@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from threading import Event as Flag
 
+from cto.adapters import api_errors
 from cto.adapters.connection import Answer, Connection, NoAnswerError, Request
 from cto.ports import Clock
 
@@ -14,8 +15,6 @@ _ATTEMPTS = 5
 _FIRST_PAUSE_S = 0.25
 _LONGEST_PAUSE_S = 5.0
 _IN_ALL_S = 25.0
-# 500 is what the server says when an admission webhook does not answer.
-_OVERLOADED = (500, 502, 503, 504)
 
 
 class Retrying:
@@ -69,10 +68,7 @@ def _worth_repeating(request: Request, answer: Answer) -> bool:
     # With 429 the server says that it did nothing yet.
     if answer.status == 429:
         return True
-    if request.method not in IDEMPOTENT or answer.status not in _OVERLOADED:
-        return False
-    # A manifest that does not fit its schema is a 500 too, and will not heal.
-    return b"failed to create typed patch object" not in answer.body
+    return request.method in IDEMPOTENT and api_errors.heals(answer.status, answer.body)
 
 
 def _pause(attempt: int, headers: Mapping[str, str]) -> float:
