@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from cto.cli.root import cli
+from cto.cli.streams import reserve
 
 
 def main() -> None:
     """Run the command line and leave the process with its exit code."""
+    reserve()
     cli(prog_name="cto")
 
 

@@ -72,6 +72,18 @@ class Outlet:
             _to_nowhere(stream)
 
 
+def reserve() -> None:
+    """Open what was closed of stdin, stdout and stderr, to nowhere.
+
+    Otherwise the next file that anybody opens gets the number, and takes what is written there.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number is this one
+
+
 def _to_nowhere(stream: TextIO) -> None:
     """Lead what is left in buffers away: Python flushes them at its end, and would complain."""
     try:

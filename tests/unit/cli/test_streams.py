@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cto.cli.streams import Outlet
+from cto.cli.streams import Outlet, reserve
 
 
 class Failing(io.StringIO):
@@ -94,3 +94,14 @@ def test_a_broken_pipe_is_replaced_by_nowhere() -> None:
 def test_a_slow_reader_of_data_is_an_error() -> None:
     with pytest.raises(BlockingIOError):
         Outlet(Failing(errno.EAGAIN), talk=False).line("data")
+
+
+def test_a_closed_number_is_reserved() -> None:
+    kept = os.dup(0)
+    os.close(0)
+    try:
+        reserve()
+        assert os.fstat(0).st_rdev == Path(os.devnull).stat().st_rdev
+    finally:
+        os.dup2(kept, 0)
+        os.close(kept)

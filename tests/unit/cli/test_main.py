@@ -1,0 +1,19 @@
+"""The console script."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from cto.__main__ import main
+
+
+def test_leaves_with_the_exit_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/cto", "explain", "1299"])
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code == 2
+    assert "There is no error code '1299'." in capsys.readouterr().err
