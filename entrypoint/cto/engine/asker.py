@@ -6,13 +6,15 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from queue import SimpleQueue
 from threading import Lock, Thread
-from typing import Any
+from typing import Any, TypeAlias
 
 from cto.ports import Clock
 
 # Enough for every failing container of a platform; older answers are asked for again.
 _KEPT = 512
 _CLOSE_S = 0.5
+
+Question: TypeAlias = Callable[[], Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +40,7 @@ class Asker:
         self._clock = clock
         self._on_answer = on_answer
         self._lock = Lock()
-        self._queue: SimpleQueue[tuple[Hashable, Callable[[], Any]] | None] = SimpleQueue()
+        self._queue: SimpleQueue[tuple[Hashable, Question] | None] = SimpleQueue()
         self._pending: set[Hashable] = set()
         self._answers: dict[Hashable, Answer] = {}
         self._thread: Thread | None = None
@@ -47,7 +49,7 @@ class Asker:
     def ask(
         self,
         key: Hashable,
-        question: Callable[[], Any],
+        question: Question,
         *,
         not_before: float = 0.0,
         fresh_s: float = float("inf"),
@@ -76,7 +78,7 @@ class Asker:
         if thread:
             thread.join(_CLOSE_S)
 
-    def _enqueue(self, key: Hashable, question: Callable[[], Any]) -> None:
+    def _enqueue(self, key: Hashable, question: Question) -> None:
         if key in self._pending or self._closed:
             return
         self._pending.add(key)
@@ -97,7 +99,7 @@ class Asker:
                     del self._answers[next(iter(self._answers))]
             self._on_answer()
 
-    def _answer(self, question: Callable[[], Any]) -> Answer:
+    def _answer(self, question: Question) -> Answer:
         at = self._clock.monotonic()
         try:
             return Answer(question(), None, at)

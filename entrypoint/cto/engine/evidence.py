@@ -27,7 +27,6 @@ _LONGEST = 240
 # Owners of owners: CronJob, Job, Pod is as deep as Kubernetes itself goes.
 _DEPTH = 4
 
-Question: TypeAlias = Callable[[], Any]
 Owner: TypeAlias = tuple[str, str]
 """kind, name"""
 

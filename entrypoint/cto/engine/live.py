@@ -11,9 +11,9 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from threading import Event as Flag
 from threading import Lock, Thread
 from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
-from cto.engine.asker import Answer, Asker
+from cto.engine.asker import Answer, Asker, Question
 from cto.errors import ApiError
 from cto.objects import Manifest, ObjectRef
 from cto.ports import Clock, Cluster, WatchEvent, WatchType
@@ -22,7 +22,8 @@ NOTHING: Mapping[str, Manifest] = MappingProxyType({})
 # A watch that failed is begun again after this time.
 _PAUSE_S = 1.0
 _CLOSE_S = 1.0
-_UNREACHABLE = "CTO-1601"
+# Watches mend themselves in silence: after so long without news, ask whether anybody is there.
+_QUIET_S = 5.0
 _NO_SUCH_KIND = "CTO-1603"
 
 
@@ -85,6 +86,8 @@ class Live:
         self._stop = Flag()
         self._changed = Flag()
         self._generation = 0
+        self._heard_s = clock.monotonic()
+        self._silent = False
         self._watches: dict[Scope, _Watch] = {}
         self._questions = Asker("questions", clock, self.wake)
         # Logs come through the API server from a kubelet, which may take its time to answer.
@@ -117,7 +120,7 @@ class Live:
     def ask(
         self,
         key: Hashable,
-        question: Callable[[], Any],
+        question: Question,
         *,
         not_before: float = 0.0,
         fresh_s: float = float("inf"),
@@ -158,25 +161,31 @@ class Live:
             self._changed.set()
         self._on_change()
 
-    def trouble(self, scopes: Iterable[Scope] | None = None) -> str:
-        """Return what is wrong with the watches, '' if they work.
-
-        Args:
-            scopes: Those that matter; all if None.
+    def trouble(self, scopes: Iterable[Scope]) -> str:
+        """Return what is wrong with the watches of these scopes, '' if they work.
 
         Raises:
             ApiError: The API server refuses to answer (not: it cannot be reached).
         """
-        watches = self._watches if scopes is None else dict.fromkeys(scopes)
-        since: float | None = None
-        for watch in filter(None, map(self._watches.get, tuple(watches))):
-            failure = watch.failure
-            if failure is None:
-                continue
-            if not isinstance(failure, ApiError) or failure.code != _UNREACHABLE:
-                raise failure
-            since = min(watch.failed_at, watch.failed_at if since is None else since)
-        return "" if since is None else unreachable(self._clock.monotonic() - since)
+        for watch in filter(None, map(self._watches.get, scopes)):
+            if watch.failure is not None and not heals(watch.failure):
+                raise watch.failure
+        silent_s = self._clock.monotonic() - self._heard_s
+        return "" if self._is_alive() else unreachable(silent_s)
+
+    def _is_alive(self) -> bool:
+        now = self._clock.monotonic()
+        if now - self._heard_s < _QUIET_S:
+            return True
+        answer = self.ask(
+            "alive", self._cluster.server_version, not_before=self._heard_s, fresh_s=_QUIET_S / 2
+        )
+        if answer is None:
+            return not self._silent
+        self._silent = answer.error is not None and heals(answer.error)
+        if not self._silent:
+            self._heard_s = max(self._heard_s, answer.at)
+        return not self._silent
 
     def close(self) -> None:
         """End all threads."""
@@ -204,6 +213,8 @@ class Live:
         )
         for event in events:
             watch.take(event, by_namespace=not scope.namespace)
+            self._heard_s = self._clock.monotonic()
+            self._silent = False
             self.wake()
             if self._stop.is_set():
                 return
@@ -215,7 +226,7 @@ class Live:
             # There is nothing of a kind that is not served; its CRD may come.
             watch.take(WatchEvent(WatchType.SYNC, ()), by_namespace=False)
         else:
-            watch.fail(error, self._clock.monotonic())
+            watch.fail(error)
         self.wake()
 
 
@@ -227,7 +238,6 @@ class _Watch:
         self.synced = False
         self.changes = 0
         self.failure: Exception | None = None
-        self.failed_at = 0.0
         self.thread: Thread | None = None
 
     def take(self, event: WatchEvent, *, by_namespace: bool) -> None:
@@ -243,11 +253,16 @@ class _Watch:
         self.synced = True
         self.changes += 1
 
-    def fail(self, error: Exception, at: float) -> None:
-        if self.failure is None:
-            self.failed_at = at
+    def fail(self, error: Exception) -> None:
         self.failure = error
         self.changes += 1
+
+
+def heals(error: Exception) -> bool:
+    """Return whether the same request may succeed later, with nothing changed but time."""
+    return isinstance(error, ApiError) and (
+        error.code == "CTO-1601" or error.status == 429 or error.status >= 500
+    )
 
 
 def unreachable(seconds: float) -> str:

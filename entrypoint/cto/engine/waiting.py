@@ -6,24 +6,22 @@ once a second, and passes on what they say.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeAlias
 
 from cto.engine import evidence as ev
-from cto.engine.asker import Answer
+from cto.engine.asker import Answer, Question
 from cto.engine.causes import Cause, causes_of, finalizers_of, sort, stuck
 from cto.engine.evidence import ClaimLookup, Evidence
-from cto.engine.live import Live, Scope, unreachable
+from cto.engine.live import Live, Scope
+from cto.engine.lookups import Group, checked, grouped, items_of, names_of, silence
 from cto.engine.readiness import Readiness, ReadyState, has_status, status_of
+from cto.engine.timers import Timers
 from cto.errors import ApiError, CtoError
 from cto.objects import Manifest, ObjectRef, annotations_of, labels_of, ref_of
 from cto.ports import Clock, Cluster
 
-# A cause that is away for less than this goes on counting: crashing programs run in between.
-_LINGER_S = 15.0
 # Something may be wrong for longer by now, even if nothing changed.
 _LOOK_S = 1.0
 # A hook of an earlier run is deleted by Helm when its turn comes; not much later than this.
@@ -35,9 +33,6 @@ _INSTANCE = "app.kubernetes.io/instance"
 _ASKED = {"CustomResourceDefinition", "APIService", "Namespace"}
 _CLAIMING = {"PersistentVolumeClaim", "StatefulSet"}
 _BUILT_IN = {"", "apps", "batch", "policy"}
-
-_Group: TypeAlias = tuple[str, str, str]
-"""apiVersion, kind, namespace"""
 
 
 @dataclass(frozen=True)
@@ -55,28 +50,6 @@ class Verdict:
     message: str
     error: CtoError | None = None
     missing: tuple[ObjectRef, ...] = ()
-
-
-class Timers:
-    """Since when each cause has lasted, on the monotonic clock."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._seen: dict[tuple[str, ObjectRef], tuple[float, float]] = {}
-
-    def expired(self, causes: Iterable[Cause]) -> Cause | None:
-        """Note that these causes are there now; return the first that was for too long."""
-        now = self._clock.monotonic()
-        result = None
-        for cause in causes:
-            key = cause.row, cause.root
-            first, last = self._seen.get(key, (now, now))
-            if now - last > _LINGER_S:
-                first = now
-            self._seen[key] = first, now
-            if result is None and now - first >= cause.patience_s:
-                result = cause
-        return result
 
 
 class ReadyWait:
@@ -100,7 +73,7 @@ class ReadyWait:
             live.track(*scope)
         self._complete: set[ObjectRef] = set()
         self._established: set[ObjectRef] = set()
-        self._there: set[_Group] = set()
+        self._there: set[Group] = set()
         self._looked: tuple[int, tuple[Answer | None, ...], float] | None = None
         self._last = Verdict(done=False, message="")
 
@@ -118,27 +91,27 @@ class ReadyWait:
         if before is None or not unchanged or now - before[2] >= _LOOK_S:
             self._last = self._look(answers)
             self._looked = stamp, tuple(answers.values()), now
-        trouble = trouble or _silence(answers.values(), now)
+        trouble = trouble or silence(answers.values(), now)
         if trouble and not self._last.done:
             return replace(self._last, message=trouble)
         return self._last
 
-    def _ask(self) -> dict[_Group | ObjectRef, Answer | None]:
+    def _ask(self) -> dict[Group | ObjectRef, Answer | None]:
         """Have what is not watched looked up, once, and again while it is not as it should be."""
-        answers: dict[_Group | ObjectRef, Answer | None] = {}
+        answers: dict[Group | ObjectRef, Answer | None] = {}
         for group in self._plain:
             if group not in self._there:
-                answers[group] = self._question(("names", *group), _names(self._cluster, group))
+                answers[group] = self._question(("names", *group), names_of(self._cluster, group))
         for ref in self._asked:
             if ref not in self._established:
                 answers[ref] = self._question(ref, partial(self._cluster.get, ref))
         return answers
 
-    def _question(self, key: object, question: ev.Question) -> Answer | None:
+    def _question(self, key: object, question: Question) -> Answer | None:
         answer = self._live.ask(key, question, not_before=self._started_s, fresh_s=_LOOK_S)
         return checked(answer)
 
-    def _look(self, answers: dict[_Group | ObjectRef, Answer | None]) -> Verdict:
+    def _look(self, answers: dict[Group | ObjectRef, Answer | None]) -> Verdict:
         missing = self._absent(answers)
         judged = self._judged(answers)
         unknown = len(judged) < len(self._asked) + len(self._watched) or any(
@@ -167,7 +140,7 @@ class ReadyWait:
     def _total(self) -> int:
         return len(self._asked) + len(self._watched)
 
-    def _absent(self, answers: dict[_Group | ObjectRef, Answer | None]) -> list[ObjectRef]:
+    def _absent(self, answers: dict[Group | ObjectRef, Answer | None]) -> list[ObjectRef]:
         """Return those without a status that are known not to exist."""
         missing: list[ObjectRef] = []
         for group, names in self._plain.items():
@@ -181,7 +154,7 @@ class ReadyWait:
         return missing
 
     def _judged(
-        self, answers: dict[_Group | ObjectRef, Answer | None]
+        self, answers: dict[Group | ObjectRef, Answer | None]
     ) -> dict[ObjectRef, tuple[Manifest | None, Readiness]]:
         """Return those of which something is known."""
         lookup = ClaimLookup(self._live)
@@ -306,24 +279,24 @@ class GoneWait:
         progress = f"{self._total - count} of {self._total} gone"
         if not count:
             return Verdict(done=True, message=progress)
-        silence = _silence(answers.values(), self._clock.monotonic())
+        silent = silence(answers.values(), self._clock.monotonic())
         evidence = Evidence(self._live, "", self._clock.now)
         expired = self._timers.expired(filter(None, (stuck(evidence, item) for item in left)))
         return Verdict(
             done=False,
-            message=silence or ": ".join(filter(None, (progress, _held(left)))),
+            message=silent or ": ".join(filter(None, (progress, _held(left)))),
             error=expired.error() if expired else None,
         )
 
-    def _ask(self, group: _Group) -> Answer | None:
+    def _ask(self, group: Group) -> Answer | None:
         # What a namespace waits for stands in its status; of all others the metadata says it.
         full = group[1] == "Namespace"
-        items = _items(self._cluster, group, full=full)
+        items = items_of(self._cluster, group, full=full)
         key = ("items", *group)
         answer = self._live.ask(key, items, not_before=self._started_s, fresh_s=_LOOK_S)
         return checked(answer)
 
-    def _rest(self, group: _Group, answer: Answer | None) -> list[Manifest]:
+    def _rest(self, group: Group, answer: Answer | None) -> list[Manifest]:
         if answer is None or answer.error:
             return []
         found = {item["metadata"]["name"]: item for item in answer.value}
@@ -340,26 +313,6 @@ class GoneWait:
             return False
         uid = uid_of(manifest)
         return self._uids.setdefault(ref_of(manifest), uid) == uid
-
-
-def grouped(refs: Iterable[ObjectRef]) -> dict[_Group, set[str]]:
-    """Return the names by what one list request covers."""
-    groups: defaultdict[_Group, set[str]] = defaultdict(set)
-    for ref in refs:
-        groups[(ref.api_version, ref.kind, ref.namespace)].add(ref.name)
-    return dict(groups)
-
-
-def checked(answer: Answer | None) -> Answer | None:
-    """Return an answer that is there, or that could not be had because nobody answered.
-
-    Raises:
-        ApiError: The API server refused.
-    """
-    error = answer.error if answer else None
-    if error is not None and not (isinstance(error, ApiError) and error.code == "CTO-1601"):
-        raise error
-    return answer
 
 
 def uid_of(manifest: Manifest) -> str:
@@ -380,22 +333,6 @@ def _scopes(refs: Sequence[ObjectRef]) -> tuple[Scope, ...]:
             kinds += [("apps/v1", "StatefulSet"), ("apps/v1", "Deployment")]
         scopes.update(dict.fromkeys(Scope(*kind, ref.namespace) for kind in kinds))
     return tuple(scopes)
-
-
-def _names(cluster: Cluster, group: _Group) -> ev.Question:
-    items = _items(cluster, group, full=False)
-    return lambda: frozenset(item["metadata"]["name"] for item in items())
-
-
-def _items(cluster: Cluster, group: _Group, *, full: bool) -> ev.Question:
-    api_version, kind, namespace = group
-    ask = cluster.list if full else cluster.list_metadata
-    return lambda: ask(api_version, kind, namespace=namespace)
-
-
-def _silence(answers: Iterable[Answer | None], now: float) -> str:
-    silent = [answer.at for answer in answers if answer and answer.error]
-    return unreachable(now - min(silent)) if silent else ""
 
 
 def _message(
