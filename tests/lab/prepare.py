@@ -105,7 +105,7 @@ def make_venv() -> None:
     with locked(VENV):
         python = VENV / "bin" / "python"
         if not works(python):
-            build.run_quietly([sys.executable, "-m", "venv", "--clear", str(VENV)])
+            make_empty_venv(python)
         pip = [str(python), "-m", "pip", "--quiet", "--disable-pip-version-check", "install"]
         if installed().get("lock") != digest(LOCK):
             (VENV / ".made-from").unlink(missing_ok=True)
@@ -114,6 +114,16 @@ def make_venv() -> None:
         if installed().get("project") != digest(PROJECT):
             build.run_quietly([*pip, "--no-deps", "--no-build-isolation", "-e", str(ROOT)])
             remember(lock=digest(LOCK), project=digest(PROJECT))
+
+
+def make_empty_venv(python: Path) -> None:
+    """Make the environment anew; of a run that was killed, ensurepip lives on for some seconds."""
+    argv = [sys.executable, "-m", "venv", "--clear", str(VENV)]
+    with contextlib.suppress(build.BuildError):
+        build.run_quietly(argv)
+    if not works(python):
+        time.sleep(5)
+        build.run_quietly(argv)
 
 
 def works(python: Path) -> bool:
