@@ -49,13 +49,13 @@ def dotted(path: Iterable[str | int]) -> str:
     return ".".join(_segment(part) for part in path)
 
 
-def nearest(word: str, choices: Iterable[str]) -> str:
+def nearest(word: str, choices: Iterable[str], *, likeness: float = 0.7) -> str:
     """Return the choice that the word was probably meant to be, or nothing."""
     # Not at the top: most runs have no typing error to explain.
     from difflib import get_close_matches  # noqa: PLC0415
 
     known = {choice.lower(): choice for choice in choices}
-    found = get_close_matches(word.lower(), known, n=1, cutoff=0.7)
+    found = get_close_matches(word.lower(), known, n=1, cutoff=likeness)
     return known[found[0]] if found else ""
 
 

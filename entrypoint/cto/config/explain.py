@@ -1,0 +1,92 @@
+"""Says in the user's words what the model refused."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from cto.config.problems import Path, Problem, did_you_mean, dotted, nearest
+from cto.config.shape import Kind, paths, shape_at
+from cto.config.tree import Node, Scalar, find, nearest_origin
+
+# pydantic's mark for "the key of a mapping, not its value".
+_KEY = "[key]"
+_REASONS: Mapping[str, tuple[str, str]] = {
+    "missing": ("is missing", "add it"),
+    "string_type": ("must be text", "put it in quotes"),
+    "string_too_short": ("must not be empty", "give a value, or leave the line out"),
+    "bool_type": ("must be true or false", ""),
+    "bool_parsing": ("must be true or false", ""),
+    "int_type": ("must be a whole number", ""),
+    "int_parsing": ("must be a whole number", ""),
+    "int_from_float": ("must be a whole number", ""),
+    "mapping_type": ("must be a mapping", "write its entries as `key: value` lines below it"),
+    "model_type": ("must be a mapping", "write its fields as `key: value` lines below it"),
+    "tuple_type": ("must be a list", "write its items as `- item` lines below it"),
+}
+
+
+def problems_of(error: ValidationError, node: Node, root: type[BaseModel]) -> list[Problem]:
+    """Return a problem for each finding; values come from the tree, and no secret ones."""
+    found = error.errors(include_url=False, include_input=False)
+    return [_problem(dict(item), node, root) for item in found]
+
+
+def _problem(item: dict[str, Any], node: Node, root: type[BaseModel]) -> Problem:
+    is_key = _KEY in item["loc"]
+    context = item.get("ctx", {})
+    below = context.get("field", "")
+    path: Path = tuple(part for part in item["loc"] if part != _KEY)
+    path = (*path, *below.split(".")) if below else path
+    value = "" if is_key else _value(node, path, root)
+    if item["type"] == "extra_forbidden":
+        reason, fix = "there is no such field", _field_hint(path, root)
+    else:
+        reason, fix = _reason(item["type"], context, value, item["msg"])
+    return Problem(
+        path=dotted(path),
+        value=value,
+        origin=str(nearest_origin(node, path)),
+        reason=reason,
+        fix=fix,
+    )
+
+
+def _value(node: Node, path: Path, root: type[BaseModel]) -> str:
+    """Return the value as it was written, if it may be shown."""
+    shape, found = shape_at(path, root), find(node, path)
+    if shape is None or shape.kind is not Kind.VALUE or not isinstance(found, Scalar):
+        return ""
+    return found.text
+
+
+def _reason(kind: str, context: Mapping[str, Any], value: str, told: str) -> tuple[str, str]:
+    match kind:
+        case "cto":
+            return context["reason"], context["fix"]
+        case "enum":
+            choices = re.findall(r"'([^']+)'", context["expected"])
+            near = nearest(value, choices)
+            hint = f"did you mean {near}?" if near else ""
+            return f"must be one of {', '.join(choices)}", hint
+        case "greater_than_equal":
+            return f"must be at least {context['ge']}", ""
+        case "less_than_equal":
+            return f"must be at most {context['le']}", ""
+        case _:
+            # The rest are pydantic's own sentences: they name limits, never the value.
+            return _REASONS.get(kind, (told[:1].lower() + told[1:], ""))
+
+
+def _field_hint(path: Path, root: type[BaseModel]) -> str:
+    *parents, name = (str(part) for part in path)
+    shape = shape_at(parents, root)
+    siblings = shape.names if shape else ()
+    if not nearest(name, siblings):
+        elsewhere = [dotted(other) for other in paths(root) if other[-1] == name]
+        if elsewhere:
+            return f"did you mean {' or '.join(elsewhere)}?"
+    return did_you_mean(name, siblings)

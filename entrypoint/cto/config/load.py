@@ -1,0 +1,232 @@
+"""Makes one Config of flags, environment, files, profile and defaults, in this order of rank."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path as File
+from typing import Any
+
+from pydantic import ValidationError
+
+from cto.config import environment, explain, profile, tree
+from cto.config.model import Config
+from cto.config.placeholders import Resolver
+from cto.config.problems import Path, Problem, dotted, failure
+from cto.config.profile import Profile
+from cto.config.secret import Secret
+from cto.config.shape import Kind, shape_at
+from cto.config.source import Source, parse
+from cto.config.tree import DEFAULT, Branch, Layer, Listing, Node, Origin, Scalar
+
+STDIN = "-"
+_UNREADABLE = "CTO-1301"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """A configuration with its history.
+
+    Attributes:
+        origins: Dotted path of every value -> where it came from. A list is one value.
+    """
+
+    config: Config
+    profile: Profile
+    origins: Mapping[str, Origin]
+
+
+def load(
+    *,
+    flags: Mapping[str, Any],
+    env: Mapping[str, str],
+    files: Sequence[str],
+    profiles: File,
+    component_names: Sequence[str],
+    stdin: Callable[[], str],
+) -> Loaded:
+    """Read the whole configuration.
+
+    Args:
+        flags: Dotted path -> value; nothing and empty ones are not given. No secrets.
+        env: The environment: settings, and what `${NAME}` stands for.
+        files: Paths in the order of the command line, the last one wins; `-` is stdin.
+        profiles: Folder of the built-in profiles.
+        component_names: Of the catalog.
+        stdin: Returns what was piped in.
+
+    Raises:
+        ConfigError: CTO-1300 with a line for everything that is wrong; CTO-1301 if a file is not
+            readable, CTO-1302 if there is nothing wrong but the profile.
+    """
+    run = _Load(env=env, component_names=component_names)
+    given = [*run.files(files, stdin), run.environment(), _flags(flags)]
+    layer, chosen = run.profile(given, profiles)
+    merged = functools.reduce(tree.merge, [_defaults(), layer, *given])
+    return run.finish(merged, chosen)
+
+
+@dataclass
+class _Load:
+    """One run: what it was given, and what turned out to be wrong."""
+
+    env: Mapping[str, str]
+    component_names: Sequence[str]
+    problems: list[Problem] = field(default_factory=list)
+
+    def files(self, names: Sequence[str], stdin: Callable[[], str]) -> list[Node]:
+        layers = []
+        for index, name in enumerate(names):
+            if name == STDIN and STDIN in names[:index]:
+                self._unreadable(name, "stdin can be read only once")
+                continue
+            text = self._text(name, stdin)
+            if text is not None:
+                layers += self._parsed(text, "stdin" if name == STDIN else name)
+        if any(problem.code == _UNREADABLE for problem in self.problems):
+            raise failure([p for p in self.problems if p.code == _UNREADABLE])
+        return layers
+
+    def environment(self) -> Node:
+        layer, problems = environment.read(self.env, self.component_names)
+        self.problems += problems
+        return _without_empty(layer, ())
+
+    def profile(self, layers: Sequence[Node], folder: File) -> tuple[Node, Profile | None]:
+        """Read the profile that the layers name."""
+        named = tree.find(functools.reduce(tree.merge, layers, _defaults()), ("profile",))
+        resolved = Resolver(self.env).resolve(named or Scalar("", DEFAULT), ("profile",))
+        empty = Branch({}, Origin(Layer.PROFILE, "profile"))
+        if not isinstance(resolved, Scalar) or not isinstance(resolved.value, str):
+            return empty, None  # the model says what is wrong with it
+        found = profile.read(resolved.value, folder, resolved)
+        self.problems += found.problems
+        return _without_empty(found.layer or empty, ()), found.profile
+
+    def finish(self, merged: Node, chosen: Profile | None) -> Loaded:
+        resolver = Resolver(self.env)
+        resolved = resolver.resolve(merged)
+        self.problems += resolver.problems
+        config = self._config(resolved, {problem.path for problem in resolver.problems})
+        if config is None or chosen is None or self.problems:
+            raise failure(self.problems)
+        return Loaded(config=config, profile=chosen, origins=_origins(resolved, config))
+
+    def _config(self, node: Node, unresolved: set[str]) -> Config | None:
+        context = {"component_names": self.component_names, "masked": dict(_masked(node, ()))}
+        data = tree.to_plain(_with_secrets(node, ()))
+        try:
+            return Config.model_validate(data, context=context)
+        except ValidationError as error:
+            problems = explain.problems_of(error, node, Config)
+        # A field whose variable is not set has one problem, not two.
+        self.problems += [item for item in problems if item.path not in unresolved]
+        return None
+
+    def _text(self, name: str, stdin: Callable[[], str]) -> str | None:
+        try:
+            return stdin() if name == STDIN else File(name).read_text(encoding="utf-8-sig")
+        except OSError as error:
+            reason = f"cannot be read: {error.strerror}"
+        except UnicodeDecodeError:
+            reason = "cannot be read: it is not UTF-8 text"
+        self._unreadable(name, reason)
+        return None
+
+    def _parsed(self, text: str, label: str) -> list[Node]:
+        parsed = parse(text, Source(Layer.FILE, label))
+        self.problems += parsed.problems
+        if parsed.tree is None:
+            return []
+        layer = _without_empty(parsed.tree, ())
+        if isinstance(layer, Branch):
+            return [layer]
+        self._unreadable(label, "must be a mapping of settings, `key: value`")
+        return []
+
+    def _unreadable(self, name: str, reason: str) -> None:
+        origin = "stdin" if name == STDIN else name
+        self.problems.append(Problem(path="", origin=origin, reason=reason, code=_UNREADABLE))
+
+
+def _defaults() -> Node:
+    return tree.from_plain(Config().model_dump(mode="json"), DEFAULT)
+
+
+def _flags(flags: Mapping[str, Any]) -> Node:
+    layer: Node = Branch({}, Origin(Layer.FLAG, "flags"))
+    for path, value in flags.items():
+        if value is None or value == "":
+            continue
+        keys = path.split(".")
+        origin = Origin(Layer.FLAG, f"--{keys[-1].replace('_', '-')}")
+        layer = tree.merge(layer, tree.at(keys, tree.from_plain(value, origin)))
+    return layer
+
+
+def _without_empty(node: Node, path: Path) -> Node:
+    """Take out what is only a headline: `smtp:` with every line below it commented out."""
+    shape = shape_at(path)
+    if not isinstance(node, Branch) or shape is None or shape.kind is Kind.OPEN:
+        return node
+    children = {}
+    for key, child in node.children.items():
+        below = shape_at((*path, key))
+        takes_more = below is not None and (below.is_container or below.kind is Kind.LIST)
+        if not (takes_more and isinstance(child, Scalar) and child.value is None):
+            children[key] = _without_empty(child, (*path, key))
+    return Branch(children, node.origin)
+
+
+def _with_secrets(node: Node, path: Path) -> Node:
+    """Wrap the values of secret fields, so that nothing after this can show them."""
+    if isinstance(node, Branch):
+        children = {k: _with_secrets(child, (*path, k)) for k, child in node.children.items()}
+        return Branch(children, node.origin)
+    shape = shape_at(path)
+    is_secret = shape is not None and shape.kind is Kind.SECRET
+    if not is_secret or not isinstance(node, Scalar) or node.value is None:
+        return node
+    # As it was written: 0123 is a password, not the number 83.
+    value = node.value if isinstance(node.value, str) else node.text
+    return replace(node, value=Secret(value, _source(node)))
+
+
+def _source(node: Scalar) -> str:
+    return f"env {', '.join(node.variables)}" if node.variables else str(node.origin)
+
+
+def _masked(node: Node, path: Path) -> Iterator[tuple[Path, dict[str, str]]]:
+    """Yield the places in Helm values that were made from environment variables."""
+    match node:
+        case Branch():
+            for key, child in node.children.items():
+                yield from _masked(child, (*path, key))
+        case Listing():
+            for index, item in enumerate(node.items):
+                yield from _masked(item, (*path, index))
+        case Scalar():
+            shape = shape_at(path)
+            if node.variables and shape is not None and shape.kind is Kind.OPEN:
+                yield path, {"from": _source(node)}
+
+
+def _origins(node: Node, config: Config) -> dict[str, Origin]:
+    origins = {_value_path(path): leaf.origin for path, leaf in tree.leaves(node)}
+    # What a user's own agent or component leaves out comes from the model.
+    for path, _ in tree.leaves(tree.from_plain(config.public(), DEFAULT)):
+        if tree.find(node, path) is None and not _is_marker(path):
+            origins.setdefault(_value_path(path), DEFAULT)
+    return origins
+
+
+def _is_marker(path: Path) -> bool:
+    above = shape_at(path[:-1])
+    return path[-1] == "from" and above is not None and above.kind in {Kind.OPEN, Kind.SECRET}
+
+
+def _value_path(path: Path) -> str:
+    """Return the dotted path of a value; a secret reference is one."""
+    above = shape_at(path[:-1])
+    return dotted(path[:-1] if above is not None and above.kind is Kind.SECRET else path)

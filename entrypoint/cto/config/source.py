@@ -1,0 +1,187 @@
+"""Reads YAML into a tree that knows the line of every value."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import yaml
+
+from cto.config.problems import Path, Problem, dotted
+from cto.config.tree import Branch, Layer, Listing, Node, Origin, Scalar
+
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_PREFIX = "tag:yaml.org,2002:"
+_MERGE = _PREFIX + "merge"
+# What JSON, and so Kubernetes, has too. Dates stay the text that they were written as.
+_CONVERTED = {_PREFIX + name for name in ("null", "bool", "int", "float")}
+_TEXT = {_PREFIX + name for name in ("str", "timestamp", "value")}
+# Aliases can make a small file a tree of billions of nodes.
+_MOST_NODES = 100_000
+_QUOTED = re.compile(r"'[^'<]{2,}'|\"[^\"<]{2,}\"")
+_PARSER = "CTO-1301"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a text is from.
+
+    Attributes:
+        label: File name, `stdin`, or `env NAME`.
+        lines: Whether its lines mean something to the reader.
+    """
+
+    layer: Layer
+    label: str
+    lines: bool = True
+
+    def origin(self, node: yaml.Node | None = None) -> Origin:
+        if node is None or not self.lines:
+            return Origin(self.layer, self.label)
+        return Origin(self.layer, f"{self.label}:{node.start_mark.line + 1}")
+
+
+@dataclass
+class Parsed:
+    """A tree and what was wrong with its text. Without a tree the text is no YAML at all."""
+
+    tree: Node | None = None
+    problems: list[Problem] = field(default_factory=list)
+
+
+def parse(text: str, source: Source) -> Parsed:
+    """Read one YAML document; an empty text is an empty mapping.
+
+    Problems never quote the text: it may hold secrets.
+    """
+    root, broken = _compose(text, source)
+    if broken is not None:
+        return Parsed(problems=[broken])
+    if root is None:
+        return Parsed(Branch({}, source.origin()))
+    reader = _Reader(source)
+    tree = reader.node(root, ())
+    return Parsed(tree, reader.problems)
+
+
+def _compose(text: str, source: Source) -> tuple[yaml.Node | None, Problem | None]:
+    try:
+        documents = list(yaml.compose_all(text, Loader=_Loader))
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        # The parser quotes names of aliases and tags: a value in the wrong place may be one.
+        told = _QUOTED.sub("...", error.problem or "")
+        column = error.problem_mark.column + 1 if error.problem_mark else 1
+        reason = f"not valid YAML: {told} (column {column})"
+        where = f"{source.label}:{line}" if source.lines else source.label
+    except yaml.YAMLError:
+        reason, where = "not valid YAML: it holds characters that are not allowed", source.label
+    else:
+        if len(documents) <= 1:
+            return (documents[0] if documents else None), None
+        where = source.origin(documents[1]).text
+        reason = "a second YAML document starts here: one document is read from a file"
+    return None, Problem(path="", origin=where, reason=reason, code=_PARSER)
+
+
+class _Reader:
+    """Turns composed nodes into a tree. Keeps what is wrong, and goes on."""
+
+    def __init__(self, source: Source) -> None:
+        self.problems: list[Problem] = []
+        self._source = source
+        self._scalars = yaml.constructor.SafeConstructor()
+        self._above: set[int] = set()
+        self._count = 0
+
+    def node(self, node: yaml.Node, path: Path, origin: Origin | None = None) -> Node:
+        origin = origin or self._source.origin(node)
+        self._count += 1
+        if id(node) in self._above:
+            return self._refuse(path, origin, "an alias that contains itself")
+        if self._count > _MOST_NODES:
+            if self._count == _MOST_NODES + 1:
+                self._refuse((), origin, f"more than {_MOST_NODES} values: aliases of aliases?")
+            return Scalar(None, origin)
+        if isinstance(node, yaml.ScalarNode):
+            return self._scalar(node, path, origin)
+        self._above.add(id(node))
+        try:
+            if isinstance(node, yaml.MappingNode):
+                return self._mapping(node, path, origin)
+            items = (self.node(item, (*path, i)) for i, item in enumerate(node.value))
+            return Listing(tuple(items), origin)
+        finally:
+            self._above.discard(id(node))
+
+    def _scalar(self, node: yaml.ScalarNode, path: Path, origin: Origin) -> Node:
+        text: str = node.value
+        quoted = node.style is not None
+        if node.tag in _TEXT:
+            return Scalar(text, origin, text, quoted)
+        if node.tag not in _CONVERTED:
+            return self._refuse(path, origin, "has a YAML tag that is not supported")
+        try:
+            value = self._scalars.construct_object(node)
+        except ValueError:
+            return self._refuse(path, origin, "does not fit its YAML tag")
+        return Scalar(value, origin, text, quoted)
+
+    def _mapping(self, node: yaml.MappingNode, path: Path, origin: Origin) -> Branch:
+        children: dict[str, Node] = {}
+        lines: dict[str, Origin] = {}
+        merged: dict[str, Node] = {}
+        for key, value in node.value:
+            place = self._source.origin(key)
+            if key.tag == _MERGE:
+                for branch in self._merged(value, path):
+                    merged = {**branch.children, **merged}
+                continue
+            name = self._key(key, path, place)
+            if name in lines:
+                self._duplicate((*path, name), lines[name], place)
+            lines[name] = place
+            children[name] = self.node(value, (*path, name), place)
+        return Branch({**merged, **children}, origin)
+
+    def _merged(self, node: yaml.Node, path: Path) -> Iterator[Branch]:
+        """Yield the mappings of a `<<` key; the first one wins."""
+        wanted = node.value if isinstance(node, yaml.SequenceNode) else [node]
+        for item in wanted:
+            found = self.node(item, path)
+            if isinstance(found, Branch):
+                yield found
+            else:
+                self._refuse(path, self._source.origin(item), "<< takes mappings only")
+
+    def _key(self, node: yaml.Node, path: Path, origin: Origin) -> str:
+        # The text as written: YAML 1.1 takes `on` and `no` for true and false.
+        if isinstance(node, yaml.ScalarNode):
+            return str(node.value)
+        self._refuse(path, origin, "a key must be text")
+        return "?"
+
+    def _duplicate(self, path: Path, first: Origin, second: Origin) -> None:
+        # Both lines where there are lines; a variable's text is one line to the reader.
+        where = f" in {first}" if self._source.lines else ""
+        self._refuse(path, second, f"is given twice, first{where}" if where else "is given twice")
+
+    def _refuse(self, path: Path, origin: Origin, reason: str) -> Scalar:
+        problem = Problem(path=dotted(path), origin=str(origin), reason=reason)
+        if problem not in self.problems:
+            self.problems.append(problem)
+        return Scalar(None, origin)
+
+
+def relabelled(node: Node, origin: Origin) -> Node:
+    """Return the tree with one origin for all values."""
+    match node:
+        case Branch():
+            children = {key: relabelled(child, origin) for key, child in node.children.items()}
+            return Branch(children, origin)
+        case Listing():
+            return Listing(tuple(relabelled(item, origin) for item in node.items), origin)
+        case Scalar():
+            return replace(node, origin=origin)
