@@ -22,14 +22,14 @@ from cto.engine.report import Report
 from cto.engine.state import NAMESPACE, StateStore
 from cto.engine.waiting import HookWatch
 from cto.errors import Cancelled, LockedError, PreflightError
-from cto.events import Listener, Phase, PhaseStarted
+from cto.events import Listener, Outcome, Phase, StepFinished, StepProgress, StepStarted
 from cto.objects import ObjectRef
 from cto.plan import remove
 from cto.plan.build import Wanted, install
 from cto.plan.observed import Observed, State
 from cto.plan.steps import ApplyRelease, DeleteState, Plan, Step
 from cto.plan.wanted import Selection, select, wanted
-from cto.ports import Chart, Clock, Cluster, Releases, Runner
+from cto.ports import Chart, Clock, Cluster, Provider, Releases, Runner
 from cto.result import Check, CheckStatus
 
 ChartSource = Callable[[Component], Chart]
@@ -86,17 +86,17 @@ class Installer:
         return wanted(
             config,
             selection,
-            self._charts(selection),
+            charts_of(selection, self.charts),
             observed,
             provider=self.provider,
             creates_cluster=self.creates_cluster,
             env=self.env,
         )
 
-    def plan_install(self, observed: Observed | None = None) -> Plan:
-        """Return what `install` would do. `observed` is given where there is no cluster yet."""
-        seen = observed or self.observe()
-        return install(self.wanted(seen), seen)
+    def plan_install(self) -> Plan:
+        """Return what `install` would do."""
+        observed = self.observe()
+        return install(self.wanted(observed), observed)
 
     def plan_uninstall(self, options: remove.Options) -> Plan:
         return remove.uninstall(self.catalog, self.observe(for_uninstall=True), options)
@@ -109,8 +109,8 @@ class Installer:
             LockedError: Another installer is at work.
         """
         observed = self.observe()
-        self.listen(PhaseStarted(Phase.PREREQUISITES))
-        refuse_failed(self.preflight(observed, self.wanted(observed)))
+        with self._step("preflight", "Check the cluster"):
+            refuse_failed(self.preflight(observed, self.wanted(observed)))
         with self._locked() as lost:
             # Looked at again: another installer may have worked between the checks and the lock.
             observed = self.observe()
@@ -146,6 +146,11 @@ class Installer:
                 )
             values[name] = base64.b64decode(data[reference.key]).decode()
         return values
+
+    @contextmanager
+    def _step(self, name: str, title: str) -> Iterator[None]:
+        with shown(self.listen, self.clock, Phase.CLUSTER, name, title):
+            yield
 
     @contextmanager
     def _locked(self) -> Iterator[Flag]:
@@ -195,16 +200,13 @@ class Installer:
     def _hook_of(self, step: Step, live: Live) -> Wait | None:
         if not isinstance(step, ApplyRelease):
             return None
-        return HookWatch(step.release.namespace, live, self.cluster, self.clock)
+        return HookWatch(step.release.namespace, live, self.clock, release=step.release.name)
 
     def _config(self) -> Config:
         if self.config is None:
             text = "this verb needs a configuration"
             raise ValueError(text)
         return self.config
-
-    def _charts(self, selection: Selection) -> dict[str, Chart]:
-        return {component.name: self.charts(component) for component in selection.managed}
 
     def _state(self, wish: Wanted, observed: Observed) -> State:
         return State(
@@ -216,6 +218,53 @@ class Installer:
             releases=observed.state.releases if observed.state else {},
             namespaces=tuple(sorted({item.component.namespace for item in wish.components})),
         )
+
+
+def plan_new_cluster(
+    catalog: Catalog,
+    config: Config,
+    charts: ChartSource,
+    provider: Provider,
+    env: Mapping[str, str],
+) -> Plan:
+    """Return what `install` would do where the cluster is still to be made."""
+    observed = Observed(
+        exists=False,
+        kube_version=provider.kube_version(),
+        nodes=config.cluster.nodes,
+        simulated=provider.simulated,
+    )
+    selection = select(catalog, config)
+    wish = wanted(
+        config,
+        selection,
+        charts_of(selection, charts),
+        observed,
+        provider=provider.name,
+        creates_cluster=True,
+        env=env,
+    )
+    return install(wish, observed)
+
+
+def charts_of(selection: Selection, charts: ChartSource) -> dict[str, Chart]:
+    return {component.name: charts(component) for component in selection.managed}
+
+
+@contextmanager
+def shown(
+    listen: Listener, clock: Clock, phase: Phase, name: str, title: str
+) -> Iterator[Callable[[str], None]]:
+    """Show a block as a step. It gets what tells its progress."""
+    begin = clock.monotonic()
+    listen(StepStarted(name, phase, title))
+    try:
+        yield lambda text: listen(StepProgress(name, text))
+    except BaseException as error:
+        seconds = clock.monotonic() - begin
+        listen(StepFinished(name, Outcome.FAILED, seconds, str(error)))
+        raise
+    listen(StepFinished(name, Outcome.DONE, clock.monotonic() - begin))
 
 
 def refuse_failed(checks: Sequence[Check]) -> None:

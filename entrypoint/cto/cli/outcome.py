@@ -1,0 +1,29 @@
+"""Turns a report with failures into the one error that a command ends with."""
+
+from __future__ import annotations
+
+from cto.engine.report import Report
+from cto.errors import CtoError
+
+
+def raise_errors(report: Report) -> None:
+    """Raise the first failure of a run, naming all others.
+
+    Raises:
+        CtoError: What the step raised.
+    """
+    failed = [run for run in report.runs if run.error is not None]
+    if not failed:
+        return
+    error = failed[0].error
+    assert error is not None  # noqa: S101 - chosen so; for the type checker
+    notes = [f"also failed: {run.title}: {run.message}" for run in failed[1:]]
+    if report.not_run:
+        notes.append(f"{len(report.not_run)} steps had to wait for that and were not begun")
+    notes.append("What worked stays as it is. The same command again goes on from here.")
+    raise _with_notes(error, notes)
+
+
+def _with_notes(error: CtoError, notes: list[str]) -> CtoError:
+    error.details = "\n".join([*([error.details] if error.details else []), *notes])
+    return error

@@ -1,0 +1,268 @@
+"""Builds adapters, and nothing else does. What a verb needs is passed to it from here."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from threading import Event as Flag
+from typing import Any
+
+from cto import __version__, assets, catalog
+from cto.adapters.charts import ChartResolver, chart_crds
+from cto.adapters.clock import SystemClock
+from cto.adapters.cluster import KubeCluster
+from cto.adapters.download import Downloader
+from cto.adapters.existing import Existing
+from cto.adapters.guard import HelmGuard
+from cto.adapters.helm import HelmReleases
+from cto.adapters.host import Host
+from cto.adapters.kubeconfig import choose_access, paths
+from cto.adapters.kwok import Kwok
+from cto.adapters.process import ProcessRunner
+from cto.adapters.tools import Tools
+from cto.cli.options import ClusterOptions
+from cto.cli.output import Screen
+from cto.config.load import Loaded, load
+from cto.engine.installer import Installer
+from cto.engine.lock import ClusterLock
+from cto.engine.needs import needs_of
+from cto.engine.preflight import cluster_checks
+from cto.objects import Manifest, load_documents
+from cto.plan.build import Wanted
+from cto.plan.observed import Observed
+from cto.plan.steps import ApplyCrds
+from cto.ports import Access, Cluster, NodeOptions, Provider
+from cto.render import Renderer
+from cto.result import Check
+
+KWOK = "kwok"
+EXISTING = "existing"
+
+
+@dataclass
+class Wiring:
+    """One command's adapters, made when they are needed.
+
+    Attributes:
+        env: The environment of the process.
+        notice: Told what users should know.
+        debug: Told every command line that is run.
+    """
+
+    options: ClusterOptions
+    env: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    notice: Callable[[str], None] = lambda _: None
+    debug: Callable[[str], None] = lambda _: None
+    clock: SystemClock = field(default_factory=SystemClock)
+    host: Host = field(default_factory=Host)
+    _clusters: dict[Access, Cluster] = field(default_factory=dict)
+
+    # data
+
+    @cached_property
+    def root(self) -> Path:
+        return assets.root()
+
+    @cached_property
+    def catalog(self) -> catalog.Catalog:
+        return catalog.load(self.root / "bundle")
+
+    @cached_property
+    def loaded(self) -> Loaded:
+        return load(
+            flags={path: value for path, (_, value) in self.options.flags.items()},
+            env=self.env,
+            files=self.options.files,
+            profiles=self.root / "profiles",
+            component_names=[component.name for component in self.catalog.components],
+            stdin=sys.stdin.read,
+        )
+
+    # folders
+
+    @cached_property
+    def cache(self) -> Path:
+        return self._folder("CTO_CACHE_DIR", "XDG_CACHE_HOME", ".cache")
+
+    @cached_property
+    def state(self) -> Path:
+        return self._folder("CTO_STATE_DIR", "XDG_STATE_HOME", ".local/state")
+
+    def _folder(self, own: str, xdg: str, usual: str) -> Path:
+        if self.env.get(own):
+            return Path(self.env[own]).absolute()
+        base = self.env.get(xdg) or Path(self.env.get("HOME", "/")) / usual
+        return Path(base) / "cto"
+
+    # adapters
+
+    @cached_property
+    def downloader(self) -> Downloader:
+        return Downloader(self.cache / "downloads", mirror=self.env.get("CTO_MIRROR", ""))
+
+    @cached_property
+    def tools(self) -> Tools:
+        return Tools(
+            self.root / "bundle",
+            folder=self.options.tools,
+            downloader=self.downloader,
+            cache=self.cache / "tools",
+        )
+
+    @cached_property
+    def runner(self) -> ProcessRunner:
+        return ProcessRunner(log=self.debug, clock=self.clock)
+
+    @cached_property
+    def charts(self) -> ChartResolver:
+        return ChartResolver(
+            self.downloader, self.root / "bundle", self.options.charts, self.cache / "charts"
+        )
+
+    def connect(self, access: Access) -> Cluster:
+        if access not in self._clusters:
+            self._clusters[access] = KubeCluster(access, clock=self.clock)
+        return self._clusters[access]
+
+    # clusters
+
+    @cached_property
+    def kwok(self) -> Kwok:
+        return Kwok(
+            runner=self.runner,
+            tools=self.tools,
+            clock=self.clock,
+            host=self.host,
+            connect=self.connect,
+            manifests=self._simulation,
+            folder=self.state / KWOK / "cto",
+            shared=self._kubeconfigs()[0],
+            environ=self.env,
+        )
+
+    def provider(self) -> Provider:
+        """Return where the cluster comes from: as asked for, else the kubeconfig's only context.
+
+        Raises:
+            UsageError: CTO-1201 (several contexts), CTO-1202 (none), CTO-1203.
+        """
+        wish = self.loaded.config.cluster
+        if wish.provider == KWOK:
+            return self.kwok
+        return self._existing(wish.context or "")
+
+    def existing(self) -> Provider:
+        """Return the cluster that is there, for verbs that need no configuration."""
+        flags = {path: value for path, (_, value) in self.options.flags.items()}
+        if flags.get("cluster.provider") == KWOK:
+            return self.kwok
+        return self._existing(flags.get("cluster.context", ""))
+
+    def _existing(self, context: str) -> Existing:
+        context = context or self.env.get("CTO_CONTEXT", "")
+        access = choose_access(self._kubeconfigs(), context)
+        return Existing(access, connect=self.connect, host=self.host)
+
+    def _kubeconfigs(self) -> Sequence[Path]:
+        given = self.options.kubeconfig or self.env.get("CTO_KUBECONFIG")
+        if given:
+            return (Path(given).absolute(),)
+        return paths(self.env, Path(self.env.get("HOME", "/")))
+
+    def node_options(self) -> NodeOptions:
+        config, profile = self.loaded.config, self.loaded.profile
+        return NodeOptions(
+            nodes=config.cluster.nodes,
+            profile=profile.name,
+            cpu=profile.cpu,
+            memory_gib=profile.memory_gb,
+        )
+
+    def _simulation(self) -> Sequence[Manifest]:
+        seconds = int(self.env.get("CTO_KWOK_POD_READY_SECONDS", "0") or 0)
+        renderer = Renderer({"pod_ready_seconds": seconds}, env={})
+        folder = self.root / "templates" / "kwok"
+        files = sorted([*folder.glob("*.yaml"), *folder.glob("*.yaml.j2")])
+        return [item for file in files for item in load_documents(renderer.text(file))]
+
+    # verbs
+
+    @contextmanager
+    def installer(
+        self, provider: Provider, access: Access, screen: Screen, *, configured: bool = True
+    ) -> Iterator[Installer]:
+        """Open everything that a verb needs of one cluster, and close it at the end."""
+        cluster = self.connect(access)
+        with ExitStack() as stack:
+            stack.callback(_close, cluster)
+            guard = HelmGuard(self.state / "locks" / f"{cluster.uid()}.helm", self.clock)
+            stack.callback(guard.close)
+            runner = ProcessRunner(
+                log=self.debug,
+                clock=self.clock,
+                keep_fds=(guard.descriptor,),
+                guard=self._is_secret,
+            )
+            stack.callback(runner.stop)
+            helm = HelmReleases(runner, self.tools.path("helm"), access, home=self.cache / "helm")
+
+            def crds_of(step: ApplyCrds) -> Sequence[Manifest]:
+                return chart_crds(
+                    step.release, step.crds, helm, self.cache / "crds", cluster.server_version()
+                )
+
+            yield Installer(
+                catalog=self.catalog,
+                config=self.loaded.config if configured else None,
+                provider=provider.name,
+                creates_cluster=provider.creates,
+                context=access.context,
+                version=__version__,
+                env=self.env,
+                cluster=cluster,
+                releases=helm,
+                runner=runner,
+                clock=self.clock,
+                charts=self.charts.resolve,
+                crds_of=crds_of,
+                lock=lambda lost: self._lock(cluster, guard, screen, lost),
+                preflight=lambda observed, wish: self._preflight(cluster, observed, wish),
+                listen=screen.listen,
+            )
+
+    @contextmanager
+    def _lock(
+        self, cluster: Cluster, guard: HelmGuard, screen: Screen, lost: Flag
+    ) -> Iterator[Any]:
+        def on_lost(reason: str) -> None:
+            screen.notice(reason, warning=True)
+            lost.set()
+
+        lock = ClusterLock(cluster, self.clock, self.host, notice=screen.notice, on_lost=on_lost)
+        with lock, guard.held(screen.notice):
+            yield lock
+
+    def _preflight(self, cluster: Cluster, observed: Observed, wish: Wanted) -> Sequence[Check]:
+        return cluster_checks(cluster, needs_of(wish, observed, self.loaded.profile))
+
+    def _is_secret(self, text: str) -> bool:
+        return any(value in text for value in self._secrets)
+
+    @cached_property
+    def _secrets(self) -> tuple[str, ...]:
+        """Values that must not appear in a command line: short ones would match anything."""
+        config = self.loaded.config
+        paths_of = ("github.webhook_secret", "registry.password", "smtp.password", "providers.*")
+        values = [value for path in paths_of for value in config.secret_values(path).values()]
+        return tuple(value for value in values if len(value) >= 6)
+
+
+def _close(cluster: Cluster) -> None:
+    close = getattr(cluster, "close", None)
+    if close:
+        close()
