@@ -298,10 +298,16 @@ class NodeOptions:
 class Provider(Protocol):
     """Where the cluster comes from."""
 
-    name: str
-    simulated: bool
-    creates: bool
-    """Whether `provision` makes a cluster and `destroy` may take it away."""
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def simulated(self) -> bool: ...
+
+    @property
+    def creates(self) -> bool:
+        """Whether `provision` makes a cluster and `destroy` may take it away."""
+        ...
 
     def validate(self) -> Sequence[Check]:
         """Return the preflight checks that need no cluster, all of them."""
