@@ -12,7 +12,7 @@ from rich.console import Console, Group
 from rich.live import Live as Region
 from rich.text import Text
 
-from cto.cli.progress import MARKS, WARNING, Ledger, Line, Running, duration, stopwatch
+from cto.cli.progress import MARKS, WARNING, Frame, Ledger, Line, Running, duration, stopwatch
 from cto.cli.streams import Outlet
 from cto.events import Event, Notice, Outcome
 
@@ -39,7 +39,13 @@ class Live:
     """
 
     def __init__(
-        self, outlet: Outlet, clock: Clock, *, quiet: bool = False, width: int | None = None
+        self,
+        outlet: Outlet,
+        clock: Clock,
+        *,
+        quiet: bool = False,
+        frame: str = "",
+        width: int | None = None,
     ) -> None:
         self._clock = clock
         self._quiet = quiet
@@ -50,6 +56,7 @@ class Live:
         self._console = Console(
             file=cast("TextIO", outlet), markup=False, highlight=False, emoji=False, width=width
         )
+        self._frame = Frame(frame, self._console.print)
         self._region = Region(
             console=self._console,
             get_renderable=self.rows,
@@ -79,6 +86,7 @@ class Live:
             with self._knowing:
                 lines = self._ledger.abandoned()
             self._show(lines)
+            self._frame.close()
 
     def rows(self) -> Group:
         """Return a row for each step that is running."""
@@ -99,6 +107,7 @@ class Live:
     def _show(self, lines: list[Line]) -> None:
         for line in lines:
             if line.loud or not self._quiet:
+                self._frame.open()
                 self._console.print(_styled(line), soft_wrap=True)
 
 

@@ -56,20 +56,19 @@ class Terminal:
     @contextmanager
     def screen(self, clock: Clock) -> Iterator[Screen]:
         """Show progress on stderr until the end of the block."""
-        talk = _stderr()
-        screen = _screen(talk, clock, quiet=self.quiet)
-        if self.simulated:
-            talk.line(SIMULATED)
+        frame = SIMULATED if self.simulated else ""
+        screen = _screen(_stderr(), clock, quiet=self.quiet, frame=frame)
         try:
             screen.open()
             yield screen
         finally:
             screen.close()
-            if self.simulated:
-                talk.line(SIMULATED)
 
     def show(self, result: Result) -> int:
-        """Write a result to stdout. Returns the exit code."""
+        """Write a result to stdout. Returns the exit code.
+
+        Whoever follows something shows one result after the other: that many documents.
+        """
         self.simulated = self.simulated or result.simulated
         if self.format == "json":
             self._document(result.command, result.exit_code, result.data, None)
@@ -102,9 +101,10 @@ class Terminal:
             "error": failure.to_json() if failure else None,
         }
         text = json.dumps(document, indent=2)
-        if not self._written:  # else interrupted, or out of space, while it was written
-            self._written = True
-            self._out(text, talk=failure is not None)
+        if failure and self._written:  # e.g. interrupted while the result was written
+            return
+        self._written = True
+        self._out(text, talk=failure is not None)
 
     def _out(self, text: str, *, talk: bool = False) -> None:
         Outlet(sys.stdout, talk=talk).line(text)
@@ -122,11 +122,11 @@ class _Opened(Screen, Protocol):
     def open(self) -> None: ...
 
 
-def _screen(talk: Outlet, clock: Clock, *, quiet: bool) -> _Opened:
+def _screen(talk: Outlet, clock: Clock, *, quiet: bool, frame: str) -> _Opened:
     if talk.isatty() and os.environ.get("TERM", "dumb") not in {"dumb", "unknown"}:
         from cto.cli.live import Live  # noqa: PLC0415 - rich is slow to import
 
-        return Live(talk, clock, quiet=quiet)
+        return Live(talk, clock, quiet=quiet, frame=frame)
     from cto.cli.plain import Plain  # noqa: PLC0415 - only commands that change something need it
 
-    return Plain(talk.line, clock, quiet=quiet)
+    return Plain(talk.line, clock, quiet=quiet, frame=frame)

@@ -9,7 +9,7 @@ from threading import Event as Flag
 from threading import Lock, Thread
 from typing import TYPE_CHECKING
 
-from cto.cli.progress import RUNNING, Ledger, Line, Running, duration
+from cto.cli.progress import RUNNING, Frame, Ledger, Line, Running, duration
 from cto.events import Event, Notice, StepProgress
 
 if TYPE_CHECKING:
@@ -38,12 +38,21 @@ class Plain:
         write: Takes one line, without its end.
         clock: Measures; how often `tick` is called does not depend on it.
         quiet: Only what went wrong.
+        frame: Said before the first line and after the last one.
     """
 
-    def __init__(self, write: Callable[[str], None], clock: Clock, *, quiet: bool = False) -> None:
+    def __init__(
+        self,
+        write: Callable[[str], None],
+        clock: Clock,
+        *,
+        quiet: bool = False,
+        frame: str = "",
+    ) -> None:
         self._write = write
         self._clock = clock
         self._quiet = quiet
+        self._frame = Frame(frame, write)
         self._ledger = Ledger(clock)
         self._said: dict[str, _Said] = {}
         self._last_line = clock.monotonic()
@@ -82,6 +91,7 @@ class Plain:
             self._ticker.join()
         with self._lock:
             self._show(self._ledger.abandoned())
+            self._frame.close()
 
     def _run(self, interval_s: float) -> None:
         while not self._closed.wait(interval_s):
@@ -90,6 +100,7 @@ class Plain:
     def _show(self, lines: list[Line]) -> None:
         for line in lines:
             if line.loud or not self._quiet:
+                self._frame.open()
                 self._write(str(line))
                 self._last_line = self._clock.monotonic()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_never
 
@@ -69,6 +70,25 @@ class Line:
 
     def __str__(self) -> str:
         return f"{stopwatch(self.elapsed_s)}  {self.body}"
+
+
+class Frame:
+    """Says a text before the first line and after the last one, and nothing without lines."""
+
+    def __init__(self, text: str, write: Callable[[str], None]) -> None:
+        self._text = text
+        self._write = write
+        self._is_open = False
+
+    def open(self) -> None:
+        if self._text and not self._is_open:
+            self._write(self._text)
+            self._is_open = True
+
+    def close(self) -> None:
+        if self._is_open:
+            self._write(self._text)
+            self._is_open = False
 
 
 class Ledger:

@@ -77,6 +77,18 @@ def test_lines_of_what_is_over_stay() -> None:
     assert shown(live) == []
 
 
+def test_a_frame_is_around_what_was_said() -> None:
+    stream = Tty()
+    live = Live(Outlet(stream, talk=True), FakeClock(), frame="SIMULATED", width=60)
+    live.notice("hello")
+    live.close()
+    assert [line for line in plain(stream.getvalue()).splitlines() if line] == [
+        "SIMULATED",
+        "  0:00    · hello",
+        "SIMULATED",
+    ]
+
+
 def test_quiet_has_no_rows_and_only_bad_news() -> None:
     live, stream, _ = make(quiet=True)
     live.listen(StepStarted("n", Phase.CORE, "Install NATS"))

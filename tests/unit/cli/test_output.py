@@ -69,12 +69,30 @@ def test_a_simulated_run_says_so_before_and_after(capsys: pytest.CaptureFixture[
 
 
 def test_the_screen_is_closed_when_a_run_fails(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(KeyboardInterrupt), Terminal(simulated=True).screen(FakeClock()):
-        raise KeyboardInterrupt
-    assert capsys.readouterr().err == f"{SIMULATED}\n{SIMULATED}\n"
+    def run() -> None:
+        with Terminal(simulated=True).screen(FakeClock()) as screen:
+            screen.notice("hello")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    assert capsys.readouterr().err == f"{SIMULATED}\n  0:00    · hello\n{SIMULATED}\n"
 
 
-def test_a_document_is_written_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_said_needs_no_frame(capsys: pytest.CaptureFixture[str]) -> None:
+    with Terminal(simulated=True).screen(FakeClock()):
+        pass
+    assert capsys.readouterr().err == ""
+
+
+def test_results_may_follow_each_other(capsys: pytest.CaptureFixture[str]) -> None:
+    terminal = Terminal(format="json")
+    terminal.show(Result(command="try", data={"n": 1}))
+    terminal.show(Result(command="try", data={"n": 2}))
+    assert capsys.readouterr().out.count('"schema": 1') == 2
+
+
+def test_after_a_document_there_is_no_second_one(capsys: pytest.CaptureFixture[str]) -> None:
     terminal = Terminal(format="json")
     terminal.show(Result(command="try"))
     assert terminal.fail(KeyboardInterrupt()) == 130
