@@ -38,12 +38,11 @@ class Entry:
     user: Mapping[str, Any] = field(repr=False)
 
     def sections(self) -> dict[str, dict[str, Any]]:
-        mark = {"extensions": [{"name": _MARK, "extension": {"managed": True}}]}
         context = {"cluster": self.name, "user": self.name}
         return {
-            "clusters": {"name": self.name, "cluster": {**self.cluster, **mark}},
+            "clusters": {"name": self.name, "cluster": {**self.cluster, **_mark()}},
             "users": {"name": self.name, "user": dict(self.user)},
-            "contexts": {"name": self.name, "context": {**context, **mark}},
+            "contexts": {"name": self.name, "context": {**context, **_mark()}},
         }
 
     def document(self) -> dict[str, Any]:
@@ -159,6 +158,10 @@ def owned(document: Mapping[str, Any], name: str) -> bool:
         for entries in (named(document, "contexts"), named(document, "clusters"))
         if name in entries
     )
+
+
+def _mark() -> dict[str, Any]:
+    return {"extensions": [{"name": _MARK, "extension": {"managed": True}}]}
 
 
 def _marked(entry: Mapping[str, Any]) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from threading import Event as Flag
-from threading import Lock, Thread
+from threading import Lock, Thread, current_thread
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -169,7 +169,8 @@ class ClusterLock:
             return
         self._released.set()
         for thread in self._threads:
-            thread.join(_JOIN_S)
+            if thread is not current_thread():
+                thread.join(_JOIN_S)
         if not self.lost.is_set():
             with suppress(ApiError):
                 self._write("")

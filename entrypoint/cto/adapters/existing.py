@@ -1,0 +1,192 @@
+"""Provider `existing`: somebody's cluster, by a kubeconfig and a context."""
+
+from __future__ import annotations
+
+import ipaddress
+import shlex
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from cto.adapters.host import Host
+from cto.adapters.kubeconfig import named, read
+from cto.errors import ApiError
+from cto.objects import annotations_of, labels_of
+from cto.ports import Access, Cluster, NodeOptions, ProviderState
+from cto.result import Check, CheckStatus
+
+# Docker Desktop, and every Docker with `--add-host host.docker.internal:host-gateway`.
+_HOST_NAME = "host.docker.internal"
+_FILES = {
+    "clusters": ("certificate-authority",),
+    "users": ("client-certificate", "client-key", "tokenFile"),
+}
+
+
+class Existing:
+    """A cluster that is there, and that we never make or remove.
+
+    Args:
+        access: From `kubeconfig.choose_access`.
+        connect: Opens the API.
+        host: This machine, or the container that we run in.
+        search_path: Where exec plugins are looked for; PATH if None.
+    """
+
+    name: str = "existing"
+    creates: bool = False
+
+    def __init__(
+        self,
+        access: Access,
+        *,
+        connect: Callable[[Access], Cluster],
+        host: Host,
+        search_path: str | None = None,
+    ) -> None:
+        self._access = access
+        self._connect = connect
+        self._in_container = host.in_container
+        self._search_path = search_path
+
+    @cached_property
+    def simulated(self) -> bool:
+        """Whether all nodes are kwok's: nothing runs in their pods."""
+        try:
+            nodes = self._connect(self._access).list_metadata("v1", "Node")
+        except ApiError:
+            return False
+        return bool(nodes) and all(
+            "kwok.x-k8s.io/node" in annotations_of(node) or labels_of(node).get("type") == "kwok"
+            for node in nodes
+        )
+
+    def validate(self) -> Sequence[Check]:
+        problems = tuple(self._problems())
+        if not problems:
+            return (
+                Check(
+                    name="kubeconfig",
+                    title="Kubeconfig",
+                    status=CheckStatus.PASSED,
+                    message=f"context {self._access.context} of {self._access.kubeconfig}",
+                ),
+            )
+        return tuple(
+            Check(
+                name="kubeconfig",
+                title="Kubeconfig",
+                status=CheckStatus.FAILED,
+                message=message,
+                fix=fix,
+                code="CTO-1403",
+            )
+            for message, fix in problems
+        )
+
+    def state(self) -> ProviderState:
+        return ProviderState.READY
+
+    def kube_version(self) -> str:
+        return self._connect(self._access).server_version()
+
+    def provision(
+        self,
+        options: NodeOptions,  # noqa: ARG002 - the cluster is as it is
+        progress: Callable[[str], None],
+    ) -> Access:
+        progress(f"Using context {self._access.context} of {self._access.kubeconfig}")
+        return self._access
+
+    def access(self) -> Access:
+        return self._access
+
+    def destroy(self) -> bool:
+        return False
+
+    # what may be wrong with a kubeconfig that was mounted into a container
+
+    def _problems(self) -> Iterator[tuple[str, str]]:
+        document = read(self._access.kubeconfig)
+        context = named(document, "contexts").get(self._access.context, {})
+        cluster = named(document, "clusters").get(context.get("cluster", ""), {})
+        user = named(document, "users").get(context.get("user", ""), {})
+        yield from self._address_problems(context.get("cluster", ""), cluster)
+        yield from self._plugin_problems(user)
+        for section, entry in (("clusters", cluster), ("users", user)):
+            yield from self._file_problems(section, entry)
+
+    def _address_problems(self, name: str, cluster: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        server = str(cluster.get("server", ""))
+        host = urlsplit(server).hostname or ""
+        if not (self._in_container and _is_loopback(host)):
+            return
+        reach = f"{urlsplit(server).scheme}://{_HOST_NAME}:{urlsplit(server).port or 443}"
+        certified = str(cluster.get("tls-server-name") or host)
+        desktop = f"--server={reach} --tls-server-name={certified}"
+        lines = (
+            "One of these lines helps:",
+            "  Linux: add --network host to `docker run`",
+            "  kind: add --network kind, and mount what `kind get kubeconfig --internal` prints",
+            f"  Docker Desktop: kubectl config set-cluster {shlex.quote(name)} {desktop}",
+        )
+        what = f"the API server's address {server} is this container itself, not its host"
+        yield what, "\n".join(lines)
+
+    def _plugin_problems(self, user: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        exec_ = user.get("exec") or {}
+        command = str(exec_.get("command", ""))
+        # Relative paths start at the kubeconfig's folder: client-go, ResolveLocalPaths.
+        if "/" in command:
+            command = str(self._access.kubeconfig.parent / command)
+        if not command or shutil.which(command, path=self._search_path):
+            return
+        where = "in this container" if self._in_container else "on PATH"
+        instead = (
+            "Log in with a token instead: `kubectl create token SERVICEACCOUNT` and "
+            "`kubectl config set-credentials NAME --token=...` on the host, or use an image that "
+            "has the program."
+        )
+        hint = str(exec_.get("installHint") or "").strip()
+        yield (
+            f"the log-in needs the program {exec_['command']!r}, which is not {where}",
+            instead if self._in_container or not hint else hint,
+        )
+
+    def _file_problems(self, section: str, entry: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        folder = self._access.kubeconfig.parent
+        for key in _FILES[section]:
+            # The data, where there is some, comes before the file.
+            if entry.get(key) and not entry.get(f"{key}-data"):
+                file = folder / str(entry[key])
+                if not _readable(file):
+                    yield (f"{key}: {file} cannot be read from here", self._flatten_line())
+
+    def _flatten_line(self) -> str:
+        context = shlex.quote(self._access.context)
+        line = f"kubectl config view --flatten --minify --raw --context {context} > cto-kubeconfig"
+        if not self._in_container:
+            return f"Put the file there, or its content into the kubeconfig: {line}"
+        return (
+            f"On the host: {line}\n"
+            f'then: docker run -v "$PWD/cto-kubeconfig:{self._access.kubeconfig}" ...'
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback or host == "0.0.0.0"  # noqa: S104 - compared
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def _readable(file: Path) -> bool:
+    try:
+        with file.open("rb") as content:
+            content.read(1)
+    except OSError:
+        return False
+    return True

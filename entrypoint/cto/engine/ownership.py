@@ -1,0 +1,101 @@
+"""Finds what has a name that we need, and is not ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from cto.engine.observe import helm_records
+from cto.objects import labels_of
+from cto.plan.labels import MANAGED, MANAGED_BY, OWNER
+from cto.ports import Cluster
+from cto.result import Check, CheckStatus
+
+_OURS = f"{MANAGED_BY}={OWNER}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComponentNeeds:
+    """The names that one component takes."""
+
+    name: str
+    namespace: str
+    release: str
+    crds: tuple[str, ...] = ()
+
+
+def check(cluster: Cluster, components: Sequence[ComponentNeeds]) -> Check:
+    """Name every foreign release, namespace and definition, and what would hand it over."""
+    found = tuple(
+        dict.fromkeys(
+            (
+                *_releases(cluster, components),
+                *_namespaces(cluster, components),
+                *_definitions(cluster, components),
+            )
+        )
+    )
+    if not found:
+        return Check(
+            name="foreign",
+            title="Foreign objects",
+            status=CheckStatus.PASSED,
+            message="nothing is in the way",
+        )
+    users = sorted({component for component, _, _ in found})
+    modes = "\n".join(f"  components.{component}.mode: external" for component in users)
+    commands = "\n".join(dict.fromkeys(f"  {command}" for _, _, command in found))
+    objects = tuple(dict.fromkeys(what for _, what, _ in found))
+    return Check(
+        name="foreign",
+        title="Foreign objects",
+        status=CheckStatus.FAILED,
+        message=f"{len(objects)} objects were not made by this installer and are in the way",
+        fix=f"Use what is there:\n{modes}\nor hand it over, to be changed and one day removed by "
+        f"this installer:\n{commands}",
+        code="CTO-1401",
+        items=objects,
+    )
+
+
+_Found = tuple[str, str, str]
+"""component, object for people, command that hands it over"""
+
+
+def _releases(cluster: Cluster, components: Sequence[ComponentNeeds]) -> Iterator[_Found]:
+    records = helm_records(cluster)
+    for component in components:
+        record = records.get(f"{component.namespace}/{component.release}")
+        if record and record.labels.get(MANAGED) != "true":
+            secret = f"sh.helm.release.v1.{record.name}.v{record.revision}"
+            yield (
+                component.name,
+                f"Helm release {record.name} in {record.namespace}",
+                f"kubectl label secret {secret} -n {record.namespace} {MANAGED}=true",
+            )
+
+
+def _namespaces(cluster: Cluster, components: Sequence[ComponentNeeds]) -> Iterator[_Found]:
+    foreign = {
+        item["metadata"]["name"]
+        for item in cluster.list_metadata("v1", "Namespace")
+        if labels_of(item).get(MANAGED_BY) != OWNER
+    }
+    for component in components:
+        if component.namespace in foreign:
+            command = f"kubectl label namespace {component.namespace} --overwrite {_OURS}"
+            yield component.name, f"Namespace {component.namespace}", command
+
+
+def _definitions(cluster: Cluster, components: Sequence[ComponentNeeds]) -> Iterator[_Found]:
+    kind = ("apiextensions.k8s.io/v1", "CustomResourceDefinition")
+    foreign = {
+        item["metadata"]["name"]
+        for item in cluster.list_metadata(*kind)
+        if labels_of(item).get(MANAGED_BY) != OWNER
+    }
+    for component in components:
+        for name in component.crds:
+            if name in foreign:
+                command = f"kubectl label crd {name} --overwrite {_OURS}"
+                yield component.name, f"CustomResourceDefinition {name}", command

@@ -1,0 +1,171 @@
+"""Checks of a cluster before anything is changed in it: all of them, so that all are told at once.
+
+A check that cannot be made (a list that is not allowed, for one) is a warning, never an error.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from cto.engine import admission, ownership, permissions, room
+from cto.errors import ApiError
+from cto.objects import annotations_of, load_yaml
+from cto.ports import Clock, Cluster
+from cto.result import Check, CheckStatus
+
+_PARALLEL = 8
+_DEFAULT_CLASS = (
+    "storageclass.kubernetes.io/is-default-class",
+    "storageclass.beta.kubernetes.io/is-default-class",
+)
+
+
+@dataclass(frozen=True)
+class VersionRange:
+    """Minor versions of Kubernetes, both included."""
+
+    low: tuple[int, int]
+    high: tuple[int, int]
+
+    def __str__(self) -> str:
+        return " to ".join(f"{major}.{minor}" for major, minor in (self.low, self.high))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Needs:
+    """What an installation needs of a cluster.
+
+    Attributes:
+        kubernetes: Versions that the platform was tried on; see `supported`.
+        components: Those that the installer will manage.
+        volumes: Whether any of them claims a volume of the default StorageClass.
+        cpu: Sum of what the components' pods ask for, as a Kubernetes quantity.
+        memory: The same of memory.
+    """
+
+    kubernetes: VersionRange
+    components: tuple[ownership.ComponentNeeds, ...] = ()
+    volumes: bool = False
+    cpu: str = "0"
+    memory: str = "0"
+
+    @property
+    def namespaces(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(component.namespace for component in self.components))
+
+
+def supported(bundle: Path) -> VersionRange:
+    """Return the versions of Kubernetes that bundle/platform.yaml names."""
+    data = load_yaml((bundle / "platform.yaml").read_text(encoding="utf-8"))["kubernetes"]
+    return VersionRange(_minor(str(data["min"])), _minor(str(data["max"])))
+
+
+def cluster_checks(
+    cluster: Cluster, needs: Needs, *, clock: Clock | None = None
+) -> Sequence[Check]:
+    """Return the outcome of every check, in a fixed order.
+
+    If the API does not answer there is only that one.
+    """
+    first = _reachable(cluster, needs.kubernetes)
+    if first.status is CheckStatus.FAILED and first.name == "api":
+        return (first,)
+    checks: tuple[tuple[str, str, Callable[[], Check]], ...] = (
+        ("permissions", "Permissions", partial(permissions.check, cluster, needs.namespaces)),
+        ("storage", "Default StorageClass", partial(_storage, cluster, needs=needs)),
+        ("room", "Room", partial(_room, cluster, needs)),
+        ("foreign", "Foreign objects", partial(ownership.check, cluster, needs.components)),
+        ("policies", "Admission policies", partial(admission.policies, cluster, needs.namespaces)),
+        ("pods", "A pod's dry run", partial(admission.dry_run, cluster, needs.namespaces, clock)),
+    )
+    with ThreadPoolExecutor(_PARALLEL) as pool:
+        return (first, *pool.map(lambda check: _made(*check), checks))
+
+
+def _made(name: str, title: str, check: Callable[[], Check]) -> Check:
+    begun = time.perf_counter()
+    try:
+        made = check()
+    except ApiError as error:
+        made = Check(
+            name=name,
+            title=title,
+            status=CheckStatus.WARNING,
+            message=f"could not be checked: {error}",
+            fix="Nothing, if you know that it is fine.",
+        )
+    return replace(made, seconds=time.perf_counter() - begun)
+
+
+def _reachable(cluster: Cluster, versions: VersionRange) -> Check:
+    begun = time.perf_counter()
+    try:
+        version = cluster.server_version()
+    except ApiError as error:
+        return Check(
+            name="api",
+            title="API server",
+            status=CheckStatus.FAILED,
+            message=str(error),
+            fix=error.hint,
+            code=error.code,
+        )
+    minor = _minor(version)
+    status, fix = CheckStatus.PASSED, ""
+    if minor < versions.low:
+        status, fix = CheckStatus.FAILED, f"Upgrade the cluster to Kubernetes {versions}."
+    elif minor > versions.high:
+        status = CheckStatus.WARNING
+        fix = f"Newer than what was tried ({versions}): a newer installer may know more."
+    return Check(
+        name="version",
+        title="Kubernetes version",
+        status=status,
+        message=f"{version}, and {versions} is supported",
+        fix=fix,
+        code="CTO-1400" if status is CheckStatus.FAILED else "",
+        seconds=time.perf_counter() - begun,
+    )
+
+
+def _minor(version: str) -> tuple[int, int]:
+    """Return (1, 34) of `v1.34.4`, `1.34`, `v1.34.4-eks-1234`, `v1.34+`; (0, 0) if it is none."""
+    found = re.match(r"v?(\d+)\.(\d+)", version)
+    return (int(found[1]), int(found[2])) if found else (0, 0)
+
+
+def _storage(cluster: Cluster, needs: Needs) -> Check:
+    title = "Default StorageClass"
+    if not needs.volumes:
+        return Check(
+            name="storage", title=title, status=CheckStatus.SKIPPED, message="no volumes are needed"
+        )
+    classes = cluster.list_metadata("storage.k8s.io/v1", "StorageClass")
+    names = [item["metadata"]["name"] for item in classes]
+    default = [
+        item["metadata"]["name"]
+        for item in classes
+        if any(annotations_of(item).get(key) == "true" for key in _DEFAULT_CLASS)
+    ]
+    if default:
+        return Check(name="storage", title=title, status=CheckStatus.PASSED, message=default[0])
+    some = names[0] if names else "NAME"
+    return Check(
+        name="storage",
+        title=title,
+        status=CheckStatus.FAILED,
+        message=f"none of {', '.join(names)} is the default" if names else "there is no class",
+        fix=("" if names else "Install a provisioner, then: ")
+        + f"kubectl annotate storageclass {some} {_DEFAULT_CLASS[0]}=true",
+        code="CTO-1400",
+    )
+
+
+def _room(cluster: Cluster, needs: Needs) -> Check:
+    return room.check(cluster, room.Amount.of(needs.cpu, needs.memory))
