@@ -63,6 +63,15 @@ class Crds(_Model):
     on: Mapping[str, Any] = Field(default_factory=dict)
     off: Mapping[str, Any] = Field(default_factory=dict)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _name_switches(cls, data: Any) -> Any:
+        # YAML 1.1 reads the bare words on and off as true and false.
+        words = {True: "on", False: "off"}
+        if isinstance(data, dict):
+            return {words.get(key, key): value for key, value in data.items()}
+        return data
+
 
 class Image(_Model):
     """An image of the component, as upstream names it.
@@ -104,6 +113,8 @@ class SuppliedSecret(_Model):
     """A Secret made from secret values of the configuration.
 
     Attributes:
+        name: May be that of a generated Secret, which is then made all the same, and overwritten
+            key by key where the configuration has a value.
         keys: Key of the Secret -> dotted path of the configuration, e.g. `github.webhook_secret`.
             A path that ends in `.*` takes every entry of a mapping; the key is then `*`, or a
             pattern with one `*` that stands for the entry's name in upper case (`*_API_KEY`).
@@ -146,6 +157,8 @@ class Access(_Model):
         port: The Service's port.
         node_port: Where it listens on every node, if it does.
         host_port: Where the local cluster publishes that.
+        subdomain: Its name below the platform's domain, with an ingress.
+        path: What follows host and port in the address.
         user: Name for the log-in.
         secret: `NAME/KEY` that holds the password.
         command: What prints a token, where there is no password.
@@ -155,6 +168,8 @@ class Access(_Model):
     port: int
     node_port: int | None = None
     host_port: int | None = None
+    subdomain: str = ""
+    path: str = ""
     user: str = ""
     secret: str = ""
     command: str = ""

@@ -1,0 +1,81 @@
+"""Every component in every profile, rendered as an installation would."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cto.catalog import Catalog, load
+from cto.config.model import Config
+from cto.render import Renderer
+
+_ROOT = Path(__file__).parents[2]
+PLANTED = "planted-secret-value"
+_SMTP = {
+    "host": "smtp.example.com",
+    "username": "cto",
+    "password": PLANTED,
+    "sender": "cto@example.com",
+    "recipients": ["team@example.com", "ops@example.com"],
+}
+_FEATURES: Mapping[str, Mapping[str, bool]] = {
+    "minimal": {},
+    "standard": {"monitoring": True, "databases": True},
+    "production": dict.fromkeys(
+        ("monitoring", "databases", "mail_notifications", "backup", "high_availability"), True
+    ),
+}
+
+
+def config(profile: str, **sections: Any) -> Config:
+    """Return a configuration with secrets planted in it."""
+    return Config.model_validate(
+        {
+            "profile": profile,
+            "features": _FEATURES[profile],
+            "smtp": _SMTP,
+            "github": {"organization": "acme", "repository": "shop", "webhook_secret": PLANTED},
+            "providers": {"anthropic": PLANTED},
+            "agents": {"rex": {"enabled": True}, "cleo": {}},
+            **sections,
+        }
+    )
+
+
+def context(made: Config, catalog: Catalog) -> dict[str, Any]:
+    """Return what templates see, as the plan gives it to them."""
+    public = made.public()
+    return {
+        "config": public,
+        "profile": made.profile,
+        "features": public["features"],
+        "components": [
+            component.name
+            for component in catalog.components
+            if component.feature is None or public["features"][component.feature]
+        ],
+        "cluster": {
+            "nodes": 3 if made.features.high_availability else 1,
+            "simulated": True,
+            "kube_version": "v1.34.4",
+            "provider": "kwok",
+        },
+    }
+
+
+@pytest.fixture(scope="session")
+def catalog() -> Catalog:
+    return load(_ROOT / "bundle")
+
+
+@pytest.fixture(scope="session")
+def renderer(catalog: Catalog) -> Callable[..., Renderer]:
+    """Return a maker of renderers: profile, and sections of the configuration."""
+
+    def make(profile: str, **sections: Any) -> Renderer:
+        return Renderer(context(config(profile, **sections), catalog), env={})
+
+    return make
