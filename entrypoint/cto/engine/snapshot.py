@@ -1,0 +1,64 @@
+"""The objects of one moment, each kind and namespace listed once, and only if asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
+
+from cto.engine.live import Tail, read_last_line
+from cto.engine.lookups import Group
+from cto.engine.readiness import has_status
+from cto.objects import Manifest
+from cto.ports import Cluster
+
+# Requests that wait for the server while another one's answer is decoded.
+_PARALLEL = 8
+# A log line comes from a node: few are worth waiting for when many pods fail for one reason.
+_LOGS = 3
+
+
+class Snapshot:
+    """A View (see engine.live) over lists instead of watches.
+
+    Kinds without a status are listed as metadata.
+    """
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._lists: dict[Group, Mapping[str, Manifest]] = {}
+        self._lines: dict[Tail, str] = {}
+        self._lock = Lock()
+
+    def fetch(self, groups: Iterable[Group]) -> None:
+        """List several at once.
+
+        Raises:
+            ApiError: The first refusal.
+        """
+        with ThreadPoolExecutor(_PARALLEL, thread_name_prefix="list") as pool:
+            for _ in pool.map(lambda group: self.objects(*group), groups):
+                pass
+
+    def objects(self, api_version: str, kind: str, namespace: str) -> Mapping[str, Manifest]:
+        group = (api_version, kind, namespace)
+        known = self._lists.get(group)
+        if known is None:
+            known = self._list(api_version, kind, namespace)
+            with self._lock:
+                self._lists[group] = known
+        return known
+
+    def last_line(self, tail: Tail) -> str:
+        if tail not in self._lines:
+            if len(self._lines) >= _LOGS:
+                return ""
+            self._lines[tail] = read_last_line(self._cluster, tail)
+        return self._lines[tail]
+
+    def _list(self, api_version: str, kind: str, namespace: str) -> dict[str, Manifest]:
+        # Events and classes have no status and tell by their fields.
+        full = has_status(api_version, kind) or kind in {"Event", "StorageClass"}
+        ask = self._cluster.list if full else self._cluster.list_metadata
+        items = ask(api_version, kind, namespace=namespace)
+        return {item["metadata"]["name"]: item for item in items}
