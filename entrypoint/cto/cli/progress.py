@@ -147,11 +147,18 @@ class Ledger:
         return self._clock.monotonic() - step.started
 
     def _heading(self, phase: Phase) -> list[Line]:
+        """Return the headings up to a phase: steps overlap, the phases' order is always the same.
+
+        What comes before the first phase of all is left out: an uninstallation has no such phases.
+        """
         if phase in self._shown:
             return []
-        self._shown.add(phase)
+        place = _PHASES.index(phase)
+        last = max((_PHASES.index(shown) for shown in self._shown), default=place)
+        skipped = _PHASES[last + 1 : place]
+        self._shown.update((*skipped, phase))
         self._phase = phase
-        return [self.line("", f"{_number(phase)} {phase.value}")]
+        return [self.line("", f"{_number(p)} {p.value}") for p in (*skipped, phase)]
 
     def _finished(self, event: StepFinished) -> Line:
         step = self.running.pop(event.step_id, None)

@@ -65,6 +65,8 @@ def test_a_run_reads_from_top_to_bottom() -> None:
     assert log.lines == [
         "  0:00  [1/8] prerequisites",
         "  0:00    ✓ Install tools (0.3 s)",
+        "  0:00  [2/8] configuration",
+        "  0:00  [3/8] cluster",
         "  0:00  [4/8] core",
         "  0:02    … Install grafana (about 40 s)",
         "  0:02    … Install grafana: " + CREATING,
@@ -145,10 +147,29 @@ def test_a_step_of_an_earlier_phase_names_it() -> None:
     log.start("nats", Phase.OPTIONAL)
     log.finish("argo-cd", 3)
     log.finish("nats", 4)
-    assert log.lines[2:] == [
+    assert log.lines[3:] == [
         "  0:00    ✓ [4/8] Install argo-cd (3.0 s)",
         "  0:00    ✓ Install nats (4.0 s)",
     ]
+
+
+def test_phases_have_one_order_whatever_begins_first() -> None:
+    log = Log()
+    for phase in (Phase.CLUSTER, Phase.OPTIONAL, Phase.CORE, Phase.GITHUB):
+        log.screen.listen(PhaseStarted(phase))
+    assert log.lines == [
+        "  0:00  [3/8] cluster",
+        "  0:00  [4/8] core",
+        "  0:00  [5/8] github",
+        "  0:00  [6/8] optional",
+    ]
+
+
+def test_an_uninstallation_goes_backwards() -> None:
+    log = Log()
+    for phase in (Phase.OPTIONAL, Phase.CORE):
+        log.screen.listen(PhaseStarted(phase))
+    assert log.lines == ["  0:00  [6/8] optional", "  0:00  [4/8] core"]
 
 
 def test_silence_is_broken_after_half_a_minute() -> None:
