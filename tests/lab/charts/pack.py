@@ -24,17 +24,18 @@ HERE = Path(__file__).resolve().parent
 CHARTS = tuple(sorted(file.parent.name for file in HERE.glob("*/Chart.yaml")))
 
 # Enough words for descriptions that compress about as well as what people write.
-_WORDS = (
+_WORDS = re.findall(
+    r"\w+",
     "the of to a and in is for this that be or if not when with from are by it as field list "
     "object name value must may will only used which namespace default container volume pod node "
     "selector policy resource controller status reference secret key version number string time "
     "seconds optional required specified empty ignored cluster backup replica source target "
     "template label annotation request limit network port path condition reason message image "
     "storage claim mode type group kind api server client certificate authority password user "
-    "role schedule instance primary standby connection pool memory cpu"
-).split()
+    "role schedule instance primary standby connection pool memory cpu",
+)
 _KINDS = ("object",) * 3 + ("string",) * 4 + ("integer", "boolean", "array")
-_SYLLABLES = "ba be bi bo da de di do fa fi ga go ka ke ki ko la le li lo ma mi mo na ni no".split()
+_SYLLABLES = tuple(a + b for a in "bdfgklmn" for b in "aeio")
 
 
 class Dice:
