@@ -1,0 +1,112 @@
+"""Charts as archives: from a folder that the user named, the bundle, or by their digest."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Protocol
+
+import yaml
+
+from cto import digests
+from cto.adapters.chartcrds import chart_crds
+from cto.adapters.packing import pack
+from cto.catalog import Component
+from cto.errors import ConfigError, IntegrityError, ToolError
+from cto.objects import load_yaml
+from cto.ports import Chart
+
+__all__ = ["ChartResolver", "Downloader", "chart_crds"]
+
+_NUMBER = re.compile(r"\d+")
+
+
+class Downloader(Protocol):
+    def fetch(self, url: str, *, algorithm: str, digest: str, code: str) -> Path:
+        """Return the file behind a URL, verified."""
+        ...
+
+
+class ChartResolver:
+    """Finds the chart of a component.
+
+    Args:
+        downloader: Brings verified files.
+        bundle: The folder with the charts that are ours.
+        folder: What `--charts` names. Its charts come first and are used as they are.
+        cache: Where packed charts are kept.
+    """
+
+    def __init__(
+        self, downloader: Downloader, bundle: Path, folder: Path | None, cache: Path
+    ) -> None:
+        self._downloader = downloader
+        self._bundle = bundle
+        self._folder = folder
+        self._cache = cache
+
+    def resolve(self, component: Component) -> Chart:
+        """Return the chart.
+
+        Raises:
+            ToolError: CTO-1502, it cannot be had. No other chart is taken in its place.
+            IntegrityError: CTO-1800 (wrong digest), CTO-1801 (none is pinned).
+        """
+        source = component.chart
+        if given := self._given(source.name, source.version):
+            return given
+        if source.path:
+            return self._packed(source.name, self._bundle / source.path)
+        try:
+            path = self._downloader.fetch(
+                source.url, algorithm="sha256", digest=source.sha256, code="CTO-1502"
+            )
+        except ToolError as error:
+            text = f"chart {source.name} {source.version} cannot be had"
+            details = "\n".join(filter(None, (self._looked(), error.details)))
+            raise ToolError("CTO-1502", text, details=details) from error
+        except IntegrityError as error:
+            text = f"chart {source.name} {source.version}: {error.message}"
+            raise IntegrityError(error.code, text, details=error.details) from error
+        return Chart(name=source.name, version=source.version, path=path, digest=source.sha256)
+
+    def _looked(self) -> str:
+        return f"{self._folder}: not there" if self._folder else ""
+
+    def _given(self, name: str, version: str) -> Chart | None:
+        if self._folder is None:
+            return None
+        if (self._folder / name / "Chart.yaml").is_file():
+            return self._packed(name, self._folder / name)
+        exact = self._folder / f"{name}-{version}.tgz"
+        found = exact if exact.is_file() else self._newest(name)
+        if found is None:
+            return None
+        digest = digests.of_file(found)
+        return Chart(name=name, version=_version(name, found), path=found, digest=digest)
+
+    def _newest(self, name: str) -> Path | None:
+        folder = self._folder or Path()
+        # A digit must follow: `grafana-operator-1.0.0.tgz` is not a chart called grafana.
+        archives = folder.glob(f"{name}-[0-9]*.tgz")
+        return max(archives, key=lambda file: _version_key(_version(name, file)), default=None)
+
+    def _packed(self, name: str, folder: Path) -> Chart:
+        file = folder / "Chart.yaml"
+        try:
+            version = str(load_yaml(file.read_text(encoding="utf-8"))["version"])
+        except (OSError, yaml.YAMLError, TypeError, KeyError) as error:
+            text = f"{file} is not the description of a chart"
+            raise ConfigError("CTO-1310", text, details=str(error)) from error
+        path, digest = pack(folder, name, self._cache)
+        return Chart(name=name, version=version, path=path, digest=digest)
+
+
+def _version(name: str, archive: Path) -> str:
+    return archive.name.removeprefix(f"{name}-").removesuffix(".tgz")
+
+
+def _version_key(version: str) -> tuple[list[int], bool]:
+    """Order versions by their numbers, a pre-release before its release."""
+    release, _, pre = version.partition("-")
+    return [int(number) for number in _NUMBER.findall(release)], not pre

@@ -1,0 +1,186 @@
+"""Helm 4 as a process. Waiting for readiness is not its job here: it never says why it waits."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from threading import Event as Flag
+
+from cto.errors import ToolError
+from cto.objects import Manifest, annotations_of, load_documents
+from cto.ports import Access, Completed, ReleaseSpec, Runner
+
+# Objects are applied by the server, and fields that somebody else changed are taken back.
+_SERVER_SIDE = ("--server-side=true", "--force-conflicts", "--wait=hookOnly")
+# Helm ends itself at its timeout and marks the release as failed; being killed marks nothing.
+_MARGIN_S = 15.0
+_TEMPLATE_S = 120.0
+_READ_S = 60.0
+# `helm env` names them all. What the user set for his own work must not redirect ours.
+_IGNORED = (
+    "HELM_BURST_LIMIT",
+    "HELM_CONTENT_CACHE",
+    "HELM_DEBUG",
+    "HELM_DRIVER",
+    "HELM_DRIVER_SQL_CONNECTION_STRING",
+    "HELM_KUBEAPISERVER",
+    "HELM_KUBEASGROUPS",
+    "HELM_KUBEASUSER",
+    "HELM_KUBECAFILE",
+    "HELM_KUBECONTEXT",
+    "HELM_KUBEINSECURE_SKIP_TLS_VERIFY",
+    "HELM_KUBETLS_SERVER_NAME",
+    "HELM_KUBETOKEN",
+    "HELM_MAX_HISTORY",
+    "HELM_NAMESPACE",
+    "HELM_QPS",
+    "HELM_REGISTRY_CONFIG",
+    "HELM_REPOSITORY_CACHE",
+    "HELM_REPOSITORY_CONFIG",
+    "KUBECONFIG",
+)
+
+
+class HelmReleases:
+    """Implements `ports.Releases`.
+
+    Args:
+        runner: Starts helm.
+        helm: The program.
+        access: The cluster.
+        home: Helm's own files; nothing of the user's Helm is read or written.
+    """
+
+    def __init__(self, runner: Runner, helm: Path, access: Access, *, home: Path) -> None:
+        self._runner = runner
+        self._helm = str(helm)
+        self._cluster = ("--kubeconfig", str(access.kubeconfig), "--kube-context", access.context)
+        self._env: Mapping[str, str | None] = {
+            **dict.fromkeys(_IGNORED),
+            "HELM_CACHE_HOME": str(home / "cache"),
+            "HELM_CONFIG_HOME": str(home / "config"),
+            "HELM_DATA_HOME": str(home / "data"),
+            "HELM_PLUGINS": str(home / "plugins"),
+        }
+
+    def template(
+        self,
+        spec: ReleaseSpec,
+        *,
+        kube_version: str,
+        api_versions: Sequence[str] = (),
+        crds: bool = False,
+    ) -> Sequence[Manifest]:
+        done = self._run(
+            "template",
+            *self._release(spec),
+            "--kube-version",
+            kube_version,
+            *(word for version in api_versions for word in ("--api-versions", version)),
+            "--include-crds" if crds else "--skip-crds",
+            "--skip-tests",
+            timeout_s=_TEMPLATE_S,
+            stdin=_values(spec),
+        )
+        return tuple(load_documents(done.stdout))
+
+    def upgrade(
+        self, spec: ReleaseSpec, *, timeout_s: float, cancel: Flag | None = None
+    ) -> Sequence[Manifest]:
+        labels = ",".join(f"{key}={value}" for key, value in sorted(spec.labels.items()))
+        done = self._run(
+            "upgrade",
+            *self._release(spec),
+            *self._cluster,
+            "--install",
+            *_SERVER_SIDE,
+            "--timeout",
+            _duration(timeout_s),
+            *(("--labels", labels) if labels else ()),
+            *(("--skip-crds",) if spec.skip_crds else ()),
+            "--output",
+            "json",
+            timeout_s=timeout_s + _MARGIN_S,
+            stdin=_values(spec),
+            cancel=cancel,
+        )
+        return _objects(_manifest_of(done))
+
+    def manifest(self, name: str, namespace: str) -> Sequence[Manifest]:
+        done = self._run(
+            "get",
+            "manifest",
+            name,
+            "--namespace",
+            namespace,
+            *self._cluster,
+            timeout_s=_READ_S,
+        )
+        return _objects(done.stdout)
+
+    def rollback(self, name: str, namespace: str, revision: int, *, timeout_s: float) -> None:
+        self._run(
+            "rollback",
+            name,
+            str(revision),
+            "--namespace",
+            namespace,
+            *self._cluster,
+            *_SERVER_SIDE,
+            "--timeout",
+            _duration(timeout_s),
+            timeout_s=timeout_s + _MARGIN_S,
+        )
+
+    def uninstall(self, name: str, namespace: str, *, timeout_s: float, wait: bool) -> None:
+        self._run(
+            "uninstall",
+            name,
+            "--namespace",
+            namespace,
+            *self._cluster,
+            "--ignore-not-found",
+            "--wait=watcher" if wait else "--wait=hookOnly",
+            "--timeout",
+            _duration(timeout_s),
+            timeout_s=timeout_s + _MARGIN_S,
+        )
+
+    def _release(self, spec: ReleaseSpec) -> tuple[str, ...]:
+        chart = str(spec.chart.path)
+        return (spec.name, chart, "--namespace", spec.namespace, "--values", "-")
+
+    def _run(
+        self,
+        *words: str,
+        timeout_s: float,
+        stdin: str | None = None,
+        cancel: Flag | None = None,
+    ) -> Completed:
+        return self._runner.run(
+            (self._helm, *words), timeout_s=timeout_s, env=self._env, stdin=stdin, cancel=cancel
+        )
+
+
+def _values(spec: ReleaseSpec) -> str:
+    """Return the values for helm's input: JSON is YAML. They are never part of a command line."""
+    return json.dumps(spec.values, ensure_ascii=False)
+
+
+def _duration(seconds: float) -> str:
+    return f"{max(int(seconds), 1)}s"
+
+
+def _manifest_of(done: Completed) -> str:
+    try:
+        return str(json.loads(done.stdout)["manifest"])
+    except (ValueError, KeyError, TypeError):
+        # Not the output itself: it holds the values.
+        text = "helm upgrade did not answer with a release"
+        raise ToolError("CTO-1500", text) from None
+
+
+def _objects(text: str) -> Sequence[Manifest]:
+    found = load_documents(text)
+    return tuple(item for item in found if "helm.sh/hook" not in annotations_of(item))
