@@ -68,6 +68,7 @@ class FakeReleases:
         self.during_upgrade: Callable[[ReleaseSpec], None] = lambda _: None
         self._cluster = cluster
         self._deaths: dict[str, str] = {}
+        self._hooks: dict[tuple[str, str], Sequence[Manifest]] = {}
         self._failures: dict[str, str] = {}
 
     # what tests use
@@ -149,7 +150,10 @@ class FakeReleases:
         labels = {**_custom(newest), **spec.labels}
         revision = max(records, default=0) + 1
         pending = "pending-upgrade" if records else "pending-install"
-        manifests = [m for m in self._rendered(spec) if "helm.sh/hook" not in annotations_of(m)]
+        rendered = self._rendered(spec)
+        manifests = [m for m in rendered if "helm.sh/hook" not in annotations_of(m)]
+        hooks = [m for m in rendered if "helm.sh/hook" in annotations_of(m)]
+        self._hooks[spec.name, spec.namespace] = hooks
 
         def record(status: str) -> None:
             self.put_record(
@@ -170,9 +174,12 @@ class FakeReleases:
     def manifest(self, name: str, namespace: str) -> Sequence[Manifest]:
         self.calls.append(("manifest", name))
         records = self._records(name, namespace)
-        if not records:
-            raise _failed(_NOT_FOUND)
-        return _manifests(records[max(records)])
+        return _manifests(records[max(records)]) if records else ()
+
+    def hooks(self, name: str, namespace: str) -> Sequence[Manifest]:
+        self.calls.append(("hooks", name))
+        records = self._records(name, namespace)
+        return self._hooks.get((name, namespace), ()) if records else ()
 
     def rollback(self, name: str, namespace: str, revision: int, *, timeout_s: float) -> None:
         self.calls.append(("rollback", name))

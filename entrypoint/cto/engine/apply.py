@@ -115,7 +115,7 @@ class Engine:
         pool = ThreadPoolExecutor(self._lanes, thread_name_prefix="step")
         try:
             while self._go_on(sorter, steps, priority, pool):
-                self._wake.wait(_TICK_S)
+                self._clock.wait(self._wake, _TICK_S)
                 self._wake.clear()
         except BaseException:
             for running in self._running.values():

@@ -79,7 +79,17 @@ class _Removal:
         )
 
     def _is_there(self, component: Component) -> bool:
-        return component.name in self._state.releases or self._record(component) is not None
+        """Whether something of it is there, be it only what an earlier uninstallation left."""
+        return (
+            component.name in self._state.releases
+            or self._record(component) is not None
+            or bool(self._crds_of(component))
+            or any(self._exists(ref) for ref in self._secrets(component))
+        )
+
+    def _is_installed(self, component: Component) -> bool:
+        known = self._state.releases.get(component.name)
+        return self._record(component) is not None or (known is not None and bool(known.objects))
 
     def _record(self, component: Component) -> ReleaseRecord | None:
         record = self._observed.records.get(f"{component.namespace}/{component.release}")
@@ -189,8 +199,8 @@ class _Removal:
                 id=f"uninstall:{name}",
                 phase=phase_of(component),
                 title=f"Uninstall {component.title}",
-                action=Action.DELETE,
-                reason="installed by us",
+                action=Action.DELETE if self._is_installed(component) else Action.KEEP,
+                reason="installed by us" if self._is_installed(component) else "not there",
                 after=(*custom, *dependents),
                 timeout_s=RELEASE_TIMEOUT_S,
                 component=name,
@@ -274,7 +284,7 @@ class _Removal:
                     namespace=name,
                 )
             )
-        if self._observed.state is None:
+        if staying and self._observed.state is None:
             return
         self._steps.append(
             DeleteState(

@@ -1,0 +1,396 @@
+"""The verbs over fakes: what they leave in the cluster, whatever the cluster was like before."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+
+from cto.catalog import load
+from cto.config.model import Config
+from cto.engine.installer import refuse_failed
+from cto.errors import Cancelled, LockedError, PreflightError
+from cto.events import Outcome, StepFinished, StepStarted
+from cto.objects import ObjectRef
+from cto.plan.remove import Options
+from cto.plan.steps import ApplyRelease
+from cto.result import Check, CheckStatus
+from fakes.components import chart
+from fakes.releases import Killed
+from fakes.world import World, crd, write_components
+
+COMPONENT = """
+name: {name}
+title: {title}
+category: core
+required: true
+namespace: {name}
+release: {name}
+chart: {{name: {name}, version: 1.0.0, path: charts/{name}}}
+homepage: https://example.com
+licence: Apache-2.0
+"""
+WEB = (
+    COMPONENT.format(name="web", title="Web")
+    + """
+crds: {source: crds}
+generated_secrets:
+  - name: web-admin
+    keys: {user: {value: admin}, password: {random: 32}}
+supplied_secrets:
+  - {name: web-hook, keys: {secret: github.webhook_secret}}
+  - {name: web-keys, keys: {"*_API_KEY": "providers.*"}}
+manifests: {before: [glue.yaml.j2], after: [web.yaml.j2]}
+"""
+)
+GLUE = """
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: glue, namespace: web}
+data: {profile: "{{ profile }}"}
+"""
+CUSTOM = """
+apiVersion: example.com/v1
+kind: Web
+metadata: {name: default, namespace: web}
+spec: {}
+"""
+API = COMPONENT.format(name="api", title="Api") + "depends_on: [web]\n"
+ADMIN = ObjectRef("v1", "Secret", "web", "web-admin")
+GLUE_REF = ObjectRef("v1", "ConfigMap", "web", "glue")
+CUSTOM_REF = ObjectRef("example.com/v1", "Web", "web", "default")
+HOOK = ObjectRef("v1", "Secret", "web", "web-hook")
+KEYS = ObjectRef("v1", "Secret", "web", "web-keys")
+
+
+@pytest.fixture
+def world(tmp_path):
+    write_components(
+        tmp_path,
+        {
+            "web": {
+                "component.yaml": WEB,
+                "values.yaml.j2": "replicas: 1\n",
+                "glue.yaml.j2": GLUE,
+                "web.yaml.j2": CUSTOM,
+            },
+            "api": {"component.yaml": API, "values.yaml.j2": "{}\n"},
+        },
+    )
+    made = World(load(tmp_path), Config())
+    made.crds["web"] = [crd("webs.example.com", "Web")]
+    return made
+
+
+def with_config(world: World, **values) -> World:
+    world.config = Config.model_validate(values)
+    return world
+
+
+def essence(world: World) -> dict:
+    """Return what matters of all objects: not when and how often they were written."""
+    result = {}
+    for ref, manifest in world.cluster.everything().items():
+        if ref.kind in {"Lease", "Event"} or ref.name == "cto-journal":
+            continue
+        name = "helm record" if ref.name.startswith("sh.helm") else ref.name
+        kept = {k: v for k, v in manifest.items() if k not in {"metadata", "status"}}
+        labels = dict(manifest["metadata"].get("labels", {}))
+        for volatile in ("version", "modifiedAt", "createdAt"):
+            labels.pop(volatile, None)
+        kept.pop("data" if name == "helm record" else "", None)
+        result[ref.kind, ref.namespace, name, labels.get("name"), labels.get("status")] = kept, labels
+    return result
+
+
+def generated(world: World) -> dict:
+    return world.cluster.everything()[ADMIN]["data"]
+
+
+def test_an_installation_leaves_releases_glue_secrets_crds_and_state(world):
+    plan, report = world.installer().install()
+    assert report.errors == ()
+    assert report.not_run == ()
+    found = world.cluster.everything()
+    for ref in (ADMIN, GLUE_REF, CUSTOM_REF, ObjectRef("apps/v1", "Deployment", "api", "api")):
+        assert ref in found
+    state = world.installer().store.load()
+    assert set(state.releases) == {"web", "api"}
+    assert set(state.releases["web"].glue) == {GLUE_REF, CUSTOM_REF}
+    assert ObjectRef("apps/v1", "Deployment", "web", "web") in state.releases["web"].objects
+    assert len(plan.changes) == 8
+
+
+def test_the_second_run_changes_nothing_and_calls_no_helm(world):
+    world.installer().install()
+    secret, before = generated(world), essence(world)
+    world.releases.calls.clear()
+    world.cluster.calls.clear()
+    plan, _ = world.installer().install()
+    assert plan.changes == ()
+    assert world.releases.calls == []
+    assert {call[0] for call in world.cluster.calls} & {"apply", "create", "delete"} == set()
+    assert (generated(world), essence(world)) == (secret, before)
+
+
+def test_a_generated_secret_has_what_was_asked_for(world):
+    world.installer().install()
+    data = generated(world)
+    assert base64.b64decode(data["user"]) == b"admin"
+    assert len(base64.b64decode(data["password"])) == 32
+
+
+def test_supplied_secrets_come_from_the_configuration(world):
+    with_config(
+        world,
+        github={"webhook_secret": "planted-hook"},
+        providers={"anthropic": "planted-key", "x_ai": "planted-other"},
+    )
+    world.installer().install()
+    found = world.cluster.everything()
+    assert found[HOOK]["data"] == {"secret": base64.b64encode(b"planted-hook").decode()}
+    assert set(found[KEYS]["data"]) == {"ANTHROPIC_API_KEY", "X_AI_API_KEY"}
+
+
+def test_a_supplied_secret_that_changed_is_written_again(world):
+    with_config(world, github={"webhook_secret": "first"})
+    world.installer().install()
+    with_config(world, github={"webhook_secret": "second"})
+    world.installer().install()
+    assert base64.b64decode(world.cluster.everything()[HOOK]["data"]["secret"]) == b"second"
+
+
+def test_a_referenced_secret_is_copied(world):
+    source = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "mine", "namespace": "cto"}}
+    world.cluster.add({**source, "data": {"hook": base64.b64encode(b"from-there").decode()}})
+    with_config(world, github={"webhook_secret": {"secret": "mine", "key": "hook"}})
+    world.installer().install()
+    assert base64.b64decode(world.cluster.everything()[HOOK]["data"]["secret"]) == b"from-there"
+
+
+def test_a_reference_to_nothing_fails_its_step_and_names_the_field(world):
+    with_config(world, github={"webhook_secret": {"secret": "mine", "key": "hook"}})
+    _, report = world.installer().install()
+    assert [error.message for error in report.errors] == [
+        "github.webhook_secret: Secret mine in cto has no key 'hook'"
+    ]
+
+
+def test_the_state_holds_no_secret(world):
+    with_config(world, github={"webhook_secret": "planted-hook"})
+    world.installer().install()
+    state = world.cluster.everything()[ObjectRef("v1", "ConfigMap", "cto-system", "cto-state")]
+    assert "planted" not in str(state)
+    assert base64.b64decode(generated(world)["password"]).decode() not in str(state)
+
+
+@pytest.mark.parametrize("release", ["web", "api"])
+@pytest.mark.parametrize("at", ["pending", "applied"])
+def test_a_killed_installation_is_finished_by_the_same_command(world, tmp_path, release, at):
+    """The end is that of an undisturbed run, object by object."""
+    undisturbed = World(load(tmp_path), Config(), crds=world.crds)
+    undisturbed.installer().install()
+    world.releases.die(release, at=at)
+    with pytest.raises(Killed):
+        world.installer().install()
+    _, report = world.installer().install()
+    assert report.errors == ()
+    mine, other = essence(world), essence(undisturbed)
+    assert mine.keys() == other.keys()
+    secret = ("Secret", "web", "web-admin", None, None)
+    assert {k: v for k, v in mine.items() if k != secret} == {
+        k: v for k, v in other.items() if k != secret
+    }
+
+
+def test_a_run_that_died_before_it_wrote_the_state_is_believed_by_helms_record(world):
+    world.installer().install()
+    for name in ("cto-state", "cto-journal"):
+        world.cluster.remove(ObjectRef("v1", "ConfigMap", "cto-system", name))
+    world.releases.calls.clear()
+    before = essence(world)
+    plan, _ = world.installer().install()
+    assert [call for call in world.releases.calls if call[0] == "upgrade"] == []
+    # What glue there is was forgotten too: it is applied once more, and stays as it was.
+    assert {step.id for step in plan.changes} <= {"before:web", "after:web"}
+    assert before.items() <= essence(world).items()
+    assert world.installer().install()[0].changes == ()
+
+
+def test_glue_that_disappears_is_pruned(world, tmp_path):
+    world.installer().install()
+    write_components(tmp_path, {"web": {"glue.yaml.j2": "# nothing\n"}})
+    world.installer().install()
+    assert GLUE_REF not in world.cluster.everything()
+    assert world.installer().store.load().releases["web"].glue == (CUSTOM_REF,)
+
+
+def test_an_object_that_somebody_deleted_comes_back(world):
+    world.installer().install()
+    deployment = ObjectRef("apps/v1", "Deployment", "api", "api")
+    world.cluster.remove(deployment)
+    plan, _ = world.installer().install()
+    assert [step.reason for step in plan.changes] == ["missing: Deployment api in api"]
+    assert deployment in world.cluster.everything()
+
+
+def test_another_chart_version_is_one_upgrade(world):
+    world.installer().install()
+    world.charts["api"] = chart("api", "1.1.0")
+    plan, _ = world.installer().install()
+    assert [(step.id, step.reason) for step in plan.changes] == [
+        ("release:api", "api-1.0.0 -> api-1.1.0")
+    ]
+
+
+def test_a_failed_release_stops_what_depends_on_it_and_nothing_else(world):
+    world.releases.fail("web")
+    _, report = world.installer().install()
+    assert [error.code for error in report.errors] == ["CTO-1500"]
+    assert "release:api" in report.not_run
+    finished = [event for event in world.events if isinstance(event, StepFinished)]
+    assert {e.step_id for e in finished if e.outcome is Outcome.FAILED} == {"release:web"}
+    _, report = world.installer().install()
+    assert report.errors == ()
+
+
+def test_a_workload_that_is_never_ready_fails_after_the_steps_time(world):
+    world.cluster.controllers.clear()
+    _, report = world.installer().install()
+    assert {error.code for error in report.errors} == {"CTO-1700"}
+
+
+def test_nothing_is_changed_if_a_preflight_check_fails(world):
+    world.checks.append(
+        Check(
+            name="room",
+            title="Room",
+            status=CheckStatus.FAILED,
+            message="2 CPUs are missing",
+            fix="Add a node.",
+            code="CTO-1400",
+        )
+    )
+    before = set(world.cluster.everything())
+    with pytest.raises(PreflightError) as caught:
+        world.installer().install()
+    assert caught.value.details == "Room: 2 CPUs are missing\n  fix: Add a node."
+    assert set(world.cluster.everything()) == before
+
+
+def test_all_failed_checks_are_told_at_once_and_a_common_code_is_kept():
+    foreign = Check(
+        name="a",
+        title="A",
+        status=CheckStatus.FAILED,
+        message="is foreign",
+        code="CTO-1401",
+        items=("Namespace web",),
+    )
+    with pytest.raises(PreflightError) as caught:
+        refuse_failed([foreign, foreign])
+    assert (caught.value.code, caught.value.message) == ("CTO-1401", "2 preflight checks failed")
+    assert "  Namespace web" in caught.value.details
+
+
+def test_a_lost_lock_stops_the_run(world):
+    world.during_lock = lambda lost: lost.set()
+    with pytest.raises(LockedError) as caught:
+        world.installer().install()
+    assert caught.value.code == "CTO-2001"
+
+
+def test_a_cancelled_step_ends_the_run(world):
+    def cancel(_spec):
+        raise Cancelled
+
+    world.releases.during_upgrade = cancel
+    with pytest.raises(Cancelled):
+        world.installer().install()
+
+
+def test_ctrl_c_stops_the_programs_and_is_passed_on(world):
+    def interrupt(event):
+        if isinstance(event, StepStarted) and event.step_id == "release:web":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        world.installer(listen=interrupt).install()
+    with pytest.raises(Cancelled):
+        world.runner.run(["helm"], timeout_s=1)
+
+
+def test_a_newer_installers_state_is_left_alone(world):
+    world.installer(version="9.0.0").install()
+    with pytest.raises(PreflightError) as caught:
+        world.installer().install()
+    assert caught.value.code == "CTO-1402"
+    assert "9.0.0" in caught.value.message
+
+
+def test_uninstall_keeps_data_and_names_it(world):
+    world.installer().install()
+    plan, report = world.installer(config=None).uninstall(Options())
+    assert report.errors == ()
+    found = world.cluster.everything()
+    assert ADMIN in found
+    assert ObjectRef("apps/v1", "Deployment", "web", "web") not in found
+    assert CUSTOM_REF not in found
+    assert ObjectRef("v1", "Namespace", "", "api") not in found
+    assert ObjectRef("v1", "Namespace", "", "web") in found
+    assert "web-admin" in next(step.reason for step in plan.steps if step.id == "data:web")
+
+
+def test_uninstall_with_everything_leaves_nothing(world):
+    before = set(world.cluster.everything())
+    world.installer().install()
+    options = Options(delete_data=True, delete_crds=True)
+    _, report = world.installer(config=None).uninstall(options)
+    assert report.errors == ()
+    assert set(world.cluster.everything()) == before
+
+
+def test_a_component_that_serves_users_objects_stays_with_its_namespace(world):
+    world.installer().install()
+    theirs = {"apiVersion": "example.com/v1", "kind": "Web"}
+    world.cluster.add({**theirs, "metadata": {"name": "mine", "namespace": "default"}})
+    plan, _ = world.installer(config=None).uninstall(Options())
+    found = world.cluster.everything()
+    assert ObjectRef("apps/v1", "Deployment", "web", "web") in found
+    assert ObjectRef("apps/v1", "Deployment", "api", "api") not in found
+    kept = next(step for step in plan.steps if step.id == "keep:web")
+    assert "Web mine in default" in kept.reason
+    assert set(world.installer().store.load().releases) == {"web"}
+
+
+def test_data_that_an_earlier_uninstallation_left_can_be_deleted_later(world):
+    before = set(world.cluster.everything())
+    world.installer().install()
+    world.installer(config=None).uninstall(Options())
+    world.installer(config=None).uninstall(Options(delete_data=True, delete_crds=True))
+    assert set(world.cluster.everything()) == before
+
+
+def test_one_component_goes_alone(world):
+    world.installer().install()
+    world.installer(config=None).uninstall(Options(components=("api",)))
+    state = world.installer().store.load()
+    assert set(state.releases) == {"web"}
+    assert GLUE_REF in world.cluster.everything()
+
+
+def test_an_uninstallation_that_was_killed_is_finished(world):
+    world.installer().install()
+    world.releases.die("web")
+    with pytest.raises(Killed):
+        world.installer(config=None).uninstall(Options(delete_data=True))
+    _, report = world.installer(config=None).uninstall(Options(delete_data=True))
+    assert report.errors == ()
+    assert ObjectRef("v1", "Namespace", "", "web") not in world.cluster.everything()
+
+
+def test_a_plan_changes_nothing(world):
+    before = essence(world)
+    plan = world.installer().plan_install()
+    assert any(isinstance(step, ApplyRelease) for step in plan.steps)
+    assert essence(world) == before
