@@ -57,9 +57,9 @@ class Store:
             stored = copy.deepcopy(manifest)
             metadata = stored["metadata"]
             metadata["resourceVersion"] = str(self._version)
-            if live is None:
-                self._uids += 1
-                metadata.setdefault("uid", f"00000000-0000-4000-8000-{self._uids:012d}")
+            self._uids += 1
+            new = f"00000000-0000-4000-8000-{self._uids:012d}"
+            metadata.setdefault("uid", live["metadata"]["uid"] if live else new)
             self._objects[key] = stored
             self._tell(key, WatchType.MODIFIED if live else WatchType.ADDED, stored)
             return copy.deepcopy(stored)
