@@ -61,11 +61,12 @@ bench: lab ## measure against Helm, and write docs/performance.md
 
 .PHONY: schema docs format lock
 schema: $(MADE) ## write the JSON schema of the configuration anew
-	@$(BIN)/cto config schema > docs/config.schema.json.tmp
-	@mv docs/config.schema.json.tmp docs/config.schema.json
+	@$(BIN)/cto config schema > docs/schema.json.tmp
+	@mv docs/schema.json.tmp docs/schema.json
 
 docs: schema ## write the generated pages of docs/ anew
-	@$(BIN)/python docs/generate.py
+	@$(BIN)/python -m cto.cli.explain > docs/errors.md.tmp
+	@mv docs/errors.md.tmp docs/errors.md
 
 format: $(MADE) ## let ruff put right what it can
 	@$(BIN)/ruff check --fix .
