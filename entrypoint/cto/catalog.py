@@ -211,6 +211,8 @@ class Component(_Model):
     ready: Ready = Ready()
     access: Access | None = None
     resources: Mapping[str, Requests] = Field(default_factory=dict)
+    volumes: bool = False
+    """Whether it claims volumes of the default StorageClass."""
     upgrade: Upgrade = Upgrade()
     homepage: str
     licence: str

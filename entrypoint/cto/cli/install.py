@@ -102,8 +102,8 @@ def health(installer: Installer) -> tuple[Check, ...]:
     context = HealthContext(
         cluster=installer.cluster,
         clock=installer.clock,
-        catalog=installer.catalog,
         state=observed.state,
+        titles={component.name: component.title for component in installer.catalog.components},
         simulated=observed.simulated,
     )
     return tuple(run_checks(context))

@@ -13,7 +13,8 @@ from threading import Event as Flag
 from typing import Any
 
 from cto import __version__, assets, catalog
-from cto.adapters.charts import ChartResolver, chart_crds
+from cto.adapters.chartcrds import chart_crds
+from cto.adapters.charts import ChartResolver
 from cto.adapters.clock import SystemClock
 from cto.adapters.cluster import KubeCluster
 from cto.adapters.download import Downloader
@@ -28,11 +29,13 @@ from cto.adapters.tools import Tools
 from cto.cli.options import ClusterOptions
 from cto.cli.output import Screen
 from cto.config.load import Loaded, load
+from cto.engine.execute import CrdSource
 from cto.engine.installer import Installer
 from cto.engine.lock import ClusterLock
 from cto.engine.needs import needs_of
-from cto.engine.preflight import cluster_checks
+from cto.engine.preflight import cluster_checks, supported
 from cto.objects import Manifest, load_documents
+from cto.plan import build
 from cto.plan.build import Wanted
 from cto.plan.observed import Observed
 from cto.plan.steps import ApplyCrds
@@ -231,7 +234,7 @@ class Wiring:
                 charts=self.charts.resolve,
                 crds_of=crds_of,
                 lock=lambda lost: self._lock(cluster, guard, screen, lost),
-                preflight=lambda observed, wish: self._preflight(cluster, observed, wish),
+                preflight=lambda observed, wish: self._preflight(cluster, observed, wish, crds_of),
                 listen=screen.listen,
             )
 
@@ -247,8 +250,18 @@ class Wiring:
         with lock, guard.held(screen.notice):
             yield lock
 
-    def _preflight(self, cluster: Cluster, observed: Observed, wish: Wanted) -> Sequence[Check]:
-        return cluster_checks(cluster, needs_of(wish, observed, self.loaded.profile))
+    def _preflight(
+        self, cluster: Cluster, observed: Observed, wish: Wanted, crds_of: CrdSource
+    ) -> Sequence[Check]:
+        plan = build.install(wish, observed)
+        names = {
+            step.component: [item["metadata"]["name"] for item in crds_of(step)]
+            for step in plan.changes
+            if isinstance(step, ApplyCrds)
+        }
+        available = self.loaded.config.features.high_availability
+        needs = needs_of(wish, supported(self.root / "bundle"), names, ha=available)
+        return cluster_checks(cluster, needs, clock=self.clock)
 
     def _is_secret(self, text: str) -> bool:
         return any(value in text for value in self._secrets)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -24,6 +25,7 @@ _WORKLOADS = {
     "Job": "batch/v1",
 }
 _LONGEST = 240
+_COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 # Owners of owners: CronJob, Job, Pod is as deep as Kubernetes itself goes.
 _DEPTH = 4
 
@@ -151,7 +153,7 @@ def controller_of(manifest: Manifest) -> Owner | None:
 
 def one_line(text: str) -> str:
     """Return a text of any program as one line that is safe to show on a terminal."""
-    printable = "".join(char if char.isprintable() else " " for char in text)
+    printable = "".join(char if char.isprintable() else " " for char in _COLOURS.sub("", text))
     words = " ".join(printable.split())
     return words if len(words) <= _LONGEST else words[: _LONGEST - 1] + "…"
 

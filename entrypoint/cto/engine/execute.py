@@ -126,7 +126,7 @@ class Executor:
         ref = ObjectRef("v1", "Secret", step.namespace, step.name)
         wanted = _secret(ref, step.type, data, step.component)
         found = self.cluster.get(ref)
-        if found is not None and found.get("data") == wanted["data"]:
+        if found is not None and wanted["data"].items() <= (found.get("data") or {}).items():
             return "unchanged"
         self.cluster.apply(wanted)
         return ""

@@ -179,7 +179,8 @@ class _Builder:
 
     def steps(self) -> list[Step]:
         namespace = f"namespace:{self._component.namespace}"
-        steps: list[Step] = [*self._generated(namespace), *self._supplied(namespace)]
+        generated = self._generated(namespace)
+        steps: list[Step] = [*generated, *self._supplied((namespace, *(s.id for s in generated)))]
         base = (namespace, *(step.id for step in steps))
         steps += self._crds()
         if self._component.crds:
@@ -251,19 +252,20 @@ class _Builder:
             return Action.KEEP, reason
         return Action.CREATE, "not there"
 
-    def _supplied(self, namespace: str) -> list[Step]:
+    def _supplied(self, after: tuple[str, ...]) -> list[Step]:
+        """Return what writes the user's values: over generated ones of the same Secret."""
         steps: list[Step] = []
         for name, (kind, keys) in self._item.supplied.items():
             action, reason = self._secret_action(name, "values are compared when it runs")
             steps.append(
                 SupplySecret(
                     **self._common(
-                        f"secret:{self._component.namespace}/{name}",
+                        f"supply:{self._component.namespace}/{name}",
                         Action.CHECK if action is Action.KEEP else action,
                         reason,
                     ),
                     title=f"Write secret {name}",
-                    after=(namespace,),
+                    after=after,
                     namespace=self._component.namespace,
                     name=name,
                     type=kind,

@@ -220,11 +220,11 @@ def test_simulated_programs_are_not_probed():
 
 def test_a_supplied_secret_is_compared_when_it_runs_and_its_value_is_not_in_the_plan():
     item = replace(ITEM, supplied={"keys": ("Opaque", {"token": "github.webhook_secret"})})
-    assert step(install(wanted(item), EMPTY), "secret:web-ns/keys").action is Action.CREATE
+    assert step(install(wanted(item), EMPTY), "supply:web-ns/keys").action is Action.CREATE
     observed = installed()
     there = {**observed.present, ObjectRef("v1", "Secret", "web-ns", "keys"): {}}
     plan = install(wanted(item), replace(observed, present=there))
-    assert step(plan, "secret:web-ns/keys").action is Action.CHECK
+    assert step(plan, "supply:web-ns/keys").action is Action.CHECK
 
 
 def test_a_component_that_is_no_longer_wanted_stays_and_is_named():
