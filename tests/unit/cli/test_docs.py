@@ -1,0 +1,59 @@
+"""What the guide names exists, and what exists is named."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from cto.cli.progress import MARKS, RUNNING, WARNING
+from cto.cli.root import COMMANDS
+from cto.errors import KINDS
+from cto.events import Phase
+
+ROOT = Path(__file__).parents[3]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text)
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_error_codes_are_in_the_table(page: Path) -> None:
+    codes = set(re.findall(r"CTO-\d{4}", page.read_text(encoding="utf-8")))
+    assert codes - KINDS.keys() == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_targets_are_in_the_makefile(page: Path) -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    named = re.findall(r"(?:^|`)make ([a-z-]+)", page.read_text(encoding="utf-8"), re.MULTILINE)
+    targets = re.findall(r"^([a-z-]+):", makefile, re.MULTILINE)
+    assert set(named) - set(targets) == set()
+
+
+def test_the_readme_has_every_command() -> None:
+    table = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Commands")[2]
+    assert re.findall(r"^\| `cto ([a-z]+)", table, re.MULTILINE) == list(COMMANDS)
+
+
+def test_the_readme_has_every_exit_code() -> None:
+    table = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Exit codes")[2]
+    codes = [int(code) for code in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)]
+    assert codes == [0, *sorted({kind.exit_code for kind in KINDS.values()}), 130]
+
+
+def test_the_readme_has_the_phases_in_their_order() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8").lower().replace("\n", " ")
+    assert ", ".join(phase.value for phase in Phase) in text
+
+
+def test_the_guide_has_every_mark() -> None:
+    table = (ROOT / "docs" / "usage.md").read_text(encoding="utf-8")
+    marks = set(re.findall(r"^\| `(.)` \|", table, re.MULTILINE))
+    assert marks == {*MARKS.values(), RUNNING, WARNING, "·"}
