@@ -23,7 +23,7 @@ _REASONS: Mapping[str, tuple[str, str]] = {
     "int_type": ("must be a whole number", ""),
     "int_parsing": ("must be a whole number", ""),
     "int_from_float": ("must be a whole number", ""),
-    "mapping_type": ("must be a mapping", "write its entries as `key: value` lines below it"),
+    "dict_type": ("must be a mapping", "write its entries as `key: value` lines below it"),
     "model_type": ("must be a mapping", "write its fields as `key: value` lines below it"),
     "tuple_type": ("must be a list", "write its items as `- item` lines below it"),
 }
@@ -44,6 +44,9 @@ def _problem(item: dict[str, Any], node: Node, root: type[BaseModel]) -> Problem
     value = "" if is_key else _value(node, path, root)
     if item["type"] == "extra_forbidden":
         reason, fix = "there is no such field", _field_hint(path, root)
+    elif item["type"] not in {"missing", "cto"} and _is_null(find(node, path)):
+        value = ""
+        reason, fix = _REASONS["string_too_short"]
     else:
         reason, fix = _reason(item["type"], context, value, item["msg"])
     return Problem(
@@ -53,6 +56,10 @@ def _problem(item: dict[str, Any], node: Node, root: type[BaseModel]) -> Problem
         reason=reason,
         fix=fix,
     )
+
+
+def _is_null(node: Node | None) -> bool:
+    return isinstance(node, Scalar) and node.value is None
 
 
 def _value(node: Node, path: Path, root: type[BaseModel]) -> str:

@@ -31,17 +31,16 @@ class Problem:
 
     path: str
     value: str = ""
-    origin: str = ""
+    origin: str
     reason: str
     fix: str = ""
     code: str = "CTO-1300"
 
     def __str__(self) -> str:
         value = f" {_shown(self.value)!r}" if self.value else ""
-        origin = f" ({self.origin})" if self.origin else ""
-        head = f"{self.path}{value}{origin}".strip()
+        place = f"{self.path}{value} ({self.origin})" if self.path else self.origin
         fix = f"; {self.fix}" if self.fix else ""
-        return f"{head}: {self.reason}{fix}" if head else f"{self.reason}{fix}"
+        return f"{place}: {self.reason}{fix}"
 
 
 def dotted(path: Iterable[str | int]) -> str:

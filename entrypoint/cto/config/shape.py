@@ -123,6 +123,6 @@ def _bare(annotation: Any) -> Any:
     if origin is Annotated:
         return _bare(get_args(annotation)[0])
     if origin in {Union, types.UnionType}:
-        (inner,) = (item for item in get_args(annotation) if item is not type(None))
-        return _bare(inner)
+        # Of several types the first: all unions of the model are of single values.
+        return _bare(next(item for item in get_args(annotation) if item is not type(None)))
     return annotation

@@ -20,7 +20,8 @@ _CONVERTED = {_PREFIX + name for name in ("null", "bool", "int", "float")}
 _TEXT = {_PREFIX + name for name in ("str", "timestamp", "value")}
 # Aliases can make a small file a tree of billions of nodes.
 _MOST_NODES = 100_000
-_QUOTED = re.compile(r"'[^'<]{2,}'|\"[^\"<]{2,}\"")
+_QUOTED = re.compile(r"'([^']*)'|\"([^\"]*)\"")
+_FLOW_HINT = "inside { } and [ ] put ${NAME} in quotes"
 _PARSER = "CTO-1301"
 
 
@@ -72,18 +73,27 @@ def _compose(text: str, source: Source) -> tuple[yaml.Node | None, Problem | Non
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         # The parser quotes names of aliases and tags: a value in the wrong place may be one.
-        told = _QUOTED.sub("...", error.problem or "")
+        told = _QUOTED.sub(_unquoted, error.problem or "")
         column = error.problem_mark.column + 1 if error.problem_mark else 1
         reason = f"not valid YAML: {told} (column {column})"
         where = f"{source.label}:{line}" if source.lines else source.label
+        fix = _FLOW_HINT if "${" in "".join(text.splitlines()[line - 1 : line]) else ""
     except yaml.YAMLError:
         reason, where = "not valid YAML: it holds characters that are not allowed", source.label
+        fix = ""
     else:
         if len(documents) <= 1:
             return (documents[0] if documents else None), None
         where = source.origin(documents[1]).text
         reason = "a second YAML document starts here: one document is read from a file"
-    return None, Problem(path="", origin=where, reason=reason, code=_PARSER)
+        fix = ""
+    return None, Problem(path="", origin=where, reason=reason, fix=fix, code=_PARSER)
+
+
+def _unquoted(match: re.Match[str]) -> str:
+    """Return what the parser says between quotes, if it is of the grammar, not of the text."""
+    quoted = match[1] or match[2] or ""
+    return match[0] if len(quoted) <= 1 or quoted.startswith("<") else "..."
 
 
 class _Reader:
@@ -118,7 +128,7 @@ class _Reader:
 
     def _scalar(self, node: yaml.ScalarNode, path: Path, origin: Origin) -> Node:
         text: str = node.value
-        quoted = node.style is not None
+        quoted = bool(node.style)  # C gives '' for plain ones, Python None
         if node.tag in _TEXT:
             return Scalar(text, origin, text, quoted)
         if node.tag not in _CONVERTED:

@@ -1,0 +1,56 @@
+"""Loads configurations from texts, the way the command line does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cto import assets
+from cto.config.load import Loaded, load
+from cto.errors import ConfigError
+
+COMPONENTS = ("argo-events", "argocd", "controller", "grafana")
+
+
+class Loader:
+    """Writes texts to files of a folder and loads them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.profiles = assets.root() / "profiles"
+
+    def file(self, text: str, name: str = "cto.yaml") -> str:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        return str(path)
+
+    def __call__(
+        self,
+        *texts: str,
+        flags: Mapping[str, Any] | None = None,
+        env: Mapping[str, str] | None = None,
+        files: Sequence[str] = (),
+        stdin: str = "",
+    ) -> Loaded:
+        names = [self.file(text, f"{index}.yaml") for index, text in enumerate(texts)]
+        return load(
+            flags=flags or {},
+            env=env or {},
+            files=[*names, *files],
+            profiles=self.profiles,
+            component_names=COMPONENTS,
+            stdin=lambda: stdin,
+        )
+
+    def lines(self, *texts: str, **given: Any) -> list[str]:
+        """Return the lines of the error, without the folder's name."""
+        return self.failure(*texts, **given).details.replace(f"{self.folder}/", "").split("\n")
+
+    def failure(self, *texts: str, **given: Any) -> ConfigError:
+        with pytest.raises(ConfigError) as caught:
+            self(*texts, **given)
+        return caught.value

@@ -1,0 +1,97 @@
+"""`${NAME}` in files, and what stays as it is."""
+
+from __future__ import annotations
+
+import string
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cto.config.placeholders import Resolver
+from cto.config.tree import Branch, Layer, Listing, Origin, Scalar, to_plain
+from unit.config.loading import Loader
+
+_FILE = Origin(Layer.FILE, "cto.yaml:1")
+_names = st.text(string.ascii_letters + string.digits + "_", min_size=1).filter(
+    lambda name: not name[0].isdigit()
+)
+
+
+def _resolved(text: str, env: dict[str, str], origin: Origin = _FILE) -> tuple[object, Resolver]:
+    resolver = Resolver(env)
+    return to_plain(resolver.resolve(Scalar(text, origin, text))), resolver
+
+
+@given(_names, st.text(), st.text(string.printable).filter(lambda text: "$" not in text))
+def test_a_set_variable_stands_in_its_place(name: str, value: str, around: str) -> None:
+    found, resolver = _resolved(f"{around}${{{name}}}{around}", {name: value})
+    assert found == f"{around}{value}{around}"
+    assert not resolver.problems
+
+
+@given(st.text().filter(lambda text: "${" not in text))
+def test_text_without_a_placeholder_stays(text: str) -> None:
+    assert _resolved(text, {})[0] == text
+
+
+@given(_names, st.text())
+def test_values_are_not_searched_for_placeholders(name: str, value: str) -> None:
+    found, _ = _resolved(f"${{{name}}}", {name: f"${{{name}}}{value}"})
+    assert found == f"${{{name}}}{value}"
+
+
+@given(_names)
+def test_two_dollars_escape(name: str) -> None:
+    assert _resolved(f"$${{{name}}}", {name: "x"})[0] == f"${{{name}}}"
+
+
+@pytest.mark.parametrize("layer", [Layer.ENV, Layer.FLAG, Layer.DEFAULT])
+def test_only_files_and_profiles_hold_placeholders(layer: Layer) -> None:
+    assert _resolved("${A}", {"A": "x"}, Origin(layer, ""))[0] == "${A}"
+
+
+def test_lists_and_mappings_are_searched_through() -> None:
+    node = Branch({"a": Listing((Scalar("${A}", _FILE), Scalar(1, _FILE)), _FILE)}, _FILE)
+    assert to_plain(Resolver({"A": "x"}).resolve(node)) == {"a": ["x", 1]}
+
+
+def test_every_variable_that_is_missing_is_named_with_its_field(loading: Loader) -> None:
+    text = "platform: {name: '${A}-${B}'}\nsmtp: {recipients: ['${C}']}\nproviders: {a: '${D}'}"
+    assert [line.split(";")[0] for line in loading.lines(text)] == [
+        "platform.name (0.yaml:1): the environment variable A is not set",
+        "platform.name (0.yaml:1): the environment variable B is not set",
+        "providers.a (0.yaml:3): the environment variable D is not set",
+        "smtp.recipients.0 (0.yaml:2): the environment variable C is not set",
+    ]
+
+
+@pytest.mark.parametrize("text", ["${", "${}", "${1A}", "${A:-b}", "a ${A"])
+def test_what_only_looks_like_a_placeholder_is_an_error(loading: Loader, text: str) -> None:
+    (line,) = loading.lines(f"components: {{grafana: {{values: {{a: '{text}'}}}}}}")
+    assert "has a ${ that starts no ${NAME}; write $${ for a plain ${" in line
+
+
+def test_a_value_that_another_layer_replaces_needs_no_variable(loading: Loader) -> None:
+    loaded = loading("platform: {name: '${NOPE}'}", "platform: {name: there}")
+    assert loaded.config.platform.name == "there"
+
+
+def test_placeholders_become_what_the_field_is(loading: Loader) -> None:
+    loaded = loading(
+        "cluster: {nodes: '${N}', provider: '${P}'}\nfeatures: {backup: '${B}'}\n"
+        "agents:\n  rex:\n    github_app_id: ${N}\n",
+        env={"N": "3", "B": "true", "P": "kwok"},
+    )
+    config = loaded.config
+    assert (config.cluster.nodes, config.features.backup) == (3, True)
+    assert config.agents["rex"].github_app_id == 3
+    assert config.cluster.provider == "kwok"
+
+
+def test_in_helm_values_only_unquoted_ones_become_numbers(loading: Loader) -> None:
+    lines = ("a: ${N}", "b: '${N}'", "c: ${N}x", "d: ${T}", "e: ${Z}", "f: ${S}")
+    text = "components:\n  grafana:\n    values:\n      " + "\n      ".join(lines)
+    env = {"N": "3", "T": "true", "Z": "007", "S": "yes"}
+    values = loading(text, env=env).config.components["grafana"].values
+    assert values == {"a": 3, "b": "3", "c": "3x", "d": True, "e": "007", "f": "yes"}
