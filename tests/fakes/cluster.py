@@ -27,6 +27,7 @@ class FakeCluster:
         calls: Every request: (verb, kind, namespace, name).
         controllers: Called with every object that was written; what they change is a new version.
         container_logs: (namespace, pod, container, previous) -> text.
+        probes: (namespace, service) -> what it answers; 503 for all others.
         denied: (verb, resource, namespace) that access reviews refuse; '*' matches all.
         logged_in: False makes every request fail with CTO-1602.
     """
@@ -41,6 +42,7 @@ class FakeCluster:
         self.calls: list[tuple[str, str, str, str]] = []
         self.controllers = list(controllers)
         self.container_logs: dict[tuple[str, str, str, bool], str] = {}
+        self.probes: dict[tuple[str, str], int] = {}
         self.denied: set[tuple[str, str, str]] = set()
         self.logged_in = True
         self._version = version
@@ -212,6 +214,12 @@ class FakeCluster:
         text = self.container_logs.get((namespace, pod, container, previous), "")
         return "\n".join(text.splitlines()[-lines:])
 
+    def probe(self, namespace: str, service: str, port: int | str, path: str, scheme: str) -> int:
+        self._enter("probe", "Service", namespace, service)
+        if not self.peek(ObjectRef("v1", "Service", namespace, service)):
+            return 404
+        return self.probes.get((namespace, service), 503)
+
     # inside
 
     def _enter(self, verb: str, kind: str = "", namespace: str = "", name: str = "") -> None:
@@ -257,10 +265,10 @@ class FakeCluster:
             and before["metadata"]["resourceVersion"] == stored["metadata"]["resourceVersion"]
         ):
             return stored
+        changed = copy.deepcopy(stored)
         for controller in self.controllers:
-            changed = copy.deepcopy(stored)
             controller(changed)
-            self._store.put(key, changed)
+            changed = self._store.put(key, changed)
         return stored
 
     def _delete(self, key: Key, live: Manifest) -> None:

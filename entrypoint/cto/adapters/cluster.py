@@ -23,7 +23,9 @@ _APPLY = {"Accept": "application/json", "Content-Type": "application/apply-patch
 # No second choice after it: the plain list would bring the payload of Helm's records.
 _METADATA = {"Accept": "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"}
 _CRD = "CustomResourceDefinition"
+_NAMESPACES = "/api/v1/namespaces"
 _LOG_READ_S = 5.0
+_PROXY_READ_S = 10.0
 # A definition is established a moment before its kind is found.
 _KIND_PAUSES_S = (0.2, 1.1)
 
@@ -160,7 +162,7 @@ class KubeCluster:
             query["previous"] = "true"
         request = Request(
             method="GET",
-            path=f"/api/v1/namespaces/{quote(namespace)}/pods/{quote(pod)}/log",
+            path=f"{_NAMESPACES}/{quote(namespace)}/pods/{quote(pod)}/log",
             what=f"read the log of pod {pod} in {namespace}",
             query=query,
             read_timeout_s=_LOG_READ_S,
@@ -171,6 +173,20 @@ class KubeCluster:
         except NoAnswerError:
             return ""
         return answer.body.decode(errors="replace").rstrip() if answer.status == 200 else ""
+
+    def probe(self, namespace: str, service: str, port: int | str, path: str, scheme: str) -> int:
+        target = f"{scheme}:{service}:{port}"
+        request = Request(
+            method="GET",
+            path=f"{_NAMESPACES}/{quote(namespace)}/services/{target}/proxy/{path.lstrip('/')}",
+            what=f"ask service {service} in {namespace}",
+            read_timeout_s=_PROXY_READ_S,
+        )
+        try:
+            # Asked once: whoever wants it comes again.
+            return self._connection.send(request).status
+        except NoAnswerError as error:
+            raise self._silent(request, error) from None
 
     # inside
 
@@ -263,8 +279,11 @@ class KubeCluster:
         try:
             return self._retrying.send(request)
         except NoAnswerError as error:
-            where = f"the API server of context {self._access.context}"
-            raise api_errors.no_answer(request.what, where, str(error)) from None
+            raise self._silent(request, error) from None
+
+    def _silent(self, request: Request, error: NoAnswerError) -> ApiError:
+        where = f"the API server of context {self._access.context}"
+        return api_errors.no_answer(request.what, where, str(error))
 
 
 def _path(kind: ApiKind, namespace: str, name: str = "") -> str:

@@ -17,6 +17,7 @@ _SERVER_SIDE = ("--server-side=true", "--force-conflicts", "--wait=hookOnly")
 _MARGIN_S = 15.0
 _TEMPLATE_S = 120.0
 _READ_S = 60.0
+_NOT_FOUND = "release: not found"
 # `helm env` names them all. What the user set for his own work must not redirect ours.
 _IGNORED = (
     "HELM_BURST_LIMIT",
@@ -108,16 +109,10 @@ class HelmReleases:
         return _objects(_manifest_of(done))
 
     def manifest(self, name: str, namespace: str) -> Sequence[Manifest]:
-        done = self._run(
-            "get",
-            "manifest",
-            name,
-            "--namespace",
-            namespace,
-            *self._cluster,
-            timeout_s=_READ_S,
-        )
-        return _objects(done.stdout)
+        return _objects(self._get("manifest", name, namespace))
+
+    def hooks(self, name: str, namespace: str) -> Sequence[Manifest]:
+        return tuple(load_documents(self._get("hooks", name, namespace)))
 
     def rollback(self, name: str, namespace: str, revision: int, *, timeout_s: float) -> None:
         self._run(
@@ -146,6 +141,15 @@ class HelmReleases:
             _duration(timeout_s),
             timeout_s=timeout_s + _MARGIN_S,
         )
+
+    def _get(self, what: str, name: str, namespace: str) -> str:
+        place = ("--namespace", namespace, *self._cluster)
+        try:
+            return self._run("get", what, name, *place, timeout_s=_READ_S).stdout
+        except ToolError as error:
+            if _NOT_FOUND in error.details:
+                return ""
+            raise
 
     def _release(self, spec: ReleaseSpec) -> tuple[str, ...]:
         chart = str(spec.chart.path)
