@@ -33,7 +33,14 @@ _profile = click.option(
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def config() -> None:
-    """Write, check and show the configuration."""
+    """Write, check and show the configuration.
+
+    What counts first: flags, environment, files (the last one first), profile, defaults.
+
+    Every field has an environment variable. Keys are parted by two underscores, words of a key by
+    one: CTO_PLATFORM__NAME is platform.name, CTO_COMPONENTS__ARGO_EVENTS__MODE is
+    components.argo-events.mode. Lists and mappings are YAML text.
+    """
 
 
 @config.command()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from cto.config.base import Section
 from cto.config.problems import Problem, did_you_mean
 from cto.config.sections import Features
 from cto.config.source import Parsed, Source, parse
-from cto.config.text import Identifier
 from cto.config.tree import Branch, Layer, Node, Scalar
 
 _UNKNOWN = "CTO-1302"
@@ -23,7 +21,12 @@ _NOT_IN_PROFILE = ("profile", "version")
 
 
 class Profile(Section):
-    """A size of the platform: requirements, features, sizes."""
+    """A size of the platform: its requirements and features.
+
+    `base` is what templates and component files know as the size: a profile of one's own has none.
+    Sizes of volumes are not here: most cannot change any more once they exist, so they would be in
+    the way of a change of the profile.
+    """
 
     name: str = Field(description="Name, or file name without suffix.", examples=["minimal"])
     base: str = Field(description="The built-in profile it is made from.", examples=["minimal"])
@@ -35,11 +38,6 @@ class Profile(Section):
     minutes: int = Field(ge=1, description="Estimated duration.", examples=[5])
     nodes: int = Field(ge=1, le=100, description="Nodes of a cluster that is made.", examples=[1])
     features: Features = Field(description="What is installed beyond the core.", examples=[{}])
-    sizes: Mapping[Identifier, str | int] = Field(
-        default_factory=dict,
-        description="Sizes of volumes and the like, for the components' templates.",
-        examples=[{"metrics_storage": "10Gi"}],
-    )
 
 
 @dataclass

@@ -21,6 +21,7 @@ _HEAD = """\
 #
 # ${NAME} stands for an environment variable, $${ for a plain ${. Keep secrets out of this file:
 # write ${NAME}, or name a Secret of the namespace cto: {secret: NAME, key: KEY}.
+# Any field may come from the environment, too: CTO_PLATFORM__NAME is platform.name.
 # `cto config validate -c FILE` checks, `cto config show --origin` tells what counts and why.
 """
 _ACTIVE = ("version", "profile")

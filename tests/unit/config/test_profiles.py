@@ -41,17 +41,9 @@ def test_each_has_its_requirements_and_features(
     assert set(loaded.config.agents) == set(ROLES)
 
 
-def test_all_have_the_same_sizes_so_that_templates_can_count_on_them(loading: Loader) -> None:
-    found = {
-        tuple(loading(flags={"profile": name}).profile.sizes) for name in profile.names(_FOLDER)
-    }
-    assert len(found) == 1
-
-
 def test_ones_own_is_a_built_in_one_with_differences(loading: Loader) -> None:
     path = loading.file(
         "extends: standard\ntitle: Team\nmemory_gb: 24\nfeatures: {databases: false}\n"
-        "sizes: {logs_storage: 50Gi, my_storage: 1Gi}\n"
         "config:\n  platform: {name: '${TEAM}'}\n",
         "team.yaml",
     )
@@ -65,10 +57,8 @@ def test_ones_own_is_a_built_in_one_with_differences(loading: Loader) -> None:
         8,
     )
     assert (own.features.monitoring, loaded.config.features.databases) == (True, False)
-    assert (own.sizes["logs_storage"], own.sizes["my_storage"]) == ("50Gi", "1Gi")
-    assert own.sizes["metrics_storage"] == "10Gi"
     assert loaded.config.platform.name == "blue"
-    assert str(loaded.origins["platform.name"]) == f"profile {path}:7"
+    assert str(loaded.origins["platform.name"]) == f"profile {path}:6"
     assert str(loaded.origins["features.monitoring"]) == "profile standard"
     assert loaded.config.agents["morgan"].enabled
 
