@@ -84,10 +84,17 @@ spec:
   {{- with coalesce $values.affinity $item.affinity }}
   affinity: {{ toJson . }}
   {{- end }}
-  {{- range $key := list "tolerations" "topologySpreadConstraints" "priorityClassName" }}
+  {{- range $key := list "tolerations" "priorityClassName" }}
   {{- with index $values $key }}
   {{ $key }}: {{ toJson . }}
   {{- end }}
+  {{- end }}
+  {{- with $values.topologySpreadConstraints }}
+  topologySpreadConstraints:
+    {{- $selector := dict "labelSelector" (dict "matchLabels" (include "lab.selector" (list $root $item.part) | fromYaml)) }}
+    {{- range . }}
+    - {{ merge (dict) . $selector | toJson }}
+    {{- end }}
   {{- end }}
   {{- with $item.initContainers }}
   initContainers: {{ toJson . }}
