@@ -47,6 +47,8 @@ class Wait(Protocol):
     def evaluate(self) -> Verdict: ...
 
 
+_LOOK_S = 0.5
+
 SecretValues = Callable[[str], Mapping[str, str]]
 """Dotted path of the configuration -> name -> value; the name is '' for a single value."""
 CrdSource = Callable[[ApplyCrds], Sequence[Manifest]]
@@ -74,7 +76,7 @@ class Executor:
         """
         match step:
             case EnsureNamespace():
-                self.cluster.apply(step.manifest)
+                self._ensure_namespace(step, cancel)
             case GenerateSecret():
                 return self._generate(step)
             case SupplySecret():
@@ -106,6 +108,18 @@ class Executor:
 
     def _view(self) -> tuple[Live, Cluster, Clock]:
         return self.live, self.cluster, self.clock
+
+    def _ensure_namespace(self, step: EnsureNamespace, cancel: Flag) -> None:
+        """Apply the namespace, after the end of one that is still being deleted."""
+        ref = ref_of(step.manifest)
+        end = self.clock.monotonic() + step.timeout_s
+        while is_going(self.cluster.get(ref)):
+            if self.clock.monotonic() >= end:
+                message = f"{ref} is being deleted, and does not go"
+                raise WaitError("CTO-1709", message, details=f"kubectl describe ns {ref.name}")
+            if self.clock.wait(cancel, _LOOK_S):
+                raise Cancelled
+        self.cluster.apply(step.manifest)
 
     def _generate(self, step: GenerateSecret) -> str:
         data = {
@@ -191,7 +205,7 @@ class Executor:
             )
             if 200 <= status < 400:
                 return f"{status} from {probe.path}"
-            if self.clock.wait(cancel, 1.0):
+            if self.clock.wait(cancel, _LOOK_S):
                 raise Cancelled
         message = f"{step.title}: no good answer from {probe.service}:{probe.port}{probe.path}"
         raise WaitError("CTO-1700", message)
@@ -239,6 +253,10 @@ def supplied_data(keys: Mapping[str, str], values: SecretValues) -> dict[str, st
         for name, value in values(path).items():
             data[key.replace("*", name.upper().replace("-", "_"))] = value
     return data
+
+
+def is_going(manifest: Manifest | None) -> bool:
+    return manifest is not None and "deletionTimestamp" in manifest["metadata"]
 
 
 def _random(length: int) -> str:

@@ -32,6 +32,10 @@ from cto.plan.wanted import Selection, select, wanted
 from cto.ports import Chart, Clock, Cluster, Provider, Releases, Runner
 from cto.result import Check, CheckStatus
 
+# The namespace controller looks at every kind that there is; on a busy server this takes a while.
+_NAMESPACE_S = 60.0
+_LOOK_S = 0.5
+
 ChartSource = Callable[[Component], Chart]
 Preflight = Callable[[Observed, Wanted], Sequence[Check]]
 Lock = Callable[[Flag], AbstractContextManager[Any]]
@@ -128,8 +132,16 @@ class Installer:
         if not report.errors and any(
             isinstance(s, DeleteState) and s.everything for s in plan.steps
         ):
-            self.cluster.delete(ObjectRef("v1", "Namespace", "", NAMESPACE))
+            self._delete_own_namespace()
         return plan, report
+
+    def _delete_own_namespace(self) -> None:
+        """Delete what held state and lock, now that the lock is free, and see it go."""
+        ref = ObjectRef("v1", "Namespace", "", NAMESPACE)
+        end = self.clock.monotonic() + _NAMESPACE_S
+        self.cluster.delete(ref)
+        while self.cluster.get(ref) and self.clock.monotonic() < end:
+            self.clock.wait(Flag(), _LOOK_S)
 
     def secret_values(self, path: str) -> Mapping[str, str]:
         """Return the values of a secret field; references are read from the cluster."""

@@ -52,7 +52,11 @@ class Observer:
                 nodes=len(nodes.result()),
                 simulated=any(_is_simulated(node) for node in nodes.result()),
                 records=records.result(),
-                namespaces=_labels_by_name(namespaces.result()),
+                namespaces=_labels_by_name(
+                    item
+                    for item in namespaces.result()
+                    if "deletionTimestamp" not in item["metadata"]
+                ),
                 crds=_labels_by_name(crds.result()),
             )
             state = self._with_inventories(state, observed, pool)
@@ -185,7 +189,7 @@ def _is_unknown(component: Component, state: State | None, observed: Observed) -
     return known is None or known.digest != record.labels.get(labels.DIGEST)
 
 
-def _labels_by_name(items: Sequence[Manifest]) -> dict[str, Mapping[str, str]]:
+def _labels_by_name(items: Iterable[Manifest]) -> dict[str, Mapping[str, str]]:
     return {item["metadata"]["name"]: labels_of(item) for item in items}
 
 

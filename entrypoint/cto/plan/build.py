@@ -211,7 +211,7 @@ class _Builder:
             steps.append(
                 WaitReady(
                     **self._common(f"settled:{name}", Action.WAIT, "every object, by its status"),
-                    title=f"{self._component.title}'s own objects are ready",
+                    title=f"The own objects of {self._component.title} are ready",
                     after=(after[0].id,),
                     timeout_s=self._wanted.step_timeout_s,
                     namespace=self._component.namespace,
@@ -370,7 +370,7 @@ class _Builder:
         return [
             ApplyManifests(
                 **self._common(f"{moment}:{self._component.name}", action, reason),
-                title=f"Apply {self._component.title}'s own objects",
+                title=f"Apply the own objects of {self._component.title}",
                 after=after,
                 manifests=marked,
                 prune=prune,

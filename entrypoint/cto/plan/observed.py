@@ -77,7 +77,7 @@ class Observed:
     records: Mapping[str, ReleaseRecord] = field(default_factory=dict)
     """Key: `NAMESPACE/RELEASE`."""
     namespaces: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """Labels of every namespace."""
+    """Labels of every namespace that is not being deleted."""
     crds: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Labels of every custom resource definition."""
     present: Mapping[ObjectRef, Mapping[str, str]] = field(default_factory=dict)

@@ -181,7 +181,7 @@ class _Removal:
             phase=phase_of(component),
             title=f"Delete the {what} of {component.title}",
             action=Action.DELETE,
-            reason=f"{len(objects)} objects",
+            reason=f"{len(objects)} object{'s' if len(objects) > 1 else ''}",
             after=after,
             timeout_s=300,
             component=component.name,
@@ -239,7 +239,8 @@ class _Removal:
     def _secrets(self, component: Component) -> tuple[ObjectRef, ...]:
         names = [secret.name for secret in component.generated_secrets]
         names += [secret.name for secret in component.supplied_secrets]
-        return tuple(ObjectRef("v1", "Secret", component.namespace, name) for name in names)
+        unique = dict.fromkeys(names)
+        return tuple(ObjectRef("v1", "Secret", component.namespace, name) for name in unique)
 
     def _crds(self, component: Component, after: tuple[str, ...]) -> None:
         names = self._crds_of(component)

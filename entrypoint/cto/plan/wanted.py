@@ -1,0 +1,129 @@
+"""Turns configuration and catalog into the platform as it should be, with everything rendered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cto.catalog import Catalog, Component
+from cto.config.model import Config
+from cto.config.sections import ComponentSettings, Mode
+from cto.errors import ConfigError
+from cto.plan.build import Wanted, WantedComponent
+from cto.plan.observed import Observed
+from cto.ports import Chart
+from cto.render import Renderer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """Which components the configuration asks for."""
+
+    managed: tuple[Component, ...]
+    external: tuple[str, ...]
+    disabled: tuple[str, ...]
+
+
+def select(catalog: Catalog, config: Config) -> Selection:
+    """Return the components that are required, or belong to a feature that is on.
+
+    Raises:
+        ConfigError: CTO-1320, a component is disabled that another one needs.
+    """
+    features = config.features.model_dump()
+    asked = [c for c in catalog.components if c.required or features.get(c.feature or "", False)]
+    mode = {c.name: _settings(config, c.name).mode for c in asked}
+    for component in asked:
+        missing = [d for d in component.depends_on if mode.get(d) in {None, Mode.DISABLED}]
+        if mode[component.name] is Mode.MANAGED and missing:
+            message = f"{component.name} needs {', '.join(missing)}, which is not to be installed"
+            hint = f"Enable {missing[0]}, or set components.{component.name}.mode: disabled."
+            raise ConfigError("CTO-1320", message, hint=hint)
+    return Selection(
+        managed=tuple(c for c in asked if mode[c.name] is Mode.MANAGED),
+        external=tuple(c.name for c in asked if mode[c.name] is Mode.EXTERNAL),
+        disabled=tuple(c.name for c in asked if mode[c.name] is Mode.DISABLED),
+    )
+
+
+def wanted(
+    config: Config,
+    selection: Selection,
+    charts: Mapping[str, Chart],
+    observed: Observed,
+    *,
+    provider: str,
+    creates_cluster: bool,
+    env: Mapping[str, str],
+) -> Wanted:
+    """Render every managed component.
+
+    Raises:
+        ConfigError: CTO-1311 (a template), CTO-1320 (wishes that contradict each other).
+    """
+    _check(config, charts)
+    renderer = Renderer(_context(config, selection, observed, provider), env=env)
+    return Wanted(
+        provider=provider,
+        profile=config.profile,
+        components=tuple(
+            WantedComponent(
+                component=component,
+                chart=charts[component.name],
+                values=renderer.values(component, _settings(config, component.name).values),
+                before=renderer.manifests(component, component.manifests.before),
+                after=renderer.manifests(component, component.manifests.after),
+                supplied=_supplied(component, config),
+            )
+            for component in selection.managed
+        ),
+        external=selection.external,
+        disabled=selection.disabled,
+        creates_cluster=creates_cluster,
+    )
+
+
+def _settings(config: Config, name: str) -> ComponentSettings:
+    return config.components.get(name) or ComponentSettings()
+
+
+def _check(config: Config, charts: Mapping[str, Chart]) -> None:
+    for name, settings in config.components.items():
+        if settings.version and name in charts and charts[name].version != settings.version:
+            message = (
+                f"components.{name}.version is {settings.version}, "
+                f"the chart that was found is {charts[name].version}"
+            )
+            hint = "Give a folder with that version (--charts DIR), or leave the line out."
+            raise ConfigError("CTO-1320", message, hint=hint)
+
+
+def _context(
+    config: Config, selection: Selection, observed: Observed, provider: str
+) -> dict[str, Any]:
+    return {
+        "config": config.public(),
+        "profile": config.profile,
+        "features": config.features.model_dump(),
+        "components": [c.name for c in selection.managed] + list(selection.external),
+        "cluster": {
+            "nodes": observed.nodes,
+            "simulated": observed.simulated,
+            "kube_version": observed.kube_version,
+            "provider": provider,
+        },
+    }
+
+
+def _supplied(component: Component, config: Config) -> dict[str, tuple[str, Mapping[str, str]]]:
+    """Return the supplied Secrets that get at least one value."""
+    return {
+        secret.name: (secret.type, secret.keys)
+        for secret in component.supplied_secrets
+        if any(_is_given(config, path) for path in secret.keys.values())
+    }
+
+
+def _is_given(config: Config, path: str) -> bool:
+    return bool(config.secret_values(path) or config.secret_reference(path))
