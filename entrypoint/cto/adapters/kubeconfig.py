@@ -231,6 +231,10 @@ class SharedFile:
     def _locked(self) -> Iterator[None]:
         # The same file, made the same way, as client-go: tools/clientcmd/config.go, lockFile.
         lock = self.file.with_name(self.file.name + ".lock")
+        try:
+            lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise _unusable(self.file, f"cannot be written: {error.strerror}") from error
         end = self._clock.monotonic() + _LOCK_WAIT_S
         while not self._take(lock):
             if self._clock.monotonic() >= end:
@@ -243,7 +247,6 @@ class SharedFile:
 
     def _take(self, lock: Path) -> bool:
         try:
-            lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             descriptor = os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
         except FileExistsError:
             if self._left_behind(lock):

@@ -14,34 +14,24 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event as Flag
-from typing import Any, Protocol
+from typing import Any
 
 from cto.adapters.folderlock import exclusive
 from cto.adapters.host import Host, Process
 from cto.adapters.kubeconfig import Entry, SharedFile, named, read, replace_file
+from cto.adapters.kwok_checks import Programs, folder_check, tools_check
 from cto.adapters.kwok_config import NEEDED_TOOLS, PROGRAMS, configuration, free_ports, node
-from cto.errors import ApiError, CtoError, ToolError, WaitError
+from cto.errors import ApiError, ToolError, WaitError
 from cto.objects import Manifest, ObjectRef, dump_yaml
 from cto.ports import Access, Clock, Cluster, NodeOptions, ProviderState, Runner
-from cto.result import Check, CheckStatus
+from cto.result import Check
 
 # Measured: 3 s on two cores. kwokctl itself would wait two minutes for an API server that died.
 _CREATE_TIMEOUT_S = 90.0
 _READY_TIMEOUT_S = 60.0
 _END_TIMEOUT_S = 10.0
 _POLL_S = 0.1
-# What etcd and the logs of a day of playing take.
-_DISK_BYTES = 1 << 30
 _CRDS = ("stages.kwok.x-k8s.io", "logs.kwok.x-k8s.io", "clusterlogs.kwok.x-k8s.io")
-
-
-class Programs(Protocol):
-    """What `adapters.tools.Tools` does, as far as it matters here."""
-
-    def path(self, name: str) -> Path: ...
-    def version(self, name: str) -> str: ...
-    def is_given(self, name: str) -> bool: ...
-    def source(self, name: str) -> str: ...
 
 
 class Kwok:
@@ -102,7 +92,7 @@ class Kwok:
     # ports.Provider
 
     def validate(self) -> Sequence[Check]:
-        return (self._check_tools(), self._check_disk())
+        return (tools_check(self._tools), folder_check(self.folder))
 
     def state(self) -> ProviderState:
         processes = tuple(self._processes())
@@ -115,7 +105,8 @@ class Kwok:
 
     def kube_version(self) -> str:
         if self.state() is ProviderState.READY:
-            return self._connect(self.access()).server_version()
+            with self._open() as cluster:
+                return cluster.server_version()
         if self._tools.is_given("kube-apiserver"):
             argv = [str(self._tools.path("kube-apiserver")), "--version"]
             return self._runner.run(argv, timeout_s=30).stdout.split()[-1]
@@ -169,10 +160,10 @@ class Kwok:
         self._kwokctl("create", "cluster", "--config", str(config), "--kubeconfig", "")
         entry = self._entry()
         replace_file(self.access().kubeconfig, dump_yaml(entry.document()))
-        self._wait_for(self._crds_established, "the definitions of simulated objects")
-        cluster = self._connect(self.access())
-        for manifest in self._manifests():
-            cluster.apply(manifest)
+        with self._open() as cluster:
+            self._wait_for(lambda: _established(cluster), "the definitions of simulated objects")
+            for manifest in self._manifests():
+                cluster.apply(manifest)
 
     def _start(self, progress: Callable[[str], None]) -> None:
         progress(f"Starting the stopped cluster {self._cluster} again")
@@ -187,7 +178,8 @@ class Kwok:
                 link.unlink(missing_ok=True)
                 link.symlink_to(self._tools.path(tool))
         self._kwokctl("start", "cluster")
-        self._wait_for(self._answers, "the API server")
+        with self._open() as cluster:
+            self._wait_for(lambda: bool(cluster.server_version()), "the API server")
 
     def _kwokctl(self, *arguments: str) -> None:
         argv = [str(self._tools.path("kwokctl")), *arguments, "--name", self._cluster]
@@ -207,31 +199,24 @@ class Kwok:
             raise self._failed(str(error), error.details) from error
 
     def _add_nodes(self, options: NodeOptions, progress: Callable[[str], None]) -> None:
-        cluster = self._connect(self.access())
-        there = {item["metadata"]["name"] for item in cluster.list_metadata("v1", "Node")}
         wanted = [f"{self._cluster}-{number}" for number in range(1, options.nodes + 1)]
-        missing = [name for name in wanted if name not in there]
-        if missing:
-            progress(f"Adding {len(missing)} simulated node{'s' if len(missing) > 1 else ''}")
-        for name in missing:
-            cluster.create(node(name, options))
+        with self._open() as cluster:
+            there = {item["metadata"]["name"] for item in cluster.list_metadata("v1", "Node")}
+            missing = [name for name in wanted if name not in there]
+            if missing:
+                progress(f"Adding {len(missing)} simulated node{'s' if len(missing) > 1 else ''}")
+            for name in missing:
+                cluster.create(node(name, options))
+            self._wait_for(lambda: _ready(cluster) >= set(wanted), "the simulated nodes")
 
-        def all_ready() -> bool:
-            ready = {n["metadata"]["name"] for n in cluster.list("v1", "Node") if _is_ready(n)}
-            return ready.issuperset(wanted)
-
-        self._wait_for(all_ready, "the simulated nodes")
-
-    def _crds_established(self) -> bool:
+    @contextmanager
+    def _open(self) -> Iterator[Cluster]:
         cluster = self._connect(self.access())
-        refs = (
-            ObjectRef("apiextensions.k8s.io/v1", "CustomResourceDefinition", "", name)
-            for name in _CRDS
-        )
-        return all(_condition(cluster.get(ref) or {}, "Established") for ref in refs)
-
-    def _answers(self) -> bool:
-        return bool(self._connect(self.access()).server_version())
+        try:
+            yield cluster
+        finally:
+            # Connections belong to the adapter; the port knows nothing of them.
+            getattr(cluster, "close", lambda: None)()
 
     def _wait_for(self, done: Callable[[], bool], what: str) -> None:
         end = self._clock.monotonic() + _READY_TIMEOUT_S
@@ -344,46 +329,6 @@ class Kwok:
                 self._host.end(process, force=True)
             self._clock.wait(Flag(), _POLL_S / 4)
 
-    # checks
-
-    def _check_tools(self) -> Check:
-        lines, problems = [], []
-        for name in NEEDED_TOOLS:
-            try:
-                lines.append(f"{name}: {self._tools.source(name)}")
-            except CtoError as error:
-                problems.append(f"{name}: {error.message}")
-        if problems:
-            return Check(
-                name="kwok-tools",
-                title="Programs for a simulated cluster",
-                status=CheckStatus.FAILED,
-                message=f"{len(problems)} of {len(NEEDED_TOOLS)} cannot be had",
-                fix="Give a folder with these programs: --tools DIR",
-                code="CTO-1501",
-                items=tuple(problems),
-            )
-        return Check(
-            name="kwok-tools",
-            title="Programs for a simulated cluster",
-            status=CheckStatus.PASSED,
-            message=f"{len(NEEDED_TOOLS)} programs",
-            items=tuple(lines),
-        )
-
-    def _check_disk(self) -> Check:
-        folder = next(path for path in (self.folder, *self.folder.parents) if path.exists())
-        free = shutil.disk_usage(folder).free
-        enough = free >= _DISK_BYTES and os.access(folder, os.W_OK)
-        return Check(
-            name="kwok-folder",
-            title="Folder of the simulated cluster",
-            status=CheckStatus.PASSED if enough else CheckStatus.FAILED,
-            message=f"{self.folder}: {free / (1 << 30):.1f} GiB free",
-            fix="" if enough else "Make it writable with 1 GiB free, or set CTO_STATE_DIR.",
-            code="" if enough else "CTO-1400",
-        )
-
 
 def _embedded(entry: Mapping[str, Any]) -> dict[str, Any]:
     """Replace file names by the files' content."""
@@ -396,8 +341,17 @@ def _embedded(entry: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _is_ready(manifest: Manifest) -> bool:
-    return _condition(manifest, "Ready")
+def _established(cluster: Cluster) -> bool:
+    kind = ("apiextensions.k8s.io/v1", "CustomResourceDefinition", "")
+    return all(
+        _condition(cluster.get(ObjectRef(*kind, name)) or {}, "Established") for name in _CRDS
+    )
+
+
+def _ready(cluster: Cluster) -> set[str]:
+    """Return the names of the nodes that are ready."""
+    nodes = cluster.list("v1", "Node")
+    return {item["metadata"]["name"] for item in nodes if _condition(item, "Ready")}
 
 
 def _condition(manifest: Mapping[str, Any], name: str) -> bool:

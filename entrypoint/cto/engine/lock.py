@@ -176,7 +176,9 @@ class ClusterLock:
                 self._write("")
 
     def renew(self) -> None:
-        """Renew the lease once."""
+        """Renew the lease once; nothing happens once it is given back or lost."""
+        if self._over():
+            return
         begun = self._clock.monotonic()
         try:
             self._write(str(self._me))

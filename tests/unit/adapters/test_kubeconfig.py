@@ -1,0 +1,335 @@
+"""Kubeconfigs: choosing a context, and our own entries in and out of shared files."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cto.adapters.kubeconfig import Entry, SharedFile, choose_access, paths, read
+from cto.errors import PreflightError, UsageError
+from cto.ports import Access
+from fakes.clock import FakeClock
+from fakes.machine import FakeMachine
+
+ENTRY = Entry("kwok-cto", {"server": "https://127.0.0.1:1"}, {"client-key-data": "c2VjcmV0"})
+
+
+def document(*names: str, current: str = "") -> dict[str, Any]:
+    """Return a kubeconfig as other programs write it, with a key that nobody knows."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "preferences": {"colors": True},
+        "clusters": [{"name": n, "cluster": {"server": f"https://{n}", "x": 1}} for n in names],
+        "users": [{"name": n, "user": {"token": "t"}} for n in names],
+        "contexts": [{"name": n, "context": {"cluster": n, "user": n}} for n in names],
+        "current-context": current,
+    }
+
+
+def write(file: Path, *names: str, current: str = "") -> Path:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(yaml.safe_dump(document(*names, current=current)))
+    return file
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> FakeMachine:
+    return FakeMachine(tmp_path / "root")
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "home" / ".kube" / "config"
+
+
+@pytest.fixture
+def shared(file: Path, machine: FakeMachine) -> SharedFile:
+    return SharedFile(file, FakeClock(), machine.host)
+
+
+class TestChoosing:
+    def test_the_only_context_is_taken(self, file: Path) -> None:
+        assert choose_access([write(file, "one")]) == Access(file, "one")
+
+    def test_a_named_context_is_taken_from_the_file_that_has_it(self, tmp_path: Path) -> None:
+        files = [write(tmp_path / "a", "one"), tmp_path / "none", write(tmp_path / "b", "two")]
+
+        assert choose_access(files, "two") == Access(tmp_path / "b", "two")
+
+    def test_several_contexts_give_a_pasteable_line_each(self, file: Path) -> None:
+        write(file, "one", "it's two", current="one")
+
+        with pytest.raises(UsageError) as error:
+            choose_access([file])
+
+        assert error.value.code == "CTO-1201"
+        assert error.value.details.splitlines() == [
+            "--context one   (kubectl uses this one)",
+            """--context 'it'"'"'s two'""",
+        ]
+
+    def test_no_context_at_all(self, file: Path) -> None:
+        with pytest.raises(UsageError, match="No context in") as error:
+            choose_access([file])
+
+        assert error.value.code == "CTO-1202"
+
+    def test_an_unknown_context_lists_those_that_are_there(self, file: Path) -> None:
+        with pytest.raises(UsageError) as error:
+            choose_access([write(file, "one", "two")], "three")
+
+        assert (error.value.code, error.value.details) == ("CTO-1203", "one\ntwo")
+
+    def test_a_context_whose_user_is_in_another_file_is_refused_with_the_line_that_helps(
+        self, file: Path
+    ) -> None:
+        data = document("one")
+        data["users"] = []
+        file.parent.mkdir(parents=True)
+        file.write_text(yaml.safe_dump(data))
+
+        with pytest.raises(PreflightError, match="names user 'one'") as error:
+            choose_access([file])
+
+        assert "--flatten --minify --raw --context one" in error.value.hint
+
+    @pytest.mark.parametrize("text", ["- a list", "just text"])
+    def test_what_is_no_kubeconfig_is_refused(self, file: Path, text: str) -> None:
+        file.parent.mkdir(parents=True)
+        file.write_text(text)
+
+        with pytest.raises(PreflightError, match="not a mapping") as error:
+            choose_access([file])
+
+        assert error.value.code == "CTO-1403"
+
+    def test_broken_yaml_names_the_line_and_never_shows_it(self, file: Path) -> None:
+        file.parent.mkdir(parents=True)
+        file.write_text("users:\n- token: [hunter2\n")
+
+        with pytest.raises(PreflightError, match="not YAML at line 3") as error:
+            read(file)
+
+        assert "hunter2" not in f"{error.value} {error.value.details} {error.value.__cause__}"
+
+    def test_a_folder_is_no_kubeconfig(self, tmp_path: Path) -> None:
+        with pytest.raises(PreflightError, match="directory"):
+            read(tmp_path)
+
+    def test_entries_without_a_name_are_passed_over(self, file: Path) -> None:
+        data = document("one")
+        data["contexts"] += [{"context": {}}, "rubbish"]
+        file.parent.mkdir(parents=True)
+        file.write_text(yaml.safe_dump(data))
+
+        assert choose_access([file]).context == "one"
+
+
+def test_the_files_are_those_that_kubectl_reads(tmp_path: Path) -> None:
+    assert paths({}, tmp_path) == (tmp_path / ".kube/config",)
+    assert paths({"KUBECONFIG": "/a::/b"}, tmp_path) == (Path("/a"), Path("/b"))
+
+
+def test_an_entry_keeps_its_credentials_to_itself() -> None:
+    assert "c2VjcmV0" not in repr(ENTRY)
+
+
+class TestMerging:
+    def test_a_new_file_is_private_and_complete(self, shared: SharedFile, file: Path) -> None:
+        assert shared.merge(ENTRY)
+
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        data = yaml.safe_load(file.read_text())
+        assert (data["kind"], data["current-context"]) == ("Config", "kwok-cto")
+        assert list(file.parent.iterdir()) == [file]
+
+    def test_everything_else_stays_as_it_is(self, shared: SharedFile, file: Path) -> None:
+        write(file, "mine", current="mine").chmod(0o640)
+        before = yaml.safe_load(file.read_text())
+
+        shared.merge(ENTRY)
+
+        after = yaml.safe_load(file.read_text())
+        assert after["preferences"] == before["preferences"]
+        for section in ("clusters", "users", "contexts"):
+            assert after[section][0] == before[section][0]
+            assert after[section][1]["name"] == "kwok-cto"
+        assert after["current-context"] == "mine"
+        assert stat.S_IMODE(file.stat().st_mode) == 0o640
+
+    def test_the_current_context_changes_only_if_asked_for(
+        self, shared: SharedFile, file: Path
+    ) -> None:
+        write(file, "mine", current="mine")
+
+        shared.merge(ENTRY, make_current=True)
+
+        assert yaml.safe_load(file.read_text())["current-context"] == "kwok-cto"
+
+    def test_an_entry_of_ours_is_replaced(self, shared: SharedFile, file: Path) -> None:
+        shared.merge(ENTRY)
+
+        shared.merge(Entry("kwok-cto", {"server": "https://127.0.0.1:2"}, {}))
+
+        clusters = yaml.safe_load(file.read_text())["clusters"]
+        assert [c["cluster"]["server"] for c in clusters] == ["https://127.0.0.1:2"]
+
+    def test_nothing_is_written_if_the_entry_is_there(self, shared: SharedFile, file: Path) -> None:
+        shared.merge(ENTRY)
+        before = file.stat()
+
+        assert shared.merge(ENTRY)
+
+        assert (file.stat().st_ino, file.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+    @pytest.mark.parametrize("extensions", [None, "odd", [{"name": "minikube.sigs.k8s.io"}]])
+    def test_an_entry_of_somebody_else_is_neither_replaced_nor_removed(
+        self, shared: SharedFile, file: Path, extensions: object
+    ) -> None:
+        data = document("kwok-cto")
+        data["contexts"][0]["context"]["extensions"] = extensions
+        file.parent.mkdir(parents=True)
+        file.write_text(yaml.safe_dump(data))
+        before = file.read_bytes()
+
+        assert not shared.merge(ENTRY)
+        assert not shared.remove("kwok-cto")
+
+        assert file.read_bytes() == before
+
+    def test_a_link_stays_a_link(self, shared: SharedFile, file: Path, tmp_path: Path) -> None:
+        real = write(tmp_path / "dotfiles" / "kube", "mine")
+        file.parent.mkdir(parents=True)
+        file.symlink_to(real)
+
+        shared.merge(ENTRY)
+
+        assert file.is_symlink()
+        assert len(yaml.safe_load(real.read_text())["contexts"]) == 2
+
+    def test_a_file_that_cannot_be_renamed_over_is_written_in_place(
+        self, shared: SharedFile, file: Path
+    ) -> None:
+        """As with a file that is a mount of its own; here the temporary name is taken."""
+        write(file, "mine", "a-long-name-that-makes-the-file-longer-than-it-will-be")
+        inode = file.stat().st_ino
+        (file.parent / f".config.{os.getpid()}.tmp").mkdir()
+
+        shared.merge(ENTRY)
+
+        assert file.stat().st_ino == inode
+        assert len(yaml.safe_load(file.read_text())["contexts"]) == 3
+
+    def test_a_new_file_that_cannot_be_written_is_an_error(
+        self, shared: SharedFile, file: Path
+    ) -> None:
+        (file.parent / f".config.{os.getpid()}.tmp").mkdir(parents=True)
+
+        with pytest.raises(PreflightError, match="cannot be written"):
+            shared.merge(ENTRY)
+
+        assert not file.with_name("config.lock").exists()
+
+    def test_a_folder_that_cannot_be_made_is_an_error(
+        self, tmp_path: Path, machine: FakeMachine
+    ) -> None:
+        (tmp_path / "file").touch()
+        shared = SharedFile(tmp_path / "file" / "config", FakeClock(), machine.host)
+
+        with pytest.raises(PreflightError, match="cannot be written") as error:
+            shared.merge(ENTRY)
+
+        assert error.value.code == "CTO-1403"
+
+
+class TestRemoving:
+    def test_only_our_entry_goes(self, shared: SharedFile, file: Path) -> None:
+        write(file, "mine", current="mine")
+        before = yaml.safe_load(file.read_text())
+        shared.merge(ENTRY)
+
+        assert shared.remove("kwok-cto")
+
+        assert yaml.safe_load(file.read_text()) == before
+        assert not shared.remove("kwok-cto")
+
+    def test_a_current_context_that_goes_leaves_none(self, shared: SharedFile, file: Path) -> None:
+        write(file, "mine")
+        shared.merge(ENTRY)
+
+        shared.remove("kwok-cto")
+
+        assert yaml.safe_load(file.read_text())["current-context"] == ""
+
+    def test_a_file_with_nothing_else_in_it_goes_if_asked_for(
+        self, shared: SharedFile, file: Path
+    ) -> None:
+        shared.merge(ENTRY)
+
+        assert shared.remove("kwok-cto", delete_empty=True)
+
+        assert not file.exists()
+
+    def test_a_file_that_is_not_there_has_nothing_of_ours(
+        self, shared: SharedFile, file: Path
+    ) -> None:
+        assert not shared.remove("kwok-cto")
+        assert not file.parent.exists()
+
+
+class TestLocking:
+    def test_a_lock_that_stays_is_named_with_its_age(self, shared: SharedFile, file: Path) -> None:
+        write(file, "mine")
+        lock = file.with_name("config.lock")
+        lock.touch()
+        # The fake clock's now, 90 s ago.
+        then = FakeClock().now().timestamp() - 85
+        os.utime(lock, (then, then))
+
+        with pytest.raises(PreflightError, match=r"config.lock has been there for 90 s") as error:
+            shared.merge(ENTRY)
+
+        assert error.value.code == "CTO-1404"
+        assert f"rm {lock}" in error.value.hint
+        assert lock.exists()
+
+    def test_a_lock_that_goes_is_waited_for(self, file: Path, machine: FakeMachine) -> None:
+        clock = FakeClock()
+        lock = write(file, "mine").with_name("config.lock")
+        lock.touch()
+        clock.at(1.0, lock.unlink)
+
+        assert SharedFile(file, clock, machine.host).merge(ENTRY)
+
+    def test_a_lock_of_an_installer_that_was_killed_is_taken(
+        self, shared: SharedFile, file: Path, machine: FakeMachine
+    ) -> None:
+        write(file, "mine")
+        dead = f"cto {machine.host.boot_id} {machine.host.pid_namespace} 4711 123"
+        file.with_name("config.lock").write_text(dead)
+
+        assert shared.merge(ENTRY)
+
+    def test_a_lock_of_a_living_installer_is_respected(
+        self, shared: SharedFile, file: Path, machine: FakeMachine
+    ) -> None:
+        write(file, "mine")
+        started = machine.start(4711, "python")
+        alive = f"cto {machine.host.boot_id} {machine.host.pid_namespace} 4711 {started}"
+        file.with_name("config.lock").write_text(alive)
+
+        with pytest.raises(PreflightError):
+            shared.merge(ENTRY)
+
+    def test_a_lock_that_cannot_be_read_is_respected(self, shared: SharedFile, file: Path) -> None:
+        write(file, "mine")
+        file.with_name("config.lock").mkdir()
+
+        with pytest.raises(PreflightError):
+            shared.merge(ENTRY)

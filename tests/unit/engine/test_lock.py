@@ -1,0 +1,414 @@
+"""The lock: a Lease, judged by our own monotonic clock or by our own processes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from threading import Event as Flag
+from typing import Any
+
+import pytest
+
+from cto.engine.lock import ClusterLock, Holder
+from cto.errors import ApiError, Cancelled, LockedError
+from cto.objects import Manifest, ObjectRef
+from fakes.clock import FakeClock
+from fakes.cluster import FakeCluster
+from fakes.machine import FakeMachine
+
+LEASE = ObjectRef("coordination.k8s.io/v1", "Lease", "cto-system", "cto-lock")
+NAMESPACE = ObjectRef("v1", "Namespace", "", "cto-system")
+CONFLICT = ApiError("CTO-1604", "changed", status=409, reason="Conflict")
+DOWN = ApiError("CTO-1601", "no answer")
+
+
+class Lab:
+    def __init__(self, tmp: Path) -> None:
+        self.machine = FakeMachine(tmp / "root")
+        self.cluster = FakeCluster()
+        self.clock = FakeClock()
+        self.said: list[str] = []
+        self.losses: list[str] = []
+
+    def lock(self, **changes: Any) -> ClusterLock:
+        settings: dict[str, Any] = {"notice": self.said.append, "on_lost": self.losses.append}
+        return ClusterLock(self.cluster, self.clock, self.machine.host, **{**settings, **changes})
+
+    def lease(self) -> Manifest:
+        found = self.cluster.get(LEASE)
+        assert found
+        return found
+
+    def hold(self, holder: str, **spec: Any) -> Manifest:
+        """Let somebody else hold the lease."""
+        return self.cluster.add(
+            {
+                "apiVersion": LEASE.api_version,
+                "kind": "Lease",
+                "metadata": {"name": LEASE.name, "namespace": LEASE.namespace},
+                "spec": {
+                    "holderIdentity": holder,
+                    "leaseDurationSeconds": 30,
+                    "acquireTime": "2029-01-01T00:00:00.000000Z",
+                    "renewTime": "2029-01-01T00:00:00.000000Z",
+                    **spec,
+                },
+            }
+        )
+
+    def here(self, pid: int, started: str) -> str:
+        host = self.machine.host
+        holder = Holder(host.name, str(pid), started, host.boot_id, host.pid_namespace, "n")
+        return str(holder)
+
+
+ELSEWHERE = str(Holder("ci-7", "42", "1", "boot-9", "pid:[1]", "n"))
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    return Lab(tmp_path)
+
+
+def test_a_free_lock_is_taken_and_given_back(lab: Lab) -> None:
+    lock = lab.lock()
+
+    lock.acquire()
+
+    spec = lab.lease()["spec"]
+    holder = Holder.parse(spec["holderIdentity"])
+    host = lab.machine.host
+    assert (holder.host, holder.pid, holder.boot) == (host.name, str(host.pid), "boot-1")
+    assert holder.lives(host)
+    assert spec["leaseDurationSeconds"] == 30
+    assert spec["renewTime"] == "2030-01-02T03:04:05.000000Z"
+    lock.release()
+    assert "holderIdentity" not in lab.lease()["spec"]
+    lock.release()
+    assert lab.losses == []
+
+
+def test_the_namespace_is_made_with_our_label(lab: Lab) -> None:
+    lab.lock().acquire()
+
+    namespace = lab.cluster.get(NAMESPACE)
+    assert namespace
+    assert namespace["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "cto"
+
+
+def test_a_namespace_that_somebody_makes_at_the_same_time_is_fine(lab: Lab) -> None:
+    lab.cluster.fail_next("create", CONFLICT, kind="Namespace")
+    lab.cluster.fail_next("create", DOWN, kind="Lease")
+
+    with pytest.raises(ApiError, match="no answer"):
+        lab.lock().acquire()
+
+
+def test_a_namespace_that_may_not_be_made_is_an_error(lab: Lab) -> None:
+    lab.cluster.fail_next("create", ApiError("CTO-1602", "forbidden"), kind="Namespace")
+
+    with pytest.raises(ApiError, match="forbidden"):
+        lab.lock().acquire()
+
+
+def test_a_namespace_that_goes_is_waited_for(lab: Lab) -> None:
+    metadata = {"name": "cto-system", "deletionTimestamp": "2030-01-02T03:04:05Z"}
+    lab.cluster.add({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+    lab.clock.at(3, lambda: lab.cluster.remove(NAMESPACE))
+
+    lab.lock().acquire()
+
+    assert lab.said[0] == "Waiting until namespace cto-system is deleted"
+
+
+def test_a_wait_for_the_namespace_can_be_stopped(lab: Lab) -> None:
+    metadata = {"name": "cto-system", "deletionTimestamp": "2030-01-02T03:04:05Z"}
+    lab.cluster.add({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+    stop = Flag()
+    stop.set()
+
+    with pytest.raises(Cancelled):
+        lab.lock(stop=stop).acquire()
+
+
+def test_a_living_holder_on_this_machine_is_named_at_once(lab: Lab) -> None:
+    lab.lock().acquire()
+
+    with pytest.raises(LockedError) as error:
+        lab.lock().acquire()
+
+    host = lab.machine.host
+    assert error.value.exit_code == 10
+    assert error.value.message == (
+        f"Process {host.pid} on {host.name} holds the lock of this cluster since "
+        "2030-01-02T03:04:05.000000Z"
+    )
+    assert f"ps -o pid,lstart,args -p {host.pid}` on {host.name}" in error.value.hint
+    assert "kubectl get lease cto-lock -n cto-system -o yaml -w" in error.value.hint
+    assert lab.clock.waits == []
+
+
+@pytest.mark.parametrize("state", ["gone", "another", "zombie"])
+def test_a_dead_holder_on_this_machine_is_replaced_at_once(lab: Lab, state: str) -> None:
+    lab.hold(lab.here(4711, "5"))
+    if state == "another":
+        lab.machine.start(4711, "somebody")
+    if state == "zombie":
+        started = lab.machine.start(4711, "python", state="Z")
+        lab.hold(lab.here(4711, started))
+
+    lab.lock().acquire()
+
+    assert lab.clock.waits == []
+    assert lab.lease()["spec"]["leaseTransitions"] == 1
+
+
+def test_a_holder_from_before_a_reboot_is_waited_for(lab: Lab) -> None:
+    """Another boot may be another machine of the same name."""
+    lab.hold(lab.here(4711, "5"))
+    lab.machine.reboot()
+
+    lab.lock().acquire()
+
+    assert len(lab.clock.waits) >= 30
+
+
+@pytest.mark.parametrize("renewed", ["2001-01-01T00:00:00Z", "2999-01-01T00:00:00Z"])
+def test_a_record_that_does_not_change_is_over_after_its_duration_whatever_its_times_say(
+    lab: Lab, renewed: str
+) -> None:
+    lab.hold(ELSEWHERE, renewTime=renewed, leaseDurationSeconds=12)
+
+    lab.lock().acquire()
+
+    assert 12 <= sum(lab.clock.waits) <= 14
+    assert len(lab.said) == 1
+    assert "Process 42 on ci-7 holds the lock" in lab.said[0]
+    assert "Waiting up to 12 s" in lab.said[0]
+
+
+def test_a_record_that_changes_has_a_living_holder(lab: Lab) -> None:
+    lab.hold(ELSEWHERE)
+    lab.clock.at(8, lambda: lab.hold(ELSEWHERE, renewTime="2029-01-01T00:00:08Z"))
+
+    with pytest.raises(LockedError, match="Process 42 on ci-7"):
+        lab.lock().acquire()
+
+    assert sum(lab.clock.waits) < 10
+
+
+def test_a_lock_that_is_given_back_meanwhile_is_taken(lab: Lab) -> None:
+    lab.hold(ELSEWHERE)
+    lab.clock.at(5, lambda: lab.hold(""))
+
+    lab.lock().acquire()
+
+    assert sum(lab.clock.waits) < 7
+
+
+def test_a_holder_that_nobody_can_read_is_named_as_it_is(lab: Lab) -> None:
+    lab.hold("some controller")
+    lab.clock.at(2, lambda: lab.hold("some controller", renewTime="2029-01-01T00:00:08Z"))
+
+    with pytest.raises(LockedError, match="some controller holds the lock") as error:
+        lab.lock().acquire()
+
+    assert "ps -o" not in error.value.hint
+
+
+def test_a_wait_for_the_lock_can_be_stopped(lab: Lab) -> None:
+    lab.hold(ELSEWHERE)
+    stop = Flag()
+    lab.clock.at(3, stop.set)
+
+    with pytest.raises(Cancelled):
+        lab.lock(stop=stop).acquire()
+
+
+def test_of_two_that_take_it_at_once_the_slower_one_waits(lab: Lab) -> None:
+    lab.cluster.fail_next("create", CONFLICT, kind="Lease")
+    first = lab.lock()
+
+    first.acquire()
+
+    assert sum(lab.clock.waits) == 1.0
+
+
+class Repeating(FakeCluster):
+    """Repeats the creation of a lease, as the adapter does if it did not get the answer."""
+
+    def create(self, manifest: Manifest, *, dry_run: bool = False) -> Manifest:
+        if manifest["kind"] == "Lease":
+            super().create(manifest)
+        return super().create(manifest)
+
+
+def test_an_answer_that_was_lost_on_its_way_is_recognized(lab: Lab) -> None:
+    lab.cluster = Repeating()
+
+    lab.lock().acquire()
+
+    assert lab.clock.waits == []
+
+
+def test_a_renewal_moves_the_time_and_keeps_the_holder(lab: Lab) -> None:
+    lock = lab.lock()
+    lock.acquire()
+    before = lab.lease()["spec"]
+    lab.clock.advance(10)
+
+    lock.renew()
+
+    after = lab.lease()["spec"]
+    assert after["renewTime"] > before["renewTime"]
+    assert after["acquireTime"] == before["acquireTime"]
+    assert after["leaseTransitions"] == before["leaseTransitions"]
+
+
+def test_another_holder_means_lost(lab: Lab) -> None:
+    lock = lab.lock()
+    lock.acquire()
+    lab.hold(ELSEWHERE)
+
+    lock.renew()
+    lock.renew()
+    lock.release()
+
+    assert lock.lost.is_set()
+    assert len(lab.losses) == 1
+    assert "Process 42 on ci-7" in lab.losses[0]
+    assert lab.lease()["spec"]["holderIdentity"] == ELSEWHERE
+
+
+def test_a_label_that_somebody_adds_is_not_another_holder(lab: Lab) -> None:
+    lock = lab.lock()
+    lock.acquire()
+    lease = lab.lease()
+    lease["metadata"]["labels"]["team"] = "a"
+    lab.cluster.update(lease)
+
+    lock.renew()
+    lock.renew()
+
+    assert not lock.lost.is_set()
+    assert lab.lease()["metadata"]["labels"]["team"] == "a"
+
+
+def test_a_lock_that_cannot_be_renewed_is_lost_before_others_may_take_it(lab: Lab) -> None:
+    lock = lab.lock()
+    lock.acquire()
+    lab.cluster.fail_next("update", DOWN, times=2)
+    lab.clock.advance(10)
+    lock.renew()
+    lock.look()
+    assert not lock.lost.is_set()
+
+    lab.clock.advance(15)
+    lock.renew()
+    lock.look()
+
+    assert lock.lost.is_set()
+    assert lab.losses == ["the API server did not let us renew the lock for 25 s"]
+
+
+def test_a_renewal_counts_from_when_it_was_sent(lab: Lab) -> None:
+    """The others' clock starts when the server wrote it, which may be long before we know."""
+    lock = lab.lock()
+    lock.acquire()
+    lab.clock.advance(24)
+    lock.renew()
+    lab.clock.advance(24)
+
+    lock.look()
+
+    assert not lock.lost.is_set()
+
+
+def test_a_lease_that_somebody_deleted_is_put_back(lab: Lab) -> None:
+    lock = lab.lock()
+    lock.acquire()
+    mine = lab.lease()["spec"]["holderIdentity"]
+    lab.cluster.remove(LEASE)
+
+    lock.renew()
+
+    assert lab.lease()["spec"]["holderIdentity"] == mine
+    assert not lock.lost.is_set()
+
+
+def test_a_lease_that_goes_with_its_namespace_is_not_lost(lab: Lab) -> None:
+    """An uninstall deletes the namespace at its end, and waits until it is gone."""
+    lock = lab.lock()
+    lock.acquire()
+    lab.cluster.delete(NAMESPACE)
+    lab.clock.advance(20)
+
+    lock.renew()
+    lab.clock.advance(20)
+    lock.look()
+    lock.release()
+
+    assert not lock.lost.is_set()
+
+
+def test_a_deleted_lease_that_cannot_be_put_back_is_lost_in_the_end(lab: Lab) -> None:
+    lock = lab.lock()
+    lock.acquire()
+    lab.cluster.remove(LEASE)
+    lab.cluster.fail_next("create", DOWN, kind="Lease")
+
+    lab.clock.advance(25)
+    lock.renew()
+    lock.look()
+
+    assert lock.lost.is_set()
+
+
+def test_inside_the_block_threads_renew_until_its_end(lab: Lab) -> None:
+    renewed = Flag()
+
+    def controller(manifest: Manifest) -> None:
+        if manifest["kind"] == "Lease" and lab.cluster.count("update") > 1:
+            renewed.set()
+
+    lab.cluster.controllers.append(controller)
+
+    with lab.lock() as lock:
+        assert renewed.wait(10)
+        assert not lock.lost.is_set()
+
+    assert "holderIdentity" not in lab.lease()["spec"]
+    assert lab.losses == []
+
+
+def test_a_loss_is_told_from_a_thread_and_releasing_there_is_allowed(lab: Lab) -> None:
+    told = Flag()
+    locks: list[ClusterLock] = []
+
+    def on_lost(reason: str) -> None:
+        locks[0].release()
+        told.set()
+
+    locks.append(lab.lock(on_lost=on_lost))
+    with locks[0] as lock:
+        lab.hold(ELSEWHERE)
+        assert told.wait(10)
+        assert lock.lost.is_set()
+
+    assert lab.lease()["spec"]["holderIdentity"] == ELSEWHERE
+
+
+def test_an_unreachable_server_does_not_fail_a_release(lab: Lab) -> None:
+    lock = lab.lock()
+    lock.acquire()
+    lab.cluster.fail_next("update", DOWN)
+
+    lock.release()
+
+    assert "holderIdentity" in lab.lease()["spec"]
+
+
+def test_a_machine_that_does_not_say_who_it_is_proves_nothing(lab: Lab) -> None:
+    (lab.machine.root / "proc/sys/kernel/random/boot_id").unlink()
+    (lab.machine.root / "proc/self/ns/pid").unlink()
+
+    assert Holder.parse(lab.here(4711, "5")).lives(lab.machine.host) is None
