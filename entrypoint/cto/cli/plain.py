@@ -15,7 +15,7 @@ from cto.events import Event, Notice, StepProgress
 if TYPE_CHECKING:
     from cto.ports import Clock
 
-# A step that is over sooner gets one line, not two.
+# A step that is over sooner gets one line, not two; what it waits for by then is no news.
 _ANNOUNCE_AFTER_S = 2.0
 _CAUSE_EVERY_S = 2.0
 _HEARTBEAT_S = 30.0
@@ -70,7 +70,7 @@ class Plain:
         with self._lock:
             self._show(self._ledger.take(event))
             if isinstance(event, StepProgress):
-                self._tell_cause(event.step_id)
+                self._tell_cause(event.step_id, counting=False)
             self._forget()
 
     def notice(self, text: str, *, warning: bool = False) -> None:
@@ -81,7 +81,7 @@ class Plain:
         with self._lock:
             for step_id in self._ledger.running:
                 self._tell_start(step_id)
-                self._tell_cause(step_id)
+                self._tell_cause(step_id, counting=True)
             self._tell_alive()
 
     def close(self) -> None:
@@ -106,21 +106,23 @@ class Plain:
 
     def _tell_start(self, step_id: str) -> None:
         step, said = self._of(step_id)
-        if said.started or self._ledger.age_s(step) < _ANNOUNCE_AFTER_S:
+        if said.started or self._is_young(step):
             return
         said.started = True
         about = f" (about {duration(step.estimate_s)})" if step.estimate_s else ""
         if step.cause == said.cause:
             self._show([self._ledger.line(RUNNING, self._ledger.label(step) + about)])
 
-    def _tell_cause(self, step_id: str) -> None:
+    def _tell_cause(self, step_id: str, *, counting: bool) -> None:
         if step_id not in self._ledger.running:
             return
         step, said = self._of(step_id)
-        if not step.cause or step.cause == said.cause:
+        if not step.cause or step.cause == said.cause or self._is_young(step):
             return
         now = self._clock.monotonic()
-        if now - said.at < _CAUSE_EVERY_S and _gist(step.cause) == _gist(said.cause):
+        counts = _gist(step.cause) == _gist(said.cause)
+        # The last count is often followed by the end of the step, which says the same.
+        if counts and not (counting and now - said.at >= _CAUSE_EVERY_S):
             return
         said.cause, said.at, said.started = step.cause, now, True
         self._show([self._ledger.line(RUNNING, f"{self._ledger.label(step)}: {step.cause}")])
@@ -138,6 +140,9 @@ class Plain:
         age = duration(self._ledger.age_s(step))
         of = f" of about {duration(step.estimate_s)}" if step.estimate_s else ""
         return f"{step.title}, {age}{of}" + (f": {step.cause}" if step.cause else "")
+
+    def _is_young(self, step: Running) -> bool:
+        return self._ledger.age_s(step) < _ANNOUNCE_AFTER_S
 
     def _of(self, step_id: str) -> tuple[Running, _Said]:
         return self._ledger.running[step_id], self._said.setdefault(step_id, _Said())

@@ -149,16 +149,15 @@ class Ledger:
     def _heading(self, phase: Phase) -> list[Line]:
         """Return the headings up to a phase: steps overlap, the phases' order is always the same.
 
-        What comes before the first phase of all is left out: an uninstallation has no such phases.
+        Only where the first phase was shown: an uninstallation has just some of them.
         """
         if phase in self._shown:
             return []
-        place = _PHASES.index(phase)
-        last = max((_PHASES.index(shown) for shown in self._shown), default=place)
-        skipped = _PHASES[last + 1 : place]
-        self._shown.update((*skipped, phase))
+        place = _PHASES.index(phase) if _PHASES[0] in self._shown else 0
+        new = [*(p for p in _PHASES[:place] if p not in self._shown), phase]
+        self._shown.update(new)
         self._phase = phase
-        return [self.line("", f"{_number(p)} {p.value}") for p in (*skipped, phase)]
+        return [self.line("", f"{_number(p)} {p.value}") for p in new]
 
     def _finished(self, event: StepFinished) -> Line:
         step = self.running.pop(event.step_id, None)
