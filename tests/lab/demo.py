@@ -41,7 +41,7 @@ PROBE_S = 5
 # What a kwok cluster with the minimal profile takes, apiserver and etcd above all.
 MEMORY_MIB = 1500
 
-INSTALL_S = 90
+INSTALL_S = 30
 DOWNLOADED_TOOLS = Task(
     what="the programs, by digest",
     seconds=120,
@@ -164,12 +164,19 @@ def explain(sources: Sources) -> None:
         )
 
 
+def stand_ins(sources: Sources) -> dict[str, tuple[str, Path]]:
+    """Map what is out of reach to the option that names a folder instead, and the folder."""
+    folders = {
+        "CTO_TOOLS": ("--tools", prepare.tools_dir(), sources.tools),
+        "CTO_CHARTS": ("--charts", prepare.charts_dir(), sources.charts),
+    }
+    return {name: (option, path) for name, (option, path, there) in folders.items() if not there}
+
+
 def install_argv(profile: str, sources: Sources) -> list[str]:
     argv = [str(CTO), "install", *PROVIDER, "--profile", profile, "--non-interactive"]
-    if not sources.tools:
-        argv += ["--tools", str(prepare.tools_dir())]
-    if not sources.charts:
-        argv += ["--charts", str(prepare.charts_dir())]
+    for option, path in stand_ins(sources).values():
+        argv += [option, str(path)]
     return argv
 
 
@@ -192,7 +199,7 @@ def up(profile: str) -> int:
     explain(sources)
     code = run_product(install_argv(profile, sources))
     if code == 0:
-        tell_what_next()
+        tell_what_next(sources)
     return code
 
 
@@ -221,18 +228,20 @@ def short(path: Path) -> str:
     return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
 
 
-def tell_what_next() -> None:
-    say("\nThe cluster stays up. What next:")
+def tell_what_next(sources: Sources) -> None:
+    say("\nThe cluster stays up. What next (the variables are for cto, kubectl and helm):")
+    variables = {name: path for name, (_, path) in stand_ins(sources).items()}
+    variables["KUBECONFIG"] = cluster_folder() / "kubeconfig"
+    for name, path in variables.items():
+        say(f"  export {name}={short(path)}")
     for command, what in (
         (".venv/bin/cto status", "is it healthy?"),
-        (".venv/bin/cto plan uninstall", "what a removal would do"),
-        (f"export KUBECONFIG={short(cluster_folder() / 'kubeconfig')}", "for the two below"),
         (f"{program('kubectl')} get pods -A", "a real API server, simulated nodes"),
         (f"{program('helm')} list -A", "one release per component"),
         ("make demo PROFILE=production", "the big profile, on the same cluster"),
         ("make demo-clean", "remove it all"),
     ):
-        say(f"  {command:<58} # {what}")
+        say(f"  {command:<44}  # {what}")
 
 
 # --- its removal ---------------------------------------------------------------------------------
@@ -247,7 +256,7 @@ def cto_cache() -> Path:
 def cluster_folder() -> Path:
     """Where cto keeps its kwok cluster (docs: CTO_STATE_DIR, XDG_STATE_HOME)."""
     base = Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state") / "cto"
-    return Path(os.environ.get("CTO_STATE_DIR") or base).expanduser().resolve() / "kwok"
+    return Path(os.environ.get("CTO_STATE_DIR") or base).expanduser().resolve() / "kwok" / "cto"
 
 
 def processes_of(folder: Path) -> dict[int, str]:
