@@ -20,6 +20,7 @@ from fakes.cluster import FakeCluster
 _SYSTEM = ("name", "owner", "status", "version", "createdAt", "modifiedAt")
 _HISTORY = 10
 _NOT_FOUND = "Error: release: not found"
+_RESERVED = "Error: UPGRADE FAILED: user supplied labels contains system reserved label name"
 _PENDING = "Error: UPGRADE FAILED: another operation (install/upgrade/rollback) is in progress"
 
 Render = Callable[[ReleaseSpec], Sequence[Manifest]]
@@ -147,6 +148,8 @@ class FakeReleases:
         status = labels_of(newest)["status"] if newest else ""
         if status.startswith("pending-"):
             raise _failed(_PENDING)
+        if any(name in _SYSTEM for name in spec.labels):
+            raise _failed(_RESERVED)
         labels = {**_custom(newest), **spec.labels}
         revision = max(records, default=0) + 1
         pending = "pending-upgrade" if records else "pending-install"
