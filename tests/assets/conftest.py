@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,20 +45,23 @@ def config(profile: str, **sections: Any) -> Config:
     )
 
 
-def context(made: Config, catalog: Catalog) -> dict[str, Any]:
+def context(
+    made: Config, catalog: Catalog, *, nodes: int = 0, components: Sequence[str] = ()
+) -> dict[str, Any]:
     """Return what templates see, as the plan gives it to them."""
     public = made.public()
     return {
         "config": public,
         "profile": made.profile,
         "features": public["features"],
-        "components": [
+        "components": components
+        or [
             component.name
             for component in catalog.components
             if component.feature is None or public["features"][component.feature]
         ],
         "cluster": {
-            "nodes": 3 if made.features.high_availability else 1,
+            "nodes": nodes or (3 if made.features.high_availability else 1),
             "simulated": True,
             "kube_version": "v1.34.4",
             "provider": "kwok",
@@ -73,9 +76,17 @@ def catalog() -> Catalog:
 
 @pytest.fixture(scope="session")
 def renderer(catalog: Catalog) -> Callable[..., Renderer]:
-    """Return a maker of renderers: profile, and sections of the configuration."""
+    """Return a maker of renderers: a profile, and what is different from it."""
 
-    def make(profile: str, **sections: Any) -> Renderer:
-        return Renderer(context(config(profile, **sections), catalog), env={})
+    def make(
+        profile: str, *, nodes: int = 0, components: Sequence[str] = (), **sections: Any
+    ) -> Renderer:
+        made = context(config(profile, **sections), catalog, nodes=nodes, components=components)
+        return Renderer(made, env={})
 
     return make
+
+
+@pytest.fixture
+def planted() -> str:
+    return PLANTED

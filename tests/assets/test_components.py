@@ -1,0 +1,353 @@
+"""What is true of each component in each profile, before any chart is involved."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pytest
+import yaml
+
+from cto.catalog import Catalog, Component, load
+from cto.objects import Manifest, dump_documents, dump_yaml
+from cto.render import VALUES, Renderer
+
+_BUNDLE = Path(__file__).parents[2] / "bundle"
+PROFILES = ("minimal", "standard", "production")
+COMPONENTS = tuple(component.name for component in load(_BUNDLE).components)
+_EVERY = [(name, profile) for name in COMPONENTS for profile in PROFILES]
+Make: TypeAlias = Callable[..., Renderer]
+
+each = pytest.mark.parametrize(("name", "profile"), _EVERY)
+
+
+def leaves(tree: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield every value that is no collection, with the keys that lead to it."""
+    if isinstance(tree, dict):
+        for key, value in tree.items():
+            yield from leaves(value, (*path, str(key)))
+    elif isinstance(tree, list | tuple):
+        for number, value in enumerate(tree):
+            yield from leaves(value, (*path, str(number)))
+    else:
+        yield path, tree
+
+
+def mappings(tree: Any, key: str) -> Iterator[Any]:
+    """Yield every value of a key, at any depth."""
+    if isinstance(tree, dict):
+        for name, value in tree.items():
+            if name == key:
+                yield value
+            yield from mappings(value, key)
+    elif isinstance(tree, list | tuple):
+        for value in tree:
+            yield from mappings(value, key)
+
+
+def glue(renderer: Renderer, component: Component) -> tuple[Manifest, ...]:
+    names = (*component.manifests.before, *component.manifests.after)
+    return renderer.manifests(component, names)
+
+
+def everything(renderer: Renderer, component: Component) -> dict[str, Any]:
+    return {"values": renderer.values(component), "glue": glue(renderer, component)}
+
+
+@each
+def test_rendering_twice_gives_the_same_bytes(
+    catalog: Catalog, renderer: Make, name: str, profile: str
+) -> None:
+    texts = {
+        dump_yaml(made.values(catalog[name])) + dump_documents(glue(made, catalog[name]))
+        for made in (renderer(profile), renderer(profile))
+    }
+    assert len(texts) == 1
+
+
+@each
+def test_no_secret_is_rendered(
+    catalog: Catalog, renderer: Make, name: str, profile: str, planted: str
+) -> None:
+    """Neither those of the configuration, nor anything under a name that calls it one."""
+    made = everything(renderer(profile), catalog[name])
+    assert planted not in dump_yaml(made["values"]) + dump_documents(made["glue"])
+    assert not [manifest for manifest in made["glue"] if manifest["kind"] == "Secret"]
+    for path, value in leaves(made):
+        if re.search(r"(password|token|apikey|private-?key)$", path[-1], re.IGNORECASE):
+            assert not isinstance(value, str), path
+
+
+@each
+def test_no_key_is_given_twice(catalog: Catalog, renderer: Make, name: str, profile: str) -> None:
+    """YAML takes the last of two equal keys, and says nothing."""
+    component, made = catalog[name], renderer(profile)
+    for file in (VALUES, *component.manifests.before, *component.manifests.after):
+        text = made._render(component.folder / file, made._names(component))
+        for node in yaml.compose_all(text):
+            assert not list(_twice(node)), file
+
+
+def _twice(node: yaml.Node | None) -> Iterator[str]:
+    if isinstance(node, yaml.MappingNode):
+        keys = [key.value for key, _ in node.value]
+        yield from {key for key in keys if keys.count(key) > 1}
+    if isinstance(node, yaml.CollectionNode):
+        for child in node.value:
+            for part in child if isinstance(child, tuple) else (child,):
+                yield from _twice(part)
+
+
+@each
+def test_containers_ask_for_cpu_and_memory(
+    catalog: Catalog, renderer: Make, name: str, profile: str
+) -> None:
+    """Charts ask for nothing by themselves, and a scheduler that is told nothing overbooks."""
+    made = everything(renderer(profile), catalog[name])
+    asked = [item["requests"] for item in mappings(made, "resources") if "requests" in item]
+    assert asked
+    assert all(item.keys() == {"cpu", "memory"} for item in asked)
+
+
+@each
+def test_images_are_never_pulled_always(
+    catalog: Catalog, renderer: Make, name: str, profile: str
+) -> None:
+    """Images that were brought to the nodes would be asked for again, where nobody answers."""
+    made = everything(renderer(profile), catalog[name])
+    policies = [
+        value for path, value in leaves(made) if path[-1] in {"pullPolicy", "imagePullPolicy"}
+    ]
+    assert set(policies) <= {"IfNotPresent"}
+
+
+@each
+def test_images_that_are_named_are_listed(
+    catalog: Catalog, renderer: Make, name: str, profile: str
+) -> None:
+    listed = {image.ref for image in catalog[name].images}
+    assert listed
+    assert images(everything(renderer(profile), catalog[name])) <= listed
+
+
+def images(tree: Any) -> set[str]:
+    """Return what looks like an image: NAME:TAG, where a tag is more than a port."""
+    text = re.compile(r"(?!.*://)[a-z0-9][a-z0-9._/-]*:(?!\d+$)[A-Za-z0-9][\w.-]*")
+    found = {str(value) for _, value in leaves(tree) if text.fullmatch(str(value))}
+    return found | set(_pairs(tree))
+
+
+def _pairs(tree: Any) -> Iterator[str]:
+    if isinstance(tree, dict):
+        if tree.keys() >= {"repository", "tag"}:
+            yield f"{tree['repository']}:{tree['tag']}"
+        for value in tree.values():
+            yield from _pairs(value)
+
+
+@each
+def test_objects_are_in_the_namespace_of_their_component(
+    catalog: Catalog, renderer: Make, name: str, profile: str
+) -> None:
+    component = catalog[name]
+    for manifest in glue(renderer(profile), component):
+        assert manifest["metadata"]["namespace"] == component.namespace
+
+
+@pytest.mark.parametrize("name", COMPONENTS)
+def test_volumes_are_the_same_in_every_profile(catalog: Catalog, renderer: Make, name: str) -> None:
+    """What a StatefulSet says of volumes is immutable: another profile would be refused."""
+    sizes = [
+        {
+            path: value
+            for path, value in leaves(everything(renderer(profile), catalog[name]))
+            if path[-1] in {"size", "volumeSize", "storageClassName"}
+            or path[-2:] == ("persistence", "enabled")
+        }
+        for profile in PROFILES
+    ]
+    assert sizes[0] == sizes[1] == sizes[2]
+
+
+@pytest.mark.parametrize("kind", ["nodeport", "ingress", "none"])
+def test_user_interfaces_are_reached_as_configured(
+    catalog: Catalog, renderer: Make, kind: str
+) -> None:
+    made = renderer("standard", platform={"ingress_type": kind, "domain": "agents.example.com"})
+    for component in catalog.components:
+        access = component.access
+        if access is None or access.node_port is None:
+            continue
+        seen = [value for _, value in leaves(everything(made, component))]
+        host = f"{access.subdomain}.agents.example.com"
+        assert (access.node_port in seen) == (kind == "nodeport"), component.name
+        assert (host in seen) == (kind == "ingress"), component.name
+
+
+@pytest.mark.parametrize(
+    ("nodes", "replicated"), [(1, False), (2, False), (3, True)], ids=["1", "2", "3"]
+)
+def test_a_replicated_cache_needs_three_nodes(
+    catalog: Catalog, renderer: Make, nodes: int, *, replicated: bool
+) -> None:
+    values = renderer("production", nodes=nodes).values(catalog["argocd"])
+    assert values["redis-ha"]["enabled"] == replicated
+    assert values["redis"]["enabled"] != replicated
+
+
+def test_mail_without_a_log_in_refers_to_no_password(catalog: Catalog, renderer: Make) -> None:
+    smtp = {"host": "relay.example.com", "sender": "a@example.com", "recipients": ["b@example.com"]}
+    made = renderer("production", smtp=smtp)
+    text = "".join(dump_yaml(everything(made, component)) for component in catalog.components)
+    assert "relay.example.com" in text
+    assert "grafana-smtp" not in text
+    assert "email-password" not in text
+    assert "smtpPassword" not in text
+
+
+def test_mail_is_off_unless_it_is_switched_on(catalog: Catalog, renderer: Make) -> None:
+    made = renderer("standard")
+    text = "".join(dump_yaml(everything(made, component)) for component in catalog.components)
+    assert "smtp.example.com" not in text
+
+
+@pytest.mark.parametrize(
+    ("github", "source"),
+    [
+        ({}, None),
+        ({"organization": "acme"}, {"organizations": ["acme"]}),
+        (
+            {"organization": "acme", "repository": "shop"},
+            {"repositories": [{"owner": "acme", "names": ["shop"]}]},
+        ),
+    ],
+)
+def test_webhooks_come_from_whom_they_are_told(
+    catalog: Catalog, renderer: Make, github: dict[str, str], source: dict[str, Any] | None
+) -> None:
+    """Without an organization there is no source, but the Service has its address already."""
+    made = glue(renderer("production", github=github), catalog["argo-events"])
+    kinds = {manifest["kind"]: manifest for manifest in made}
+    assert {"EventBus", "Service"} <= kinds.keys()
+    assert ("EventSource" in kinds) == ("Sensor" in kinds) == (source is not None)
+    if source:
+        entry = kinds["EventSource"]["spec"]["github"]["org"]
+        assert source.items() <= entry.items()
+        assert entry["webhookSecret"] == {"name": "github-webhook-secret", "key": "secret"}
+
+
+@pytest.mark.parametrize(("profile", "members"), [("minimal", 1), ("production", 3)])
+def test_a_stream_has_no_more_copies_than_the_bus_has_members(
+    catalog: Catalog, renderer: Make, profile: str, members: int
+) -> None:
+    made = everything(renderer(profile), catalog["argo-events"])
+    bus = next(manifest for manifest in made["glue"] if manifest["kind"] == "EventBus")
+    assert bus["spec"]["jetstream"]["replicas"] == members
+    assert made["values"]["configs"]["jetstream"]["streamConfig"]["replicas"] == members
+
+
+def test_only_agents_that_are_switched_on_are_known_to_the_controller(
+    catalog: Catalog, renderer: Make
+) -> None:
+    values = renderer("minimal").values(catalog["controller"])
+    assert {name: agent["githubApp"] for name, agent in values["agents"].items()} == {
+        "rex": "cto-agent-rex"
+    }
+    assert values["secrets"]["providers"] == {"anthropic": "ANTHROPIC_API_KEY"}
+    bare = renderer("minimal", agents={}, providers={}).values(catalog["controller"])
+    assert bare["agents"] == {}
+    assert bare["secrets"]["providers"] == {}
+
+
+def test_grafana_knows_metrics_only_where_they_are(catalog: Catalog, renderer: Make) -> None:
+    """`components.victoria-metrics.mode` may have taken them away."""
+    for names, count in ((["grafana", "victoria-metrics"], 1), (["grafana"], 0)):
+        values = renderer("standard", components=names).values(catalog["grafana"])
+        assert len(values["datasources"]["datasources.yaml"]["datasources"]) == count
+
+
+def test_the_ten_components_are_there(catalog: Catalog) -> None:
+    features = {component.name: component.feature for component in catalog.components}
+    assert features == {
+        "argo-events": None,
+        "argo-workflows": None,
+        "argocd": None,
+        "backup-operator": "backup",
+        "controller": None,
+        "grafana": "monitoring",
+        "postgresql-operator": "databases",
+        "redis-operator": "databases",
+        "victoria-logs": "monitoring",
+        "victoria-metrics": "monitoring",
+    }
+    assert all(
+        component.required == (component.feature is None) for component in catalog.components
+    )
+
+
+@pytest.mark.parametrize("name", COMPONENTS)
+def test_a_chart_is_pinned(catalog: Catalog, name: str) -> None:
+    chart = catalog[name].chart
+    if chart.path:
+        assert (_BUNDLE / chart.path / "Chart.yaml").is_file()
+    else:
+        assert chart.url.endswith(f"/{chart.name}-{chart.version}.tgz")
+        assert re.fullmatch(r"[0-9a-f]{64}", chart.sha256)
+
+
+@pytest.mark.parametrize("name", COMPONENTS)
+def test_requests_grow_with_the_profile(catalog: Catalog, name: str) -> None:
+    sizes = [catalog[name].resources[profile] for profile in PROFILES]
+    for small, big in pairwise(sizes):
+        assert quantity(small.cpu) <= quantity(big.cpu)
+        assert quantity(small.memory) <= quantity(big.memory)
+
+
+@pytest.mark.parametrize(
+    ("profile", "cpus", "memory"),
+    [("minimal", 4, "8Gi"), ("standard", 8, "16Gi"), ("production", 16, "32Gi")],
+)
+def test_half_of_the_machine_is_left_for_the_work(
+    catalog: Catalog, profile: str, cpus: int, memory: str
+) -> None:
+    """All components together, even those that the profile leaves out."""
+    asked = [component.resources[profile] for component in catalog.components]
+    assert sum(quantity(one.cpu) for one in asked) <= cpus / 2
+    assert sum(quantity(one.memory) for one in asked) <= quantity(memory) / 2
+
+
+def quantity(text: str) -> float:
+    units = {"m": 1e-3, "Mi": 2**20, "Gi": 2**30}
+    unit = next((unit for unit in units if text.endswith(unit)), "")
+    return float(text.removesuffix(unit)) * units.get(unit, 1)
+
+
+def test_ports_are_nobody_elses(catalog: Catalog) -> None:
+    accesses = [component.access for component in catalog.components if component.access]
+    node = [access.node_port for access in accesses if access.node_port]
+    host = [access.host_port for access in accesses if access.host_port]
+    assert len(set(node)) == len(node)
+    assert all(30000 <= port <= 32767 for port in node)
+    assert sorted(host) == [80, 2746, 3000, 8080]
+
+
+def test_components_that_share_a_namespace_agree_about_it(catalog: Catalog) -> None:
+    levels: dict[str, dict[str, str]] = {}
+    for component in catalog.components:
+        labels = dict(component.namespace_labels)
+        assert levels.setdefault(component.namespace, labels) == labels
+        assert labels["pod-security.kubernetes.io/enforce"] in {"baseline", "restricted"}
+
+
+@pytest.mark.parametrize("name", COMPONENTS)
+def test_secrets_of_access_are_made_by_somebody(catalog: Catalog, name: str) -> None:
+    access = catalog[name].access
+    if access is None or not access.secret:
+        return
+    secret, _, key = access.secret.partition("/")
+    made = {(one.name, k) for one in catalog[name].generated_secrets for k in one.keys}
+    # Argo CD's server makes its own at its first start.
+    assert (secret, key) in made | {("argocd-initial-admin-secret", "password")}

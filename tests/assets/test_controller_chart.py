@@ -1,0 +1,78 @@
+"""Our own chart, as far as it can be judged without Helm."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cto.catalog import Catalog
+from cto.objects import load_yaml
+
+_CHART = Path(__file__).parents[2] / "bundle" / "charts" / "controller"
+_CRDS = {path.stem: load_yaml(path.read_text()) for path in sorted(_CHART.glob("crds/*.yaml"))}
+_TEMPLATES = sorted(_CHART.glob("templates/*.yaml"))
+
+
+def spec(plural: str) -> dict[str, Any]:
+    schema: dict[str, Any] = _CRDS[plural]["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    found: dict[str, Any] = schema["properties"]["spec"]
+    return found
+
+
+def test_version_and_image_follow_the_catalog(catalog: Catalog) -> None:
+    component = catalog["controller"]
+    chart = load_yaml((_CHART / "Chart.yaml").read_text())
+    values = load_yaml((_CHART / "values.yaml").read_text())
+    assert (chart["name"], chart["version"]) == (component.chart.name, component.chart.version)
+    assert component.images[0].ref == f"{values['image']['repository']}:{chart['appVersion']}"
+    assert values["image"]["tag"] == ""
+
+
+@pytest.mark.parametrize("plural", ["coderuns", "docsruns"])
+def test_crds_are_the_platforms(plural: str) -> None:
+    crd = _CRDS[plural]
+    assert crd["metadata"]["name"] == f"{plural}.agents.platform"
+    assert crd["spec"]["scope"] == "Namespaced"
+    (version,) = crd["spec"]["versions"]
+    assert version["name"] == "v1"
+    assert version["subresources"] == {"status": {}}
+
+
+def test_a_code_run_needs_what_the_controller_needs() -> None:
+    assert set(spec("coderuns")["required"]) == {
+        "taskId",
+        "service",
+        "repositoryUrl",
+        "docsRepositoryUrl",
+        "workingDirectory",
+        "model",
+        "githubApp",
+    }
+    assert set(spec("coderuns")["required"]) <= spec("coderuns")["properties"].keys()
+
+
+def test_docker_in_a_run_is_off_unless_asked_for() -> None:
+    """It needs a privileged container: root on the node."""
+    assert spec("coderuns")["properties"]["enableDocker"]["default"] is False
+
+
+def test_a_docs_run_acts_as_an_app_or_a_user() -> None:
+    assert spec("docsruns")["oneOf"] == [{"required": ["githubApp"]}, {"required": ["githubUser"]}]
+
+
+@pytest.mark.parametrize("template", _TEMPLATES, ids=lambda path: path.name)
+def test_rights_are_few(template: Path) -> None:
+    """No wildcard, no rights outside the namespace, nobody is cluster-admin."""
+    text = template.read_text()
+    assert not re.search(r"""["']\*["']|\[\*|- \*""", text)
+    assert "ClusterRole" not in text
+    assert "cluster-admin" not in text
+
+
+def test_the_controller_fits_single_nodes() -> None:
+    """No rule keeps it off control planes, which single nodes are."""
+    assert load_yaml((_CHART / "values.yaml").read_text())["affinity"] == {}
+    assert "control-plane" not in (_CHART / "templates" / "deployment.yaml").read_text()
