@@ -9,6 +9,8 @@ NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c '$(NEW_ENOUGH)' 2>/dev/null && echo $$p && exit; done; echo python3)
 PROFILE ?= minimal
+# Everything of the lab: programs, packed charts. The tests look for it here as well.
+export CTO_LAB_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/cto-lab
 
 BIN := .venv/bin
 MADE := .venv/.ready
