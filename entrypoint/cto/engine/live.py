@@ -91,7 +91,8 @@ class Live:
         self._watches: dict[Scope, _Watch] = {}
         self._questions = Asker("questions", clock, self.wake)
         # Logs come through the API server from a kubelet, which may take its time to answer.
-        self._logs = Asker("logs", clock, self.wake)
+        self._logs = Asker("logs", clock, self._take_line)
+        self._lines = 0
 
     def track(self, api_version: str, kind: str, namespace: str = "") -> None:
         """Begin to follow a kind in a namespace, unless that is done already."""
@@ -139,9 +140,9 @@ class Live:
         return self._generation
 
     def stamp(self, scopes: Iterable[Scope]) -> int:
-        """Return a number that grows with every change in these scopes."""
+        """Return a number that grows with every change in these scopes, and every log line."""
         found = (self._watches.get(scope) for scope in scopes)
-        return sum(watch.changes for watch in found if watch)
+        return self._lines + sum(watch.changes for watch in found if watch)
 
     def wait_change(self, since: int, timeout_s: float) -> int:
         """Return the generation as soon as it is no longer `since`, or after the timeout."""
@@ -197,6 +198,10 @@ class Live:
         for watch in tuple(self._watches.values()):
             if watch.thread:
                 watch.thread.join(max(0.0, deadline - self._clock.monotonic()))
+
+    def _take_line(self) -> None:
+        self._lines += 1
+        self.wake()
 
     def _follow(self, scope: Scope, watch: _Watch) -> None:
         while not self._stop.is_set():
