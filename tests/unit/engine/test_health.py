@@ -1,0 +1,272 @@
+"""The five checks: what they find, what they skip, and what they cost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cto.engine.health import HealthContext, run_checks
+from cto.engine.live import Tail
+from cto.engine.snapshot import Snapshot
+from cto.errors import ApiError
+from cto.objects import Manifest, ref_of
+from cto.plan.observed import ReleaseState, State
+from cto.result import Check, CheckStatus
+from fakes.clock import FakeClock
+from fakes.cluster import FakeCluster
+from fakes.workloads import NS, crashing, deployment, manifest, pod, waiting
+
+PASSED, FAILED, WARNING, SKIPPED = (
+    CheckStatus.PASSED,
+    CheckStatus.FAILED,
+    CheckStatus.WARNING,
+    CheckStatus.SKIPPED,
+)
+CODE_RUN = {
+    "apiVersion": "apiextensions.k8s.io/v1",
+    "kind": "CustomResourceDefinition",
+    "metadata": {"name": "coderuns.agents.platform"},
+    "spec": {
+        "group": "agents.platform",
+        "scope": "Namespaced",
+        "names": {"kind": "CodeRun", "plural": "coderuns"},
+        "versions": [{"name": "v1"}],
+    },
+}
+CONFIG = manifest("ConfigMap", "settings")
+ACCOUNT = manifest("ServiceAccount", "cto-agent", metadata={"namespace": "cto"})
+
+
+def node(name: str = "one", *, ready: str = "True") -> Manifest:
+    status = {"conditions": [{"type": "Ready", "status": ready}]}
+    return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}, "status": status}
+
+
+def release(component: str, *objects: Manifest, glue: tuple[Manifest, ...] = ()) -> ReleaseState:
+    return ReleaseState(
+        component=component,
+        release=component,
+        namespace="cto" if component == "controller" else NS,
+        digest="d",
+        chart="c",
+        objects=tuple(ref_of(one) for one in objects),
+        glue=tuple(ref_of(one) for one in glue),
+    )
+
+
+def state(*releases: ReleaseState) -> State:
+    return State(
+        writer="1", provider="kwok", profile="minimal", releases={r.component: r for r in releases}
+    )
+
+
+def checks(cluster: FakeCluster, found: State | None, **more: Any) -> dict[str, Check]:
+    titles = {"argocd": "Argo CD", "grafana": "Grafana"}
+    context = HealthContext(cluster=cluster, clock=FakeClock(), state=found, titles=titles, **more)
+    return {check.name: check for check in run_checks(context)}
+
+
+def healthy() -> tuple[FakeCluster, State]:
+    made = deployment(ready=1)
+    cluster = FakeCluster([node(), made, CONFIG, CODE_RUN, ACCOUNT])
+    return cluster, state(release("argocd", made, glue=(CONFIG,)), release("controller", ACCOUNT))
+
+
+def test_healthy_platform_passes_in_the_order_of_the_checks() -> None:
+    cluster, found = healthy()
+    results = checks(cluster, found)
+    assert list(results) == ["kubernetes", "components", "github", "webhooks", "agents"]
+    assert [check.status for check in results.values()] == [
+        PASSED,
+        PASSED,
+        SKIPPED,
+        SKIPPED,
+        PASSED,
+    ]
+    assert results["kubernetes"].message == "v1.34.4 answers, 1 of 1 nodes ready"
+    assert results["components"].message == "2 of 2 components ready"
+    assert all(check.message and not check.fix for check in results.values())
+
+
+def test_checks_change_nothing_and_list_each_kind_once() -> None:
+    cluster, found = healthy()
+    before = cluster.everything()
+    checks(cluster, found)
+    assert cluster.everything() == before
+    lists = [call for call in cluster.calls if call[0].startswith("list")]
+    assert len(lists) == len(set(lists)) == 4
+
+
+def test_secrets_are_listed_without_what_is_in_them() -> None:
+    secret = manifest("Secret", "token", data={"password": "aHVudGVyMg=="})
+    cluster = FakeCluster([node(), secret])
+    assert checks(cluster, state(release("argocd", secret)))["components"].status is PASSED
+    assert {call[0] for call in cluster.calls if call[1] == "Secret"} == {"list_metadata"}
+
+
+def test_unreachable_api_fails_the_first_check_and_skips_the_others() -> None:
+    cluster, found = healthy()
+    cluster.fail_next("server_version", ApiError("CTO-1601", "no answer from 192.0.2.1"))
+    results = checks(cluster, found)
+    assert results["kubernetes"].status is FAILED
+    assert results["kubernetes"].message == "no answer from 192.0.2.1"
+    assert results["kubernetes"].code == "CTO-1601"
+    assert results["kubernetes"].fix
+    assert {check.status for check in results.values()} == {FAILED, SKIPPED}
+
+
+@pytest.mark.parametrize(
+    ("nodes", "status", "message"),
+    [
+        ([node("a"), node("b", ready="Unknown")], WARNING, "1 of 2 nodes ready"),
+        ([node("b", ready="False")], FAILED, "0 of 1 nodes ready"),
+        ([], FAILED, "0 of 0 nodes ready"),
+    ],
+)
+def test_nodes_that_are_not_ready_are_named(
+    nodes: list[Manifest], status: CheckStatus, message: str
+) -> None:
+    check = checks(FakeCluster(nodes), None)["kubernetes"]
+    assert check.status is status
+    assert message in check.message
+    assert check.items == (("b",) if nodes else ())
+    assert check.fix
+
+
+def test_nothing_installed_is_a_failure_with_its_own_code() -> None:
+    check = checks(FakeCluster([node()]), None)["components"]
+    assert (check.status, check.code) == (FAILED, "CTO-1901")
+
+
+def test_component_that_is_not_ready_is_told_with_its_cause_and_fix() -> None:
+    bad, good = deployment(), deployment("web", ready=1)
+    failing = pod(bad, waiting("ImagePullBackOff", "quay.io/x:y: not found"))
+    cluster = FakeCluster([node(), bad, good, failing])
+    found = state(release("argocd", bad, CONFIG), release("grafana", good))
+    check = checks(cluster, found)["components"]
+    assert check.status is FAILED
+    assert check.message == "1 of 2 components ready; not ready: Argo CD"
+    assert check.items == (
+        (
+            "Argo CD: Deployment server 0/1 ready: pod server-6b7f-x: ImagePullBackOff: "
+            "quay.io/x:y not found"
+        ),
+        "Argo CD: ConfigMap settings in argocd is missing",
+    )
+    assert check.code == "CTO-1701"
+    assert "registry" in check.fix
+
+
+def test_missing_objects_ask_for_another_install() -> None:
+    check = checks(FakeCluster([node()]), state(release("argocd", CONFIG)))["components"]
+    assert check.code == "CTO-1900"
+    assert "cto install" in check.fix
+
+
+def test_workload_that_is_on_its_way_is_not_ready_without_a_cause() -> None:
+    made = deployment()
+    check = checks(FakeCluster([node(), made]), state(release("argocd", made)))["components"]
+    assert check.items == ("Argo CD: Deployment server 0/1 ready",)
+
+
+def test_job_that_is_gone_has_done_its_work() -> None:
+    made = manifest("Job", "migrate", api_version="batch/v1")
+    check = checks(FakeCluster([node()]), state(release("argocd", made)))["components"]
+    assert check.status is PASSED
+
+
+def test_few_logs_are_asked_for_however_many_pods_crash() -> None:
+    workloads = [deployment(f"d{n}") for n in range(6)]
+    pods = [pod(one, crashing()) for one in workloads]
+    cluster = FakeCluster([node(), *workloads, *pods])
+    for one in pods:
+        cluster.container_logs[(NS, one["metadata"]["name"], "main", True)] = "no database"
+    check = checks(cluster, state(release("argocd", *workloads)))["components"]
+    assert cluster.count("logs") == 3
+    assert sum("no database" in item for item in check.items) == 3
+
+
+def test_log_line_is_remembered() -> None:
+    cluster = FakeCluster([pod(deployment(), crashing())])
+    view = Snapshot(cluster)
+    tail = Tail(NS, "server-6b7f-x", "uid", "main", 3, previous=True)
+    cluster.container_logs[(NS, "server-6b7f-x", "main", True)] = "no database"
+    assert [view.last_line(tail), view.last_line(tail)] == ["no database"] * 2
+    assert cluster.count("logs") == 1
+
+
+def source(*, ready: bool) -> tuple[Manifest, ...]:
+    made = manifest("EventSource", "github", api_version="argoproj.io/v1alpha1")
+    definition = {
+        **CODE_RUN,
+        "metadata": {"name": "eventsources.argoproj.io"},
+        "spec": {
+            "group": "argoproj.io",
+            "scope": "Namespaced",
+            "names": {"kind": "EventSource", "plural": "eventsources"},
+            "versions": [{"name": "v1alpha1"}],
+        },
+    }
+    conditions = [{"type": "Ready", "status": "True"}] if ready else []
+    receiver = pod(None, name="receiver", phase="Running", conditions=conditions)
+    receiver["metadata"]["labels"] = {"eventsource-name": "github"}
+    return definition, made, receiver
+
+
+def test_receiver_of_webhooks_must_have_a_ready_pod() -> None:
+    definition, made, receiver = source(ready=True)
+    found = state(release("argo-events", glue=(made,)))
+    check = checks(FakeCluster([node(), definition, made, receiver]), found)["webhooks"]
+    assert (check.status, check.message) == (PASSED, "1 of 1 receivers listen")
+    deaf = source(ready=False)
+    check = checks(FakeCluster([node(), *deaf]), found)["webhooks"]
+    assert (check.status, check.items) == (FAILED, ("EventSource github in argocd",))
+    assert "describe" in check.fix
+
+
+def test_simulated_nodes_are_named_and_what_only_programs_answer_is_skipped() -> None:
+    definition, made, receiver = source(ready=True)
+    cluster = FakeCluster([node(), definition, made, receiver])
+    results = checks(cluster, state(release("argo-events", glue=(made,))), simulated=True)
+    assert results["webhooks"].status is SKIPPED
+    assert results["webhooks"].message.startswith("simulated")
+    assert results["kubernetes"].message.endswith("1 of 1 simulated nodes ready")
+
+
+def test_agents_without_permissions_are_told_which_are_missing() -> None:
+    cluster, found = healthy()
+    cluster.denied = {("create", "jobs", "cto"), ("watch", "coderuns", "*")}
+    check = checks(cluster, found)["agents"]
+    assert check.status is FAILED
+    assert check.message == "3 of 7 permissions for a run are missing"
+    assert "ServiceAccount controller: create jobs (batch)" in check.items
+    assert cluster.count("create", "CodeRun") == 0
+
+
+def test_code_run_that_is_refused_fails_with_the_apis_words() -> None:
+    cluster, found = healthy()
+    error = ApiError("CTO-1605", "CodeRun refused by policy", status=422, hint="Ask for it.")
+    cluster.fail_next("create", error, kind="CodeRun")
+    check = checks(cluster, found)["agents"]
+    assert (check.status, check.code, check.fix) == (FAILED, "CTO-1605", "Ask for it.")
+    assert check.message == "CodeRun refused by policy"
+
+
+def test_agents_are_skipped_where_there_is_no_controller() -> None:
+    made = deployment(ready=1)
+    check = checks(FakeCluster([node(), made]), state(release("argocd", made)))["agents"]
+    assert check.status is SKIPPED
+
+
+def test_each_check_says_how_long_it_took() -> None:
+    clock = FakeClock()
+
+    class Slow(FakeCluster):
+        def server_version(self) -> str:
+            clock.advance(1.5)
+            return "v1"
+
+    slow = Slow([node()])
+    results = run_checks(HealthContext(cluster=slow, clock=clock, state=None))
+    assert results[0].seconds == 1.5
