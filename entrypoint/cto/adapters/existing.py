@@ -122,7 +122,7 @@ class Existing:
     def _address_problems(self, name: str, cluster: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         server = str(cluster.get("server", ""))
         host = urlsplit(server).hostname or ""
-        if not (self._in_container and _is_loopback(host)):
+        if not (self._in_container and _is_loopback(host)) or self._answers():
             return
         reach = f"{urlsplit(server).scheme}://{_HOST_NAME}:{urlsplit(server).port or 443}"
         certified = str(cluster.get("tls-server-name") or host)
@@ -135,6 +135,13 @@ class Existing:
         )
         what = f"the API server's address {server} is this container itself, not its host"
         yield what, "\n".join(lines)
+
+    def _answers(self) -> bool:
+        """Whether the API can be reached: a container may well have a cluster inside itself."""
+        try:
+            return bool(self.kube_version())
+        except ApiError:
+            return False
 
     def _plugin_problems(self, user: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         exec_ = user.get("exec") or {}

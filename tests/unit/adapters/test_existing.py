@@ -75,6 +75,7 @@ def test_a_loopback_address_in_a_container_gets_the_lines_that_help(
     container: Place, server: str
 ) -> None:
     container.entry["server"] = server
+    container.cluster.fail_next("server_version", ApiError("CTO-1601", "no answer"))
 
     ((message, fix),) = container.problems()
 
@@ -83,6 +84,12 @@ def test_a_loopback_address_in_a_container_gets_the_lines_that_help(
     assert "--network kind" in fix
     assert "set-cluster 'a b' --server=https://host.docker.internal:6443" in fix
     assert "--tls-server-name=" in fix
+
+
+def test_a_cluster_inside_the_same_container_is_fine(container: Place) -> None:
+    container.entry["server"] = "https://127.0.0.1:6443"
+
+    assert container.problems() == []
 
 
 def test_a_loopback_address_outside_a_container_is_fine(place: Place) -> None:
