@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 from cto.cli.root import cli
 from cto.cli.streams import reserve
 
@@ -9,6 +11,9 @@ from cto.cli.streams import reserve
 def main() -> None:
     """Run the command line and leave the process with its exit code."""
     reserve()
+    # The group ignores it while it runs. This is for what comes after: threads and connections
+    # take their time to end, and the exit code has to stay the run's.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     cli(prog_name="cto")
 
 
