@@ -17,6 +17,8 @@ from threading import Lock
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+import yaml
+
 from cto.adapters import api_errors
 from cto.errors import ApiError, PreflightError
 from cto.ports import Access
@@ -26,6 +28,8 @@ _READ_S = 30.0
 # Watches hold a connection each, and steps run in parallel.
 _POOL_SIZE = 32
 _CHUNK = 1 << 16
+# What the loader raises for a file of another shape.
+_MALFORMED = (yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -235,17 +239,24 @@ def _load(access: Access, configuration: Any, folder: str) -> str:
                 persist_config=False,
                 temp_file_path=folder,
             )
-        except (config.ConfigException, OSError, ValueError) as error:
-            text = f"context {access.context} of {access.kubeconfig} cannot be used"
-            raise PreflightError("CTO-1403", text, details=api_errors.cut(str(error))) from None
+        except (config.ConfigException, OSError) as error:
+            raise _unusable(access, str(error)) from None
+        except _MALFORMED as error:
+            # Not its text: it may quote a line with a key in it.
+            raise _unusable(access, f"not a kubeconfig: {type(error).__name__}") from None
     return "\n".join(complaints)
+
+
+def _unusable(access: Access, cause: str) -> PreflightError:
+    text = f"context {access.context} of {access.kubeconfig} cannot be used"
+    return PreflightError("CTO-1403", text, details=api_errors.cut(cause))
 
 
 def _user_entry(access: Access) -> str:
     from kubernetes import config  # noqa: PLC0415 - slow
 
     contexts_of: Any = config.list_kube_config_contexts
-    with suppress(config.ConfigException, OSError, TypeError):
+    with suppress(config.ConfigException, OSError, *_MALFORMED):
         contexts, _ = contexts_of(str(access.kubeconfig))
         users = {item["name"]: item["context"].get("user", "") for item in contexts}
         return str(users.get(access.context, ""))

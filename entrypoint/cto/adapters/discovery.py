@@ -8,6 +8,7 @@ from threading import RLock
 from typing import Any
 
 from cto.adapters.connection import Answer, Request
+from cto.errors import ApiError
 from cto.ports import ApiKind, Clock
 
 # One answer for all groups, since Kubernetes 1.30; a server that does not know it
@@ -75,16 +76,25 @@ class Discovery:
         for group in document.get("groups", ()):
             versions.extend(version["groupVersion"] for version in group["versions"])
         for version in versions:
+            yield from self._kinds_of(root, version)
+
+    def _kinds_of(self, root: str, version: str) -> Iterator[ApiKind]:
+        try:
             answer = self._ask(_request(f"{root}/{version}", "application/json"))
-            for resource in json.loads(answer.body).get("resources", ()):
-                if "/" not in resource["name"]:
-                    yield ApiKind(
-                        version,
-                        resource["kind"],
-                        resource["name"],
-                        resource["namespaced"],
-                        frozenset(resource["verbs"]),
-                    )
+        except ApiError as error:
+            # An aggregated API whose server is away must not hide all others.
+            if error.status in (404, 503):
+                return
+            raise
+        for resource in json.loads(answer.body).get("resources", ()):
+            if "/" not in resource["name"]:
+                yield ApiKind(
+                    version,
+                    resource["kind"],
+                    resource["name"],
+                    resource["namespaced"],
+                    frozenset(resource["verbs"]),
+                )
 
 
 def _request(path: str, accept: str) -> Request:
