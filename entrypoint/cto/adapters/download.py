@@ -20,7 +20,8 @@ from cto.ports import Clock
 UNRESOLVED = "unresolved"
 _TIMEOUTS_S = (10.0, 60.0)
 _PAUSES_S = (1.0, 3.0)
-_CHUNK = 1 << 18
+# What a broken connection leaves of the last piece is lost.
+_CHUNK = 1 << 16
 _TRANSIENT = (408, 429, 500, 502, 503, 504)
 
 
@@ -112,7 +113,7 @@ class Downloader:
 
     def _sources(self, url: str) -> Iterator[str]:
         if self._mirror:
-            parts = urlsplit(url)
+            parts = urlsplit(_shown(url))
             yield f"{self._mirror}/{parts.netloc}{parts.path}"
         yield url
 
