@@ -5,18 +5,21 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from threading import Event as Flag
+from threading import Thread
 
 import pytest
 
 from cto.adapters.packing import pack
-from cto.errors import ToolError
+from cto.errors import Cancelled, ToolError
 from cto.objects import ObjectRef, dump_yaml, labels_of
 from cto.ports import Chart, ReleaseSpec
 from fakes.place import Place
-from fakes.releases import plain_chart
+from fakes.releases import FakeReleases, plain_chart
 
 CHART = "plain"
 TIMEOUT_S = 60.0
@@ -170,6 +173,46 @@ def leave_pending(place: Place) -> None:
         packed = base64.b64encode(gzip.compress(json.dumps(payload).encode()))
     record["data"]["release"] = base64.b64encode(packed).decode()
     place.cluster.update(record)
+
+
+def test_a_cancelled_upgrade_is_a_failed_one_and_can_be_repeated(
+    place: Place, spec: ReleaseSpec, tmp_path: Path
+) -> None:
+    """Nothing runs the Job of this chart's hook, so that Helm waits for it."""
+    cancel = Flag()
+    releases = place.releases()
+    if isinstance(releases, FakeReleases):
+        releases.during_upgrade = lambda _: cancel.wait(TIMEOUT_S)
+    stuck = replace(spec, chart=chart_with_hook(tmp_path / "stuck"))
+
+    def cancel_once_pending() -> None:
+        while not any(labels["status"] == "pending-install" for labels in records(place).values()):
+            time.sleep(0.05)
+        cancel.set()
+
+    thread = Thread(target=cancel_once_pending, daemon=True)
+    thread.start()
+    with pytest.raises(Cancelled):
+        releases.upgrade(stuck, timeout_s=TIMEOUT_S, cancel=cancel)
+    thread.join(TIMEOUT_S)
+    assert [labels["status"] for labels in records(place).values()] == ["failed"]
+    releases.upgrade(spec, timeout_s=TIMEOUT_S)
+    assert records(place)["sh.helm.release.v1.rel.v2"]["status"] == "deployed"
+
+
+def chart_with_hook(folder: Path) -> Chart:
+    (folder / "templates").mkdir(parents=True)
+    (folder / "Chart.yaml").write_text("apiVersion: v2\nname: plain\nversion: 1.0.0\n")
+    pod = {"restartPolicy": "Never", "containers": [{"name": "a", "image": "a"}]}
+    job = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": "hook", "annotations": {"helm.sh/hook": "pre-install"}},
+        "spec": {"template": {"spec": pod}},
+    }
+    (folder / "templates" / "job.yaml").write_text(dump_yaml(job))
+    path, digest = pack(folder, CHART, folder.parent / "packed")
+    return Chart(name=CHART, version="1.0.0", path=path, digest=digest)
 
 
 def test_helms_own_label_names_are_refused(place: Place, spec: ReleaseSpec) -> None:

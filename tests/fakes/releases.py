@@ -243,6 +243,8 @@ class FakeReleases:
         self._apply(spec.name, spec.namespace, manifests)
         self.during_upgrade(spec)
         if cancel and cancel.is_set():
+            # Helm is asked to end before it is killed, and that is what it leaves.
+            record("failed")
             raise Cancelled
         self._die(spec.name, "applied")
         if stderr := self._failures.pop(spec.name, ""):
