@@ -70,6 +70,11 @@ class Asker:
                 self._enqueue(key, question)
             return answer
 
+    def known(self, key: Hashable) -> Answer | None:
+        """Return the answer that is there, without asking."""
+        with self._lock:
+            return self._answers.get(key)
+
     def close(self) -> None:
         with self._lock:
             self._closed = True

@@ -14,6 +14,7 @@ from cto.engine.evidence import (
     claims_of,
     class_of,
     one_line,
+    raw,
 )
 from cto.engine.live import NOTHING
 from cto.engine.podcauses import Finding, findings, last_exit
@@ -32,6 +33,12 @@ _REFUSALS = (
     ("webhook", re.compile(r"failed calling webhook|failed to call webhook")),
     ("config-missing", re.compile(r"error looking up service account")),
     ("admission", re.compile(r"denied|violates PodSecurity|forbidden|is invalid")),
+)
+# Controllers put a new pod's random name into every repetition of the same refusal.
+_REPETITION = re.compile(
+    r"^(\(combined from similar events\): )?"
+    r"(Error creating: |create Pod \S+ in \S+ \S+ failed error: )?"
+    r'(pods? "[^"]*" is forbidden: )?'
 )
 
 
@@ -186,11 +193,11 @@ def _refused(evidence: Evidence, manifest: Manifest) -> Finding | None:
 
 
 def _refusal(message: str) -> Finding:
-    text = one_line(message)
+    text = f"pods are refused: {one_line(_REPETITION.sub('', message))}"
     for row, pattern in _REFUSALS:
         if pattern.search(message):
-            return Finding(row, text, text)
-    return Finding("create", text)
+            return Finding(row, text, raw(message))
+    return Finding("create", text, raw(message))
 
 
 def _of_job(evidence: Evidence, job: Manifest) -> Finding:
@@ -200,7 +207,7 @@ def _of_job(evidence: Evidence, job: Manifest) -> Finding:
         _pods(evidence, job), key=lambda pod: pod["metadata"].get("creationTimestamp") or ""
     )
     exits = [ended for pod in reversed(pods) if (ended := last_exit(evidence, pod))]
-    details = one_line(failed.get("message", ""))
+    details = raw(failed.get("message", ""))
     return Finding("job-failed", f"{text}: {exits[0] if exits else details}", details)
 
 
@@ -208,9 +215,9 @@ def _of_claim(evidence: Evidence, claim: Manifest) -> Finding:
     if status_dict(claim).get("phase") == "Lost":
         return Finding("failed", "its volume is lost")
     missing = _missing_class(evidence, claim)
-    event = evidence.last_event(
-        claim, "ProvisioningFailed", "FailedBinding", "ExternalProvisioning", "WaitForFirstConsumer"
-    )
+    # What failed tells more than that it is tried again.
+    event = evidence.last_event(claim, "ProvisioningFailed", "FailedBinding")
+    event = event or evidence.last_event(claim, "ExternalProvisioning", "WaitForFirstConsumer")
     message = one_line(event.get("message", "")) if event else ""
     if missing or (event and event["reason"] == "FailedBinding"):
         return Finding("claim-class", f"Pending: {missing or message}", message)

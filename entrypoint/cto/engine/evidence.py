@@ -25,6 +25,7 @@ _WORKLOADS = {
     "Job": "batch/v1",
 }
 _LONGEST = 240
+_LONGEST_DETAILS = 2000
 _COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 # Owners of owners: CronJob, Job, Pod is as deep as Kubernetes itself goes.
 _DEPTH = 4
@@ -151,11 +152,16 @@ def controller_of(manifest: Manifest) -> Owner | None:
     return (marked[0]["kind"], marked[0]["name"]) if marked else None
 
 
-def one_line(text: str) -> str:
+def one_line(text: str, longest: int = _LONGEST) -> str:
     """Return a text of any program as one line that is safe to show on a terminal."""
     printable = "".join(char if char.isprintable() else " " for char in _COLOURS.sub("", text))
     words = " ".join(printable.split())
-    return words if len(words) <= _LONGEST else words[: _LONGEST - 1] + "…"
+    return words if len(words) <= longest else words[: longest - 1] + "…"
+
+
+def raw(text: str) -> str:
+    """Return a text of any program as details of an error: whole, within reason."""
+    return one_line(text, _LONGEST_DETAILS)
 
 
 def _deployment_of(replica_set: str, pod: Manifest) -> list[Owner]:

@@ -114,8 +114,13 @@ class Live:
         return self.objects(ref.api_version, ref.kind, ref.namespace).get(ref.name)
 
     def last_line(self, tail: Tail) -> str:
-        """Return the last line of a container's log; asked for once, '' until it is there."""
+        """Return the last line of a container's log; asked for once per restart.
+
+        Until it is there, the line of the restart before stands in.
+        """
         answer = self._logs.ask(tail, lambda: read_last_line(self._cluster, tail))
+        if answer is None and tail.restarts > 1:
+            answer = self._logs.known(tail._replace(restarts=tail.restarts - 1))
         return answer.value if answer and answer.value else ""
 
     def ask(

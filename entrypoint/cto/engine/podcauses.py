@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cto.engine.evidence import Evidence, one_line
+from cto.engine.evidence import Evidence, one_line, raw
 from cto.engine.live import Tail
 from cto.engine.readiness import conditions_of, status_dict, status_of
 from cto.objects import Manifest
@@ -32,6 +32,8 @@ _NOISE = re.compile(
     r'"[^"]*": |failed to resolve image: |Back-off pulling image "[^"]*":? ?|ErrImagePull: |'
     r'Failed to pull image "[^"]*": |Error response from daemon: '
 )
+# What the scheduler adds about pods that could make room is true and seldom of use.
+_PREEMPTION = re.compile(r",? (no new claims to deallocate, )?preemption: .*$")
 _PULLING = {"ImagePullBackOff", "ErrImagePull", "RegistryUnavailable", "ImageInspectError"}
 _STARTING = {"RunContainerError", "CreateContainerError", "StartError", "PostStartHookError"}
 _SCALING = "TriggeredScaleUp"
@@ -92,7 +94,7 @@ def _of_container(
     reason = waiting.get("reason", "")
     message = waiting.get("message", "")
     if reason in _PULLING:
-        return _pulling(evidence, pod, state, reason, message)
+        return _pulling(evidence, pod, state, message)
     if reason == "InvalidImageName":
         return Finding("image-name", f"{reason}: {state.get('image', '')}", one_line(message))
     if reason == "ErrImageNeverPull":
@@ -105,15 +107,14 @@ def _of_container(
     return _crashed(evidence, pod, title, state)
 
 
-def _pulling(
-    evidence: Evidence, pod: Manifest, state: Mapping[str, Any], reason: str, message: str
-) -> Finding:
+def _pulling(evidence: Evidence, pod: Manifest, state: Mapping[str, Any], message: str) -> Finding:
     image = state.get("image", "")
     said = _NOISE.sub("", message).strip()
     if not said:
         # Before Kubernetes 1.31 the status has no cause, only the event has.
         # https://github.com/kubernetes/kubernetes/pull/124680
-        said = _NOISE.sub("", _pull_event(evidence, pod, image)).strip()
+        message = _pull_event(evidence, pod, image)
+        said = _NOISE.sub("", message).strip()
     if _NETWORK.search(said):
         row = "image-network"
     elif _NO_IMAGE.search(said):
@@ -124,7 +125,8 @@ def _pulling(
         row = "image"
     said = one_line(said.removeprefix(f"{image}: "))
     text = f"{image} not found" if row == "image-missing" else f"{image}: {said or 'no cause told'}"
-    return Finding(row, f"{reason}: {text}", said)
+    # ErrImagePull and this one take turns: told as one, it is not news every time.
+    return Finding(row, f"ImagePullBackOff: {text}", raw(message))
 
 
 def _pull_event(evidence: Evidence, pod: Manifest, image: str) -> str:
@@ -146,6 +148,9 @@ def _crashed(
         return None
     if state.get("ready") or (ended and ended.get("exitCode") == 0 and not waiting):
         return None
+    if state.get("restartCount", 0) > 1:
+        # Between two crashes it runs: still the same story.
+        waiting = "CrashLoopBackOff"
     row = "crash"
     if ended.get("reason") == "OOMKilled":
         row = "memory"
@@ -194,12 +199,13 @@ def _tail(pod: Manifest, state: Mapping[str, Any]) -> Tail:
 
 def _unscheduled(evidence: Evidence, pod: Manifest, scheduled: Mapping[str, Any]) -> Finding:
     reason = scheduled.get("reason", "Unschedulable")
-    message = one_line(scheduled.get("message", ""))
+    said = scheduled.get("message", "")
+    message = one_line(_PREEMPTION.sub("", said))
     text = f"{reason}: {message}" if message else reason
     if evidence.last_event(pod, _SCALING):
-        return Finding("scale-up", f"{text} (a node is on its way)")
-    starting = "node.kubernetes.io/not-ready" in message or "no nodes available" in message
-    return Finding("nodes" if starting else "unschedulable", text)
+        return Finding("scale-up", f"{text} (a node is on its way)", raw(said))
+    starting = "node.kubernetes.io/not-ready" in said or "no nodes available" in said
+    return Finding("nodes" if starting else "unschedulable", text, raw(said))
 
 
 def _failure(status: Mapping[str, Any]) -> str:

@@ -17,7 +17,7 @@ class Timers:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._seen: dict[tuple[str, ObjectRef], tuple[float, float]] = {}
+        self._seen: dict[tuple[str, ObjectRef], tuple[float, float, float]] = {}
 
     def expired(self, causes: Iterable[Cause]) -> Cause | None:
         """Note that these causes are there now; return the first that was for too long."""
@@ -25,10 +25,11 @@ class Timers:
         result = None
         for cause in causes:
             key = cause.row, cause.root
-            first, last = self._seen.get(key, (now, now))
+            first, last, patience_s = self._seen.get(key, (now, now, cause.patience_s))
             if now - last > _LINGER_S:
-                first = now
-            self._seen[key] = first, now
-            if result is None and now - first >= cause.patience_s:
+                first, patience_s = now, cause.patience_s
+            # The patience of the first sight counts: objects grow old while we look at them.
+            self._seen[key] = first, now, patience_s
+            if result is None and now - first >= patience_s:
                 result = cause
         return result

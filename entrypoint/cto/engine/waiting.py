@@ -124,21 +124,22 @@ class ReadyWait:
             if manifest is not None and not readiness.ready
         }
         if not (missing or waiting or unknown):
-            return Verdict(done=True, message=f"{len(judged)} of {len(judged)} ready")
+            return Verdict(done=True, message=self._progress(len(judged)))
         causes = self._causes(manifest for manifest, _ in waiting.values())
         expired = self._timers.expired(causes)
         gone = sum(manifest is None for manifest, _ in judged.values())
         ready = len(judged) - len(waiting) - gone
         return Verdict(
             done=False,
-            message=_message(causes, missing, waiting, f"{ready} of {self._total} ready"),
+            message=_message(causes, missing, waiting, self._progress(ready)),
             error=expired.error() if expired else None,
             missing=tuple(missing),
         )
 
-    @property
-    def _total(self) -> int:
-        return len(self._asked) + len(self._watched)
+    def _progress(self, ready: int) -> str:
+        total = len(self._asked) + len(self._watched)
+        # Of what only exists, there is nothing to count.
+        return f"{ready} of {total} ready" if total else "objects exist"
 
     def _absent(self, answers: dict[Group | ObjectRef, Answer | None]) -> list[ObjectRef]:
         """Return those without a status that are known not to exist."""

@@ -67,7 +67,7 @@ def cause(root: Manifest, *others: Manifest, **more: Any) -> Cause:
             waiting("ErrImagePull", 'Failed to pull image "quay.io/x:y": manifest unknown'),
             "CTO-1701",
             "image-missing",
-            "ErrImagePull: quay.io/x:y not found",
+            "ImagePullBackOff: quay.io/x:y not found",
         ),
         (
             waiting("ImagePullBackOff", "pull access denied, repository may require login"),
@@ -79,13 +79,13 @@ def cause(root: Manifest, *others: Manifest, **more: Any) -> Cause:
             waiting("ErrImagePull", "dial tcp: lookup quay.io: no such host"),
             "CTO-1701",
             "image-network",
-            "ErrImagePull: quay.io/x:y: dial tcp: lookup quay.io: no such host",
+            "ImagePullBackOff: quay.io/x:y: dial tcp: lookup quay.io: no such host",
         ),
         (
             waiting("ErrImagePull", "out of cheese"),
             "CTO-1701",
             "image",
-            "ErrImagePull: quay.io/x:y: out of cheese",
+            "ImagePullBackOff: quay.io/x:y: out of cheese",
         ),
         (
             waiting("ImagePullBackOff", 'Back-off pulling image "quay.io/x:y"'),
@@ -148,7 +148,7 @@ def cause(root: Manifest, *others: Manifest, **more: Any) -> Cause:
             {"name": "main", "state": {"running": {}}, "lastState": ended(2), "restartCount": 2},
             "CTO-1702",
             "crash",
-            "container main exit code 2 (Error), 2 restarts",
+            "CrashLoopBackOff: container main exit code 2 (Error), 2 restarts",
         ),
     ],
 )
@@ -209,7 +209,7 @@ def test_causes_of_several_pods_are_counted_once() -> None:
         deployment(), name="p9", phase="Running", conditions=[{"type": "Ready", "status": "True"}]
     )
     found = causes(deployment(), *pods, fine)
-    expected = ["pod p0: ErrImagePull: quay.io/x:y not found (2 of 3 pods)"]
+    expected = ["pod p0: ImagePullBackOff: quay.io/x:y not found (2 of 3 pods)"]
     assert [one.message for one in found] == expected
 
 
@@ -338,7 +338,31 @@ def test_pods_that_are_refused_show_who_refused_them(message: str, row: str, cod
         cause(by_event, event(by_event, "FailedCreate", message, at=2)),
     ]
     assert {(one.row, one.code) for one in made} == {(row, code)}
-    assert all(message in one.message for one in made)
+    said = message.removeprefix('pods "x" is forbidden: ')
+    assert all(f": pods are refused: {said}" in one.message for one in made)
+    assert all(one.details == message for one in made)
+
+
+def test_repeated_refusals_read_the_same() -> None:
+    refusal = 'pods "db-x7" is forbidden: violates PodSecurity "restricted"'
+    texts = [
+        refusal,
+        f"Error creating: {refusal}",
+        f"(combined from similar events): Error creating: {refusal}",
+        f"create Pod db-0 in StatefulSet db failed error: {refusal}",
+    ]
+    told = [
+        cause(stateful_set(), event(stateful_set(), "FailedCreate", text)).message for text in texts
+    ]
+    expected = 'StatefulSet db: pods are refused: violates PodSecurity "restricted"'
+    assert set(told) == {expected}
+
+
+def test_schedulers_words_about_preemption_are_left_to_the_details() -> None:
+    said = "0/1 nodes are available: 1 Insufficient memory. preemption: 0/1 nodes are available"
+    found = cause(deployment(), pod(deployment(), **unscheduled(said)))
+    assert found.message.endswith("1 Insufficient memory.")
+    assert found.details == said
 
 
 def test_refusal_is_over_once_pods_are_created_again() -> None:
@@ -369,7 +393,7 @@ def test_refusal_is_over_once_pods_are_created_again() -> None:
         (
             {},
             [storage_class()],
-            [("ProvisioningFailed", "disk is full")],
+            [("ProvisioningFailed", "disk is full"), ("ExternalProvisioning", "waiting")],
             "claim-provider",
             "Pending: disk is full",
         ),
@@ -496,7 +520,7 @@ def test_pods_are_found_through_owners_of_owners() -> None:
 
 def test_a_pod_is_explained_like_the_pods_of_a_workload() -> None:
     made = pod(None, waiting("ErrImagePull", "not found"), name="hook")
-    assert cause(made).message == "pod hook: ErrImagePull: quay.io/x:y not found"
+    assert cause(made).message == "pod hook: ImagePullBackOff: quay.io/x:y not found"
 
 
 @pytest.mark.parametrize(

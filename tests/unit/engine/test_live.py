@@ -182,6 +182,7 @@ def test_log_line_is_fetched_once_per_restart(live: Live, cluster: FakeCluster) 
     until(live, lambda: live.last_line(tail) == "two")
     again = tail._replace(restarts=2)
     cluster.container_logs[(NS, "p", "main", True)] = "three"
+    assert live.last_line(again) in {"two", "three"}
     until(live, lambda: live.last_line(again) == "three")
     assert live.last_line(tail) == "two"
     assert cluster.count("logs") == 2

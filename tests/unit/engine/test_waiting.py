@@ -98,7 +98,7 @@ def world() -> Iterator[World]:
 
 
 def test_nothing_to_wait_for_is_done(world: World) -> None:
-    assert world.ready().evaluate() == Verdict(done=True, message="0 of 0 ready")
+    assert world.ready().evaluate() == Verdict(done=True, message="objects exist")
 
 
 def test_wait_is_done_when_everything_exists_and_is_ready(world: World) -> None:
@@ -462,6 +462,16 @@ def test_cause_that_comes_and_goes_goes_on_counting(world: World) -> None:
     world.cluster.set_status(ref_of(failing), failing["status"])
     assert world.says(wait, "not found").error is None
     assert world.stay(wait, 1).error is not None
+
+
+def test_patience_does_not_grow_while_the_pod_grows_old(world: World) -> None:
+    made = deployment()
+    world.add(made, pod(made, crashing()))
+    wait = world.ready(made)
+    world.says(wait, "CrashLoopBackOff")
+    assert world.stay(wait, 119).error is None
+    world.clock.advance(5)
+    assert wait.evaluate().error is not None
 
 
 def test_refs_that_are_named_twice_are_waited_for_once(world: World) -> None:
