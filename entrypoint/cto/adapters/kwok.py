@@ -349,9 +349,16 @@ def _established(cluster: Cluster) -> bool:
 
 
 def _ready(cluster: Cluster) -> set[str]:
-    """Return the names of the nodes that are ready."""
-    nodes = cluster.list("v1", "Node")
-    return {item["metadata"]["name"] for item in nodes if _condition(item, "Ready")}
+    """Return the names of the nodes that are ready to take pods.
+
+    A node is born with a taint (not-ready) that a controller takes away a moment after the node
+    said that it is ready.
+    """
+    return {
+        item["metadata"]["name"]
+        for item in cluster.list("v1", "Node")
+        if _condition(item, "Ready") and not item.get("spec", {}).get("taints")
+    }
 
 
 def _condition(manifest: Mapping[str, Any], name: str) -> bool:

@@ -306,6 +306,20 @@ def test_nodes_that_do_not_become_ready_are_an_error_in_the_end(lab: Lab) -> Non
     assert "no answer" in e.value.details
 
 
+def test_a_node_that_still_has_a_taint_is_waited_for(lab: Lab) -> None:
+    """A controller takes the taint away after the node became ready."""
+    tainted = {"spec": {"taints": [{"key": "node.kubernetes.io/not-ready"}]}, "status": STATUS}
+    manifest = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "demo-1"}}
+    lab.cluster.controllers.clear()
+    lab.cluster.add({**manifest, **tainted})
+    lab.cluster.add({**manifest, "metadata": {"name": "demo-2"}, "status": STATUS})
+    lab.clock.at(5, lambda: lab.cluster.add({**manifest, "status": STATUS}) and None)
+
+    lab.up()
+
+    assert sum(lab.clock.waits) >= 5
+
+
 def test_destroy_leaves_nothing(lab: Lab, tmp_path: Path) -> None:
     lab.up()
 
