@@ -1,0 +1,200 @@
+"""One simulated cluster for all integration tests, made by the installer itself.
+
+Marker `lab`: the tools are prepared by `make test`. Tests leave the cluster as they like: `fresh`
+removes the platform before each test that asks for it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cto.adapters.clock import SystemClock
+from cto.adapters.cluster import KubeCluster
+from cto.adapters.kubeconfig import choose_access
+from cto.objects import Manifest, ObjectRef, labels_of, ref_of
+
+ROOT = Path(__file__).resolve().parents[2]
+TOOLS = ("etcd", "helm", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
+TOOLS = (*TOOLS, "kubectl", "kwok", "kwokctl")
+CONTEXT = "kwok-cto"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark everything here: all of it needs the lab's tools."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.lab)
+
+
+@dataclass
+class Lab:
+    """Runs the real command line against its own cluster, state, cache and kubeconfig."""
+
+    folder: Path
+    tools: Path
+    charts: Path
+    runs: list[subprocess.CompletedProcess[str]] = field(default_factory=list)
+
+    @property
+    def env(self) -> dict[str, str]:
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("CTO_", "KUBE", "HELM_"))}
+        return {
+            **kept,
+            "HOME": str(self.folder / "home"),
+            "CTO_STATE_DIR": str(self.folder / "state"),
+            "CTO_CACHE_DIR": str(self.folder / "cache"),
+            "CTO_TOOLS": str(self.tools),
+            "CTO_CHARTS": str(self.charts),
+            "KUBECONFIG": str(self.folder / "kubeconfig"),
+        }
+
+    def argv(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "cto", *arguments]
+
+    def popen(self, *arguments: str, **settings: Any) -> subprocess.Popen[str]:
+        env = {**self.env, **settings.pop("env", {})}
+        settings = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **settings}
+        return subprocess.Popen(
+            self.argv(*arguments),
+            env=env,
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            **settings,
+        )
+
+    def run(
+        self,
+        *arguments: str,
+        code: int = 0,
+        env: dict[str, str] | None = None,
+        timeout: float = 300,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command and see it end with the expected code."""
+        done = subprocess.run(
+            self.argv(*arguments),
+            env={**self.env, **(env or {})},
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        self.runs.append(done)
+        shown = f"cto {' '.join(arguments)}\n{done.stdout}\n{done.stderr}"
+        assert done.returncode == code, shown
+        return done
+
+    def data(self, *arguments: str, code: int = 0, **settings: Any) -> dict[str, Any]:
+        """Run a command with `--output json`; return what it says under `data`."""
+        done = self.run(*arguments, "--output", "json", code=code, **settings)
+        document: dict[str, Any] = json.loads(done.stdout)
+        assert document["simulated"] is True
+        return {**document["data"], "error": document["error"]}
+
+    def install(self, profile: str = "minimal", *arguments: str, **settings: Any) -> dict[str, Any]:
+        return self.data(
+            "install", "--provider", "kwok", "--profile", profile, *arguments, **settings
+        )
+
+    def helm(self, *arguments: str) -> str:
+        cluster = ["--kubeconfig", self.env["KUBECONFIG"], "--kube-context", CONTEXT]
+        argv = [str(self.tools / "helm"), *arguments, *cluster]
+        return subprocess.run(argv, check=True, capture_output=True, text=True).stdout
+
+    def cluster(self) -> KubeCluster:
+        access = choose_access([Path(self.env["KUBECONFIG"])], CONTEXT)
+        return KubeCluster(access, clock=SystemClock())
+
+    def forget(self) -> None:
+        """Take the platform away with all its data."""
+        if (self.folder / "kubeconfig").exists():
+            self.run("uninstall", "--yes", "--delete-data", "--delete-crds")
+
+
+def tools_folder() -> Path:
+    """Return the folder with the lab's programs; skip, and say why, if one is missing."""
+    cache = Path(os.environ.get("CTO_LAB_CACHE") or Path.home() / ".cache" / "cto-lab")
+    missing = [name for name in TOOLS if not (cache / "tools" / name).exists()]
+    if missing:
+        pytest.skip(f"not in {cache / 'tools'}: {', '.join(missing)} (make test prepares them)")
+    return cache / "tools"
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    folder = tmp_path_factory.mktemp("lab")
+    (folder / "home").mkdir()
+    charts = folder / "charts"
+    pack = [sys.executable, str(ROOT / "tests/lab/charts/pack.py"), "--out", str(charts)]
+    subprocess.run(pack, check=True, capture_output=True)
+    made = Lab(folder, tools_folder(), charts)
+    yield made
+    made.run("uninstall", "--cluster", "--yes", "--provider", "kwok")
+
+
+@pytest.fixture
+def fresh(lab: Lab) -> Lab:
+    """A cluster without the platform; made, if there is none yet."""
+    lab.forget()
+    return lab
+
+
+# What differs between two runs that did the same.
+_VOLATILE_KINDS = {"Event", "Lease", "EndpointSlice", "Endpoints", "Node", "Pod", "ReplicaSet"}
+_VOLATILE_KINDS |= {"PersistentVolume", "ControllerRevision", "APIService", "Stage"}
+_VOLATILE_LABELS = {"version", "modifiedAt", "createdAt", "batch.kubernetes.io/controller-uid"}
+_VOLATILE_LABELS |= {"controller-uid"}
+_SYSTEM = {"kube-system", "kube-public", "kube-node-lease", "default"}
+
+
+def essence(cluster: KubeCluster) -> dict[str, dict[str, Any]]:
+    """Return everything that an installation leaves, without what time and chance decide."""
+    result: dict[str, dict[str, Any]] = {}
+    for kind in cluster.kinds():
+        if kind.kind in _VOLATILE_KINDS or not {"list", "get"} <= kind.verbs:
+            continue
+        if kind.api_version not in _preferred(cluster, kind.kind, kind.api_version):
+            continue
+        for item in cluster.list(kind.api_version, kind.kind):
+            ref = ref_of(item)
+            if ref.namespace not in _SYSTEM and ref.name != "cto-journal":
+                result[_key(item, ref)] = _stable(item)
+    return result
+
+
+def _preferred(cluster: KubeCluster, kind: str, api_version: str) -> tuple[str, ...]:
+    group = api_version.rpartition("/")[0]
+    same = [
+        k.api_version
+        for k in cluster.kinds()
+        if k.kind == kind and k.api_version.rpartition("/")[0] == group
+    ]
+    return (min(same),)
+
+
+def _key(item: Manifest, ref: ObjectRef) -> str:
+    if ref.kind == "Secret" and item.get("type") == "helm.sh/release.v1":
+        found = labels_of(item)
+        return f"Helm record {ref.namespace}/{found['name']} {found['status']}"
+    return f"{ref.api_version} {ref.kind} {ref.namespace}/{ref.name}"
+
+
+def _stable(item: Manifest) -> dict[str, Any]:
+    labels = {k: v for k, v in labels_of(item).items() if k not in _VOLATILE_LABELS}
+    kept = {k: v for k, v in item.items() if k not in {"metadata", "status", "data", "spec"}}
+    if item["kind"] not in {"Secret", "Job", "PersistentVolumeClaim", "Service", "FlowSchema"}:
+        kept["spec"] = item.get("spec")
+    if item["kind"] == "ConfigMap":
+        kept["data"] = item.get("data")
+    return {"labels": labels, **kept}

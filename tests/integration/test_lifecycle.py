@@ -1,0 +1,147 @@
+"""Install, again, change, upgrade, drift, uninstall: each profile, on a real API server."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from cto.objects import ObjectRef
+from cto.plan import labels
+
+from .conftest import Lab
+
+COMPONENTS = {"minimal": 4, "standard": 9, "production": 10}
+
+
+def revisions(lab: Lab) -> dict[str, str]:
+    return {
+        item["name"]: item["revision"] for item in json.loads(lab.helm("list", "-A", "-o", "json"))
+    }
+
+
+def with_another_version(lab: Lab, name: str, old: str, new: str) -> Path:
+    """Return a folder with all charts, one of them in another version."""
+    folder = lab.folder / f"charts-{new}"
+    shutil.copytree(lab.charts, folder, dirs_exist_ok=True)
+    (folder / f"{name}-{old}.tgz").unlink()
+    pack = [sys.executable, str(ROOT / "tests/lab/charts/pack.py"), "--out", str(folder)]
+    subprocess.run([*pack, "--bump", f"{name}={new}"], check=True, capture_output=True)
+    return folder
+
+
+@pytest.mark.parametrize("profile", list(COMPONENTS))
+def test_a_profile_lives_from_installation_to_removal(fresh: Lab, profile: str) -> None:
+    """Every step ends as it should, and nothing is left behind in the end."""
+    done = fresh.install(profile)
+    assert len(done["components"]) == COMPONENTS[profile]
+    assert {check["status"] for check in done["checks"]} <= {"passed", "skipped"}
+    first = revisions(fresh)
+    assert set(first.values()) == {"1"}
+
+    again = fresh.install(profile)
+    assert again["changes"] == []
+    assert revisions(fresh) == first
+
+    status = fresh.data("status")
+    assert [row["release"] for row in status["components"]] == ["deployed"] * COMPONENTS[profile]
+
+    fresh.run("uninstall", "--yes", "--delete-data", "--delete-crds")
+    left = fresh.cluster().list_metadata("v1", "Namespace")
+    assert {item["metadata"]["name"] for item in left} == {
+        "default",
+        "kube-node-lease",
+        "kube-public",
+        "kube-system",
+    }
+    crds = fresh.cluster().list_metadata("apiextensions.k8s.io/v1", "CustomResourceDefinition")
+    assert {item["metadata"]["name"].partition(".")[2] for item in crds} == {"kwok.x-k8s.io"}
+    fresh.run("status", code=9)
+
+
+def test_changes_touch_what_they_change_and_nothing_else(fresh: Lab) -> None:
+    """A value, a chart's version, a deleted object, a scaled workload."""
+    fresh.install()
+    before = revisions(fresh)
+
+    config = fresh.folder / "cto.yaml"
+    config.write_text("components:\n  argo-events:\n    values:\n      controller: {replicas: 2}\n")
+    changed = fresh.install("minimal", "--config", str(config))
+    assert changed["changes"] == ["release:argo-events"]
+    assert revisions(fresh) == {**before, "argo-events": "2"}
+
+    newer = with_another_version(fresh, "argo-workflows", "1.0.18", "1.0.19")
+    plan = fresh.data(
+        "plan", "install", "--provider", "kwok", "--config", str(config), "--charts", str(newer)
+    )
+    reasons = {s["id"]: s["reason"] for s in plan["steps"] if s["action"] == "update"}
+    assert reasons["release:argo-workflows"] == "argo-workflows-1.0.18 -> argo-workflows-1.0.19"
+    upgraded = fresh.install("minimal", "--config", str(config), "--charts", str(newer))
+    assert set(upgraded["changes"]) <= {"release:argo-workflows", "crds:argo-workflows"}
+    assert revisions(fresh)["argo-workflows"] == "2"
+
+    cluster = fresh.cluster()
+    gone = ObjectRef("apps/v1", "Deployment", "cto", "controller")
+    cluster.delete(gone)
+    scaled = ObjectRef("apps/v1", "Deployment", "argocd", "argocd-server")
+    assert fresh.data("status", code=9)["checks"][1]["status"] == "failed"
+    repaired = fresh.install("minimal", "--config", str(config), "--charts", str(newer))
+    assert repaired["changes"] == ["release:controller"]
+    assert cluster.get(gone) is not None
+    assert cluster.get(scaled) is not None
+
+
+def test_uninstall_keeps_data_and_a_new_installation_finds_it_again(fresh: Lab) -> None:
+    fresh.install("standard")
+    cluster = fresh.cluster()
+    admin = ObjectRef("v1", "Secret", "monitoring", "grafana-admin")
+    dashboards = ObjectRef("v1", "PersistentVolumeClaim", "monitoring", "grafana")
+    secret, claim = cluster.get(admin), cluster.get(dashboards)
+    assert secret is not None
+    assert claim is not None
+    kept = fresh.data("uninstall", "--yes")["kept"]
+    assert any("grafana-admin" in item["reason"] for item in kept)
+    assert (cluster.get(dashboards) or {})["metadata"]["uid"] == claim["metadata"]["uid"]
+    assert cluster.get(ObjectRef("v1", "Namespace", "", "argo")) is None
+    fresh.install("standard")
+    assert (cluster.get(admin) or {})["data"] == secret["data"]
+    assert (cluster.get(dashboards) or {})["metadata"]["uid"] == claim["metadata"]["uid"]
+
+
+def test_users_objects_keep_the_component_that_serves_them(fresh: Lab) -> None:
+    fresh.install()
+    theirs = {
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "AppProject",
+        "metadata": {"name": "mine", "namespace": "default"},
+        "spec": {},
+    }
+    cluster = fresh.cluster()
+    cluster.apply(theirs)
+    kept = fresh.data("uninstall", "--yes")["kept"]
+    assert any("AppProject mine in default" in item["reason"] for item in kept)
+    assert cluster.get(ObjectRef("apps/v1", "Deployment", "argocd", "argocd-server")) is not None
+    assert cluster.get(ObjectRef("v1", "Namespace", "", "cto")) is None
+    cluster.delete(ObjectRef("argoproj.io/v1alpha1", "AppProject", "default", "mine"))
+
+
+def test_a_switched_off_feature_stays_until_it_is_removed_by_name(fresh: Lab) -> None:
+    config = fresh.folder / "databases.yaml"
+    config.write_text("features: {databases: true}\n")
+    fresh.install("minimal", "--config", str(config))
+    less = fresh.install()
+    assert any("redis-operator is installed and no longer wanted" in w for w in less["warnings"])
+    fresh.run("uninstall", "--yes", "--component", "redis-operator", "--delete-data")
+    assert "redis-operator" not in revisions(fresh)
+    assert "postgresql-operator" in str(fresh.data("status")["components"])
+
+
+def test_the_records_in_the_cluster_are_readable_by_helm_and_labelled(fresh: Lab) -> None:
+    """Users can leave us at any time."""
+    fresh.install()
+    listed = json.loads(fresh.helm("list", "-A", "-o", "json"))
+    assert {item["status"] for item in listed} == {"deployed"}
+    found = fresh.cluster().list_metadata(
+        "v1", "Secret", labels=f"owner=helm,{labels.MANAGED}=true"
+    )
+    assert len(found) == len(listed)
