@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from cto.objects import ObjectRef
 from cto.plan import labels
 
-from .conftest import Lab
+from .conftest import ROOT, Lab
 
 COMPONENTS = {"minimal": 4, "standard": 9, "production": 10}
 
