@@ -18,6 +18,7 @@ from cto.ports import Clock, Cluster
 from cto.result import Check, CheckStatus
 
 _DEGRADED = "CTO-1900"
+_REPAIR = "Run `cto install` again: it repairs what was changed or deleted."
 _AGENTS = "agents.platform"
 
 
@@ -105,7 +106,7 @@ def _failed(
         title=definition.title,
         status=CheckStatus.FAILED,
         message=message,
-        fix=fix or KINDS[code].fix,
+        fix=fix or (_REPAIR if code == _DEGRADED else KINDS[code].fix),
         code=code,
         items=items,
     )
