@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from cto.adapters import folderlock
 from cto.adapters.folderlock import exclusive
 from cto.adapters.host import Host, Process
 from fakes.machine import FakeMachine
@@ -73,11 +74,17 @@ def test_containers_are_known_by_their_marks(machine: FakeMachine, mark: str) ->
     assert machine.host.in_container
 
 
-def test_a_lock_whose_folder_was_removed_is_taken_in_a_new_one(tmp_path: Path) -> None:
+def test_a_lock_whose_file_was_removed_or_replaced_does_not_count(tmp_path: Path) -> None:
     """The last holder removes file and folder, at the worst between our opening and locking."""
-    folder = tmp_path / "state"
-    with exclusive(folder):
-        (folder / "lock").unlink()
-        folder.rmdir()
-        with exclusive(folder):
-            assert (folder / "lock").exists()
+    file = tmp_path / "state" / "lock"
+    with exclusive(file.parent), file.open() as locked:
+        assert folderlock._still_there(locked.fileno(), file)
+        file.unlink()
+        file.touch()
+        assert not folderlock._still_there(locked.fileno(), file)
+        file.unlink()
+        file.parent.rmdir()
+        assert not folderlock._still_there(locked.fileno(), file)
+
+    with exclusive(file.parent):
+        assert file.exists()
