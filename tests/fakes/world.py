@@ -96,6 +96,7 @@ class World:
         settings: dict[str, Any] = {
             "catalog": self.catalog,
             "config": self.config,
+            "base": "minimal",
             "provider": "existing",
             "creates_cluster": False,
             "context": "test",

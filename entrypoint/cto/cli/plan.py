@@ -58,8 +58,15 @@ def uninstall(terminal: Terminal, *, options: ClusterOptions, removal: Options) 
 
 
 def _new_cluster(wiring: Wiring, provider: Provider) -> Plan:
-    config = wiring.loaded.config
-    return plan_new_cluster(wiring.catalog, config, wiring.charts.resolve, provider, wiring.env)
+    loaded = wiring.loaded
+    return plan_new_cluster(
+        wiring.catalog,
+        loaded.config,
+        wiring.charts.resolve,
+        provider,
+        base=loaded.profile.base,
+        env=wiring.env,
+    )
 
 
 @contextmanager

@@ -63,7 +63,6 @@ class Wiring:
     debug: Callable[[str], None] = lambda _: None
     clock: SystemClock = field(default_factory=SystemClock)
     host: Host = field(default_factory=Host)
-    _clusters: dict[Access, Cluster] = field(default_factory=dict)
 
     # data
 
@@ -128,9 +127,7 @@ class Wiring:
         )
 
     def connect(self, access: Access) -> Cluster:
-        if access not in self._clusters:
-            self._clusters[access] = KubeCluster(access, clock=self.clock)
-        return self._clusters[access]
+        return KubeCluster(access, clock=self.clock)
 
     # clusters
 
@@ -222,6 +219,7 @@ class Wiring:
             yield Installer(
                 catalog=self.catalog,
                 config=self.loaded.config if configured else None,
+                base=self.loaded.profile.base if configured else "",
                 provider=provider.name,
                 creates_cluster=provider.creates,
                 context=access.context,

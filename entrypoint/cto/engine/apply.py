@@ -19,7 +19,7 @@ from cto.engine.waiting import Verdict
 from cto.errors import Cancelled, CtoError, WaitError
 from cto.events import Listener, Outcome, PhaseStarted, StepFinished, StepProgress, StepStarted
 from cto.plan.estimates import remaining_s
-from cto.plan.steps import Action, Plan, Step
+from cto.plan.steps import Action, ApplyRelease, Plan, Step
 from cto.ports import Clock
 
 # Helm waits for hooks most of its time, and the API server is busy with CRDs for the rest: more
@@ -162,10 +162,11 @@ class Engine:
             step = self._queue.pop(0)
             running = _Running(step, self._now())
             self._running[step.id] = running
-            if step.action in {Action.KEEP, Action.SKIP}:
+            if _is_told(step):
+                self._announce(step)
+            if not _needs_lane(step):
                 running.done = step.reason
                 continue
-            self._announce(step)
             running.future = pool.submit(self._run, step, running.cancel)
             running.future.add_done_callback(lambda _: self._wake.set())
             running.hook = self._hook_of(step)
@@ -237,7 +238,7 @@ class Engine:
             error=running.error,
         )
         self._runs.append(run)
-        if running.future is not None:
+        if _is_told(step):
             self._listen(StepFinished(step.id, run.outcome, run.seconds, run.message))
         if running.error is None:
             sorter.done(step.id)
@@ -252,6 +253,11 @@ class Engine:
 
 def _needs_lane(step: Step) -> bool:
     return step.action not in {Action.KEEP, Action.SKIP}
+
+
+def _is_told(step: Step) -> bool:
+    """Whether it is news: what is kept is not, but for releases, by which people think."""
+    return step.action is not Action.KEEP or isinstance(step, ApplyRelease)
 
 
 def _outcome(running: _Running) -> Outcome:

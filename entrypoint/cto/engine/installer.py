@@ -48,6 +48,7 @@ class Installer:
 
     Attributes:
         config: None for verbs that need no configuration.
+        base: The built-in profile that the configuration's profile is made from.
         provider: Name of the cluster's provider.
         lock: Makes the lock of the cluster, a context manager.
         preflight: Checks the cluster against what is wanted.
@@ -55,6 +56,7 @@ class Installer:
 
     catalog: Catalog
     config: Config | None
+    base: str
     provider: str
     creates_cluster: bool
     context: str
@@ -94,6 +96,7 @@ class Installer:
             observed,
             provider=self.provider,
             creates_cluster=self.creates_cluster,
+            base=self.base,
             env=self.env,
         )
 
@@ -237,6 +240,8 @@ def plan_new_cluster(
     config: Config,
     charts: ChartSource,
     provider: Provider,
+    *,
+    base: str,
     env: Mapping[str, str],
 ) -> Plan:
     """Return what `install` would do where the cluster is still to be made."""
@@ -254,6 +259,7 @@ def plan_new_cluster(
         observed,
         provider=provider.name,
         creates_cluster=True,
+        base=base,
         env=env,
     )
     return install(wish, observed)

@@ -65,6 +65,7 @@ class Wanted:
     disabled: tuple[str, ...] = ()
     creates_cluster: bool = False
     step_timeout_s: float = READY_TIMEOUT_S
+    warnings: tuple[str, ...] = ()
 
 
 def install(wanted: Wanted, observed: Observed) -> Plan:
@@ -82,7 +83,7 @@ def install(wanted: Wanted, observed: Observed) -> Plan:
         profile=wanted.profile,
         simulated=observed.simulated,
         steps=tuple(steps),
-        warnings=tuple(_warnings(installed, observed)),
+        warnings=(*wanted.warnings, *_warnings(installed, observed)),
         components=tuple(item.component for item in wanted.components),
     )
 

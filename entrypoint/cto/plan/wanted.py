@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from cto.catalog import Catalog, Component
 from cto.config.model import Config
-from cto.config.sections import ComponentSettings, Mode
+from cto.config.sections import ComponentSettings, Mode, RegistryType, TunnelProvider
 from cto.errors import ConfigError
 from cto.plan.build import Wanted, WantedComponent
 from cto.plan.observed import Observed
@@ -55,15 +55,16 @@ def wanted(
     *,
     provider: str,
     creates_cluster: bool,
+    base: str,
     env: Mapping[str, str],
 ) -> Wanted:
-    """Render every managed component.
+    """Render every managed component, in the sizes of the built-in profile `base`.
 
     Raises:
         ConfigError: CTO-1311 (a template), CTO-1320 (wishes that contradict each other).
     """
     _check(config, charts)
-    renderer = Renderer(_context(config, selection, observed, provider), env=env)
+    renderer = Renderer(_context(config, selection, observed, provider, base), env=env)
     return Wanted(
         provider=provider,
         profile=config.profile,
@@ -81,7 +82,24 @@ def wanted(
         external=selection.external,
         disabled=selection.disabled,
         creates_cluster=creates_cluster,
+        warnings=tuple(_without_effect(config)),
     )
+
+
+def _without_effect(config: Config) -> Iterator[str]:
+    """Yield what the configuration asks for and this version does not do."""
+    if config.tunneling.provider is not TunnelProvider.LOCAL:
+        yield (
+            f"tunneling.provider {config.tunneling.provider.value} has no effect: "
+            "this version sets up no tunnels"
+        )
+    if config.registry.type is not RegistryType.LOCAL:
+        yield (
+            f"registry.type {config.registry.type.value} has no effect: "
+            "this version leaves images where upstream has them"
+        )
+    if config.github.apps:
+        yield "github.apps has no effect: this version does not set up GitHub Apps"
 
 
 def _settings(config: Config, name: str) -> ComponentSettings:
@@ -100,11 +118,11 @@ def _check(config: Config, charts: Mapping[str, Chart]) -> None:
 
 
 def _context(
-    config: Config, selection: Selection, observed: Observed, provider: str
+    config: Config, selection: Selection, observed: Observed, provider: str, base: str
 ) -> dict[str, Any]:
     return {
         "config": config.public(),
-        "profile": config.profile,
+        "profile": base,
         "features": config.features.model_dump(),
         "components": [c.name for c in selection.managed] + list(selection.external),
         "cluster": {
