@@ -75,7 +75,8 @@ def install(wanted: Wanted, observed: Observed) -> Plan:
     installed = {item.component.name for item in wanted.components}
     for item in wanted.components:
         steps += _Builder(item, observed, installed, wanted).steps()
-    steps += _notes(wanted, observed, installed)
+    core = tuple(step.id for step in steps if step.phase is Phase.CORE)
+    steps += _notes(wanted, observed, installed, core)
     return Plan(
         command="install",
         context=observed.context,
@@ -434,7 +435,9 @@ def _missing_text(missing: Sequence[ObjectRef]) -> str:
     return f"missing: {shown}{more}"
 
 
-def _notes(wanted: Wanted, observed: Observed, installed: set[str]) -> list[Step]:
+def _notes(
+    wanted: Wanted, observed: Observed, installed: set[str], core: tuple[str, ...]
+) -> list[Step]:
     notes: list[Step] = [
         Note(
             id="github",
@@ -442,6 +445,7 @@ def _notes(wanted: Wanted, observed: Observed, installed: set[str]) -> list[Step
             title="Set up the agents' GitHub Apps",
             action=Action.SKIP,
             reason="this version does not set up GitHub Apps",
+            after=core,
         )
     ]
     for name in wanted.external:
