@@ -41,7 +41,7 @@ class Asker:
         self._on_answer = on_answer
         self._lock = Lock()
         self._queue: SimpleQueue[tuple[Hashable, Question] | None] = SimpleQueue()
-        self._pending: set[Hashable] = set()
+        self._pending: dict[Hashable, float] = {}
         self._answers: dict[Hashable, Answer] = {}
         self._thread: Thread | None = None
         self._closed = False
@@ -75,6 +75,12 @@ class Asker:
         with self._lock:
             return self._answers.get(key)
 
+    def pending_s(self, key: Hashable) -> float:
+        """Return for how long a question has been without an answer; 0 if it is not asked."""
+        with self._lock:
+            asked = self._pending.get(key)
+            return 0.0 if asked is None else self._clock.monotonic() - asked
+
     def close(self) -> None:
         with self._lock:
             self._closed = True
@@ -86,7 +92,7 @@ class Asker:
     def _enqueue(self, key: Hashable, question: Question) -> None:
         if key in self._pending or self._closed:
             return
-        self._pending.add(key)
+        self._pending[key] = self._clock.monotonic()
         self._queue.put((key, question))
         if self._thread is None:
             self._thread = Thread(target=self._work, name=self._name, daemon=True)
@@ -97,7 +103,7 @@ class Asker:
             key, question = item
             answer = self._answer(question)
             with self._lock:
-                self._pending.discard(key)
+                self._pending.pop(key, None)
                 self._answers.pop(key, None)
                 self._answers[key] = answer
                 while len(self._answers) > _KEPT:

@@ -187,7 +187,8 @@ class Live:
             "alive", self._cluster.server_version, not_before=self._heard_s, fresh_s=_QUIET_S / 2
         )
         if answer is None:
-            return not self._silent
+            # A request to a server that hangs ends late: half a minute is too long to say nothing.
+            return not self._silent and self._questions.pending_s("alive") < _QUIET_S
         self._silent = answer.error is not None and heals(answer.error)
         if not self._silent:
             self._heard_s = max(self._heard_s, answer.at)
@@ -276,8 +277,9 @@ def heals(error: Exception) -> bool:
 
 
 def unreachable(seconds: float) -> str:
-    """Say that the API server is silent."""
-    return f"the API server does not answer since {seconds:.0f} s"
+    """Say that the API server is silent; in steps, so that not every second is news."""
+    tens = int(seconds // 10) * 10
+    return f"the API server has not answered for {f'{tens} s' if tens else 'a few seconds'}"
 
 
 def read_last_line(cluster: Cluster, tail: Tail) -> str:

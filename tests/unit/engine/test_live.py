@@ -160,9 +160,22 @@ def test_silent_api_server_is_told_with_the_time(
     cluster.fail_next("server_version", SILENT, times=1000)
     clock.advance(12)
     until(live, lambda: bool(live.trouble([SCOPE])))
-    assert live.trouble([SCOPE]) == "the API server does not answer since 12 s"
+    assert live.trouble([SCOPE]) == "the API server has not answered for 10 s"
     cluster.add(manifest("ConfigMap", "two"))
     until(live, lambda: live.trouble([SCOPE]) == "")
+
+
+def test_api_server_that_hangs_is_told_before_the_request_ends(
+    live: Live, cluster: FakeCluster, clock: HandClock
+) -> None:
+    go = Flag()
+    live.ask("hangs", lambda: go.wait(10))
+    clock.advance(6)
+    assert live.trouble([]) == ""
+    clock.advance(6)
+    assert live.trouble([]) == "the API server has not answered for 10 s"
+    go.set()
+    until(live, lambda: live.trouble([]) == "")
 
 
 def test_api_server_that_answers_in_a_quiet_cluster_is_no_trouble(
