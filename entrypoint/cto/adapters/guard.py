@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event as Flag
 
@@ -25,11 +25,10 @@ class HelmGuard:
     """Keeps two runs' helms apart on one machine. `descriptor` is what children inherit."""
 
     def __init__(self, file: Path, clock: Clock, proc: Path = Path("/proc")) -> None:
-        file.parent.mkdir(parents=True, exist_ok=True)
         self._file = file
         self._clock = clock
         self._proc = proc
-        self.descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self.descriptor = self._open()
 
     @contextmanager
     def held(self, notice: Callable[[str], None]) -> Iterator[None]:
@@ -56,14 +55,38 @@ class HelmGuard:
             fcntl.flock(self.descriptor, fcntl.LOCK_UN)
 
     def close(self) -> None:
+        """Close the file, and take it away if nobody holds it."""
+        if self._try():
+            self._file.unlink(missing_ok=True)
         os.close(self.descriptor)
+        with suppress(OSError):
+            # Fails while something else is in there.
+            self._file.parent.rmdir()
+            self._file.parent.parent.rmdir()
+
+    def _open(self) -> int:
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def _try(self) -> bool:
+        """Lock the file that is there: the one that we opened may have been taken away since."""
         try:
             fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
-        return True
+        if self._is_there():
+            return True
+        # The number stays the same: the runner knows it already.
+        fresh = self._open()
+        os.dup2(fresh, self.descriptor, inheritable=False)
+        os.close(fresh)
+        return False
+
+    def _is_there(self) -> bool:
+        try:
+            return os.fstat(self.descriptor).st_ino == self._file.stat().st_ino
+        except FileNotFoundError:
+            return False
 
     def _holders(self) -> list[str]:
         """Return the processes that have the file open, but ourselves."""

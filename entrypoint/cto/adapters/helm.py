@@ -63,6 +63,9 @@ class HelmReleases:
             "HELM_CONFIG_HOME": str(home / "config"),
             "HELM_DATA_HOME": str(home / "data"),
             "HELM_PLUGINS": str(home / "plugins"),
+            # Else it is ~/.kube/cache, and keyed by address: the next cluster at the same port
+            # would be taken for the last one for hours.
+            "KUBECACHEDIR": str(home / "discovery"),
         }
 
     def template(

@@ -192,6 +192,7 @@ class Kwok:
             "KWOK_WORKDIR": str(self.folder),
             "KWOK_KUBE_VERSION": f"v{self._tools.version('kube-apiserver')}",
             "KWOK_KUBECTL_BINARY": str(self._tools.path("kubectl")),
+            "KUBECACHEDIR": str(self.folder / "discovery"),
         }
         try:
             self._runner.run(argv, timeout_s=_CREATE_TIMEOUT_S, env=env)

@@ -200,7 +200,8 @@ class Wiring:
         cluster = self.connect(access)
         with ExitStack() as stack:
             stack.callback(_close, cluster)
-            guard = HelmGuard(self.state / "locks" / f"{cluster.uid()}.helm", self.clock)
+            uid = cluster.uid()
+            guard = HelmGuard(self.state / "locks" / f"{uid}.helm", self.clock)
             stack.callback(guard.close)
             runner = ProcessRunner(
                 log=self.debug,
@@ -209,7 +210,8 @@ class Wiring:
                 guard=self._is_secret,
             )
             stack.callback(runner.stop)
-            helm = HelmReleases(runner, self.tools.path("helm"), access, home=self.cache / "helm")
+            home = self.cache / "helm" / uid
+            helm = HelmReleases(runner, self.tools.path("helm"), access, home=home)
 
             def crds_of(step: ApplyCrds) -> Sequence[Manifest]:
                 return chart_crds(
