@@ -14,6 +14,7 @@ from cto.cli.options import ClusterOptions, cluster_options, output_options
 from cto.cli.outcome import raise_errors
 from cto.cli.output import Screen, Terminal
 from cto.cli.wiring import Wiring
+from cto.engine.files import folder_checks
 from cto.engine.health import HealthContext, run_checks
 from cto.engine.installer import Installer, refuse_failed, shown
 from cto.engine.report import Report
@@ -21,6 +22,9 @@ from cto.events import Phase, PhaseStarted
 from cto.plan.steps import Plan
 from cto.ports import Access, Provider
 from cto.result import Check, CheckStatus, Result
+
+# Charts, their definitions, Helm's own caches; programs, if they are to be fetched.
+_CACHE_BYTES = 512 << 20
 
 
 @click.command()
@@ -56,7 +60,8 @@ class _Run:
     def run(self) -> Result:
         self._announce_sources()
         self._phase(Phase.PREREQUISITES)
-        refuse_failed(self._provider.validate())
+        folders = folder_checks({self._wiring.cache: _CACHE_BYTES})
+        refuse_failed([*self._provider.validate(), *folders])
         self._phase(Phase.CONFIGURATION)
         self._screen.notice(_configuration(self._wiring))
         self._phase(Phase.CLUSTER)
