@@ -412,6 +412,7 @@ class Progress:
     def __init__(self, missing: list[Tool]) -> None:
         self._missing = missing
         self._started = time.monotonic()
+        self._took = self._expected = 0.0
         self._live = sys.stderr.isatty()
 
     @contextlib.contextmanager
@@ -432,12 +433,20 @@ class Progress:
             if self._live:
                 counter.join()
         now = time.monotonic()
-        left = seconds(self._missing[at + 1 :])
+        if isinstance(tool, GoTool):
+            self._took += now - begun
+            self._expected += tool.seconds
+        left = seconds(self._missing[at + 1 :]) * self._pace
         rest = f"about {spell_time(left)} to go" if left else "all there"
         self._say(
             f"{head}: there after {spell_time(now - begun)}"
             f" ({spell_time(now - self._started)} in all, {rest})"
         )
+
+    @property
+    def _pace(self) -> float:
+        """How this machine compares with the one that was measured, as far as it is known."""
+        return self._took / self._expected if self._expected else 1.0
 
     def _count(self, head: str, tool: Tool, begun: float, over: threading.Event) -> None:
         while not over.wait(1):
