@@ -1,30 +1,12 @@
-"""`cto install`: eight phases, from the prerequisites to how to log in."""
+"""`cto install`."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
-from typing import Any
-
 import click
 
-from cto.catalog import Component
-from cto.cli.describe import access_lines, checks_text, plan_text, time_text
 from cto.cli.options import ClusterOptions, cluster_options, output_options
-from cto.cli.outcome import raise_errors
-from cto.cli.output import Screen, Terminal
-from cto.cli.wiring import Wiring
-from cto.engine.files import folder_checks
-from cto.engine.health import HealthContext, run_checks
-from cto.engine.installer import Installer, refuse_failed, shown
-from cto.engine.report import Report
-from cto.events import Phase, PhaseStarted
-from cto.plan.steps import Plan
-from cto.ports import Access, Provider
-from cto.result import Check, CheckStatus, Result
-
-# Charts, their definitions, Helm's own caches; programs, if they are to be fetched.
-_CACHE_BYTES = 512 << 20
+from cto.cli.output import Terminal
+from cto.result import Result
 
 
 @click.command()
@@ -37,161 +19,6 @@ def install(terminal: Terminal, *, options: ClusterOptions) -> Result:
     Run it as often as you like: what is there and unchanged is left alone, what is missing or
     half-done is mended.
     """
-    wiring = Wiring(options)
-    wiring.loaded  # noqa: B018 - wrong configurations are reported before anything else
-    provider = wiring.provider()
-    terminal.simulated = provider.simulated
-    if not provider.creates:
-        _confirm(wiring, provider, terminal)
-    with terminal.screen(wiring.clock) as screen:
-        wiring.notice = screen.notice
-        return _Run(wiring, provider, terminal, screen).run()
+    from cto.cli.verbs.install import run  # noqa: PLC0415 - pydantic is slow to import
 
-
-class _Run:
-    def __init__(
-        self, wiring: Wiring, provider: Provider, terminal: Terminal, screen: Screen
-    ) -> None:
-        self._wiring = wiring
-        self._provider = provider
-        self._terminal = terminal
-        self._screen = screen
-
-    def run(self) -> Result:
-        self._announce_sources()
-        self._phase(Phase.PREREQUISITES)
-        folders = folder_checks({self._wiring.cache: _CACHE_BYTES})
-        refuse_failed([*self._provider.validate(), *folders])
-        self._phase(Phase.CONFIGURATION)
-        self._screen.notice(_configuration(self._wiring))
-        self._phase(Phase.CLUSTER)
-        access = self._cluster()
-        with self._wiring.installer(self._provider, access, self._screen) as installer:
-            plan, report = installer.install()
-            self._terminal.simulated = plan.simulated
-            self._terminal.data = _data(plan, report, access, ())
-            raise_errors(report)
-            self._phase(Phase.VALIDATION)
-            checks = self._checks(installer)
-        self._phase(Phase.ACCESS)
-        return _result(plan, report, access, checks)
-
-    def _phase(self, phase: Phase) -> None:
-        self._screen.listen(PhaseStarted(phase))
-
-    def _announce_sources(self) -> None:
-        options = self._wiring.options
-        if options.tools:
-            self._screen.notice(f"programs come from {options.tools}, as they are")
-        if options.charts:
-            text = f"charts come from {options.charts}, not from their published archives"
-            self._screen.notice(text, warning=True)
-
-    def _cluster(self) -> Access:
-        if not self._provider.creates:
-            return self._provider.access()
-        listen, clock = self._screen.listen, self._wiring.clock
-        title = f"Make the {self._provider.name} cluster"
-        with shown(listen, clock, Phase.CLUSTER, "cluster", title) as progress:
-            return self._provider.provision(self._wiring.node_options(), progress)
-
-    def _checks(self, installer: Installer) -> Sequence[Check]:
-        listen, clock = self._screen.listen, self._wiring.clock
-        with shown(listen, clock, Phase.VALIDATION, "health", "Check the platform's health"):
-            return health(installer)
-
-
-def health(installer: Installer) -> tuple[Check, ...]:
-    """Run the health checks against what the state says is installed."""
-    observed = installer.observe()
-    context = HealthContext(
-        cluster=installer.cluster,
-        clock=installer.clock,
-        state=observed.state,
-        titles={component.name: component.title for component in installer.catalog.components},
-        simulated=observed.simulated,
-    )
-    return tuple(run_checks(context))
-
-
-def _confirm(wiring: Wiring, provider: Provider, terminal: Terminal) -> None:
-    """Show the plan and ask, where somebody is there to answer."""
-    options = wiring.options
-    asks = sys.stdin.isatty() and sys.stderr.isatty() and not options.non_interactive
-    if not asks or options.yes or terminal.format == "json":
-        return
-    refuse_failed(provider.validate())
-    with (
-        terminal.screen(wiring.clock) as screen,
-        wiring.installer(provider, provider.access(), screen) as installer,
-    ):
-        plan = installer.plan_install()
-    if plan.changes:
-        click.echo(plan_text(plan), err=True)
-        click.confirm(f"Carry this out on {plan.context}?", default=False, abort=True, err=True)
-
-
-def _configuration(wiring: Wiring) -> str:
-    config, profile = wiring.loaded.config, wiring.loaded.profile
-    on = [name for name, value in config.features.model_dump().items() if value]
-    features = ", ".join(on) or "none"
-    return f"profile {profile.name}, features: {features}, about {profile.minutes} minutes"
-
-
-def _data(plan: Plan, report: Report, access: Access, checks: Sequence[Check]) -> dict[str, Any]:
-    return {
-        "context": access.context,
-        "kubeconfig": str(access.kubeconfig),
-        "provider": plan.provider,
-        "profile": plan.profile,
-        "components": [component.name for component in plan.components],
-        "changes": [step.id for step in plan.changes],
-        "warnings": list(plan.warnings),
-        "report": report.to_json(),
-        "checks": [check.to_json() for check in checks],
-        "access": _access_data(plan.components) if not plan.simulated else [],
-    }
-
-
-def _access_data(components: Sequence[Component]) -> list[dict[str, Any]]:
-    return [
-        {"component": component.name, "namespace": component.namespace}
-        | component.access.model_dump()
-        for component in components
-        if component.access
-    ]
-
-
-def _result(plan: Plan, report: Report, access: Access, checks: Sequence[Check]) -> Result:
-    failed = any(check.status is CheckStatus.FAILED for check in checks)
-    changed = f"{len(plan.changes)} changes" if plan.changes else "nothing had to be changed"
-    lines = [
-        f"{len(plan.components)} components on {access.context}: {changed}.",
-        "",
-        "Health:",
-        checks_text(checks),
-        "",
-        time_text(report),
-        "",
-        *(f"warning: {text}" for text in plan.warnings),
-        *_access(plan, access),
-    ]
-    return Result(
-        command="install",
-        data=_data(plan, report, access, checks),
-        text="\n".join(lines),
-        exit_code=9 if failed else 0,
-        simulated=plan.simulated,
-    )
-
-
-def _access(plan: Plan, access: Access) -> list[str]:
-    look = [
-        "Look around:",
-        f"  cto status --context {access.context}",
-        f"  kubectl --kubeconfig {access.kubeconfig} --context {access.context} get pods -A",
-        f"  helm --kubeconfig {access.kubeconfig} --kube-context {access.context} list -A",
-    ]
-    if plan.simulated:
-        return ["There is nothing to log in to: no program runs on simulated nodes.", *look]
-    return [*access_lines(plan.components, access.context), *look]
+    return run(terminal.wiring(options), terminal)

@@ -69,6 +69,23 @@ def cluster_options(function: _Function) -> Callable[..., Any]:
     return _decorated(collect, _CLUSTER)
 
 
+def removal_options(function: _Function) -> Callable[..., Any]:
+    """Add the options that say what may go; the command gets `removal`, a remove.Options."""
+
+    @functools.wraps(function)
+    def collect(*args: Any, **values: Any) -> Any:
+        from cto.plan.remove import Options  # noqa: PLC0415 - pydantic is slow to import
+
+        removal = Options(
+            components=values.pop("components"),
+            delete_data=values.pop("delete_data"),
+            delete_crds=values.pop("delete_crds"),
+        )
+        return function(*args, removal=removal, **values)
+
+    return _decorated(collect, _REMOVAL)
+
+
 def output_options(*more_formats: str) -> Decorator:
     """Add the options of every command. They go to the Terminal, not to the command.
 
@@ -126,6 +143,22 @@ _CLUSTER: tuple[Decorator, ...] = (
     click.option("-y", "--yes", is_flag=True, help="Take confirmations as given."),
     _folder("--charts", "CTO_CHARTS", "Folder to take charts from."),
     _folder("--tools", "CTO_TOOLS", "Folder to take kubectl, helm and the like from."),
+)
+
+_REMOVAL: tuple[Decorator, ...] = (
+    click.option(
+        "--component",
+        "components",
+        metavar="NAME",
+        multiple=True,
+        help="Take only this component away; may be repeated.",
+    ),
+    click.option(
+        "--delete-data",
+        is_flag=True,
+        help="Delete volumes, generated secrets and your custom resources too.",
+    ),
+    click.option("--delete-crds", is_flag=True, help="Delete our CRDs that have no instances too."),
 )
 
 

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+import click
+
 from cto.cli.failure import Failure, failure_of, trace_of
 from cto.cli.progress import clean
 from cto.cli.streams import Outlet
-from cto.errors import CtoError
+from cto.errors import Cancelled, CtoError
 from cto.events import Event
 from cto.result import SCHEMA_VERSION, Result
 
 if TYPE_CHECKING:
+    from cto.cli.options import ClusterOptions
+    from cto.cli.wiring import Wiring
     from cto.ports import Clock
 
+MERMAID = "mermaid"
 SIMULATED = "SIMULATED: nodes run nothing; only the API server and its objects are real."
 
 
@@ -32,6 +37,16 @@ class Screen(Protocol):
     def close(self) -> None: ...
 
 
+def _wiring(options: ClusterOptions) -> Wiring:
+    from cto.cli.wiring import Wiring  # noqa: PLC0415 - `cto install --help` need not wait for it
+
+    return Wiring(options)
+
+
+def _attended() -> bool:
+    return Outlet(sys.stdin, talk=True).isatty() and _stderr().isatty()
+
+
 @dataclass
 class Terminal:
     """Where one command writes. Commands get it with `click.pass_obj`.
@@ -43,6 +58,8 @@ class Terminal:
         command: `install`, `plan install`, ...
         simulated: Set it as soon as it is known: every screen and document says so.
         data: What the document holds if the command fails.
+        wiring: Makes what a verb works with.
+        attended: Whether somebody sits in front of it.
     """
 
     format: str = "human"
@@ -51,7 +68,26 @@ class Terminal:
     command: str = ""
     simulated: bool = False
     data: dict[str, Any] = field(default_factory=dict)
+    wiring: Callable[[ClusterOptions], Wiring] = _wiring
+    attended: Callable[[], bool] = _attended
     _written: bool = False
+
+    @property
+    def can_ask(self) -> bool:
+        """Whether a question reaches somebody who can answer it."""
+        return self.format != "json" and self.attended()
+
+    def confirm(self, question: str, text: str = "") -> None:
+        """Ask, on stderr.
+
+        Raises:
+            Cancelled: The answer is no.
+        """
+        if text:
+            _stderr().line(_framed(text, simulated=self.simulated))
+        if not click.confirm(question, default=False, err=True):
+            told = "The answer was no: nothing was changed."
+            raise Cancelled(told)
 
     @contextmanager
     def screen(self, clock: Clock) -> Iterator[Screen]:

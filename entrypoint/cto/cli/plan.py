@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import click
 
-from cto.cli.describe import plan_mermaid, plan_text
-from cto.cli.options import ClusterOptions, cluster_options, output_options
-from cto.cli.output import Terminal
-from cto.cli.uninstall import removal_options
-from cto.cli.wiring import Wiring
-from cto.engine.installer import Installer, plan_new_cluster, refuse_failed
-from cto.plan.remove import Options
-from cto.plan.steps import Plan
-from cto.ports import Provider, ProviderState
+from cto.cli.options import ClusterOptions, cluster_options, output_options, removal_options
+from cto.cli.output import MERMAID, Terminal
 from cto.result import Result
 
-MERMAID = "mermaid"
+if TYPE_CHECKING:
+    from cto.plan.remove import Options
 
 
 @click.group()
@@ -32,15 +25,9 @@ def plan() -> None:
 @click.pass_obj
 def install(terminal: Terminal, *, options: ClusterOptions) -> Result:
     """Show what `cto install` would do: every step, its reason, and what it touches."""
-    wiring = Wiring(options)
-    wiring.loaded  # noqa: B018 - wrong configurations are reported before anything else
-    provider = wiring.provider()
-    terminal.simulated = provider.simulated
-    refuse_failed(provider.validate())
-    if provider.creates and provider.state() is not ProviderState.READY:
-        return _result(_new_cluster(wiring, provider), terminal)
-    with _opened(wiring, provider, terminal) as installer:
-        return _result(installer.plan_install(), terminal)
+    from cto.cli.verbs import plan as verb  # noqa: PLC0415 - pydantic is slow to import
+
+    return verb.install(terminal.wiring(options), terminal)
 
 
 @plan.command()
@@ -50,49 +37,6 @@ def install(terminal: Terminal, *, options: ClusterOptions) -> Result:
 @click.pass_obj
 def uninstall(terminal: Terminal, *, options: ClusterOptions, removal: Options) -> Result:
     """Show what `cto uninstall` would take away, and what stays."""
-    wiring = Wiring(options)
-    provider = wiring.existing()
-    terminal.simulated = provider.simulated
-    with _opened(wiring, provider, terminal, configured=False) as installer:
-        return _result(installer.plan_uninstall(removal), terminal)
+    from cto.cli.verbs import plan as verb  # noqa: PLC0415 - pydantic is slow to import
 
-
-def _new_cluster(wiring: Wiring, provider: Provider) -> Plan:
-    loaded = wiring.loaded
-    return plan_new_cluster(
-        wiring.catalog,
-        loaded.config,
-        wiring.charts.resolve,
-        provider,
-        base=loaded.profile.base,
-        env=wiring.env,
-    )
-
-
-@contextmanager
-def _opened(
-    wiring: Wiring, provider: Provider, terminal: Terminal, *, configured: bool = True
-) -> Iterator[Installer]:
-    access = provider.access()
-    with (
-        terminal.screen(wiring.clock) as screen,
-        wiring.installer(provider, access, screen, configured=configured) as installer,
-    ):
-        yield installer
-
-
-def _result(made: Plan, terminal: Terminal) -> Result:
-    text = plan_mermaid(made) if terminal.format == MERMAID else plan_text(made)
-    return Result(
-        command=f"plan {made.command}",
-        data={
-            "context": made.context,
-            "provider": made.provider,
-            "profile": made.profile,
-            "changes": len(made.changes),
-            "warnings": list(made.warnings),
-            "steps": [step.to_json() for step in made.steps],
-        },
-        text=text,
-        simulated=made.simulated,
-    )
+    return verb.uninstall(terminal.wiring(options), terminal, removal)

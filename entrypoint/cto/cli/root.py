@@ -104,7 +104,8 @@ class Root(click.Group):
     ) -> int:
         """Run the command line. Leaves the process with the exit code, if standalone."""
         argv = list(sys.argv[1:] if args is None else args)
-        terminal = Terminal(format=_format_of(argv))
+        terminal: Terminal = extra.pop("obj", None) or Terminal()
+        terminal.format = _format_of(argv)
         with _signals():
             try:
                 code = int(

@@ -1,25 +1,12 @@
-"""`cto status`: what is installed, and whether it is healthy."""
+"""`cto status`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from threading import Event as Flag
-from typing import Any
-
 import click
 
-from cto.cli.describe import checks_text
-from cto.cli.install import health
 from cto.cli.options import ClusterOptions, cluster_options, output_options
 from cto.cli.output import Terminal
-from cto.cli.wiring import Wiring
-from cto.engine.installer import Installer
-from cto.errors import DegradedError
-from cto.plan import labels
-from cto.plan.observed import Observed
-from cto.result import Check, CheckStatus, Result
-
-WATCH_S = 2.0
+from cto.result import Result
 
 
 @click.command()
@@ -29,106 +16,6 @@ WATCH_S = 2.0
 @click.pass_obj
 def status(terminal: Terminal, *, options: ClusterOptions, watch: bool) -> Result:
     """Show what is installed and whether it is healthy. Needs no configuration."""
-    wiring = Wiring(options)
-    provider = wiring.existing()
-    terminal.simulated = provider.simulated
-    with (
-        terminal.screen(wiring.clock) as screen,
-        wiring.installer(provider, provider.access(), screen, configured=False) as installer,
-    ):
-        result = look(installer)
-        while watch:
-            result = _next(installer, result, terminal)
-        return result
+    from cto.cli.verbs.status import run  # noqa: PLC0415 - pydantic is slow to import
 
-
-def look(installer: Installer) -> Result:
-    """Return the status as it is now.
-
-    Raises:
-        DegradedError: CTO-1901, nothing is installed.
-    """
-    observed = installer.observe()
-    if observed.state is None:
-        message = f"the platform is not installed on {installer.context}"
-        raise DegradedError("CTO-1901", message)
-    checks = health(installer)
-    failed = any(check.status is CheckStatus.FAILED for check in checks)
-    rows = _rows(installer, observed)
-    return Result(
-        command="status",
-        data=_data(observed, rows, checks),
-        text="\n".join(
-            [_headline(observed), "", *_table(rows), "", "Health:", checks_text(checks)]
-        ),
-        exit_code=9 if failed else 0,
-        simulated=observed.simulated,
-    )
-
-
-def _headline(observed: Observed) -> str:
-    state = observed.state
-    profile = f", profile {state.profile}" if state and state.profile else ""
-    writer = f", installed by cto {state.writer}" if state and state.writer else ""
-    return f"{observed.context}: Kubernetes {observed.kube_version}{profile}{writer}"
-
-
-def _rows(installer: Installer, observed: Observed) -> list[dict[str, Any]]:
-    rows = []
-    releases = observed.state.releases if observed.state else {}
-    for component in installer.catalog.components:
-        record = observed.records.get(f"{component.namespace}/{component.release}")
-        if component.name not in releases:
-            continue
-        rows.append(
-            {
-                "component": component.name,
-                "title": component.title,
-                "namespace": component.namespace,
-                "chart": record.labels.get(labels.CHART, "") if record else "",
-                "release": record.status if record else "missing",
-                "revision": record.revision if record else 0,
-                "objects": len(releases[component.name].objects),
-            }
-        )
-    return rows
-
-
-def _table(rows: Sequence[dict[str, Any]]) -> list[str]:
-    columns = ("component", "namespace", "chart", "release", "revision", "objects")
-    cells = [columns, *(tuple(str(row[name]) for name in columns) for row in rows)]
-    widths = [max(len(row[index]) for row in cells) for index in range(len(columns))]
-    return [
-        "  ".join(f"{v:{w}}" for v, w in zip(row, widths, strict=True)).rstrip() for row in cells
-    ]
-
-
-def _data(
-    observed: Observed, rows: Sequence[dict[str, Any]], checks: Sequence[Check]
-) -> dict[str, Any]:
-    state = observed.state
-    return {
-        "context": observed.context,
-        "kubernetes": observed.kube_version,
-        "provider": state.provider if state else "",
-        "profile": state.profile if state else "",
-        "writer": state.writer if state else "",
-        "components": list(rows),
-        "checks": [check.to_json() for check in checks],
-    }
-
-
-def _next(installer: Installer, last: Result, terminal: Terminal) -> Result:
-    """Show a status, and wait for another one."""
-    terminal.show(last)
-    while True:
-        installer.clock.wait(Flag(), WATCH_S)
-        now = look(installer)
-        if _essence(now) != _essence(last):
-            return now
-
-
-def _essence(result: Result) -> Any:
-    """What of a status is news: not how long the checks took."""
-    checks = [(c["name"], c["status"], c["message"]) for c in result.data["checks"]]
-    return checks, result.data["components"]
+    return run(terminal.wiring(options), terminal, watch=watch)

@@ -1,0 +1,76 @@
+"""Plans: what install or uninstall would do, and why. Changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from cto.cli.describe import plan_mermaid, plan_text
+from cto.cli.output import MERMAID, Terminal
+from cto.cli.wiring import Wiring
+from cto.engine.installer import Installer, plan_new_cluster, refuse_failed
+from cto.plan.remove import Options
+from cto.plan.steps import Plan
+from cto.ports import Provider, ProviderState
+from cto.result import Result
+
+
+def install(wiring: Wiring, terminal: Terminal) -> Result:
+    """Plan an installation, be it on a cluster that is still to be made."""
+    wiring.loaded  # noqa: B018 - wrong configurations are reported before anything else
+    provider = wiring.provider()
+    terminal.simulated = provider.simulated
+    refuse_failed(provider.validate())
+    if provider.creates and provider.state() is not ProviderState.READY:
+        return _result(_new_cluster(wiring, provider), terminal)
+    with _opened(wiring, provider, terminal) as installer:
+        return _result(installer.plan_install(), terminal)
+
+
+def uninstall(wiring: Wiring, terminal: Terminal, removal: Options) -> Result:
+    """Plan a removal."""
+    provider = wiring.existing()
+    terminal.simulated = provider.simulated
+    with _opened(wiring, provider, terminal, configured=False) as installer:
+        return _result(installer.plan_uninstall(removal), terminal)
+
+
+def _new_cluster(wiring: Wiring, provider: Provider) -> Plan:
+    loaded = wiring.loaded
+    return plan_new_cluster(
+        wiring.catalog,
+        loaded.config,
+        wiring.charts.resolve,
+        provider,
+        base=loaded.profile.base,
+        env=wiring.env,
+    )
+
+
+@contextmanager
+def _opened(
+    wiring: Wiring, provider: Provider, terminal: Terminal, *, configured: bool = True
+) -> Iterator[Installer]:
+    access = provider.access()
+    with (
+        terminal.screen(wiring.clock) as screen,
+        wiring.installer(provider, access, screen, configured=configured) as installer,
+    ):
+        yield installer
+
+
+def _result(made: Plan, terminal: Terminal) -> Result:
+    text = plan_mermaid(made) if terminal.format == MERMAID else plan_text(made)
+    return Result(
+        command=f"plan {made.command}",
+        data={
+            "context": made.context,
+            "provider": made.provider,
+            "profile": made.profile,
+            "changes": len(made.changes),
+            "warnings": list(made.warnings),
+            "steps": [step.to_json() for step in made.steps],
+        },
+        text=text,
+        simulated=made.simulated,
+    )

@@ -1,0 +1,113 @@
+"""Takes the platform away; data stays unless asked otherwise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cto.cli.describe import plan_text, time_text
+from cto.cli.outcome import raise_errors
+from cto.cli.output import Terminal
+from cto.cli.wiring import Wiring
+from cto.engine.report import Report
+from cto.errors import UsageError
+from cto.plan.remove import Options
+from cto.plan.steps import Note, Plan
+from cto.ports import Provider
+from cto.result import Result
+
+
+def run(wiring: Wiring, terminal: Terminal, removal: Options) -> Result:
+    """Remove the platform, or some of its components."""
+    provider = wiring.existing()
+    terminal.simulated = provider.simulated
+    _check_names(wiring, removal)
+    _confirm(wiring, provider, terminal, removal)
+    with (
+        terminal.screen(wiring.clock) as screen,
+        wiring.installer(provider, provider.access(), screen, configured=False) as installer,
+    ):
+        plan, report = installer.uninstall(removal)
+        terminal.simulated = plan.simulated
+        terminal.data = _data(plan, report)
+        raise_errors(report)
+    return _result(plan, report)
+
+
+def _check_names(wiring: Wiring, removal: Options) -> None:
+    for name in removal.components:
+        if name not in wiring.catalog:
+            known = ", ".join(component.name for component in wiring.catalog.components)
+            hint = f"Components are {known}."
+            raise UsageError("CTO-1200", f"There is no component {name!r}", hint=hint)
+
+
+def _confirm(wiring: Wiring, provider: Provider, terminal: Terminal, removal: Options) -> None:
+    """Show what would go and ask.
+
+    Raises:
+        UsageError: CTO-1204, nobody is there to answer.
+    """
+    if wiring.options.yes:
+        return
+    _need_somebody(wiring, terminal, "uninstall needs a confirmation")
+    with (
+        terminal.screen(wiring.clock) as screen,
+        wiring.installer(provider, provider.access(), screen, configured=False) as installer,
+    ):
+        plan = installer.plan_uninstall(removal)
+    terminal.confirm(f"Carry this out on {plan.context}?", plan_text(plan))
+
+
+def _need_somebody(wiring: Wiring, terminal: Terminal, message: str) -> None:
+    if wiring.options.non_interactive or not terminal.can_ask:
+        raise UsageError("CTO-1204", message)
+
+
+def destroy(wiring: Wiring, terminal: Terminal) -> Result:
+    """Delete the cluster that we made, with all in it."""
+    terminal.simulated = wiring.kwok.simulated
+    if not wiring.options.yes:
+        _need_somebody(wiring, terminal, "deleting the cluster needs a confirmation")
+        name = wiring.kwok.access().context
+        terminal.confirm(f"Delete the cluster {name} with everything in it?")
+    gone = wiring.kwok.destroy()
+    text = "The cluster is gone, with all its files." if gone else "There is no cluster of cto's."
+    return Result(
+        command="uninstall",
+        data={"cluster": gone},
+        text="The cluster is gone, with all its files."
+        if gone
+        else "There is no cluster of cto's.",
+        simulated=terminal.simulated,
+    )
+
+
+def _data(plan: Plan, report: Report) -> dict[str, Any]:
+    return {
+        "context": plan.context,
+        "components": [component.name for component in plan.components],
+        "kept": [
+            {"component": step.component, "what": step.title, "reason": step.reason}
+            for step in plan.steps
+            if isinstance(step, Note)
+        ],
+        "report": report.to_json(),
+    }
+
+
+def _result(plan: Plan, report: Report) -> Result:
+    kept = [f"  {step.title}: {step.reason}" for step in plan.steps if isinstance(step, Note)]
+    namespaces = [
+        f"  {run.title}: {run.message}"
+        for run in report.runs
+        if run.id.startswith("namespace:") and run.message.startswith("kept")
+    ]
+    names = ", ".join(component.title for component in plan.components)
+    removed = f"Removed: {names}." if plan.components else "Nothing of cto's is installed."
+    stays = ["", "What stays:", *kept, *namespaces] if kept or namespaces else []
+    return Result(
+        command="uninstall",
+        data=_data(plan, report),
+        text="\n".join([removed, *stays, "", time_text(report)]),
+        simulated=plan.simulated,
+    )
