@@ -62,13 +62,14 @@ bench: lab ## measure against Helm, and write docs/performance.md
 # --- to keep it in order --------------------------------------------------------------------------
 
 .PHONY: schema docs format lock
-schema: $(MADE) ## write the JSON schema of the configuration anew
-	@$(BIN)/cto config schema > docs/schema.json.tmp
-	@mv docs/schema.json.tmp docs/schema.json
+schema: $(MADE) ## write docs/schema.json anew, from the models
+	@$(BIN)/cto config schema > docs/.schema.json.tmp
+	@mv docs/.schema.json.tmp docs/schema.json
 
-docs: schema ## write the generated pages of docs/ anew
-	@$(BIN)/python -m cto.cli.explain > docs/errors.md.tmp
-	@mv docs/errors.md.tmp docs/errors.md
+docs: $(MADE) ## write docs/errors.md anew, from the table of errors
+	@$(BIN)/python -c 'from cto.cli.explain import markdown; print(markdown(), end="")' \
+		> docs/.errors.md.tmp
+	@mv docs/.errors.md.tmp docs/errors.md
 
 format: $(MADE) ## let ruff put right what it can
 	@$(BIN)/ruff check --fix .
