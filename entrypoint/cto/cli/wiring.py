@@ -39,7 +39,7 @@ from cto.plan import build
 from cto.plan.build import Wanted
 from cto.plan.observed import Observed
 from cto.plan.steps import ApplyCrds
-from cto.ports import Access, Cluster, NodeOptions, Provider
+from cto.ports import Access, Clock, Cluster, NodeOptions, Provider, Releases, Runner
 from cto.render import Renderer
 from cto.result import Check
 
@@ -47,28 +47,39 @@ KWOK = "kwok"
 EXISTING = "existing"
 
 
+def _cluster(access: Access, clock: Clock) -> Cluster:
+    return KubeCluster(access, clock=clock)
+
+
+def _helm(runner: Runner, program: Path, access: Access, home: Path) -> Releases:
+    return HelmReleases(runner, program, access, home=home)
+
+
 @dataclass
 class Wiring:
     """One command's adapters, made when they are needed.
+
+    What has a default reaches outside; tests give fakes instead.
 
     Attributes:
         env: The environment of the process.
         notice: Told what users should know.
         debug: Told every command line that is run.
+        root: The folder with bundle, templates and profiles.
+        open_helm: Takes the runner, the program, the cluster and Helm's home.
     """
 
     options: ClusterOptions
     env: Mapping[str, str] = field(default_factory=lambda: os.environ)
     notice: Callable[[str], None] = lambda _: None
     debug: Callable[[str], None] = lambda _: None
-    clock: SystemClock = field(default_factory=SystemClock)
+    clock: Clock = field(default_factory=SystemClock)
     host: Host = field(default_factory=Host)
+    root: Path = field(default_factory=assets.root)
+    open_cluster: Callable[[Access, Clock], Cluster] = _cluster
+    open_helm: Callable[[Runner, Path, Access, Path], Releases] = _helm
 
     # data
-
-    @cached_property
-    def root(self) -> Path:
-        return assets.root()
 
     @cached_property
     def catalog(self) -> catalog.Catalog:
@@ -127,12 +138,12 @@ class Wiring:
         )
 
     def connect(self, access: Access) -> Cluster:
-        return KubeCluster(access, clock=self.clock)
+        return self.open_cluster(access, self.clock)
 
     # clusters
 
     @cached_property
-    def kwok(self) -> Kwok:
+    def kwok(self) -> Provider:
         return Kwok(
             runner=self.runner,
             tools=self.tools,
@@ -211,7 +222,7 @@ class Wiring:
             )
             stack.callback(runner.stop)
             home = self.cache / "helm" / uid
-            helm = HelmReleases(runner, self.tools.path("helm"), access, home=home)
+            helm = self.open_helm(runner, self.tools.path("helm"), access, home)
 
             def crds_of(step: ApplyCrds) -> Sequence[Manifest]:
                 return chart_crds(
