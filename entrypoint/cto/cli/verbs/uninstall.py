@@ -75,9 +75,7 @@ def destroy(wiring: Wiring, terminal: Terminal) -> Result:
     return Result(
         command="uninstall",
         data={"cluster": gone},
-        text="The cluster is gone, with all its files."
-        if gone
-        else "There is no cluster of cto's.",
+        text=text,
         simulated=terminal.simulated,
     )
 
