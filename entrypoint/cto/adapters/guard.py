@@ -32,7 +32,7 @@ class HelmGuard:
 
     @contextmanager
     def held(self, notice: Callable[[str], None]) -> Iterator[None]:
-        """Wait until no helm of an earlier run lives, then keep the lock.
+        """Wait until no helm of an earlier run lives, then keep the lock until `close`.
 
         Raises:
             ToolError: CTO-1503, one lives on; its processes are named.
@@ -40,29 +40,36 @@ class HelmGuard:
         end = self._clock.monotonic() + _PATIENCE_S
         told = False
         while not self._try():
-            holders = ", ".join(self._holders()) or "unknown"
+            holders = self._holders()
+            named = f"process {', '.join(holders) or 'unknown'}"
             if self._clock.monotonic() >= end:
-                message = f"helm of an earlier run is still at work: process {holders}"
-                hint = f"Wait until it ends, or end it (kill {holders}), then repeat the command."
-                raise ToolError("CTO-1503", message, hint=hint)
+                message = f"an earlier run, or its helm, still lives: {named}"
+                raise ToolError("CTO-1503", message, hint=_hint(holders))
             if not told:
-                notice(f"waiting for helm of an earlier run to end: process {holders}")
+                notice(f"waiting for the end of an earlier run, or of its helm: {named}")
                 told = True
             self._clock.wait(Flag(), _LOOK_S)
-        try:
-            yield
-        finally:
-            fcntl.flock(self.descriptor, fcntl.LOCK_UN)
+        yield
 
     def close(self) -> None:
-        """Close the file, and take it away if nobody holds it."""
-        if self._try():
-            self._file.unlink(missing_ok=True)
+        """Give the lock back: at once, or as soon as the last child that inherited it is gone."""
+        # Not LOCK_UN: it would unlock the file for children that still live as well, see flock(2).
         os.close(self.descriptor)
         with suppress(OSError):
+            self._take_away()
             # Fails while something else is in there.
             self._file.parent.rmdir()
             self._file.parent.parent.rmdir()
+
+    def _take_away(self) -> None:
+        """Remove the file if nobody holds it. Asked with a description of its own, to be sure."""
+        descriptor = os.open(self._file, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if self._is_there(descriptor):
+                self._file.unlink()
+        finally:
+            os.close(descriptor)
 
     def _open(self) -> int:
         self._file.parent.mkdir(parents=True, exist_ok=True)
@@ -74,7 +81,7 @@ class HelmGuard:
             fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
-        if self._is_there():
+        if self._is_there(self.descriptor):
             return True
         # The number stays the same: the runner knows it already.
         fresh = self._open()
@@ -82,9 +89,9 @@ class HelmGuard:
         os.close(fresh)
         return False
 
-    def _is_there(self) -> bool:
+    def _is_there(self, descriptor: int) -> bool:
         try:
-            return os.fstat(self.descriptor).st_ino == self._file.stat().st_ino
+            return os.fstat(descriptor).st_ino == self._file.stat().st_ino
         except FileNotFoundError:
             return False
 
@@ -100,3 +107,10 @@ class HelmGuard:
             return any(str(link.readlink()) == target for link in (folder / "fd").iterdir())
         except OSError:
             return False
+
+
+def _hint(holders: list[str]) -> str:
+    pids = " ".join(holders)
+    # A process that was stopped (Ctrl-Z) ends only when it goes on.
+    how = f"end it (`kill {pids}; kill -CONT {pids}`)" if pids else "end it"
+    return f"Wait until it ends, or {how}, then repeat the command."
