@@ -76,8 +76,11 @@ class Runner(Protocol):
         """
         ...
 
-    def stop(self) -> None:
-        """Kill all children; running and later calls of `run` raise Cancelled."""
+    def stop(self, *, at_once: bool = False) -> None:
+        """End all children; running and later calls of `run` raise Cancelled.
+
+        They get a moment to end by themselves, unless they must go `at_once`.
+        """
         ...
 
 

@@ -163,6 +163,25 @@ def test_a_program_may_clean_up_when_it_is_asked_to_end(tmp_path: Path) -> None:
     assert file.read_text() == "yes\n"
 
 
+def test_a_program_that_must_go_at_once_gets_no_time_to_write(tmp_path: Path) -> None:
+    file, begun = tmp_path / "cleaned", tmp_path / "begun"
+    script = f"trap 'echo yes > {file}; exit 0' TERM; echo > {begun}; sleep 60 & wait"
+    runner, ended = real(), Flag()
+
+    def run() -> None:
+        with pytest.raises(Cancelled):
+            runner.run(sh(script), timeout_s=60)
+        ended.set()
+
+    Thread(target=run, daemon=True).start()
+    end = time.monotonic() + SOON_S
+    while not begun.exists() and time.monotonic() < end:
+        time.sleep(0.02)
+    runner.stop(at_once=True)
+    assert ended.wait(SOON_S)
+    assert not file.exists()
+
+
 def test_much_output_on_both_sides_and_much_input_do_not_block() -> None:
     script = "head -c 3000000 /dev/zero; head -c 3000000 /dev/zero >&2; wc -c"
     done = real().run(sh(script), timeout_s=60, stdin="x" * 2_000_000)

@@ -52,6 +52,7 @@ class FakeRunner:
 
     calls: list[Call] = field(default_factory=list)
     _script: dict[tuple[str, ...], list[Reply]] = field(default_factory=dict)
+    at_once: bool = False
     _stopped: Flag = field(default_factory=Flag)
 
     def on(self, *prefix: str, reply: Reply | None = None, stdout: str = "") -> FakeRunner:
@@ -92,7 +93,8 @@ class FakeRunner:
             raise ToolError("CTO-1500", text, details="\n".join(tail))
         return Completed(call.argv, reply.returncode, reply.stdout, reply.stderr, reply.seconds)
 
-    def stop(self) -> None:
+    def stop(self, *, at_once: bool = False) -> None:
+        self.at_once = at_once
         self._stopped.set()
 
     def argvs(self) -> list[tuple[str, ...]]:

@@ -121,11 +121,11 @@ class World:
         return self.crds[step.component]
 
     @contextmanager
-    def _lock(self, lost: Flag) -> Iterator[None]:
+    def _lock(self, lost: Flag) -> Iterator[Callable[[], bool]]:
         metadata = {"name": NAMESPACE, "labels": {"app.kubernetes.io/managed-by": "cto"}}
         self.cluster.apply_quietly({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
         self.during_lock(lost)
-        yield
+        yield lambda: not lost.is_set()
 
     def _preflight(self, observed: Observed, wanted: Wanted) -> Sequence[Check]:
         return self.checks

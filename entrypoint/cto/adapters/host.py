@@ -66,6 +66,11 @@ class Host:
             return ""
         return fields[_START_TIME]
 
+    def is_stopped(self, pid: int) -> bool:
+        """Tell whether a process was stopped: it lives, and does nothing until it is continued."""
+        fields = self._read(f"{pid}/stat").rpartition(")")[2].split()
+        return len(fields) > _STATE and fields[_STATE] in ("T", "t")
+
     def processes(self) -> Iterator[Process]:
         """Yield every living process whose command line may be read."""
         for folder in self._proc.iterdir():

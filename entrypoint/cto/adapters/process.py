@@ -66,6 +66,7 @@ class ProcessRunner:
         self._keep_fds = tuple(keep_fds)
         self._guard = guard or (lambda _: False)
         self._stopped = Flag()
+        self._at_once = Flag()
 
     def run(
         self,
@@ -88,7 +89,7 @@ class ProcessRunner:
         self._log(f"+ {shlex.join(argv)}")
         start = self._clock.monotonic()
         process = self._start([program, *argv[1:]], environment, cwd, feed=stdin is not None)
-        child = _Child(process, stdin, on_line and self._shown(on_line))
+        child = _Child(process, stdin, on_line and self._shown(on_line), self._at_once)
         reason = child.follow(self._clock, start + timeout_s, flags)
         seconds = self._clock.monotonic() - start
         done = Completed(
@@ -98,8 +99,10 @@ class ProcessRunner:
         self._judge(done, reason, timeout_s, check=check)
         return done
 
-    def stop(self) -> None:
-        # Only a flag: a signal handler may call this while `run` is anywhere in this thread.
+    def stop(self, *, at_once: bool = False) -> None:
+        # Only flags: a signal handler may call this while `run` is anywhere in this thread.
+        if at_once:
+            self._at_once.set()
         self._stopped.set()
 
     def _judge(self, done: Completed, reason: str, timeout_s: float, *, check: bool) -> None:
@@ -173,7 +176,9 @@ class _Child:
         process: subprocess.Popen[bytes],
         stdin: str | None,
         on_line: Callable[[str], None] | None,
+        at_once: Flag,
     ) -> None:
+        self._at_once = at_once
         if process.stdout is None or process.stderr is None:  # pragma: no cover - always pipes
             raise AssertionError
         self._process = process
@@ -231,9 +236,10 @@ class _Child:
 
     def _end(self, clock: Clock) -> None:
         """End the group: politely, then not."""
-        self._signal(signal.SIGTERM)
+        if not self._at_once.is_set():
+            self._signal(signal.SIGTERM)
         deadline = clock.monotonic() + _GRACE_S
-        while not self._over() and clock.monotonic() < deadline:
+        while not (self._over() or self._at_once.is_set()) and clock.monotonic() < deadline:
             self._move(_LOOK_S)
         self._signal(signal.SIGKILL)
         self._drain(clock, clock.monotonic() + _DRAIN_S)

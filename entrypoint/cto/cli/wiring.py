@@ -252,14 +252,14 @@ class Wiring:
     @contextmanager
     def _lock(
         self, cluster: Cluster, guard: HelmGuard, screen: Screen, lost: Flag
-    ) -> Iterator[Any]:
+    ) -> Iterator[Callable[[], bool]]:
         def on_lost(reason: str) -> None:
             screen.notice(reason, warning=True)
             lost.set()
 
         lock = ClusterLock(cluster, self.clock, self.host, notice=screen.notice, on_lost=on_lost)
         with lock, guard.held(screen.notice):
-            yield lock
+            yield lock.is_held
 
     def _preflight(
         self, cluster: Cluster, observed: Observed, wish: Wanted, crds_of: CrdSource

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 from threading import Event as Flag
 from typing import Protocol
 
-from cto.engine.report import Report, StepRun
+from cto.engine.report import Progress, Report, StepRun
 from cto.engine.waiting import Verdict
 from cto.errors import Cancelled, CtoError, WaitError
 from cto.events import Listener, Outcome, PhaseStarted, StepFinished, StepProgress, StepStarted
@@ -26,6 +27,8 @@ from cto.ports import Clock
 # workers than this do not shorten an installation (docs/performance.md).
 LANES = 4
 _TICK_S = 1.0
+# A helm that is asked to end gets two seconds to mark its release; an API request takes less.
+_ENDING_S = 10.0
 
 
 class Wait(Protocol):
@@ -68,6 +71,7 @@ class Engine:
         journal: Writes how the run goes; may fail, it is a hint.
         stop: Set from outside (lock lost): the run ends as soon as possible.
         wake: Set when the cluster changed.
+        end_children: Called when the run ends half-way: ends the programs that steps run.
         estimates: Seconds that steps took the last time, by id.
     """
 
@@ -81,6 +85,7 @@ class Engine:
         journal: Journal = lambda _: None,
         stop: Flag | None = None,
         wake: Flag | None = None,
+        end_children: Callable[[], None] = lambda: None,
         estimates: Mapping[str, float] | None = None,
         lanes: int = LANES,
     ) -> None:
@@ -91,6 +96,7 @@ class Engine:
         self._journal = journal
         self._stop = stop or Flag()
         self._wake = wake or Flag()
+        self._end_children = end_children
         self._estimates = estimates or {}
         self._lanes = lanes
         self._running: dict[str, _Running] = {}
@@ -104,7 +110,7 @@ class Engine:
 
         Raises:
             Cancelled: `stop` was set.
-            KeyboardInterrupt: As it came; every child is told to end first.
+            KeyboardInterrupt: As it came. Whatever the exception, nothing is at work any more.
         """
         self._begin_s = self._clock.monotonic()
         steps = {step.id: step for step in plan.steps}
@@ -118,9 +124,7 @@ class Engine:
                 self._clock.wait(self._wake, _TICK_S)
                 self._wake.clear()
         except BaseException:
-            for running in self._running.values():
-                running.cancel.set()
-            pool.shutdown(wait=False, cancel_futures=True)
+            self._end(pool)
             raise
         pool.shutdown()
         self._write_journal()
@@ -130,6 +134,25 @@ class Engine:
             seconds=self._now(),
             not_run=tuple(name for name in steps if name not in finished),
         )
+
+    def progress(self, plan: Plan) -> Progress:
+        """Return how far the plan got. For what is told of a run that was stopped."""
+        over = {run.id for run in self._runs} | self._running.keys()
+        return Progress(
+            done=tuple(run.title for run in self._runs if run.error is None),
+            failed=tuple(run.title for run in self._runs if run.error is not None),
+            running=tuple(running.step.title for running in self._running.values()),
+            not_begun=tuple(step.title for step in plan.steps if step.id not in over),
+        )
+
+    def _end(self, pool: ThreadPoolExecutor) -> None:
+        """End what is at work, and see it end: nothing may write once the lock is given back."""
+        self._end_children()
+        for running in self._running.values():
+            running.cancel.set()
+        pool.shutdown(wait=False, cancel_futures=True)
+        futures = [running.future for running in self._running.values() if running.future]
+        wait_for(futures, timeout=_ENDING_S)
 
     def _now(self) -> float:
         return self._clock.monotonic() - self._begin_s

@@ -16,6 +16,7 @@ from cto.catalog import Catalog, Component
 from cto.config.model import Config
 from cto.engine.apply import Engine
 from cto.engine.execute import CrdSource, Executor, Wait
+from cto.engine.fence import FencedCluster, FencedReleases, Gate
 from cto.engine.live import Live
 from cto.engine.observe import Observer
 from cto.engine.report import Report
@@ -38,8 +39,8 @@ _LOOK_S = 0.5
 
 ChartSource = Callable[[Component], Chart]
 Preflight = Callable[[Observed, Wanted], Sequence[Check]]
-Lock = Callable[[Flag], AbstractContextManager[Any]]
-"""Takes a flag that it sets when the lock is lost."""
+Lock = Callable[[Flag], AbstractContextManager[Callable[[], bool]]]
+"""Takes a flag that it sets when the lock is lost; gives what tells whether it is still held."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,10 +72,12 @@ class Installer:
     lock: Lock
     preflight: Preflight
     listen: Listener
+    gate: Gate = field(default_factory=Gate)
     store: StateStore = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "store", StateStore(self.cluster, self.version))
+        store = StateStore(FencedCluster(self.cluster, self.gate), self.version)
+        object.__setattr__(self, "store", store)
 
     def observe(self, *, for_uninstall: bool = False) -> Observed:
         observer = Observer(
@@ -170,15 +173,23 @@ class Installer:
     @contextmanager
     def _locked(self) -> Iterator[Flag]:
         lost = Flag()
-        with self.lock(lost):
-            yield lost
+        with self.lock(lost) as held:
+            self.gate.held = held
+            try:
+                yield lost
+            except Cancelled:
+                if not lost.is_set():
+                    raise
+                raise _lock_lost() from None
+            finally:
+                self.gate.shut()
 
     def _apply(self, plan: Plan, observed: Observed, lost: Flag) -> Report:
         wake = Flag()
         live = Live(self.cluster, self.clock, on_change=wake.set)
         executor = Executor(
-            cluster=self.cluster,
-            releases=self.releases,
+            cluster=FencedCluster(self.cluster, self.gate),
+            releases=FencedReleases(self.releases, self.gate),
             store=self.store,
             clock=self.clock,
             live=live,
@@ -193,6 +204,7 @@ class Installer:
             journal=self._journal(plan),
             stop=lost,
             wake=wake,
+            end_children=lambda: self._end_children(lost),
             estimates=_estimates(observed.state),
         )
         try:
@@ -200,13 +212,16 @@ class Installer:
         except Cancelled:
             if not lost.is_set():
                 raise
-            message = "the lock of the cluster was lost; everything was stopped where it was"
-            raise LockedError("CTO-2001", message) from None
-        except BaseException:
-            self.runner.stop()
-            raise
+            raise _lock_lost(str(engine.progress(plan))) from None
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(str(engine.progress(plan))) from None
         finally:
             live.close()
+
+    def _end_children(self, lost: Flag) -> None:
+        self.gate.shut()
+        # A helm that may end by itself marks its release as failed: not under another's feet.
+        self.runner.stop(at_once=lost.is_set())
 
     def _journal(self, plan: Plan) -> Callable[[Mapping[str, object]], None]:
         last = any(isinstance(step, DeleteState) and step.everything for step in plan.steps)
@@ -233,6 +248,11 @@ class Installer:
             releases=observed.state.releases if observed.state else {},
             namespaces=tuple(sorted({item.component.namespace for item in wish.components})),
         )
+
+
+def _lock_lost(progress: str = "") -> LockedError:
+    message = "the lock of the cluster was lost; everything was stopped where it was"
+    return LockedError("CTO-2001", message, details=progress)
 
 
 def plan_new_cluster(

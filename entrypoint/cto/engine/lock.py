@@ -41,6 +41,10 @@ class Machine(Protocol):
         """Return when a process was started, '' if it does not live."""
         ...
 
+    def is_stopped(self, pid: int) -> bool:
+        """Tell whether a process was stopped, by Ctrl-Z or a debugger."""
+        ...
+
 
 @dataclass(frozen=True)
 class Holder:
@@ -69,7 +73,10 @@ class Holder:
         here = (machine.name, machine.boot_id, machine.pid_namespace)
         if (self.host, self.boot, self.pidns) != here or not all(here) or not self.pid.isdecimal():
             return None
-        return machine.started(int(self.pid)) == self.started
+        if machine.started(int(self.pid)) != self.started:
+            return False
+        # Whether a stopped process (Ctrl-Z) will ever go on cannot be known: the lease decides.
+        return None if machine.is_stopped(int(self.pid)) else True
 
 
 class ClusterLock:
@@ -195,6 +202,11 @@ class ClusterLock:
         age_s = self._clock.monotonic() - self._renewed
         if age_s >= self._duration_s * _SAFE_PART:
             self._lose(f"the API server did not let us renew the lock for {age_s:.0f} s")
+
+    def is_held(self) -> bool:
+        """Tell whether the lease is ours now: it may have run out while this process slept."""
+        self.look()
+        return not self._over()
 
     # threads
 

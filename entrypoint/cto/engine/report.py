@@ -9,6 +9,9 @@ from typing import Any
 from cto.errors import CtoError
 from cto.events import Outcome
 
+# What was stopped half-way tells that many titles of a kind.
+_NAMED = 8
+
 
 @dataclass(frozen=True, kw_only=True)
 class StepRun:
@@ -61,6 +64,30 @@ class Report:
             "not_run": list(self.not_run),
             "critical_path": [run.id for run in self.critical_path],
         }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far a run got that was stopped: titles of its steps."""
+
+    done: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+    running: tuple[str, ...] = ()
+    not_begun: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        parts = {
+            "done, and stays done": self.done,
+            "failed": self.failed,
+            "in the middle of": self.running,
+            "not begun": self.not_begun,
+        }
+        return "\n".join(f"{word}: {_listed(titles)}" for word, titles in parts.items() if titles)
+
+
+def _listed(titles: Sequence[str]) -> str:
+    rest = len(titles) - _NAMED
+    return "; ".join([*titles[:_NAMED], *([f"and {rest} more steps"] if rest > 0 else [])])
 
 
 def critical_path(runs: Sequence[StepRun]) -> tuple[StepRun, ...]:

@@ -88,3 +88,9 @@ def test_a_lock_whose_file_was_removed_or_replaced_does_not_count(tmp_path: Path
 
     with exclusive(file.parent):
         assert file.exists()
+
+
+def test_a_stopped_process_is_told_from_one_that_runs(machine: FakeMachine) -> None:
+    machine.start(7, "a", state="T")
+    machine.start(8, "b")
+    assert [machine.host.is_stopped(pid) for pid in (7, 8, 4711)] == [True, False, False]

@@ -99,7 +99,10 @@ def essence(world: World) -> dict:
         for volatile in ("version", "modifiedAt", "createdAt"):
             labels.pop(volatile, None)
         kept.pop("data" if name == "helm record" else "", None)
-        result[ref.kind, ref.namespace, name, labels.get("name"), labels.get("status")] = kept, labels
+        result[ref.kind, ref.namespace, name, labels.get("name"), labels.get("status")] = (
+            kept,
+            labels,
+        )
     return result
 
 
@@ -161,7 +164,11 @@ def test_a_supplied_secret_that_changed_is_written_again(world):
 
 
 def test_a_referenced_secret_is_copied(world):
-    source = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "mine", "namespace": "cto"}}
+    source = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "mine", "namespace": "cto"},
+    }
     world.cluster.add({**source, "data": {"hook": base64.b64encode(b"from-there").decode()}})
     with_config(world, github={"webhook_secret": {"secret": "mine", "key": "hook"}})
     world.installer().install()
@@ -309,15 +316,48 @@ def test_a_cancelled_step_ends_the_run(world):
         world.installer().install()
 
 
-def test_ctrl_c_stops_the_programs_and_is_passed_on(world):
+def test_ctrl_c_stops_the_programs_and_says_what_is_left(world):
     def interrupt(event):
         if isinstance(event, StepStarted) and event.step_id == "release:web":
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt) as caught:
         world.installer(listen=interrupt).install()
     with pytest.raises(Cancelled):
         world.runner.run(["helm"], timeout_s=1)
+    assert not world.runner.at_once, "helm marks its release as failed if it may"
+    done, running, left = str(caught.value).splitlines()
+    assert done.startswith("done, and stays done: ")
+    assert "Generate secret web-admin" in done
+    assert running == "in the middle of: Install Web 1.0.0"
+    assert left.startswith("not begun: ")
+    assert "Install Api 1.0.0" in left
+
+
+def test_after_a_lost_lock_helm_is_not_left_time_to_write(world):
+    flags = []
+    world.during_lock = flags.append
+
+    def lose(_spec):
+        flags[0].set()
+        raise Cancelled
+
+    world.releases.during_upgrade = lose
+    with pytest.raises(LockedError) as caught:
+        world.installer().install()
+    assert caught.value.code == "CTO-2001"
+    assert world.runner.at_once
+    assert "in the middle of: Install Web 1.0.0" in caught.value.details
+
+
+def test_a_lock_that_is_lost_before_the_first_step_lets_nothing_be_written(world):
+    world.during_lock = lambda lost: lost.set()
+    with pytest.raises(LockedError):
+        world.installer().uninstall(Options())
+    with pytest.raises(LockedError):
+        world.installer().install()
+    assert world.cluster.get(ObjectRef("v1", "ConfigMap", "cto-system", "cto-state")) is None
+    assert world.cluster.get(ObjectRef("v1", "Namespace", "", "web")) is None
 
 
 def test_a_newer_installers_state_is_left_alone(world):

@@ -412,3 +412,45 @@ def test_a_machine_that_does_not_say_who_it_is_proves_nothing(lab: Lab) -> None:
     (lab.machine.root / "proc/self/ns/pid").unlink()
 
     assert Holder.parse(lab.here(4711, "5")).lives(lab.machine.host) is None
+
+
+def test_a_stopped_holder_of_this_machine_keeps_the_lock_only_while_its_lease_lasts(
+    lab: Lab,
+) -> None:
+    """Ctrl-Z: it lives, and may never go on."""
+    started = lab.machine.start(42, "cto", "install", state="T")
+    lab.hold(lab.here(42, started))
+
+    lab.lock().acquire()
+
+    assert sum(lab.clock.waits) == pytest.approx(30, abs=1)
+
+
+def test_a_stopped_holder_that_goes_on_meanwhile_keeps_the_lock(lab: Lab) -> None:
+    started = lab.machine.start(42, "cto", "install", state="T")
+    holder = lab.here(42, started)
+    lab.hold(holder)
+    lab.clock.at(10, lambda: lab.hold(holder, renewTime="2029-01-01T00:00:10.000000Z"))
+
+    with pytest.raises(LockedError):
+        lab.lock().acquire()
+
+
+def test_whoever_slept_too_long_knows_it_before_anything_else(lab: Lab) -> None:
+    """No thread of the lock had its turn yet: the first write after SIGCONT must not pass."""
+    lock = lab.lock()
+    lock.acquire()
+    assert lock.is_held()
+    lab.clock.advance(26)
+
+    assert not lock.is_held()
+    assert lock.lost.is_set()
+    assert len(lab.losses) == 1
+
+
+def test_what_was_given_back_is_not_held(lab: Lab) -> None:
+    lock = lab.lock()
+    lock.acquire()
+    lock.release()
+
+    assert not lock.is_held()

@@ -1,0 +1,117 @@
+"""What a run that lost its lock, or was interrupted, can still do: read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Event as Flag
+from typing import Any
+
+import pytest
+
+from cto.engine.fence import FencedCluster, FencedReleases, Gate
+from cto.errors import Cancelled
+from cto.objects import ObjectRef
+from cto.ports import ReleaseSpec
+from fakes.cluster import FakeCluster
+from fakes.components import chart
+from fakes.releases import FakeReleases
+
+REF = ObjectRef("v1", "ConfigMap", "default", "a")
+MANIFEST: dict[str, Any] = {
+    "apiVersion": "v1",
+    "kind": "ConfigMap",
+    "metadata": {"name": "a", "namespace": "default"},
+}
+SPEC = ReleaseSpec(name="web", namespace="default", chart=chart("web"), values={})
+
+CLUSTER_WRITES: dict[str, Callable[[FencedCluster], object]] = {
+    "apply": lambda cluster: cluster.apply(MANIFEST),
+    "create": lambda cluster: cluster.create({**MANIFEST, "metadata": {"name": "b"}}),
+    "update": lambda cluster: cluster.update(dict(cluster.get(REF) or {})),
+    "delete": lambda cluster: cluster.delete(REF),
+}
+CLUSTER_READS: dict[str, Callable[[FencedCluster], object]] = {
+    "get": lambda cluster: cluster.get(REF),
+    "list": lambda cluster: cluster.list("v1", "ConfigMap"),
+    "list_metadata": lambda cluster: cluster.list_metadata("v1", "ConfigMap"),
+    "kinds": lambda cluster: cluster.kinds(),
+    "uid": lambda cluster: cluster.uid(),
+    "server_version": lambda cluster: cluster.server_version(),
+    "watch": lambda cluster: next(
+        iter(cluster.watch("v1", "ConfigMap", namespace="default", stop=Flag()))
+    ),
+    "probe": lambda cluster: cluster.probe("default", "web", 80, "/", "http"),
+}
+HELM_WRITES: dict[str, Callable[[FencedReleases], object]] = {
+    "upgrade": lambda helm: helm.upgrade(SPEC, timeout_s=1),
+    "rollback": lambda helm: helm.rollback("web", "default", 1, timeout_s=1),
+    "uninstall": lambda helm: helm.uninstall("web", "default", timeout_s=1, wait=True),
+}
+HELM_READS: dict[str, Callable[[FencedReleases], object]] = {
+    "manifest": lambda helm: helm.manifest("web", "default"),
+    "hooks": lambda helm: helm.hooks("web", "default"),
+    "template": lambda helm: helm.template(SPEC, kube_version="v1.34.4"),
+}
+
+
+@pytest.fixture
+def cluster() -> FakeCluster:
+    made = FakeCluster()
+    made.apply_quietly(MANIFEST)
+    return made
+
+
+@pytest.mark.parametrize("write", CLUSTER_WRITES.values(), ids=CLUSTER_WRITES)
+def test_writes_pass_while_the_lock_is_held_and_not_after(
+    cluster: FakeCluster, write: Callable[[FencedCluster], object]
+) -> None:
+    gate = Gate(lambda: True)
+    assert write(FencedCluster(cluster, gate)) is not None
+    cluster.apply_quietly(MANIFEST)
+    before = cluster.list("v1", "ConfigMap")
+    gate.shut()
+    with pytest.raises(Cancelled):
+        write(FencedCluster(cluster, gate))
+    assert cluster.list("v1", "ConfigMap") == before
+
+
+@pytest.mark.parametrize("read", CLUSTER_READS.values(), ids=CLUSTER_READS)
+def test_reading_is_always_allowed(
+    cluster: FakeCluster, read: Callable[[FencedCluster], object]
+) -> None:
+    assert read(FencedCluster(cluster, Gate())) is not None
+
+
+def test_logs_are_read_as_well(cluster: FakeCluster) -> None:
+    assert FencedCluster(cluster, Gate()).logs("default", "p", "c") == cluster.logs(
+        "default", "p", "c"
+    )
+
+
+@pytest.mark.parametrize("write", HELM_WRITES.values(), ids=HELM_WRITES)
+def test_helm_changes_releases_only_while_the_lock_is_held(
+    cluster: FakeCluster, write: Callable[[FencedReleases], object]
+) -> None:
+    releases = FakeReleases(cluster)
+    gate = Gate(lambda: True)
+    fenced = FencedReleases(releases, gate)
+    fenced.upgrade(SPEC, timeout_s=1)
+    write(fenced)
+    before = cluster.list("v1", "Secret")
+    gate.shut()
+    with pytest.raises(Cancelled):
+        write(fenced)
+    assert cluster.list("v1", "Secret") == before
+
+
+@pytest.mark.parametrize("read", HELM_READS.values(), ids=HELM_READS)
+def test_helm_may_always_be_asked(
+    cluster: FakeCluster, read: Callable[[FencedReleases], object]
+) -> None:
+    releases = FakeReleases(cluster)
+    FencedReleases(releases, Gate(lambda: True)).upgrade(SPEC, timeout_s=1)
+    assert read(FencedReleases(releases, Gate())) is not None
+
+
+def test_nothing_may_write_before_the_lock_is_held() -> None:
+    assert not Gate()()
