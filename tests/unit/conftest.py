@@ -7,6 +7,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+# A busy machine is no reason to fail: the suite has a time limit of its own.
+settings.register_profile("steady", deadline=None)
+settings.load_profile("steady")
 
 _FORBIDDEN = frozenset(
     {

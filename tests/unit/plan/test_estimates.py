@@ -1,0 +1,100 @@
+"""How long a plan will take: by the last run where there was one, along the longest way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cto.catalog import Crds
+from cto.events import Phase
+from cto.plan.estimates import estimate_s, remaining_s
+from cto.plan.steps import (
+    Action,
+    ApplyCrds,
+    ApplyRelease,
+    DeleteState,
+    Note,
+    Step,
+    UninstallRelease,
+    WaitReady,
+)
+from cto.ports import ReleaseSpec
+from fakes.components import chart
+
+SPEC = ReleaseSpec(name="web", namespace="web", chart=chart("web"), values={})
+COMMON = {"id": "one", "phase": Phase.CORE, "title": "Do it", "action": Action.CREATE}
+RELEASE = ApplyRelease(**COMMON, release=SPEC)
+
+
+def state(name: str, *after: str, component: str = "") -> DeleteState:
+    return DeleteState(**{**COMMON, "id": name}, after=after, component=component)
+
+
+@pytest.mark.parametrize(
+    ("longer", "shorter"),
+    [
+        (WaitReady(**COMMON, namespace="web"), RELEASE),
+        (RELEASE, state("one")),
+        (ApplyCrds(**COMMON, release=SPEC, crds=Crds(source="crds"), digest=""), state("one")),
+        (UninstallRelease(**COMMON, release="web", namespace="web"), state("one")),
+    ],
+)
+def test_a_first_run_goes_by_the_kind_of_step(longer: Step, shorter: Step) -> None:
+    assert estimate_s(longer, {}) > estimate_s(shorter, {}) > 0
+
+
+def test_hooks_make_a_release_longer() -> None:
+    assert estimate_s(RELEASE, {}, hooks=True) > estimate_s(RELEASE, {})
+
+
+def test_the_last_run_knows_better() -> None:
+    assert estimate_s(RELEASE, {"one": 42.0}, hooks=True) == 42.0
+
+
+@pytest.mark.parametrize("action", [Action.KEEP, Action.SKIP])
+def test_what_is_kept_or_skipped_takes_no_time_whatever_it_once_took(action: Action) -> None:
+    step = Note(**{**COMMON, "action": action})
+    assert estimate_s(step, {"one": 42.0}) == 0.0
+
+
+def test_the_hooks_of_a_component_are_part_of_what_remains() -> None:
+    steps = [ApplyRelease(**COMMON, release=SPEC, component="web")]
+    hooked, plain = remaining_s(steps, {}, frozenset({"web"})), remaining_s(steps, {})
+    assert hooked["one"] > plain["one"]
+
+
+@st.composite
+def runs(draw: st.DrawFn) -> tuple[list[Step], dict[str, float]]:
+    names = [f"s{number}" for number in range(draw(st.integers(1, 8)))]
+    steps: list[Step] = [
+        state(name, *draw(st.sets(st.sampled_from(names[:index])) if index else st.just(set())))
+        for index, name in enumerate(names)
+    ]
+    return steps, {name: float(draw(st.integers(0, 100))) for name in names}
+
+
+def longest(steps: Mapping[str, Step], last: Mapping[str, float], name: str) -> float:
+    """Walk every way from a step to the end."""
+    followers = [step.id for step in steps.values() if name in step.after]
+    return last[name] + max((longest(steps, last, f) for f in followers), default=0.0)
+
+
+@given(runs())
+def test_what_remains_is_the_longest_way_to_the_end(
+    run: tuple[list[Step], dict[str, float]],
+) -> None:
+    steps, last = run
+    by_id = {step.id: step for step in steps}
+    assert remaining_s(steps, last) == {name: longest(by_id, last, name) for name in by_id}
+
+
+@given(runs())
+def test_a_step_is_more_urgent_than_all_that_wait_for_it(
+    run: tuple[list[Step], dict[str, float]],
+) -> None:
+    steps, last = run
+    left = remaining_s(steps, last)
+    assert all(left[before] >= left[step.id] for step in steps for before in step.after)

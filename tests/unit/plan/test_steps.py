@@ -1,0 +1,138 @@
+"""Plans refuse graphs that nobody could carry out; steps say what they touch."""
+
+from __future__ import annotations
+
+import random
+from graphlib import TopologicalSorter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cto.catalog import Crds, GeneratedSecret
+from cto.events import Phase
+from cto.objects import ObjectRef
+from cto.plan.steps import (
+    Action,
+    ApplyCrds,
+    ApplyManifests,
+    ApplyRelease,
+    DeleteNamespace,
+    DeleteObjects,
+    DeleteState,
+    EnsureNamespace,
+    GenerateSecret,
+    Note,
+    Plan,
+    Step,
+    SupplySecret,
+    UninstallRelease,
+)
+from cto.ports import ReleaseSpec
+from fakes.components import chart, config_map
+
+SECRET = GeneratedSecret.model_validate({"name": "admin", "keys": {"password": {"random": 16}}})
+REF = ObjectRef("v1", "ConfigMap", "web", "old")
+SPEC = ReleaseSpec(name="web", namespace="web-ns", chart=chart("web", "1.2.3"), values={})
+COMMON = {"id": "one", "phase": Phase.CORE, "title": "Do it", "action": Action.CREATE}
+
+
+def note(name: str, *after: str, action: Action = Action.KEEP) -> Note:
+    return Note(id=name, phase=Phase.CORE, title=name, action=action, after=after)
+
+
+def plan(*steps: Step) -> Plan:
+    return Plan(command="install", context="here", provider="existing", profile="", steps=steps)
+
+
+@pytest.mark.parametrize(
+    ("step", "touched"),
+    [
+        (
+            EnsureNamespace(**COMMON, manifest={"metadata": {"name": "web"}}),
+            ["Namespace web"],
+        ),
+        (GenerateSecret(**COMMON, namespace="web", secret=SECRET), ["Secret admin in web"]),
+        (
+            SupplySecret(**COMMON, namespace="web", name="keys", type="Opaque", keys={}),
+            ["Secret keys in web"],
+        ),
+        (
+            ApplyCrds(**COMMON, release=SPEC, crds=Crds(source="crds"), digest="d"),
+            ["CRDs of web 1.2.3"],
+        ),
+        (
+            ApplyManifests(**COMMON, manifests=(config_map("glue", "web"),), prune=(REF,)),
+            ["ConfigMap glue", "delete ConfigMap old in web"],
+        ),
+        (ApplyRelease(**COMMON, release=SPEC), ["Helm release web in web-ns"]),
+        (DeleteObjects(**COMMON, objects=(REF,)), ["delete ConfigMap old in web"]),
+        (
+            UninstallRelease(**COMMON, release="web", namespace="web-ns"),
+            ["delete Helm release web in web-ns"],
+        ),
+        (DeleteNamespace(**COMMON, namespace="web"), ["delete Namespace web"]),
+        (DeleteState(**COMMON), []),
+        (Note(**COMMON), []),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Step) else "",
+)
+def test_a_step_says_what_it_touches(step: Step, touched: list[str]) -> None:
+    assert step.to_json()["touches"] == touched
+
+
+def test_two_steps_with_one_id_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"two steps have one id: \['a', 'a'\]"):
+        plan(note("a"), note("b"), note("a"))
+
+
+def test_a_step_that_waits_for_an_unknown_one_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"steps wait for unknown ones: \['lost'\]"):
+        plan(note("a", "lost"))
+
+
+def test_steps_that_wait_for_each_other_are_refused_and_named() -> None:
+    with pytest.raises(ValueError, match="steps wait for each other") as caught:
+        plan(note("a", "b"), note("b", "a"))
+    assert "'a'" in str(caught.value)
+    assert "'b'" in str(caught.value)
+
+
+def test_only_what_creates_updates_repairs_or_deletes_is_a_change() -> None:
+    steps = [note(action.value, action=action) for action in Action]
+    assert [step.id for step in plan(*steps).changes] == ["create", "update", "repair", "delete"]
+
+
+@st.composite
+def graphs(draw: st.DrawFn) -> list[Note]:
+    """Steps in any order, each waiting for some that come before it in another one."""
+    names = [f"s{number}" for number in range(draw(st.integers(0, 8)))]
+    steps = [
+        note(name, *draw(st.sets(st.sampled_from(names[:index])) if index else st.just(set())))
+        for index, name in enumerate(names)
+    ]
+    return draw(st.permutations(steps))
+
+
+@given(graphs())
+def test_the_graph_of_a_plan_can_be_walked_whatever_the_order_of_its_steps(
+    steps: list[Note],
+) -> None:
+    walked: list[str] = []
+    for name in TopologicalSorter(plan(*steps).graph()).static_order():
+        assert set(next(step.after for step in steps if step.id == name)) <= set(walked)
+        walked.append(name)
+    assert sorted(walked) == sorted(step.id for step in steps)
+
+
+@given(graphs(), st.randoms(use_true_random=False))
+def test_a_graph_is_refused_as_soon_as_one_of_its_edges_turns_round(
+    steps: list[Note], chance: random.Random
+) -> None:
+    edges = [(step, before) for step in steps for before in step.after]
+    if not edges:
+        return
+    step, before = chance.choice(edges)
+    turned = [note(item.id, *item.after, step.id) if item.id == before else item for item in steps]
+    with pytest.raises(ValueError, match="wait for each other"):
+        plan(*turned)
