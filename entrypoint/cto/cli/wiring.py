@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from threading import Event as Flag
-from typing import Any
 
 from cto import __version__, assets, catalog
 from cto.adapters.chartcrds import chart_crds

@@ -17,6 +17,7 @@ from cto.config.model import Config
 from cto.engine.apply import Engine
 from cto.engine.execute import CrdSource, Executor, Wait
 from cto.engine.fence import FencedCluster, FencedReleases, Gate
+from cto.engine.interruption import tells
 from cto.engine.live import Live
 from cto.engine.observe import Observer
 from cto.engine.report import Report
@@ -111,6 +112,7 @@ class Installer:
     def plan_uninstall(self, options: remove.Options) -> Plan:
         return remove.uninstall(self.catalog, self.observe(for_uninstall=True), options)
 
+    @tells("not begun: every step")
     def install(self) -> tuple[Plan, Report]:
         """Install, or finish or repair an installation.
 
@@ -129,6 +131,7 @@ class Installer:
             self.store.begin(self._state(wish, observed))
             return plan, self._apply(plan, observed, lost)
 
+    @tells("not begun: every step")
     def uninstall(self, options: remove.Options) -> tuple[Plan, Report]:
         """Take the platform away, as far as the options go."""
         with self._locked() as lost:
@@ -138,7 +141,8 @@ class Installer:
         if not report.errors and any(
             isinstance(s, DeleteState) and s.everything for s in plan.steps
         ):
-            self._delete_own_namespace()
+            with tells(f"done: everything is removed; namespace {NAMESPACE} is being deleted"):
+                self._delete_own_namespace()
         return plan, report
 
     def _delete_own_namespace(self) -> None:

@@ -334,6 +334,17 @@ def test_ctrl_c_stops_the_programs_and_says_what_is_left(world):
     assert "Install Api 1.0.0" in left
 
 
+def test_ctrl_c_before_the_first_step_and_after_the_last_one_is_told_apart(world):
+    def interrupt(_observed, _wanted):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt, match="not begun: every step"):
+        world.installer(preflight=interrupt).install()
+    world.cluster.fail_next("delete", KeyboardInterrupt(), kind="Namespace")
+    with pytest.raises(KeyboardInterrupt, match="done: everything is removed"):
+        world.installer().uninstall(Options())
+
+
 def test_after_a_lost_lock_helm_is_not_left_time_to_write(world):
     flags = []
     world.during_lock = flags.append

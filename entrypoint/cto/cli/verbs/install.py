@@ -13,6 +13,7 @@ from cto.cli.wiring import Wiring
 from cto.engine.files import folder_checks
 from cto.engine.health import HealthContext, run_checks
 from cto.engine.installer import Installer, refuse_failed, shown
+from cto.engine.interruption import tells
 from cto.engine.report import Report
 from cto.events import Phase, PhaseStarted
 from cto.plan.steps import Plan
@@ -52,14 +53,16 @@ class _Run:
         self._phase(Phase.CONFIGURATION)
         self._screen.notice(_configuration(self._wiring))
         self._phase(Phase.CLUSTER)
-        access = self._cluster()
+        with tells("in the middle of: making the cluster; not begun: everything else"):
+            access = self._cluster()
         with self._wiring.installer(self._provider, access, self._screen) as installer:
             plan, report = installer.install()
             self._terminal.simulated = plan.simulated
             self._terminal.data = _data(plan, report, access, ())
             raise_errors(report)
             self._phase(Phase.VALIDATION)
-            checks = self._checks(installer)
+            with tells("done: everything is installed; not done: the check of its health"):
+                checks = self._checks(installer)
         self._phase(Phase.ACCESS)
         return _result(plan, report, access, checks)
 
