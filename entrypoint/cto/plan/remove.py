@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cto.catalog import Catalog, Component
@@ -51,7 +52,6 @@ class _Removal:
         self._options = options
         self._state = observed.state or State(writer="", provider="", profile="")
         self._steps: list[Step] = []
-        self._warnings: list[str] = []
 
     def plan(self) -> Plan:
         found = [c for c in self._catalog.components if self._is_there(c)]
@@ -74,9 +74,16 @@ class _Removal:
             profile=self._state.profile,
             simulated=self._observed.simulated,
             steps=tuple(self._steps),
-            warnings=tuple(self._warnings),
+            warnings=tuple(self._warnings(found, leaving)),
             components=tuple(leaving),
         )
+
+    def _warnings(self, found: list[Component], leaving: list[Component]) -> Iterator[str]:
+        going = {component.name for component in leaving}
+        for component in found:
+            needed = [name for name in component.depends_on if name in going]
+            if needed and component.name not in going and self._is_installed(component):
+                yield f"{component.name} stays and needs {', '.join(needed)}, which goes"
 
     def _is_there(self, component: Component) -> bool:
         """Whether something of it is there, be it only what an earlier uninstallation left."""

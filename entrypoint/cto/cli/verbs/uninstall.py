@@ -89,6 +89,7 @@ def _data(plan: Plan, report: Report) -> dict[str, Any]:
             for step in plan.steps
             if isinstance(step, Note)
         ],
+        "warnings": list(plan.warnings),
         "report": report.to_json(),
     }
 
@@ -103,9 +104,10 @@ def _result(plan: Plan, report: Report) -> Result:
     names = ", ".join(component.title for component in plan.components)
     removed = f"Removed: {names}." if plan.components else "Nothing of cto's is installed."
     stays = ["", "What stays:", *kept, *namespaces] if kept or namespaces else []
+    warnings = [f"warning: {text}" for text in plan.warnings]
     return Result(
         command="uninstall",
         data=_data(plan, report),
-        text="\n".join([removed, *stays, "", time_text(report)]),
+        text="\n".join([removed, *stays, *warnings, "", time_text(report)]),
         simulated=plan.simulated,
     )

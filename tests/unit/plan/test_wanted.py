@@ -1,0 +1,168 @@
+"""From configuration and catalog to what is wanted: who takes part, and what it is made of."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cto.catalog import Catalog, Component
+from cto.config.model import Config
+from cto.errors import ConfigError
+from cto.plan.build import Wanted
+from cto.plan.observed import Observed
+from cto.plan.wanted import Selection, select, wanted
+from fakes.components import chart, component
+
+CLUSTER = Observed(kube_version="v1.34.4", nodes=3)
+
+
+def config(**values: Any) -> Config:
+    return Config.model_validate(values)
+
+
+def catalog(*components: Component) -> Catalog:
+    return Catalog(Path("/bundle"), {item.name: item for item in components})
+
+
+def names(selection: Selection) -> tuple[list[str], list[str], list[str]]:
+    managed = [item.name for item in selection.managed]
+    return managed, list(selection.external), list(selection.disabled)
+
+
+def render(
+    folder: Path,
+    settings: Config,
+    *,
+    values: str = "{}",
+    observed: Observed = CLUSTER,
+    base: str = "minimal",
+    **fields: Any,
+) -> Wanted:
+    (folder / "values.yaml.j2").write_text(values, encoding="utf-8")
+    item = component("web", folder=folder, **fields)
+    return wanted(
+        settings,
+        select(catalog(item), settings),
+        {"web": chart("web")},
+        observed,
+        provider="existing",
+        creates_cluster=False,
+        base=base,
+        env={},
+    )
+
+
+WEB = component("web")
+METRICS = component("metrics", required=False, feature="monitoring", depends_on=["web"])
+
+
+class TestSelect:
+    def test_what_is_required_is_there_and_a_feature_adds_its_components(self) -> None:
+        found = catalog(WEB, METRICS)
+        assert names(select(found, config())) == (["web"], [], [])
+        with_feature = config(features={"monitoring": True})
+        assert names(select(found, with_feature)) == (["web", "metrics"], [], [])
+
+    def test_a_component_of_no_feature_that_is_not_required_is_left_out(self) -> None:
+        assert names(select(catalog(component("x", required=False)), config())) == ([], [], [])
+
+    def test_external_and_disabled_ones_are_named_and_not_managed(self) -> None:
+        modes = {"web": {"mode": "external"}, "other": {"mode": "disabled"}}
+        found = catalog(WEB, component("other"), component("third", depends_on=["web"]))
+        assert names(select(found, config(components=modes))) == (["third"], ["web"], ["other"])
+
+    def test_a_disabled_component_that_another_one_needs_is_refused_with_both_ways_out(
+        self,
+    ) -> None:
+        settings = config(features={"monitoring": True}, components={"web": {"mode": "disabled"}})
+        with pytest.raises(ConfigError) as caught:
+            select(catalog(WEB, METRICS), settings)
+        assert caught.value.code == "CTO-1320"
+        assert caught.value.message == "metrics needs web, which is not to be installed"
+        assert caught.value.hint == "Enable web, or set components.metrics.mode: disabled."
+
+    @pytest.mark.parametrize("mode", ["disabled", "external"])
+    def test_who_is_not_installed_needs_nobody(self, mode: str) -> None:
+        modes = {"web": {"mode": "disabled"}, "metrics": {"mode": mode}}
+        settings = config(features={"monitoring": True}, components=modes)
+        assert names(select(catalog(WEB, METRICS), settings))[0] == []
+
+
+class TestWanted:
+    def test_templates_see_configuration_cluster_and_the_size_of_the_profile(
+        self, tmp_path: Path
+    ) -> None:
+        values = """
+profile: "{{ profile }}"
+name: "{{ config.platform.name }}"
+monitoring: {{ features.monitoring }}
+components: {{ components }}
+cluster: "{{ cluster.nodes }} {{ cluster.kube_version }} {{ cluster.provider }}"
+simulated: {{ cluster.simulated }}
+"""
+        settings = config(platform={"name": "acme"}, features={"monitoring": True})
+        made = render(tmp_path, settings, values=values, base="standard")
+        assert made.components[0].values == {
+            "profile": "standard",
+            "name": "acme",
+            "monitoring": True,
+            "components": ["web"],
+            "cluster": "3 v1.34.4 existing",
+            "simulated": False,
+        }
+
+    def test_values_of_the_configuration_count_more_than_the_templates(
+        self, tmp_path: Path
+    ) -> None:
+        settings = config(components={"web": {"values": {"a": {"b": 2}}}})
+        made = render(tmp_path, settings, values="a: {b: 1, c: 1}")
+        assert made.components[0].values == {"a": {"b": 2, "c": 1}}
+
+    def test_the_version_that_is_asked_for_must_be_the_one_that_was_found(
+        self, tmp_path: Path
+    ) -> None:
+        with pytest.raises(ConfigError) as caught:
+            render(tmp_path, config(components={"web": {"version": "2.0.0"}}))
+        assert caught.value.code == "CTO-1320"
+        assert "web.version is 2.0.0, the chart that was found is 1.0.0" in caught.value.message
+        assert render(tmp_path, config(components={"web": {"version": "1.0.0"}}))
+
+    def test_only_secrets_that_get_a_value_are_supplied(self, tmp_path: Path) -> None:
+        secrets = [
+            {"name": "hook", "keys": {"secret": "github.webhook_secret"}},
+            {"name": "llm", "keys": {"*_KEY": "providers.*"}},
+            {"name": "mail", "keys": {"password": "smtp.password"}},
+        ]
+        settings = config(
+            github={"webhook_secret": {"secret": "mine", "key": "hook"}},
+            providers={"anthropic": "planted-key"},
+        )
+        made = render(tmp_path, settings, supplied_secrets=secrets)
+        assert made.components[0].supplied == {
+            "hook": ("Opaque", {"secret": "github.webhook_secret"}),
+            "llm": ("Opaque", {"*_KEY": "providers.*"}),
+        }
+        assert "planted" not in repr(made)
+
+    def test_what_has_no_effect_yet_is_said(self, tmp_path: Path) -> None:
+        settings = config(
+            tunneling={"provider": "ngrok"},
+            registry={"type": "generic", "url": "registry.example.com"},
+            github={"apps": {"agent": {"id": 1, "client_id": "Iv1", "private_key_path": "/k"}}},
+        )
+        assert [
+            text.partition(" has no effect: ")[0] for text in render(tmp_path, settings).warnings
+        ] == [
+            "tunneling.provider ngrok",
+            "registry.type generic",
+            "github.apps",
+        ]
+        assert render(tmp_path, config()).warnings == ()
+
+    def test_a_simulated_cluster_is_told_to_templates(self, tmp_path: Path) -> None:
+        values = "replicas: {{ 0 if cluster.simulated else 1 }}"
+        made = render(tmp_path, config(), values=values, observed=replace(CLUSTER, simulated=True))
+        assert made.components[0].values == {"replicas": 0}
