@@ -10,7 +10,8 @@ import pytest
 from hypothesis import settings
 
 # A busy machine is no reason to fail: the suite has a time limit of its own.
-settings.register_profile("steady", deadline=None)
+# Half of the usual examples: every run draws others, and the quick part has to stay quick.
+settings.register_profile("steady", deadline=None, max_examples=50)
 settings.load_profile("steady")
 
 _FORBIDDEN = frozenset(

@@ -23,6 +23,7 @@ from cto.plan.steps import (
 )
 from cto.ports import ReleaseSpec
 from fakes.components import chart
+from fakes.graphs import graphs
 
 SPEC = ReleaseSpec(name="web", namespace="web", chart=chart("web"), values={})
 COMMON = {"id": "one", "phase": Phase.CORE, "title": "Do it", "action": Action.CREATE}
@@ -66,35 +67,18 @@ def test_the_hooks_of_a_component_are_part_of_what_remains() -> None:
     assert hooked["one"] > plain["one"]
 
 
-@st.composite
-def runs(draw: st.DrawFn) -> tuple[list[Step], dict[str, float]]:
-    names = [f"s{number}" for number in range(draw(st.integers(1, 8)))]
-    steps: list[Step] = [
-        state(name, *draw(st.sets(st.sampled_from(names[:index])) if index else st.just(set())))
-        for index, name in enumerate(names)
-    ]
-    return steps, {name: float(draw(st.integers(0, 100))) for name in names}
-
-
-def longest(steps: Mapping[str, Step], last: Mapping[str, float], name: str) -> float:
+def longest(steps: Mapping[str, DeleteState], last: Mapping[str, float], name: str) -> float:
     """Walk every way from a step to the end."""
     followers = [step.id for step in steps.values() if name in step.after]
     return last[name] + max((longest(steps, last, f) for f in followers), default=0.0)
 
 
-@given(runs())
+@given(graphs(), st.lists(st.integers(0, 100), min_size=8, max_size=8))
 def test_what_remains_is_the_longest_way_to_the_end(
-    run: tuple[list[Step], dict[str, float]],
+    graph: dict[str, tuple[str, ...]], times: list[int]
 ) -> None:
-    steps, last = run
-    by_id = {step.id: step for step in steps}
-    assert remaining_s(steps, last) == {name: longest(by_id, last, name) for name in by_id}
-
-
-@given(runs())
-def test_a_step_is_more_urgent_than_all_that_wait_for_it(
-    run: tuple[list[Step], dict[str, float]],
-) -> None:
-    steps, last = run
-    left = remaining_s(steps, last)
-    assert all(left[before] >= left[step.id] for step in steps for before in step.after)
+    last = dict(zip(graph, map(float, times), strict=False))
+    steps = {name: state(name, *after) for name, after in graph.items()}
+    left = remaining_s(list(steps.values()), last)
+    assert left == {name: longest(steps, last, name) for name in steps}
+    assert all(left[before] >= left[name] for name, after in graph.items() for before in after)
