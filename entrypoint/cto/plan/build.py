@@ -9,7 +9,7 @@ from typing import Any
 from cto import digests
 from cto.catalog import Category, Component, Crds
 from cto.events import Phase
-from cto.objects import Manifest, ObjectRef, annotations_of, labels_of, ref_of
+from cto.objects import Manifest, ObjectRef, labels_of, ref_of
 from cto.plan import labels
 from cto.plan.observed import Observed, ReleaseRecord, ReleaseState
 from cto.plan.steps import (
@@ -477,7 +477,3 @@ def _warnings(installed: set[str], observed: Observed) -> list[str]:
         f"{name} is installed and no longer wanted: `cto uninstall --component {name}` removes it"
         for name in sorted(set(observed.state.releases) - installed)
     ]
-
-
-def is_hook(manifest: Manifest) -> bool:
-    return "helm.sh/hook" in annotations_of(manifest)
