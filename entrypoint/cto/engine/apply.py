@@ -17,7 +17,7 @@ from typing import Protocol
 
 from cto.engine.report import Progress, Report, StepRun
 from cto.engine.waiting import Verdict
-from cto.errors import Cancelled, CtoError, WaitError
+from cto.errors import Cancelled, CtoError, ToolError, WaitError
 from cto.events import Listener, Outcome, PhaseStarted, StepFinished, StepProgress, StepStarted
 from cto.plan.estimates import remaining_s
 from cto.plan.steps import Action, ApplyRelease, Plan, Step
@@ -217,7 +217,7 @@ class Engine:
         try:
             result = future.result()
         except CtoError as error:
-            running.error = running.error or error
+            running.error = running.error or _explained(error, running.hook)
             return False
         except Cancelled:
             if running.error is None:
@@ -272,6 +272,15 @@ class Engine:
         except CtoError:
             # A hint that is not written costs the next run its estimates.
             return
+
+
+def _explained(error: CtoError, hook: Wait | None) -> CtoError:
+    """Return why a hook failed, if that is why Helm did: Helm itself says only that it failed."""
+    failed = hook.evaluate().failed if hook and isinstance(error, ToolError) else None
+    if failed is None:
+        return error
+    failed.details = "\n".join(filter(None, (failed.details, error.details)))
+    return failed
 
 
 def _needs_lane(step: Step) -> bool:

@@ -44,12 +44,14 @@ class Verdict:
         message: The live cause, or how far it is; one line.
         error: It is over, and never will be well.
         missing: Objects that do not exist: waiting alone will not bring them.
+        failed: What to tell if whoever is waited for gives up: a hook has failed for good.
     """
 
     done: bool
     message: str
     error: CtoError | None = None
     missing: tuple[ObjectRef, ...] = ()
+    failed: CtoError | None = None
 
 
 class ReadyWait:
@@ -211,6 +213,8 @@ class HookWatch:
             live.track(*scope)
         self._old: dict[str, bool] | None = None
         self._first_s = 0.0
+        # Kept: the hook may be deleted at once (hook-delete-policy: hook-failed).
+        self._failed: CtoError | None = None
 
     def evaluate(self) -> Verdict:
         """Return what the hooks wait for, or why they cannot succeed."""
@@ -224,10 +228,13 @@ class HookWatch:
         hooks = [hook for hook in self._hooks() if not status_of(hook).ready]
         causes = sort(cause for hook in hooks for cause in causes_of(evidence, hook))
         expired = self._timers.expired(causes)
+        failed = next((cause.error() for cause in causes if cause.row == "job-failed"), None)
+        self._failed = failed or self._failed
         return Verdict(
             done=False,
             message=f"hook {causes[0].message}" if causes else _running(hooks),
             error=expired.error() if expired else None,
+            failed=self._failed,
         )
 
     def _hooks(self) -> list[Manifest]:
