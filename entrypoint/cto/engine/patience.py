@@ -8,8 +8,8 @@ from dataclasses import dataclass
 # Kubelet tries again after 10, 20, 40... and at last every 300 seconds. What a user has mended
 # shows only at the next try, so a pod that failed for long gets that time.
 # https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#restart-policy
+# Controllers that may not create pods try again likewise, after as long as it has failed already.
 BACK_OFF_S = 330.0
-OLD_S = 120.0
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,10 @@ class Row:
 
     def patience_for(self, age_s: float) -> float:
         """Return the patience with an object that has existed for so long."""
-        if self.backs_off and age_s > OLD_S:
-            return max(self.patience_s, BACK_OFF_S)
-        return self.patience_s
+        if not self.backs_off:
+            return self.patience_s
+        # The next try is about as far away as the first one is past.
+        return max(self.patience_s, min(BACK_OFF_S, self.patience_s + age_s))
 
 
 # The order is the order of telling: what is told first explains what comes after.
@@ -79,7 +80,13 @@ ROWS = (
         backs_off=True,
     ),
     Row("quota", "CTO-1707", 45, "pods of another version may be ending", backs_off=True),
-    Row("admission", "CTO-1708", 45, "policies are data: they do not change by waiting"),
+    Row(
+        "admission",
+        "CTO-1708",
+        45,
+        "policies are data: they do not change by waiting",
+        backs_off=True,
+    ),
     Row("claim-class", "CTO-1705", 30, "a StorageClass does not appear by itself"),
     Row("claim-provider", "CTO-1705", 120, "provisioners try again, and may be starting"),
     Row("definition", "CTO-1706", 10, "names in conflict stay so until the other goes away"),

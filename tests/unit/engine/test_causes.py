@@ -536,6 +536,8 @@ def test_what_failed_for_long_gets_the_time_until_kubelets_next_try(
 ) -> None:
     failing = pod(deployment(), made)
     assert cause(deployment(), failing).patience_s == young_s
+    if young_s:
+        assert cause(deployment(), failing, age_s=100).patience_s == young_s + 100
     assert cause(deployment(), failing, age_s=600).patience_s == old_s
 
 
