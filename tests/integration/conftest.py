@@ -112,6 +112,13 @@ class Lab:
         argv = [str(self.tools / "helm"), *arguments, *cluster]
         return subprocess.run(argv, check=True, capture_output=True, text=True).stdout
 
+    def kubectl(self, *arguments: str, stdin: str = "") -> str:
+        cluster = ["--kubeconfig", self.env["KUBECONFIG"], "--context", CONTEXT]
+        argv = [str(self.tools / "kubectl"), *arguments, *cluster]
+        done = subprocess.run(argv, capture_output=True, text=True, input=stdin, check=False)
+        assert done.returncode == 0, f"kubectl {' '.join(arguments)}\n{done.stderr}"
+        return done.stdout
+
     def cluster(self) -> KubeCluster:
         access = choose_access([Path(self.env["KUBECONFIG"])], CONTEXT)
         return KubeCluster(access, clock=SystemClock())

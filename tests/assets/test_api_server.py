@@ -1,0 +1,205 @@
+"""Every component in every profile: rendered with Helm, and accepted by a real API server.
+
+Charts are the lab's stand-ins, but for our own. Nothing is made but namespaces and CRDs: all else
+is a dry run, in which the server validates, refuses unknown fields, and asks Pod Security.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cto.adapters.chartcrds import chart_crds
+from cto.adapters.charts import ChartResolver
+from cto.adapters.clock import SystemClock
+from cto.adapters.cluster import KubeCluster
+from cto.adapters.helm import HelmReleases
+from cto.adapters.process import ProcessRunner
+from cto.catalog import Catalog, Component, load
+from cto.objects import Manifest, ObjectRef, dump_documents, ref_of
+from cto.ports import Access, Chart, ReleaseSpec
+from cto.render import Renderer
+
+pytestmark = pytest.mark.lab
+
+ROOT = Path(__file__).parents[2]
+PROFILES = ("minimal", "standard", "production")
+COMPONENTS = tuple(component.name for component in load(ROOT / "bundle").components)
+
+each = pytest.mark.parametrize(
+    ("name", "profile"), [(name, profile) for name in COMPONENTS for profile in PROFILES]
+)
+
+
+class NoDownloads:
+    def fetch(self, url: str, *, algorithm: str, digest: str, code: str) -> Path:
+        text = f"{url} would be downloaded ({algorithm} {digest}, {code})"
+        raise AssertionError(text)
+
+
+@dataclass(frozen=True)
+class Server:
+    """An API server with the namespaces and definitions of all components."""
+
+    access: Access
+    kubectl: Path
+    helm: HelmReleases
+    charts: Mapping[str, Chart]
+    version: str
+    home: Path
+
+    def release(self, component: Component, renderer: Renderer) -> Sequence[Manifest]:
+        """Return what Helm would send, hooks included."""
+        spec = spec_of(component, self.charts[component.name], renderer.values(component))
+        return self.helm.template(spec, kube_version=self.version)
+
+    def dry_run(self, verb: Sequence[str], manifests: Sequence[Manifest]) -> Sequence[str]:
+        """Return the names of what the server accepts.
+
+        Raises:
+            AssertionError: It refuses something, or a field is unknown to it.
+        """
+        done = subprocess.run(
+            [
+                self.kubectl,
+                *verb,
+                "--dry-run=server",
+                "--validate=strict",
+                "--output=name",
+                "--filename=-",
+                f"--kubeconfig={self.access.kubeconfig}",
+                f"--context={self.access.context}",
+            ],
+            input=dump_documents(manifests),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+            env={"HOME": str(self.home)},
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.split()
+
+
+def spec_of(component: Component, chart: Chart, values: Mapping[str, Any]) -> ReleaseSpec:
+    return ReleaseSpec(
+        name=component.release, namespace=component.namespace, chart=chart, values=dict(values)
+    )
+
+
+@pytest.fixture(scope="session")
+def server(
+    catalog: Catalog,
+    lab_tools: Path,
+    lab_access: Access,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Server]:
+    home = tmp_path_factory.mktemp("home")
+    pack = [sys.executable, str(ROOT / "tests/lab/charts/pack.py"), "--out", str(home / "charts")]
+    subprocess.run(pack, check=True, capture_output=True)
+    resolver = ChartResolver(NoDownloads(), ROOT / "bundle", home / "charts", home / "packed")
+    runner = ProcessRunner(log=lambda _: None, clock=SystemClock())
+    cluster = KubeCluster(lab_access, clock=SystemClock())
+    made = Server(
+        access=lab_access,
+        kubectl=lab_tools / "kubectl",
+        helm=HelmReleases(runner, lab_tools / "helm", lab_access, home=home / "helm"),
+        charts={component.name: resolver.resolve(component) for component in catalog.components},
+        version=cluster.server_version(),
+        home=home,
+    )
+    for component in catalog.components:
+        prepare(cluster, made, component)
+    settle(cluster, catalog)
+    yield made
+    cluster.close()
+
+
+def prepare(cluster: KubeCluster, server: Server, component: Component) -> None:
+    labels = {"name": component.namespace, "labels": dict(component.namespace_labels)}
+    cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": labels})
+    if component.crds is None:
+        return
+    spec = spec_of(component, server.charts[component.name], {})
+    for crd in chart_crds(spec, component.crds, server.helm, server.home, server.version):
+        cluster.apply(crd)
+
+
+def settle(cluster: KubeCluster, catalog: Catalog) -> None:
+    """Wait until pods may be made and custom resources are served."""
+    accounts = [
+        ObjectRef("v1", "ServiceAccount", component.namespace, "default")
+        for component in catalog.components
+    ]
+    end = time.monotonic() + 60
+    while not (all(map(cluster.get, accounts)) and _established(cluster)):
+        assert time.monotonic() < end
+        time.sleep(0.2)
+
+
+def _established(cluster: KubeCluster) -> bool:
+    found = cluster.list("apiextensions.k8s.io/v1", "CustomResourceDefinition")
+    return all(
+        {"type": "Established", "status": "True"}.items() <= condition.items()
+        for item in found
+        for condition in item.get("status", {}).get("conditions", [{}])
+        if condition.get("type", "Established") == "Established"
+    )
+
+
+@each
+def test_the_release_is_accepted(
+    server: Server, catalog: Catalog, renderer: Callable[..., Renderer], name: str, profile: str
+) -> None:
+    rendered = server.release(catalog[name], renderer(profile))
+    assert rendered
+    accepted = server.dry_run(("apply", "--server-side", "--force-conflicts"), rendered)
+    assert len(accepted) == len(rendered)
+
+
+@each
+def test_the_own_objects_are_accepted(
+    server: Server, catalog: Catalog, renderer: Callable[..., Renderer], name: str, profile: str
+) -> None:
+    component, made = catalog[name], renderer(profile)
+    names = (*component.manifests.before, *component.manifests.after)
+    own = made.manifests(component, names)
+    if own:
+        assert len(server.dry_run(("apply", "--server-side"), own)) == len(own)
+
+
+@each
+def test_the_pods_fit_the_security_level_of_their_namespace(
+    server: Server, catalog: Catalog, renderer: Callable[..., Renderer], name: str, profile: str
+) -> None:
+    """Deployments are accepted whatever their pods are: only pods are refused."""
+    component = catalog[name]
+    assert "pod-security.kubernetes.io/enforce" in component.namespace_labels
+    pods = [
+        pod_of(item, component.namespace) for item in server.release(component, renderer(profile))
+    ]
+    made = [pod for pod in pods if pod]
+    assert made
+    assert len(server.dry_run(("create",), made)) == len(made)
+
+
+def pod_of(manifest: Manifest, namespace: str) -> Manifest | None:
+    """Return the pod that a workload would make, under an account that is there."""
+    template = manifest.get("spec", {}).get("template")
+    if manifest["kind"] not in {"Deployment", "StatefulSet", "DaemonSet", "Job"} or not template:
+        return None
+    claims = manifest["spec"].get("volumeClaimTemplates") or ()
+    volumes = [{"name": item["metadata"]["name"], "emptyDir": {}} for item in claims]
+    spec = {**template["spec"], "serviceAccountName": "default"}
+    spec["volumes"] = [*(spec.get("volumes") or ()), *volumes]
+    spec.setdefault("restartPolicy", "Always")
+    place = ref_of(manifest).namespace or namespace
+    metadata = {**template["metadata"], "name": manifest["metadata"]["name"], "namespace": place}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
