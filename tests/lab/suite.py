@@ -98,7 +98,7 @@ def run_tests(part: Part) -> Outcome:
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
-        wanted = ("-m", "not slow", f"--junitxml={report}", *part.tests)
+        wanted = ("-m", "not slow", "--durations=5", f"--junitxml={report}", *part.tests)
         code = run((*COVERAGE, "run", "-m", "pytest", *wanted))
         tests, failed, skipped = counts(report)
     seconds = time.monotonic() - begun
