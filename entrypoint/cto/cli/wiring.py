@@ -29,7 +29,7 @@ from cto.cli.options import ClusterOptions
 from cto.cli.output import Screen
 from cto.config.load import Loaded, load
 from cto.engine.execute import CrdSource
-from cto.engine.installer import Installer
+from cto.engine.installer import Installer, charts_of
 from cto.engine.lock import ClusterLock
 from cto.engine.needs import needs_of
 from cto.engine.preflight import cluster_checks, supported
@@ -38,6 +38,7 @@ from cto.plan import build
 from cto.plan.build import Wanted
 from cto.plan.observed import Observed
 from cto.plan.steps import ApplyCrds
+from cto.plan.wanted import select
 from cto.ports import Access, Clock, Cluster, NodeOptions, Provider, Releases, Runner
 from cto.render import Renderer
 from cto.result import Check
@@ -202,6 +203,11 @@ class Wiring:
 
     # verbs
 
+    def fetch(self) -> None:
+        """Get helm and every chart: what cannot be had is told before anything is made."""
+        charts_of(select(self.catalog, self.loaded.config), self.charts.resolve)
+        self.tools.path("helm")
+
     @contextmanager
     def installer(
         self, provider: Provider, access: Access, screen: Screen, *, configured: bool = True
@@ -217,7 +223,7 @@ class Wiring:
                 log=self.debug,
                 clock=self.clock,
                 keep_fds=(guard.descriptor,),
-                guard=self._is_secret,
+                guard=self._is_secret if configured else None,
             )
             stack.callback(runner.stop)
             home = self.cache / "helm" / uid

@@ -23,7 +23,7 @@ from cto.engine.observe import Observer
 from cto.engine.report import Report
 from cto.engine.state import NAMESPACE, StateStore
 from cto.engine.waiting import HookWatch
-from cto.errors import Cancelled, LockedError, PreflightError
+from cto.errors import Cancelled, LockedError, PreflightError, ToolError
 from cto.events import Listener, Outcome, Phase, StepFinished, StepProgress, StepStarted
 from cto.objects import ObjectRef
 from cto.plan import remove
@@ -290,7 +290,24 @@ def plan_new_cluster(
 
 
 def charts_of(selection: Selection, charts: ChartSource) -> dict[str, Chart]:
-    return {component.name: charts(component) for component in selection.managed}
+    """Return the chart of every component.
+
+    Raises:
+        ToolError: CTO-1502, naming all charts that cannot be had.
+    """
+    found: dict[str, Chart] = {}
+    missing: list[ToolError] = []
+    for component in selection.managed:
+        try:
+            found[component.name] = charts(component)
+        except ToolError as error:
+            missing.append(error)
+    if len(missing) == 1:
+        raise missing[0]
+    if missing:
+        details = "\n".join(f"{error.message}\n{error.details}".rstrip() for error in missing)
+        raise ToolError("CTO-1502", f"{len(missing)} charts cannot be had", details=details)
+    return found
 
 
 @contextmanager
@@ -338,5 +355,7 @@ def _estimates(state: State | None) -> dict[str, float]:
     return {
         name: float(run["seconds"])
         for name, run in steps.items()
-        if isinstance(run, dict) and run.get("outcome") == "done" and "seconds" in run
+        if isinstance(run, dict)
+        and run.get("outcome") == "done"
+        and isinstance(run.get("seconds"), int | float)
     }

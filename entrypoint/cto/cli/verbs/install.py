@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from cto.catalog import Component
@@ -52,6 +53,8 @@ class _Run:
         refuse_failed([*self._provider.validate(), *folders])
         self._phase(Phase.CONFIGURATION)
         self._screen.notice(_configuration(self._wiring))
+        with self._shown(Phase.CONFIGURATION, "fetch", "Get charts and programs"):
+            self._wiring.fetch()
         self._phase(Phase.CLUSTER)
         with tells("in the middle of: making the cluster; not begun: everything else"):
             access = self._cluster()
@@ -80,15 +83,18 @@ class _Run:
     def _cluster(self) -> Access:
         if not self._provider.creates:
             return self._provider.access()
-        listen, clock = self._screen.listen, self._wiring.clock
         title = f"Make the {self._provider.name} cluster"
-        with shown(listen, clock, Phase.CLUSTER, "cluster", title) as progress:
+        with self._shown(Phase.CLUSTER, "cluster", title) as progress:
             return self._provider.provision(self._wiring.node_options(), progress)
 
     def _checks(self, installer: Installer) -> Sequence[Check]:
-        listen, clock = self._screen.listen, self._wiring.clock
-        with shown(listen, clock, Phase.VALIDATION, "health", "Check the platform's health"):
+        with self._shown(Phase.VALIDATION, "health", "Check the platform's health"):
             return health(installer)
+
+    def _shown(
+        self, phase: Phase, name: str, title: str
+    ) -> AbstractContextManager[Callable[[str], None]]:
+        return shown(self._screen.listen, self._wiring.clock, phase, name, title)
 
 
 def health(installer: Installer) -> tuple[Check, ...]:
