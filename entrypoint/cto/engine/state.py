@@ -47,7 +47,7 @@ class StateStore:
         self._refuse_newer(data)
         try:
             state = _decode(data)
-        except (KeyError, TypeError, AttributeError):
+        except (KeyError, TypeError, ValueError, AttributeError):
             # A damaged hint: observing costs more without it, and is as right.
             self._state = None
             return None
@@ -112,8 +112,9 @@ class StateStore:
         return data if isinstance(data, dict) else None
 
     def _refuse_newer(self, data: Mapping[str, Any]) -> None:
-        schema, writer = data.get("schema", 0), str(data.get("writer", ""))
-        if schema > STATE_SCHEMA or _version(writer) > _version(self._version):
+        schema, writer = data.get("schema"), str(data.get("writer", ""))
+        newer = isinstance(schema, int) and schema > STATE_SCHEMA
+        if newer or _version(writer) > _version(self._version):
             message = f"cto {writer} wrote this cluster's state, this is cto {self._version}"
             hint = f"Use cto {writer} or newer for this cluster."
             raise PreflightError("CTO-1402", message, hint=hint)
@@ -153,7 +154,7 @@ def _config_map(ref: ObjectRef, text: str) -> Manifest:
 
 def _version(text: str) -> tuple[int, ...]:
     parts = text.split("+", maxsplit=1)[0].split("-", maxsplit=1)[0].split(".")
-    return tuple(int(part) if part.isdigit() else 0 for part in parts)
+    return tuple(int(part) if part.isdecimal() else 0 for part in parts)
 
 
 def _encode(state: State) -> dict[str, Any]:
@@ -182,13 +183,13 @@ def _encode_release(item: ReleaseState) -> dict[str, Any]:
 
 def _decode(data: Mapping[str, Any]) -> State:
     return State(
-        schema=data["schema"],
-        writer=data["writer"],
-        provider=data["provider"],
-        profile=data["profile"],
-        simulated=data["simulated"],
-        config=data["config"],
-        namespaces=tuple(data["namespaces"]),
+        schema=int(data["schema"]),
+        writer=_text(data["writer"]),
+        provider=_text(data["provider"]),
+        profile=_text(data["profile"]),
+        simulated=bool(data["simulated"]),
+        config=dict(data["config"]),
+        namespaces=tuple(map(_text, data["namespaces"])),
         releases={name: _decode_release(name, item) for name, item in data["releases"].items()},
     )
 
@@ -196,10 +197,20 @@ def _decode(data: Mapping[str, Any]) -> State:
 def _decode_release(component: str, item: Mapping[str, Any]) -> ReleaseState:
     return ReleaseState(
         component=component,
-        release=item["release"],
-        namespace=item["namespace"],
-        digest=item["digest"],
-        chart=item["chart"],
-        objects=tuple(ObjectRef.from_json(ref) for ref in item["objects"]),
-        glue=tuple(ObjectRef.from_json(ref) for ref in item["glue"]),
+        release=_text(item["release"]),
+        namespace=_text(item["namespace"]),
+        digest=_text(item["digest"]),
+        chart=_text(item["chart"]),
+        objects=tuple(map(_decode_ref, item["objects"])),
+        glue=tuple(map(_decode_ref, item["glue"])),
     )
+
+
+def _decode_ref(item: Mapping[str, Any]) -> ObjectRef:
+    return ObjectRef.from_json({key: _text(value) for key, value in item.items()})
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
