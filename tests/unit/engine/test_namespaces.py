@@ -1,0 +1,55 @@
+"""What in a namespace somebody may miss."""
+
+from __future__ import annotations
+
+import pytest
+
+from cto.engine.namespaces import what_is_in
+from cto.objects import ref_of
+from fakes.cluster import FakeCluster
+from fakes.workloads import NS, deployment, event, manifest, pod
+from fakes.world import crd
+
+
+def found(*objects: dict) -> list[str]:
+    return [str(ref) for ref in what_is_in(FakeCluster(objects), NS)]
+
+
+def test_an_empty_namespace_is_empty() -> None:
+    assert found() == []
+
+
+@pytest.mark.parametrize(
+    "trace",
+    [
+        manifest("ConfigMap", "kube-root-ca.crt"),
+        manifest("ServiceAccount", "default"),
+        manifest("Lease", "leader", api_version="coordination.k8s.io/v1"),
+        manifest("Endpoints", "web"),
+        manifest("EndpointSlice", "web-x", api_version="discovery.k8s.io/v1"),
+        event(deployment(), "Killing", "gone"),
+    ],
+    ids=lambda item: str(ref_of(item)),
+)
+def test_what_kubernetes_puts_everywhere_or_leaves_behind_is_missed_by_nobody(trace: dict) -> None:
+    assert found(trace) == []
+
+
+def test_everything_else_is_named_and_sorted_and_what_is_elsewhere_is_not() -> None:
+    elsewhere = manifest("ConfigMap", "theirs", metadata={"namespace": "other"})
+    assert found(
+        pod(None, name="one"),
+        manifest("ConfigMap", "mine"),
+        manifest("ServiceAccount", "robot"),
+        elsewhere,
+    ) == [
+        f"ConfigMap mine in {NS}",
+        f"Pod one in {NS}",
+        f"ServiceAccount robot in {NS}",
+    ]
+
+
+def test_custom_resources_count_as_well() -> None:
+    custom = {"apiVersion": "example.com/v1", "kind": "Web"}
+    web = {**custom, "metadata": {"name": "w", "namespace": NS}}
+    assert found(crd("webs.example.com", "Web"), web) == [f"Web w in {NS}"]
