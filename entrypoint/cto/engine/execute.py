@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from threading import Event as Flag
 from typing import Protocol
 
+from cto.engine import strategies
 from cto.engine.live import Live
 from cto.engine.namespaces import what_is_in
 from cto.engine.observe import inventory
@@ -21,6 +22,7 @@ from cto.objects import Manifest, ObjectRef, annotations_of, ref_of
 from cto.plan import labels
 from cto.plan.observed import ReleaseState
 from cto.plan.steps import (
+    Action,
     ApplyCrds,
     ApplyManifests,
     ApplyRelease,
@@ -177,6 +179,10 @@ class Executor:
         spec = step.release
         repair = Repair(self.cluster, self.releases, step.timeout_s)
         done = repair.run(spec.name, spec.namespace)
+        if step.action is Action.UPDATE:
+            version = self.cluster.server_version()
+            rendered = self.releases.template(spec, kube_version=version)
+            strategies.prepare(self.cluster, rendered, spec.namespace)
         objects = self.releases.upgrade(spec, timeout_s=step.timeout_s, cancel=cancel)
         known = self.store.release(step.component) or _nothing(step.component)
         self.store.record(
