@@ -397,9 +397,15 @@ class _Builder:
         if all(item is None for item in found):
             return Action.CREATE, "not there"
         digests_found = [(item or {}).get(labels.DIGEST) for item in found]
-        if digests_found == [labels_of(manifest)[labels.DIGEST] for manifest in manifests]:
-            return Action.KEEP, "unchanged"
-        return Action.UPDATE, "changed or missing"
+        if digests_found != [labels_of(manifest)[labels.DIGEST] for manifest in manifests]:
+            return Action.UPDATE, "changed or missing"
+        if not {ref_of(manifest) for manifest in manifests} <= self._glue():
+            # A run died before it wrote them down: later runs could not prune them.
+            return Action.UPDATE, "not in the inventory"
+        return Action.KEEP, "unchanged"
+
+    def _glue(self) -> set[ObjectRef]:
+        return set(self._state.glue) if self._state else set()
 
     def _probe(self, after: str) -> Step:
         probe = self._component.ready.probe

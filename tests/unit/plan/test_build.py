@@ -190,6 +190,15 @@ def test_glue_that_changed_is_applied():
     assert (before.action, before.reason) == (Action.UPDATE, "changed or missing")
 
 
+def test_glue_that_a_killed_run_did_not_write_down_is_applied_again():
+    """Else nobody could prune it later: only the inventory says what is ours."""
+    observed = installed()
+    state = observed.state.releases["web"]
+    forgotten = replace(observed.state, releases={"web": replace(state, glue=())})
+    before = step(install(wanted(ITEM), replace(observed, state=forgotten)), "before:web")
+    assert (before.action, before.reason) == (Action.UPDATE, "not in the inventory")
+
+
 def test_glue_that_moved_to_the_other_moment_is_not_pruned():
     moved = replace(ITEM, before=(), after=(GLUE, LATE))
     plan = install(wanted(moved), installed())
