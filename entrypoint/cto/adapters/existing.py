@@ -20,6 +20,7 @@ from cto.result import Check, CheckStatus
 
 # Docker Desktop, and every Docker with `--add-host host.docker.internal:host-gateway`.
 _HOST_NAME = "host.docker.internal"
+_SILENT = "CTO-1601"
 _FILES = {
     "clusters": ("certificate-authority",),
     "users": ("client-certificate", "client-key", "tokenFile"),
@@ -140,8 +141,9 @@ class Existing:
         """Whether the API can be reached: a container may well have a cluster inside itself."""
         try:
             return bool(self.kube_version())
-        except ApiError:
-            return False
+        except ApiError as error:
+            # Whoever refuses a log-in is there.
+            return error.code != _SILENT
 
     def _plugin_problems(self, user: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         exec_ = user.get("exec") or {}

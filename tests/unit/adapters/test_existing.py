@@ -92,6 +92,13 @@ def test_a_cluster_inside_the_same_container_is_fine(container: Place) -> None:
     assert container.problems() == []
 
 
+def test_who_refuses_a_log_in_answers(container: Place) -> None:
+    container.entry["server"] = "https://127.0.0.1:6443"
+    container.cluster.fail_next("server_version", ApiError("CTO-1602", "401", status=401))
+
+    assert container.problems() == []
+
+
 def test_a_loopback_address_outside_a_container_is_fine(place: Place) -> None:
     place.entry["server"] = "https://127.0.0.1:6443"
 
