@@ -150,9 +150,10 @@ class Engine:
         self._end_children()
         for running in self._running.values():
             running.cancel.set()
-        pool.shutdown(wait=False, cancel_futures=True)
-        futures = [running.future for running in self._running.values() if running.future]
-        wait_for(futures, timeout=_ENDING_S)
+        pool.shutdown(wait=False)
+        # One that could be cancelled never began, and `wait` would wait for it until the timeout.
+        began = [r.future for r in self._running.values() if r.future and not r.future.cancel()]
+        wait_for(began, timeout=_ENDING_S)
 
     def _now(self) -> float:
         return self._clock.monotonic() - self._begin_s
