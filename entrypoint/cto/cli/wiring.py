@@ -29,7 +29,7 @@ from cto.cli.options import ClusterOptions
 from cto.cli.output import Screen
 from cto.config.load import Loaded, load
 from cto.engine.execute import CrdSource
-from cto.engine.installer import Installer, charts_of
+from cto.engine.installer import Installer, all_told, charts_of
 from cto.engine.lock import ClusterLock
 from cto.engine.needs import needs_of
 from cto.engine.preflight import cluster_checks, supported
@@ -216,7 +216,7 @@ class Wiring:
         cluster = self.connect(access)
         with ExitStack() as stack:
             stack.callback(_close, cluster)
-            uid = cluster.uid()
+            uid = self._uid(cluster) if configured else cluster.uid()
             guard = HelmGuard(self.state / "locks" / f"{uid}.helm", self.clock)
             stack.callback(guard.close)
             runner = ProcessRunner(
@@ -253,6 +253,10 @@ class Wiring:
                 preflight=lambda observed, wish: self._preflight(cluster, observed, wish, crds_of),
                 listen=screen.listen,
             )
+
+    def _uid(self, cluster: Cluster) -> str:
+        with all_told(cluster, select(self.catalog, self.loaded.config)):
+            return cluster.uid()
 
     @contextmanager
     def _lock(

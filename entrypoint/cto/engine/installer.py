@@ -14,6 +14,7 @@ from typing import Any
 
 from cto.catalog import Catalog, Component
 from cto.config.model import Config
+from cto.engine import permissions
 from cto.engine.apply import Engine
 from cto.engine.execute import CrdSource, Executor, Wait
 from cto.engine.fence import FencedCluster, FencedReleases, Gate
@@ -23,7 +24,7 @@ from cto.engine.observe import Observer
 from cto.engine.report import Report
 from cto.engine.state import NAMESPACE, StateStore
 from cto.engine.waiting import HookWatch
-from cto.errors import Cancelled, LockedError, PreflightError, ToolError
+from cto.errors import ApiError, Cancelled, LockedError, PreflightError, ToolError
 from cto.events import Listener, Outcome, Phase, StepFinished, StepProgress, StepStarted
 from cto.objects import ObjectRef
 from cto.plan import remove
@@ -90,6 +91,10 @@ class Installer:
         )
         return observer.observe(for_uninstall=for_uninstall)
 
+    def _first_look(self) -> Observed:
+        with all_told(self.cluster, select(self.catalog, self._config())):
+            return self.observe()
+
     def wanted(self, observed: Observed) -> Wanted:
         config = self._config()
         selection = select(self.catalog, config)
@@ -106,7 +111,7 @@ class Installer:
 
     def plan_install(self) -> Plan:
         """Return what `install` would do."""
-        observed = self.observe()
+        observed = self._first_look()
         return install(self.wanted(observed), observed)
 
     def plan_uninstall(self, options: remove.Options) -> Plan:
@@ -120,7 +125,7 @@ class Installer:
             PreflightError: CTO-1400, nothing was changed.
             LockedError: Another installer is at work.
         """
-        observed = self.observe()
+        observed = self._first_look()
         with self._step("preflight", "Check the cluster"):
             refuse_failed(self.preflight(observed, self.wanted(observed)))
         with self._locked() as lost:
@@ -324,6 +329,22 @@ def shown(
         listen(StepFinished(name, Outcome.FAILED, seconds, str(error)))
         raise
     listen(StepFinished(name, Outcome.DONE, clock.monotonic() - begin))
+
+
+@contextmanager
+def all_told(cluster: Cluster, selection: Selection) -> Iterator[None]:
+    """Name every permission that is missing where a refusal names one.
+
+    Raises:
+        PreflightError: CTO-1400, in the place of CTO-1602.
+    """
+    try:
+        yield
+    except ApiError as error:
+        if (error.code, error.status) == ("CTO-1602", 403):
+            names = [component.namespace for component in selection.managed]
+            refuse_failed([permissions.check(cluster, [NAMESPACE, *names])])
+        raise
 
 
 def refuse_failed(checks: Sequence[Check]) -> None:

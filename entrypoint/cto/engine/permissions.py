@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -21,6 +22,11 @@ _IN_CLUSTER = {
         "validatingwebhookconfigurations",
     ),
 }
+# What every look at the cluster begins with. Helm's records are Secrets of any namespace.
+_READ = {
+    "": ("namespaces", "nodes", "secrets"),
+    "apiextensions.k8s.io": ("customresourcedefinitions",),
+}
 _IN_NAMESPACES = {
     "": ("configmaps", "persistentvolumeclaims", "secrets", "serviceaccounts", "services"),
     "apps": ("deployments", "statefulsets"),
@@ -39,10 +45,9 @@ class _Right:
     resource: str
     namespace: str = ""
 
-    def __str__(self) -> str:
-        group = f".{self.group}" if self.group else ""
-        where = f" in namespace {self.namespace}" if self.namespace else ""
-        return f"{self.verb} {self.resource}{group}{where}"
+    @property
+    def kind(self) -> str:
+        return f"{self.resource}.{self.group}" if self.group else self.resource
 
 
 def check(cluster: Cluster, namespaces: Sequence[str]) -> Check:
@@ -55,13 +60,13 @@ def check(cluster: Cluster, namespaces: Sequence[str]) -> Check:
             answers = pool.map(lambda right: _allowed(cluster, right), rights)
             return [r for r, allowed in zip(rights, answers, strict=True) if not allowed]
 
-        missing = denied(tuple(_rights(_IN_CLUSTER)))
+        missing = denied((*_rights(_READ, ("get", "list")), *_rights(_IN_CLUSTER)))
         # Who may not do it everywhere may still do it in the namespaces that matter.
         missing += denied(
             [
                 replace(right, namespace=namespace)
                 for right in denied(tuple(_rights(_IN_NAMESPACES)))
-                for namespace in namespaces
+                for namespace in dict.fromkeys(namespaces)
             ]
         )
     if not missing:
@@ -73,14 +78,33 @@ def check(cluster: Cluster, namespaces: Sequence[str]) -> Check:
         message=f"{len(missing)} permissions are missing",
         fix="Ask for them, or use another context. `kubectl auth can-i --list` shows yours.",
         code="CTO-1602",
-        items=tuple(map(str, missing)),
+        items=_texts(missing),
     )
 
 
-def _rights(resources: dict[str, tuple[str, ...]]) -> Iterable[_Right]:
+def _texts(rights: Sequence[_Right]) -> tuple[str, ...]:
+    """Return a line for each kind: which verbs are missing, and where."""
+    verbs: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    for right in rights:
+        verbs[right.kind, right.namespace].append(right.verb)
+    places: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    for (kind, namespace), missing in verbs.items():
+        places[", ".join(missing), kind].append(namespace)
+    return tuple(f"{missing} {kind}{_where(names)}" for (missing, kind), names in places.items())
+
+
+def _where(namespaces: Sequence[str]) -> str:
+    names = [name for name in namespaces if name]
+    word = "namespaces" if len(names) > 1 else "namespace"
+    return f" in {word} {', '.join(names)}" if names else ""
+
+
+def _rights(
+    resources: dict[str, tuple[str, ...]], verbs: Sequence[str] = _VERBS
+) -> Iterable[_Right]:
     for group, names in resources.items():
         for name in names:
-            for verb in _VERBS:
+            for verb in verbs:
                 yield _Right(verb, group, name)
 
 

@@ -217,6 +217,23 @@ class TestPermissions:
             "patch secrets in namespace monitoring",
         )
 
+    def test_one_line_tells_all_that_is_missing_of_a_kind(self) -> None:
+        places = ("", "a", "b")
+        parts = tuple(
+            ComponentNeeds(name=name, namespace=name, release=name) for name in places if name
+        )
+        cluster = Restricted(
+            ("get", "nodes", ""),
+            ("list", "nodes", ""),
+            *(("create", "secrets", place) for place in places),
+            *(("delete", "secrets", place) for place in places),
+        )
+
+        check = checks(cluster, Needs(kubernetes=VERSIONS, components=parts))["permissions"]
+
+        assert check.message == "6 permissions are missing"
+        assert check.items == ("get, list nodes", "create, delete secrets in namespaces a, b")
+
     def test_rights_in_the_namespaces_are_enough_there(self) -> None:
         check = checks(Restricted(("create", "jobs", "")))["permissions"]
 
