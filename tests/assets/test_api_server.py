@@ -110,7 +110,7 @@ def server(
     made = Server(
         access=lab_access,
         kubectl=lab_tools / "kubectl",
-        helm=HelmReleases(runner, lab_tools / "helm", lab_access, home=home / "helm"),
+        helm=HelmReleases(runner, lambda: lab_tools / "helm", lab_access, home=home / "helm"),
         charts={component.name: resolver.resolve(component) for component in catalog.components},
         version=cluster.server_version(),
         home=home,

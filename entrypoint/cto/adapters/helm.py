@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from threading import Event as Flag
 
@@ -48,14 +48,16 @@ class HelmReleases:
 
     Args:
         runner: Starts helm.
-        helm: The program.
+        helm: Returns the program; asked only when it is run.
         access: The cluster.
         home: Helm's own files; nothing of the user's Helm is read or written.
     """
 
-    def __init__(self, runner: Runner, helm: Path, access: Access, *, home: Path) -> None:
+    def __init__(
+        self, runner: Runner, helm: Callable[[], Path], access: Access, *, home: Path
+    ) -> None:
         self._runner = runner
-        self._helm = str(helm)
+        self._helm = helm
         self._cluster = ("--kubeconfig", str(access.kubeconfig), "--kube-context", access.context)
         self._env: Mapping[str, str | None] = {
             **dict.fromkeys(_IGNORED),
@@ -166,7 +168,11 @@ class HelmReleases:
         cancel: Flag | None = None,
     ) -> Completed:
         return self._runner.run(
-            (self._helm, *words), timeout_s=timeout_s, env=self._env, stdin=stdin, cancel=cancel
+            (str(self._helm()), *words),
+            timeout_s=timeout_s,
+            env=self._env,
+            stdin=stdin,
+            cancel=cancel,
         )
 
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from threading import Event as Flag
 
@@ -51,7 +51,7 @@ def _cluster(access: Access, clock: Clock) -> Cluster:
     return KubeCluster(access, clock=clock)
 
 
-def _helm(runner: Runner, program: Path, access: Access, home: Path) -> Releases:
+def _helm(runner: Runner, program: Callable[[], Path], access: Access, home: Path) -> Releases:
     return HelmReleases(runner, program, access, home=home)
 
 
@@ -77,7 +77,7 @@ class Wiring:
     host: Host = field(default_factory=Host)
     root: Path = field(default_factory=assets.root)
     open_cluster: Callable[[Access, Clock], Cluster] = _cluster
-    open_helm: Callable[[Runner, Path, Access, Path], Releases] = _helm
+    open_helm: Callable[[Runner, Callable[[], Path], Access, Path], Releases] = _helm
 
     # data
 
@@ -227,7 +227,9 @@ class Wiring:
             )
             stack.callback(runner.stop)
             home = self.cache / "helm" / uid
-            helm = self.open_helm(runner, self.tools.path("helm"), access, home)
+            # Looked for when it is called: a status seldom needs it.
+            program = partial(self.tools.path, "helm")
+            helm = self.open_helm(runner, program, access, home)
 
             def crds_of(step: ApplyCrds) -> Sequence[Manifest]:
                 return chart_crds(

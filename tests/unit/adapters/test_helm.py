@@ -47,7 +47,7 @@ def runner() -> FakeRunner:
 @pytest.fixture
 def helm(runner: FakeRunner, tmp_path: Path) -> HelmReleases:
     access = Access(Path("/kube/config"), "here")
-    return HelmReleases(runner, Path("/tools/helm"), access, home=tmp_path)
+    return HelmReleases(runner, lambda: Path("/tools/helm"), access, home=tmp_path)
 
 
 def only_call(runner: FakeRunner) -> Call:
