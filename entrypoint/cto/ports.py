@@ -204,7 +204,7 @@ class Cluster(Protocol):
         ...
 
     def probe(self, namespace: str, service: str, port: int | str, path: str, scheme: str) -> int:
-        """GET over the API server's service proxy; return the HTTP status, 503 without endpoints."""
+        """GET over the API server's service proxy; return the status, 503 without endpoints."""
         ...
 
 

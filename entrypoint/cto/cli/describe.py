@@ -64,7 +64,12 @@ def summary(plan: Plan) -> str:
         for action in (Action.CREATE, Action.UPDATE, Action.REPAIR, Action.DELETE)
         if counts[action]
     ]
-    return f"{len(plan.changes)} changes: {', '.join(named)}; {counts[Action.KEEP]} unchanged."
+    changes = counted(len(plan.changes), "change")
+    return f"{changes}: {', '.join(named)}; {counts[Action.KEEP]} unchanged."
+
+
+def counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def plan_mermaid(plan: Plan) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cto.cli.describe import counted
 from cto.engine.report import Report
 from cto.errors import CtoError
 
@@ -19,7 +20,7 @@ def raise_errors(report: Report) -> None:
     assert error is not None  # noqa: S101 - chosen so; for the type checker
     notes = [f"also failed: {run.title}: {run.message}" for run in failed[1:]]
     if report.not_run:
-        notes.append(f"{len(report.not_run)} steps had to wait for that and were not begun")
+        notes.append(f"not begun because of that: {counted(len(report.not_run), 'step')}")
     notes.append("What worked stays as it is. The same command again goes on from here.")
     raise _with_notes(error, notes)
 

@@ -251,7 +251,13 @@ class _Removal:
 
     def _crds(self, component: Component, after: tuple[str, ...]) -> None:
         names = self._crds_of(component)
-        if not names or not self._options.delete_crds:
+        if names and not self._options.delete_crds:
+            self._note(
+                f"keep-crds:{component.name}",
+                component,
+                f"Keep CRDs of {component.title}",
+                f"{', '.join(names)}; --delete-crds deletes those that have no instances",
+            )
             return
         left = [n for n in names if self._observed.instances.get(n) and not self._all_go(n)]
         if left:
@@ -276,6 +282,7 @@ class _Removal:
         """Delete the namespaces that are empty then, and the state if nothing is left to know."""
         everything = tuple(step.id for step in self._steps)
         staying = [c for c in found if c not in leaving]
+        rest = ", ".join(c.name for c in staying)
         used = {c.namespace for c in staying}
         for name in sorted({c.namespace for c in leaving} - used):
             if self._observed.namespaces.get(name, {}).get(labels.MANAGED_BY) != labels.OWNER:
@@ -300,7 +307,7 @@ class _Removal:
                 phase=Phase.ACCESS,
                 title="Forget what is gone" if staying else "Delete the installer's state",
                 action=Action.DELETE,
-                reason=f"{len(staying)} components stay" if staying else "nothing is left to know",
+                reason=f"still there: {rest}" if staying else "nothing is left to know",
                 after=tuple(step.id for step in self._steps),
                 components=tuple(c.name for c in leaving),
                 everything=not staying,

@@ -124,6 +124,7 @@ def test_our_custom_resources_go_first_then_dependents_then_the_release_and_its_
         "uninstall:web",
         "glue:web",
         "data:web",
+        "keep-crds:web",
         "namespace:api-ns",
         "namespace:web-ns",
         "state",
@@ -177,7 +178,7 @@ def test_a_component_that_serves_users_objects_stays_and_names_some(count: int, 
     end = step(plan, "state")
     assert isinstance(end, DeleteState)
     assert (end.components, end.everything) == (("api",), False)
-    assert (end.title, end.reason) == ("Forget what is gone", "1 components stay")
+    assert (end.title, end.reason) == ("Forget what is gone", "still there: web")
 
 
 def test_users_objects_go_before_the_programs_that_serve_them_when_data_may_go() -> None:
@@ -187,8 +188,12 @@ def test_users_objects_go_before_the_programs_that_serve_them_when_data_may_go()
     assert "custom:web" in step(plan, "uninstall:web").after
 
 
-def test_definitions_stay_unless_asked_for() -> None:
-    assert "crds:web" not in ids(plan_of(installed(WEB), WEB))
+def test_definitions_stay_unless_asked_for_and_are_named() -> None:
+    plan = plan_of(installed(WEB), WEB)
+    assert "crds:web" not in ids(plan)
+    assert step(plan, "keep-crds:web").reason == (
+        f"{CRD}; --delete-crds deletes those that have no instances"
+    )
 
 
 def test_definitions_go_after_their_last_instance() -> None:

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from cto.catalog import Component
-from cto.cli.describe import access_lines, checks_text, plan_text, time_text
+from cto.cli.describe import access_lines, checks_text, counted, plan_text, time_text
 from cto.cli.outcome import raise_errors
 from cto.cli.output import Screen, Terminal
 from cto.cli.wiring import Wiring
@@ -158,9 +158,10 @@ def _access_data(components: Sequence[Component]) -> list[dict[str, Any]]:
 
 def _result(plan: Plan, report: Report, access: Access, checks: Sequence[Check]) -> Result:
     failed = any(check.status is CheckStatus.FAILED for check in checks)
-    changed = f"{len(plan.changes)} changes" if plan.changes else "nothing had to be changed"
+    changes = counted(len(plan.changes), "change")
+    changed = changes if plan.changes else "nothing had to be changed"
     lines = [
-        f"{len(plan.components)} components on {access.context}: {changed}.",
+        f"{counted(len(plan.components), 'component')} on {access.context}: {changed}.",
         "",
         "Health:",
         checks_text(checks),

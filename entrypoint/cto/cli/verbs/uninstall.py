@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from cto.catalog import Component
 from cto.cli.describe import plan_text, time_text
 from cto.cli.outcome import raise_errors
 from cto.cli.output import Terminal
@@ -83,7 +84,7 @@ def destroy(wiring: Wiring, terminal: Terminal) -> Result:
 def _data(plan: Plan, report: Report) -> dict[str, Any]:
     return {
         "context": plan.context,
-        "components": [component.name for component in plan.components],
+        "components": [component.name for component in _gone(plan)],
         "kept": [
             {"component": step.component, "what": step.title, "reason": step.reason}
             for step in plan.steps
@@ -94,6 +95,12 @@ def _data(plan: Plan, report: Report) -> dict[str, Any]:
     }
 
 
+def _gone(plan: Plan) -> list[Component]:
+    """Return the components of which something goes; of others it went long ago."""
+    going = {step.component for step in plan.changes}
+    return [component for component in plan.components if component.name in going]
+
+
 def _result(plan: Plan, report: Report) -> Result:
     kept = [f"  {step.title}: {step.reason}" for step in plan.steps if isinstance(step, Note)]
     namespaces = [
@@ -101,8 +108,8 @@ def _result(plan: Plan, report: Report) -> Result:
         for run in report.runs
         if run.id.startswith("namespace:") and run.message.startswith("kept")
     ]
-    names = ", ".join(component.title for component in plan.components)
-    removed = f"Removed: {names}." if plan.components else "Nothing of cto's is installed."
+    names = ", ".join(component.title for component in _gone(plan))
+    removed = f"Removed: {names}." if names else "Nothing of cto's is installed."
     stays = ["", "What stays:", *kept, *namespaces] if kept or namespaces else []
     warnings = [f"warning: {text}" for text in plan.warnings]
     return Result(
