@@ -20,7 +20,8 @@ import pytest
 from cto.adapters.clock import SystemClock
 from cto.adapters.cluster import KubeCluster
 from cto.adapters.kubeconfig import choose_access
-from cto.objects import Manifest, ObjectRef, labels_of, ref_of
+
+from .essence import Essence, settled
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = ("etcd", "helm", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
@@ -157,51 +158,9 @@ def fresh(lab: Lab) -> Lab:
     return lab
 
 
-# What differs between two runs that did the same.
-_VOLATILE_KINDS = {"Event", "Lease", "EndpointSlice", "Endpoints", "Node", "Pod", "ReplicaSet"}
-_VOLATILE_KINDS |= {"PersistentVolume", "ControllerRevision", "APIService", "Stage"}
-_VOLATILE_LABELS = {"version", "modifiedAt", "createdAt", "batch.kubernetes.io/controller-uid"}
-_VOLATILE_LABELS |= {"controller-uid"}
-_SYSTEM = {"kube-system", "kube-public", "kube-node-lease", "default"}
-
-
-def essence(cluster: KubeCluster) -> dict[str, dict[str, Any]]:
-    """Return everything that an installation leaves, without what time and chance decide."""
-    result: dict[str, dict[str, Any]] = {}
-    for kind in cluster.kinds():
-        if kind.kind in _VOLATILE_KINDS or not {"list", "get"} <= kind.verbs:
-            continue
-        if kind.api_version not in _preferred(cluster, kind.kind, kind.api_version):
-            continue
-        for item in cluster.list(kind.api_version, kind.kind):
-            ref = ref_of(item)
-            if ref.namespace not in _SYSTEM and ref.name != "cto-journal":
-                result[_key(item, ref)] = _stable(item)
-    return result
-
-
-def _preferred(cluster: KubeCluster, kind: str, api_version: str) -> tuple[str, ...]:
-    group = api_version.rpartition("/")[0]
-    same = [
-        k.api_version
-        for k in cluster.kinds()
-        if k.kind == kind and k.api_version.rpartition("/")[0] == group
-    ]
-    return (min(same),)
-
-
-def _key(item: Manifest, ref: ObjectRef) -> str:
-    if ref.kind == "Secret" and item.get("type") == "helm.sh/release.v1":
-        found = labels_of(item)
-        return f"Helm record {ref.namespace}/{found['name']} {found['status']}"
-    return f"{ref.api_version} {ref.kind} {ref.namespace}/{ref.name}"
-
-
-def _stable(item: Manifest) -> dict[str, Any]:
-    labels = {k: v for k, v in labels_of(item).items() if k not in _VOLATILE_LABELS}
-    kept = {k: v for k, v in item.items() if k not in {"metadata", "status", "data", "spec"}}
-    if item["kind"] not in {"Secret", "Job", "PersistentVolumeClaim", "Service", "FlowSchema"}:
-        kept["spec"] = item.get("spec")
-    if item["kind"] == "ConfigMap":
-        kept["data"] = item.get("data")
-    return {"labels": labels, **kept}
+@pytest.fixture(scope="session")
+def undisturbed_essence(lab: Lab) -> Essence:
+    """Return what an installation of profile minimal leaves that nothing disturbs."""
+    lab.forget()
+    lab.install()
+    return settled(lab.cluster())
