@@ -44,7 +44,7 @@ def established(cluster: Cluster, crd: Manifest) -> None:
     end = time.monotonic() + SOON_S
     while time.monotonic() < end:
         live = cluster.get(ref_of(crd)) or {}
-        conditions = live.get("status", {}).get("conditions", ())
+        conditions = live.get("status", {}).get("conditions") or ()
         if any(c["type"] == "Established" and c["status"] == "True" for c in conditions):
             return
         time.sleep(0.05)

@@ -1,15 +1,14 @@
 """HTTP to an API server, as a kubeconfig says. Owns the `kubernetes` package and urllib3.
 
 Only the kubeconfig loader and the connection pool of the `kubernetes` package are used: its typed
-models take three times as long for the same answer. It takes 0.3 s to import, so it is imported
-when the first request is sent.
+models take three times as long for the same answer. It takes a quarter of a second to import, so it
+is imported when a kubeconfig asks for more than a certificate or a token.
 """
 
 from __future__ import annotations
 
 import logging
-import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from tempfile import TemporaryDirectory
@@ -20,6 +19,7 @@ from urllib.parse import urlencode, urlsplit
 import yaml
 
 from cto.adapters import api_errors
+from cto.adapters.login import Login, plain_login, tls_context
 from cto.errors import ApiError, PreflightError
 from cto.ports import Access
 
@@ -144,7 +144,7 @@ class Connection:
         """Return the session; a new one if it is still the refused one."""
         with self._lock:
             if self._session is None or self._session is refused:
-                self._session = _Session(self._access)
+                self._session = _new_session(self._access)
             return self._session
 
     def _unauthorized(self, session: _Session, response: Any) -> ApiError:
@@ -156,19 +156,13 @@ class Connection:
 class _Session:
     """What one reading of the kubeconfig gave."""
 
-    def __init__(self, access: Access) -> None:
-        from kubernetes.client import Configuration  # noqa: PLC0415 - slow
-
-        self._configuration = Configuration()
-        self._configuration.keep_alive = True
-        self._configuration.connection_pool_maxsize = _POOL_SIZE
-        self._refresh = Lock()
-        self.user = _user_entry(access)
-        # The loader writes certificates and keys to files; they are read here and go away.
-        with TemporaryDirectory(prefix="cto-") as folder:
-            complaint = _load(access, self._configuration, folder)
-            self._check(access, complaint)
-            self._pool = self._make_pool()
+    def __init__(
+        self, *, user: str, server: str, pool: Any, authorization: Callable[[], Mapping[str, str]]
+    ) -> None:
+        self.user = user
+        self._server = server
+        self._pool = pool
+        self._authorization = authorization
 
     def send(self, request: Request, *, preload: bool) -> Any:
         import urllib3  # noqa: PLC0415 - slow
@@ -177,7 +171,7 @@ class _Session:
         with _translated():
             return self._pool.request(
                 request.method,
-                f"{self._configuration.host}{request.path}{query}",
+                f"{self._server}{request.path}{query}",
                 body=request.body,
                 headers={**self._authorization(), **request.headers},
                 timeout=urllib3.Timeout(connect=_CONNECT_S, read=request.read_timeout_s),
@@ -188,41 +182,72 @@ class _Session:
     def close(self) -> None:
         self._pool.clear()
 
-    def _authorization(self) -> dict[str, str]:
-        with self._refresh, _complaints():
-            settings: Any = self._configuration.auth_settings()
+
+def _new_session(access: Access) -> _Session:
+    login = plain_login(access)
+    return _plain_session(login) if login else _loaded_session(access)
+
+
+def _plain_session(login: Login) -> _Session:
+    import urllib3  # noqa: PLC0415 - slow
+
+    headers = {"Authorization": f"Bearer {login.token}"} if login.token else {}
+    return _Session(
+        user=login.user,
+        server=login.server,
+        pool=urllib3.PoolManager(
+            maxsize=_POOL_SIZE, ssl_context=login.tls, server_hostname=login.tls_name or None
+        ),
+        authorization=lambda: headers,
+    )
+
+
+def _loaded_session(access: Access) -> _Session:
+    """Log in with the loader of the `kubernetes` package."""
+    from kubernetes.client import Configuration  # noqa: PLC0415 - slow
+
+    configuration = Configuration()
+    configuration.keep_alive = True
+    configuration.connection_pool_maxsize = _POOL_SIZE
+    user = _user_entry(access)
+    # The loader writes certificates and keys to files; they are read here and go away.
+    with TemporaryDirectory(prefix="cto-") as folder:
+        complaint = _load(access, configuration, folder)
+        _check(access, configuration, user, complaint)
+        pool = _loaded_pool(configuration)
+    refresh = Lock()
+
+    def authorization() -> Mapping[str, str]:
+        with refresh, _complaints():
+            settings: Any = configuration.auth_settings()
         token = settings.get("BearerToken", {}).get("value")
         return {"Authorization": token} if token else {}
 
-    def _check(self, access: Access, complaint: str) -> None:
-        if not self._configuration.verify_ssl:
-            text = f"context {access.context} of {access.kubeconfig} switches TLS verification off"
-            hint = "Replace insecure-skip-tls-verify by certificate-authority-data, and add "
-            hint += "tls-server-name if the certificate is for another name."
-            raise PreflightError("CTO-1403", text, hint=hint)
-        if complaint:
-            text = f"the credentials of the kubeconfig's user {self.user!r} cannot be had"
-            raise ApiError("CTO-1602", text, details=api_errors.cut(complaint))
+    return _Session(user=user, server=configuration.host, pool=pool, authorization=authorization)
 
-    def _make_pool(self) -> Any:
-        from kubernetes.client.rest import RESTClientObject  # noqa: PLC0415 - slow
 
-        pool: Any = RESTClientObject(self._configuration).pool_manager
-        if urlsplit(self._configuration.host).scheme == "https":
-            for name in ("ca_certs", "ca_cert_data", "cert_file", "key_file"):
-                pool.connection_pool_kw.pop(name, None)
-            pool.connection_pool_kw["ssl_context"] = self._tls()
-        return pool
+def _check(access: Access, configuration: Any, user: str, complaint: str) -> None:
+    if not configuration.verify_ssl:
+        text = f"context {access.context} of {access.kubeconfig} switches TLS verification off"
+        hint = "Replace insecure-skip-tls-verify by certificate-authority-data, and add "
+        hint += "tls-server-name if the certificate is for another name."
+        raise PreflightError("CTO-1403", text, hint=hint)
+    if complaint:
+        text = f"the credentials of the kubeconfig's user {user!r} cannot be had"
+        raise ApiError("CTO-1602", text, details=api_errors.cut(complaint))
 
-    def _tls(self) -> ssl.SSLContext:
-        configuration = self._configuration
-        context = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
-        # Python 3.13 made this the default, Go does not ask for it, and many clusters' own
-        # authorities do not fulfil it: https://github.com/kubernetes-client/python/issues/2394
-        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-        if configuration.cert_file:
-            context.load_cert_chain(configuration.cert_file, configuration.key_file)
-        return context
+
+def _loaded_pool(configuration: Any) -> Any:
+    from kubernetes.client.rest import RESTClientObject  # noqa: PLC0415 - slow
+
+    pool: Any = RESTClientObject(configuration).pool_manager
+    if urlsplit(configuration.host).scheme == "https":
+        for name in ("ca_certs", "ca_cert_data", "cert_file", "key_file"):
+            pool.connection_pool_kw.pop(name, None)
+        pool.connection_pool_kw["ssl_context"] = tls_context(
+            configuration.ssl_ca_cert, configuration.cert_file, configuration.key_file
+        )
+    return pool
 
 
 def _load(access: Access, configuration: Any, folder: str) -> str:
