@@ -117,14 +117,12 @@ def choose_access(files: Sequence[Path], context: str = "") -> Access:
 
 def _several(documents: Mapping[Path, Mapping[str, Any]], where: Mapping[str, Path]) -> UsageError:
     current = next((d["current-context"] for d in documents.values() if _current(d)), "")
-    lines = [
-        f"--context {shlex.quote(name)}{'   (kubectl uses this one)' if name == current else ''}"
-        for name in where
-    ]
+    uses = f" (kubectl uses {current!r})" if current in where else ""
     return UsageError(
         "CTO-1201",
-        f"There are {len(where)} contexts in {_listed(tuple(documents))}, and none was named",
-        details="\n".join(lines),
+        f"There are {len(where)} contexts in {_listed(tuple(documents))}, and none was named{uses}",
+        # Nothing else on these lines: they are there to be pasted.
+        details="\n".join(f"--context {shlex.quote(name)}" for name in where),
         hint="Repeat the command with one of these lines at its end.",
     )
 

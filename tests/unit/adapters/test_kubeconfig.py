@@ -70,9 +70,10 @@ class TestChoosing:
 
         assert error.value.code == "CTO-1201"
         assert error.value.details.splitlines() == [
-            "--context one   (kubectl uses this one)",
+            "--context one",
             """--context 'it'"'"'s two'""",
         ]
+        assert error.value.message.endswith("none was named (kubectl uses 'one')")
 
     def test_no_context_at_all(self, file: Path) -> None:
         with pytest.raises(UsageError, match="No context in") as error:
