@@ -339,7 +339,8 @@ def test_the_same_command_succeeds_when_the_trouble_is_over(story: Story) -> Non
 
 
 def test_slow_pods_are_told_and_are_no_failure(story: Story) -> None:
-    assert story.mended.told(("Multi-Agent Controller", "Deployment controller 0/1 ready")), story.mended.text
+    words = ("Multi-Agent Controller", "Deployment controller 0/1 ready")
+    assert story.mended.told(words), story.mended.text
     run = next(
         step
         for step in json.loads(story.mended.output)["data"]["report"]["steps"]

@@ -1,0 +1,335 @@
+"""Provider `existing`: somebody's cluster, and everything that may be wrong with it or the way to it.
+
+The simulated cluster plays the existing one: the installer gets its kubeconfig and nothing else.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import pty
+import shlex
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cto.adapters.host import Host
+from cto.objects import ObjectRef, dump_yaml, labels_of, load_yaml
+
+from .conftest import CONTEXT, Lab
+
+INSTALL = ("install", "--provider", "existing")
+SECONDS = 30
+STATE = ObjectRef("v1", "Namespace", "", "cto-system")
+DEFAULT = "storageclass.kubernetes.io/is-default-class"
+
+
+@pytest.fixture(scope="module")
+def there(lab: Lab) -> Lab:
+    """Return a cluster without the platform."""
+    lab.forget()
+    if not (lab.folder / "kubeconfig").exists():
+        lab.install()
+        lab.forget()
+    return lab
+
+
+@pytest.fixture
+def kubeconfig(there: Lab, tmp_path: Path) -> Kubeconfig:
+    return Kubeconfig(there, tmp_path / "config")
+
+
+class Kubeconfig:
+    """The cluster's kubeconfig, to be changed."""
+
+    def __init__(self, lab: Lab, file: Path) -> None:
+        self.file = file
+        self._document: dict[str, Any] = load_yaml((lab.folder / "kubeconfig").read_text())
+
+    def with_contexts(self, *names: str) -> Path:
+        document = copy.deepcopy(self._document)
+        inside = document["contexts"][0]["context"]
+        document["contexts"] = [{"name": name, "context": inside} for name in names]
+        return self._write({**document, "current-context": names[0] if names else ""})
+
+    def with_server(self, server: str) -> Path:
+        document = copy.deepcopy(self._document)
+        document["clusters"][0]["cluster"]["server"] = server
+        return self._write(document)
+
+    def with_token(self, user: str, token: str) -> Path:
+        document = copy.deepcopy(self._document)
+        document["users"] = [{"name": user, "user": {"token": token}}]
+        document["contexts"][0]["context"]["user"] = user
+        return self._write(document)
+
+    def _write(self, document: dict[str, Any]) -> Path:
+        self.file.write_text(dump_yaml(document))
+        return self.file
+
+
+def failure(lab: Lab, *arguments: str, code: int) -> dict[str, Any]:
+    """Run a command that fails; return what its JSON says under `error`."""
+    done = lab.run(*arguments, "--output", "json", code=code)
+    document = json.loads(done.stdout)
+    assert document["exit_code"] == code
+    error: dict[str, Any] = document["error"]
+    # People are told the same.
+    assert error["code"] in done.stderr
+    assert error["message"] in done.stderr
+    return error
+
+
+# which cluster
+
+
+@pytest.mark.parametrize("command", [INSTALL, ("status",), ("plan", "uninstall")])
+def test_of_several_contexts_none_is_guessed_and_each_can_be_pasted(
+    there: Lab, kubeconfig: Kubeconfig, command: tuple[str, ...]
+) -> None:
+    """Not even the current one."""
+    file = str(kubeconfig.with_contexts(CONTEXT, "it's another"))
+    error = failure(there, *command, "--kubeconfig", file, code=2)
+    assert error["code"] == "CTO-1201"
+    lines = [line.strip() for line in error["details"].splitlines()]
+    assert lines == [
+        f"--context {CONTEXT}",
+        f"--context {shlex.quote('it' + chr(39) + 's another')}",
+    ]
+    for line in lines:
+        pasted = failure(there, "status", "--kubeconfig", file, *shlex.split(line), code=9)
+        assert pasted["code"] == "CTO-1901"
+
+
+def test_without_a_context_there_is_no_cluster(there: Lab, kubeconfig: Kubeconfig) -> None:
+    for file in (kubeconfig.with_contexts(), kubeconfig.file.with_name("nothing")):
+        error = failure(there, *INSTALL, "--kubeconfig", str(file), code=2)
+        assert error["code"] == "CTO-1202"
+        assert str(file) in error["message"]
+        assert "--provider kwok" in error["fix"]
+
+
+def test_an_unknown_context_is_told_with_the_known_ones(there: Lab, kubeconfig: Kubeconfig) -> None:
+    file = str(kubeconfig.with_contexts(CONTEXT, "b"))
+    error = failure(there, *INSTALL, "--kubeconfig", file, "--context", "c", code=2)
+    assert error["code"] == "CTO-1203"
+    assert error["details"].split() == [CONTEXT, "b"]
+
+
+# the way to it
+
+
+def test_a_dead_port_is_told_within_seconds(there: Lab, kubeconfig: Kubeconfig) -> None:
+    file = str(kubeconfig.with_server("https://127.0.0.1:9"))
+    begun = time.monotonic()
+    error = failure(there, "status", "--kubeconfig", file, code=6)
+    assert time.monotonic() - begun < SECONDS
+    assert error["code"] == "CTO-1601"
+    assert "Connection refused" in error["details"]
+
+
+def test_a_dead_port_of_the_own_container_is_told_as_such(
+    there: Lab, kubeconfig: Kubeconfig
+) -> None:
+    """A loopback address is right on the host, and wrong in a container."""
+    file = str(kubeconfig.with_server("https://127.0.0.1:9"))
+    inside = Host().in_container
+    error = failure(there, *INSTALL, "--kubeconfig", file, code=4 if inside else 6)
+    assert error["code"] == ("CTO-1403" if inside else "CTO-1601")
+    assert ("--network host" in error["details"]) == inside
+
+
+def test_an_expired_token_names_the_user_of_the_kubeconfig(
+    there: Lab, kubeconfig: Kubeconfig
+) -> None:
+    file = str(kubeconfig.with_token("someone@example.com", "eyJhbGciOiJSUzI1NiJ9.e30.c2ln"))
+    for command in (INSTALL, ("status",)):
+        error = failure(there, *command, "--kubeconfig", file, code=6)
+        assert error["code"] == "CTO-1602"
+        assert "'someone@example.com'" in error["message"]
+        assert "eyJ" not in json.dumps(error)
+
+
+# what it allows
+
+
+def test_missing_permissions_are_told_all_at_once(there: Lab, kubeconfig: Kubeconfig) -> None:
+    there.kubectl("create", "serviceaccount", "poor", "--namespace", "default")
+    try:
+        token = there.kubectl("create", "token", "poor", "--namespace", "default").strip()
+        file = str(kubeconfig.with_token("poor", token))
+        for command in (INSTALL, ("plan", *INSTALL)):
+            error = failure(there, *command, "--kubeconfig", file, code=4)
+            assert error["code"] == "CTO-1400"
+            told = error["details"]
+            assert "get, list, create, patch, delete namespaces\n" in told
+            assert "create, patch, delete clusterroles.rbac.authorization.k8s.io\n" in told
+            for namespace in ("cto-system", "argo", "argo-events", "argocd", "cto"):
+                (line,) = (text for text in told.splitlines() if "deployments.apps in" in text)
+                assert namespace in line
+    finally:
+        there.kubectl("delete", "serviceaccount", "poor", "--namespace", "default")
+
+
+def test_rights_that_are_given_are_not_told_as_missing(there: Lab, kubeconfig: Kubeconfig) -> None:
+    """An account that may only look has just the rest to ask for."""
+    there.kubectl("create", "serviceaccount", "reader", "--namespace", "default")
+    rules = ("clusterrole", "reader", "--verb=get,list,watch", "--resource=*.*")
+    there.kubectl("create", *rules)
+    account = "--serviceaccount=default:reader"
+    there.kubectl("create", "clusterrolebinding", "reader", "--clusterrole=reader", account)
+    try:
+        token = there.kubectl("create", "token", "reader", "--namespace", "default").strip()
+        file = str(kubeconfig.with_token("reader", token))
+        told = failure(there, *INSTALL, "--kubeconfig", file, code=4)["details"]
+        assert "create, patch, delete namespaces\n" in told
+        assert "get, list" not in told
+    finally:
+        for kind in ("clusterrolebinding/reader", "clusterrole/reader"):
+            there.kubectl("delete", kind)
+        there.kubectl("delete", "serviceaccount", "reader", "--namespace", "default")
+
+
+# what it has
+
+
+def test_all_that_is_missing_in_a_cluster_is_told_at_once(there: Lab) -> None:
+    """No default class for volumes, no room, and a namespace of somebody else."""
+    there.kubectl("create", "namespace", "monitoring")
+    there.kubectl("annotate", "storageclass", "standard", f"{DEFAULT}-")
+    try:
+        error = failure(there, *INSTALL, "--profile", "production", code=4)
+    finally:
+        there.kubectl("annotate", "storageclass", "standard", f"{DEFAULT}=true")
+        there.kubectl("delete", "namespace", "monitoring")
+    assert error["code"] == "CTO-1400"
+    told = error["details"]
+    assert "Default StorageClass: none of standard is the default" in told
+    assert f"fix: kubectl annotate storageclass standard {DEFAULT}=true" in told
+    assert "Room: 1 usable nodes" in told
+    assert "Namespace monitoring" in told
+    assert "components.grafana.mode: external" in told
+    assert there.cluster().get(STATE) is None
+
+
+CHART = {
+    "Chart.yaml": "apiVersion: v2\nname: theirs\nversion: 1.0.0\n",
+    "templates/a.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: theirs}\n",
+}
+DEFINITION = """\
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: workflows.argoproj.io}
+spec:
+  group: argoproj.io
+  scope: Namespaced
+  names: {plural: workflows, singular: workflow, kind: Workflow}
+  versions:
+    - {name: v1alpha1, served: true, storage: true, schema: {openAPIV3Schema: {type: object}}}
+"""
+
+
+@pytest.fixture
+def foreign(there: Lab, tmp_path: Path) -> Iterator[Lab]:
+    """Somebody else's Argo Workflows: a release, its namespace, a definition."""
+    for name, text in CHART.items():
+        file = tmp_path / "chart" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    chart = str(tmp_path / "chart")
+    there.helm("install", "argo-workflows", chart, "--namespace", "argo", "--create-namespace")
+    there.kubectl("apply", "-f", "-", stdin=DEFINITION)
+    yield there
+    there.forget()
+    there.kubectl("delete", "--ignore-not-found", "crd/workflows.argoproj.io", "namespace/argo")
+
+
+def paste(lab: Lab, lines: Sequence[str]) -> None:
+    """Run lines in a shell, as a user would who has kubectl and the kubeconfig."""
+    path = f"{lab.tools}:{os.environ['PATH']}"
+    script = "set -e\n" + "\n".join(lines)
+    subprocess.run(["sh", "-c", script], env={**lab.env, "PATH": path}, check=True)
+
+
+def revision(lab: Lab) -> str:
+    (found,) = json.loads(lab.helm("list", "--namespace", "argo", "--output", "json"))
+    return str(found["revision"])
+
+
+def test_what_is_foreign_is_named_used_or_handed_over(foreign: Lab, tmp_path: Path) -> None:
+    error = failure(foreign, *INSTALL, code=4)
+    assert error["code"] == "CTO-1401"
+    told = [line.strip() for line in error["details"].splitlines()]
+    assert "Helm release argo-workflows in argo" in told
+    assert "Namespace argo" in told
+    assert "CustomResourceDefinition workflows.argoproj.io" in told
+    assert "components.argo-workflows.mode: external" in told
+    assert foreign.cluster().get(STATE) is None
+
+    config = tmp_path / "cto.yaml"
+    config.write_text("components: {argo-workflows: {mode: external}}\n")
+    used = foreign.data(*INSTALL, "--config", str(config))
+    assert sorted(used["components"]) == ["argo-events", "argocd", "controller"]
+    assert not [change for change in used["changes"] if "argo-workflows" in change]
+    namespace = foreign.cluster().get(ObjectRef("v1", "Namespace", "", "argo"))
+    assert namespace
+    assert "app.kubernetes.io/managed-by" not in labels_of(namespace)
+    assert revision(foreign) == "1"
+
+    commands = [line for line in told if line.startswith("kubectl ")]
+    assert len(commands) == 3
+    paste(foreign, commands)
+    taken = foreign.data(*INSTALL)
+    assert len(taken["components"]) == 4
+    assert revision(foreign) == "2"
+    assert foreign.data(*INSTALL)["changes"] == []
+
+
+# who watches
+
+
+def test_without_a_terminal_nobody_is_asked(there: Lab) -> None:
+    """And where one is, nothing happens before the answer."""
+    terminal, end = pty.openpty()
+    env = {**there.env, "TERM": "dumb"}
+    argv = there.argv(*INSTALL)
+    with subprocess.Popen(
+        argv, env=env, cwd=there.folder, stdin=end, stdout=subprocess.PIPE, stderr=end
+    ) as asked:
+        os.close(end)
+        said = read_until(terminal, "Carry this out")
+        os.write(terminal, b"n\n")
+        said += drain(terminal)
+        code = asked.wait(60)
+    os.close(terminal)
+    assert f"Carry this out on {CONTEXT}? [y/N]" in said
+    assert "Install Argo CD" in said
+    assert code == 130, said
+    assert there.cluster().get(STATE) is None
+    try:
+        assert len(there.data(*INSTALL)["components"]) == 4
+    finally:
+        there.forget()
+
+
+def read_until(terminal: int, words: str) -> str:
+    said = ""
+    while words not in said:
+        said += os.read(terminal, 4096).decode()
+    return said
+
+
+def drain(terminal: int) -> str:
+    """Read what comes until the other end is closed, which Linux tells as an error."""
+    said = b""
+    while True:
+        try:
+            new = os.read(terminal, 4096)
+        except OSError:
+            return said.decode()
+        said += new
