@@ -190,6 +190,24 @@ def test_the_pods_fit_the_security_level_of_their_namespace(
     assert len(server.dry_run(("create",), made)) == len(made)
 
 
+@each
+def test_a_component_that_claims_volumes_says_so(
+    server: Server, catalog: Catalog, renderer: Callable[..., Renderer], name: str, profile: str
+) -> None:
+    """The preflight asks for a default StorageClass then, and not otherwise."""
+    component, made = catalog[name], renderer(profile)
+    own = made.manifests(component, (*component.manifests.before, *component.manifests.after))
+    claiming = [
+        item["kind"]
+        for item in (*server.release(component, made), *own)
+        if item["kind"] == "PersistentVolumeClaim"
+        or item.get("spec", {}).get("volumeClaimTemplates")
+        # What Argo Events makes of it is a StatefulSet.
+        or item.get("spec", {}).get("jetstream", {}).get("persistence")
+    ]
+    assert component.volumes == bool(claiming)
+
+
 def pod_of(manifest: Manifest, namespace: str) -> Manifest | None:
     """Return the pod that a workload would make, under an account that is there."""
     template = manifest.get("spec", {}).get("template")
