@@ -17,6 +17,7 @@ from cto.engine.installer import Installer, refuse_failed, shown
 from cto.engine.interruption import tells
 from cto.engine.report import Report
 from cto.events import Phase, PhaseStarted
+from cto.plan.observed import State
 from cto.plan.steps import Plan
 from cto.ports import Access, Provider
 from cto.result import Check, CheckStatus, Result
@@ -65,7 +66,7 @@ class _Run:
             raise_errors(report)
             self._phase(Phase.VALIDATION)
             with tells("done: everything is installed; not done: the check of its health"):
-                checks = self._checks(installer)
+                checks = self._checks(installer, plan)
         self._phase(Phase.ACCESS)
         return _result(plan, report, access, checks)
 
@@ -87,9 +88,9 @@ class _Run:
         with self._shown(Phase.CLUSTER, "cluster", title) as progress:
             return self._provider.provision(self._wiring.node_options(), progress)
 
-    def _checks(self, installer: Installer) -> Sequence[Check]:
+    def _checks(self, installer: Installer, plan: Plan) -> Sequence[Check]:
         with self._shown(Phase.VALIDATION, "health", "Check the platform's health"):
-            return health(installer)
+            return health(installer, installer.store.load(), simulated=plan.simulated)
 
     def _shown(
         self, phase: Phase, name: str, title: str
@@ -97,15 +98,14 @@ class _Run:
         return shown(self._screen.listen, self._wiring.clock, phase, name, title)
 
 
-def health(installer: Installer) -> tuple[Check, ...]:
+def health(installer: Installer, state: State | None, *, simulated: bool) -> tuple[Check, ...]:
     """Run the health checks against what the state says is installed."""
-    observed = installer.observe()
     context = HealthContext(
         cluster=installer.cluster,
         clock=installer.clock,
-        state=observed.state,
+        state=state,
         titles={component.name: component.title for component in installer.catalog.components},
-        simulated=observed.simulated,
+        simulated=simulated,
     )
     return tuple(run_checks(context))
 

@@ -43,7 +43,7 @@ def look(installer: Installer) -> Result:
     if observed.state is None:
         message = f"the platform is not installed on {installer.context}"
         raise DegradedError("CTO-1901", message)
-    checks = health(installer)
+    checks = health(installer, observed.state, simulated=observed.simulated)
     failed = any(check.status is CheckStatus.FAILED for check in checks)
     rows = _rows(installer, observed)
     return Result(
