@@ -1,8 +1,9 @@
-"""Runs a made-up command inside the real group, and gives its streams and exit code."""
+"""Runs made-up commands inside the real group, and the true ones at a desk full of fakes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import click
 import pytest
@@ -10,6 +11,8 @@ from click.testing import CliRunner, Result
 
 from cto.cli.options import output_options
 from cto.cli.root import Root
+from fakes.desk import Desk
+from fakes.world import crd
 
 Invoke = Callable[..., Result]
 
@@ -34,3 +37,29 @@ def invoke(group: Root) -> Invoke:
         return CliRunner().invoke(group, ["try", *args], prog_name="cto", env=env)
 
     return run
+
+
+WEB = """
+name: web
+title: Web
+category: core
+required: true
+namespace: web
+release: web
+chart: {name: web, version: 1.0.0, path: charts/web}
+crds: {source: crds}
+generated_secrets:
+  - name: web-admin
+    keys: {password: {random: 32}}
+access: {service: web, port: 80, user: admin, secret: web-admin/password}
+homepage: https://example.com
+licence: Apache-2.0
+"""
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    """A desk with an empty cluster, and one component: `web`."""
+    made = Desk(tmp_path)
+    made.component(WEB, crds=[crd("webs.example.com", "Web")])
+    return made

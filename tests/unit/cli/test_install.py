@@ -1,0 +1,379 @@
+"""`cto install`: what it shows, what it leaves, and how each kind of failure ends it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cto.cli.output import SIMULATED
+from cto.engine.lock import ClusterLock
+from cto.errors import ToolError
+from cto.objects import Manifest, ObjectRef
+from fakes.desk import Desk, node
+from fakes.provider import FakeProvider
+from fakes.workloads import manifest, waiting
+
+RELEASE = ObjectRef("apps/v1", "Deployment", "web", "web")
+LOG = """\
+  0:00    · programs come from DESK/tools, as they are
+  0:00  [1/8] prerequisites
+  0:00  [2/8] configuration
+  0:00    · profile minimal, features: none, about 5 minutes
+  0:00    ✓ Get charts and programs
+  0:00  [3/8] cluster
+  0:00    ✓ Check the cluster
+  0:00  [4/8] core
+"""
+LOG_END = """\
+  0:00    ✓ Install Web 1.0.0
+  0:00    ✓ Web is ready
+  0:00  [5/8] github
+  0:00    - Set up the agents' GitHub Apps: skipped, this version does not set up GitHub Apps
+  0:00  [6/8] optional
+  0:00  [7/8] validation
+  0:00    ✓ Check the platform's health
+  0:00  [8/8] access
+"""
+HEALTH = """\
+Health:
+  ok      Kubernetes        v1.34.4 answers, 1 of 1 nodes ready (0.00 s)
+  ok      Core components   1 of 1 components ready (0.00 s)
+  skipped GitHub            not part of this version: agents cannot reach GitHub yet (0.00 s)
+  skipped Webhook delivery  no receiver for webhooks is installed (0.00 s)
+  skipped Agent readiness   the Multi-Agent Controller is not installed (0.00 s)
+"""
+LOOK = """\
+Look around:
+  cto status --context test
+  kubectl --kubeconfig DESK/kubeconfig --context test get pods -A
+  helm --kubeconfig DESK/kubeconfig --kube-context test list -A
+"""
+ACCESS = """\
+Web: http://localhost:8080 after
+  kubectl --context test -n web port-forward svc/web 8080:80
+  log in as admin; the password:
+  kubectl --context test -n web get secret web-admin -o jsonpath='{.data.password}' | base64 -d
+"""
+
+
+def passed(name: str, title: str, message: str, status: str = "passed") -> dict[str, Any]:
+    nothing = {"fix": "", "code": "", "seconds": 0.0, "items": []}
+    return {"name": name, "title": title, "status": status, "message": message, **nothing}
+
+
+CHECKS = [
+    passed("kubernetes", "Kubernetes", "v1.34.4 answers, 1 of 1 nodes ready"),
+    passed("components", "Core components", "1 of 1 components ready"),
+    passed(
+        "github",
+        "GitHub",
+        "not part of this version: agents cannot reach GitHub yet",
+        "skipped",
+    ),
+    passed("webhooks", "Webhook delivery", "no receiver for webhooks is installed", "skipped"),
+    passed("agents", "Agent readiness", "the Multi-Agent Controller is not installed", "skipped"),
+]
+
+
+def ran(name: str, outcome: str = "done", message: str = "") -> dict[str, Any]:
+    times = {"started_seconds": 0.0, "seconds": 0.0}
+    return {"id": name, "outcome": outcome, "message": message, **times}
+
+
+def test_people_see_phases_health_times_and_how_to_log_in(desk: Desk) -> None:
+    result = desk.cto("install")
+    assert result.exit_code == 0
+    assert desk.placeless(result.stdout) == (
+        f"1 component on test: 4 changes.\n\n{HEALTH}\n0.0 s.\n\n{ACCESS}{LOOK}"
+    )
+    log = desk.placeless(result.stderr)
+    assert log.startswith(LOG)
+    assert log.endswith(LOG_END)
+    assert set(log.removeprefix(LOG).removesuffix(LOG_END).splitlines()) == {
+        "  0:00    ✓ Create namespace web",
+        "  0:00    ✓ Generate secret web-admin",
+        "  0:00    ✓ Apply the CRDs of Web",
+    }
+
+
+def test_programs_get_one_document(desk: Desk) -> None:
+    document = desk.document("install")
+    steps = document["data"]["report"].pop("steps")
+    assert document["data"]["report"].pop("critical_path")
+    assert document == {
+        "schema": 1,
+        "command": "install",
+        "ok": True,
+        "exit_code": 0,
+        "simulated": False,
+        "error": None,
+        "data": {
+            "context": "test",
+            "kubeconfig": "DESK/kubeconfig",
+            "provider": "existing",
+            "profile": "minimal",
+            "components": ["web"],
+            "changes": ["namespace:web", "secret:web/web-admin", "crds:web", "release:web"],
+            "warnings": [],
+            "report": {"seconds": 0.0, "not_run": []},
+            "checks": CHECKS,
+            "access": [
+                {
+                    "component": "web",
+                    "namespace": "web",
+                    "service": "web",
+                    "port": 80,
+                    "node_port": None,
+                    "host_port": None,
+                    "subdomain": "",
+                    "path": "",
+                    "user": "admin",
+                    "secret": "web-admin/password",
+                    "command": "",
+                }
+            ],
+        },
+    }
+    assert sorted(steps, key=lambda step: step["id"]) == [
+        ran("crds:web"),
+        ran("github", "skipped", "this version does not set up GitHub Apps"),
+        ran("namespace:web"),
+        ran("ready:web"),
+        ran("release:web"),
+        ran("secret:web/web-admin"),
+    ]
+
+
+def test_the_second_run_says_that_nothing_had_to_be_changed(desk: Desk) -> None:
+    desk.cto("install")
+    result = desk.cto("install")
+    assert result.stdout.startswith("1 component on test: nothing had to be changed.\n")
+    assert "= Keep Web 1.0.0: unchanged" in result.stderr
+    assert desk.document("install")["data"]["changes"] == []
+
+
+def test_quiet_leaves_the_result(desk: Desk) -> None:
+    result = desk.cto("install", "--quiet")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.startswith("1 component on test")
+
+
+def test_charts_of_ones_own_are_announced_as_such(desk: Desk, tmp_path: Path) -> None:
+    charts = tmp_path / "charts"
+    charts.mkdir()
+    result = desk.cto("install", "--charts", str(charts))
+    assert result.exit_code == 0
+    assert f"charts come from {charts}, not from their published archives" in result.stderr
+
+
+def test_no_lock_file_and_no_connection_is_left(desk: Desk) -> None:
+    desk.cto("install")
+    assert not (desk.folder / "state").exists()
+
+
+class TestFailures:
+    def test_a_wrong_configuration_is_told_before_a_cluster_is_looked_for(
+        self, desk: Desk, tmp_path: Path
+    ) -> None:
+        file = tmp_path / "cto.yaml"
+        file.write_text("platfrom: {}\n")
+        desk.contexts()
+        document = desk.document("install", "-c", str(file), code=3)
+        assert document["error"]["code"] == "CTO-1300"
+        assert document["data"] == {}
+
+    def test_several_contexts_need_a_choice(self, desk: Desk) -> None:
+        desk.contexts("one", "two")
+        document = desk.document("install", code=2)
+        assert document["error"]["code"] == "CTO-1201"
+        assert "--context one" in document["error"]["message"] + document["error"]["details"]
+        assert desk.document("install", "--context", "two")["data"]["context"] == "two"
+
+    def test_a_missing_permission_is_a_preflight_check_that_names_it(self, desk: Desk) -> None:
+        desk.cluster.denied.add(("*", "*", "*"))
+        document = desk.document("install", code=4)
+        assert document["error"]["code"] == "CTO-1400"
+        assert "namespaces" in document["error"]["details"]
+        assert desk.cluster.peek(RELEASE) is None
+
+    def test_something_foreign_is_not_taken_over(self, desk: Desk) -> None:
+        desk.cluster.add({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "web"}})
+        document = desk.document("install", code=4)
+        assert document["error"]["code"] == "CTO-1401"
+        assert "web" in document["error"]["details"]
+
+    def test_a_folder_that_cannot_be_written_to_is_told_first(self, desk: Desk) -> None:
+        (desk.folder / "cache").write_text("a file")
+        document = desk.document("install", code=4)
+        assert "DESK/cache" in document["error"]["details"]
+        assert desk.cluster.calls == [("list_metadata", "Node", "", "")]
+
+    def test_helm_failing_is_a_failed_program_and_what_worked_is_in_the_document(
+        self, desk: Desk
+    ) -> None:
+        desk.releases.fail("web", "Error: UPGRADE FAILED: no luck")
+        document = desk.document("install", code=5)
+        assert document["error"]["code"] == "CTO-1500"
+        assert "no luck" in document["error"]["details"]
+        assert "not begun because of that: 2 steps" in document["error"]["details"]
+        report = document["data"]["report"]
+        assert report["not_run"] == ["ready:web", "github"]
+        assert document["data"]["checks"] == []
+        desk.document("install")
+
+    def test_all_failures_are_named(self, desk: Desk) -> None:
+        for name in ("web", "api"):
+            desk.component(COMPONENT.format(name=name))
+            desk.releases.fail(name)
+        result = desk.cto("install")
+        assert result.exit_code == 5
+        assert "also failed: Install" in result.stderr
+
+    def test_a_log_in_that_expired_is_the_apis_refusal(self, desk: Desk) -> None:
+        desk.cluster.logged_in = False
+        assert desk.document("install", code=6)["error"]["code"] == "CTO-1602"
+
+    def test_what_can_not_become_ready_is_a_timeout_with_its_cause(self, desk: Desk) -> None:
+        status = {
+            "phase": "Pending",
+            "containerStatuses": [waiting("InvalidImageName", "couldn't parse X")],
+        }
+
+        def hopeless(made: Manifest) -> None:
+            if made["kind"] == "Pod":
+                made["status"] = status
+
+        desk.cluster.controllers[:] = [hopeless]
+        desk.releases.render["web"] = lambda _: [
+            manifest("Pod", "web", metadata={"namespace": "web"}, spec={"containers": []})
+        ]
+        document = desk.document("install", code=7)
+        assert document["error"]["code"] == "CTO-1701"
+        assert "couldn't parse X" in document["error"]["message"] + document["error"]["details"]
+
+    def test_an_installation_that_is_not_healthy_is_degraded(self, desk: Desk) -> None:
+        sick = node("one")
+        sick["status"]["conditions"] = [{"type": "Ready", "status": "False"}]
+        desk.cluster.add(sick)
+        document = desk.document("install", code=9)
+        assert (document["ok"], document["error"]) == (False, None)
+        assert document["data"]["checks"][0]["status"] == "failed"
+        assert "FAILED" in desk.cto("install").stdout
+
+    def test_another_run_at_work_is_named_and_left_alone(self, desk: Desk) -> None:
+        other = ClusterLock(desk.cluster, desk.clock, desk.machine.host)
+        other.acquire()
+        document = desk.document("install", code=10)
+        other.release()
+        assert document["error"]["code"] == "CTO-2000"
+        assert "ps -o pid" in document["error"]["fix"]
+        assert desk.cluster.peek(RELEASE) is None
+
+    def test_a_ctrl_c_says_what_is_left_and_how_to_go_on(self, desk: Desk) -> None:
+        def interrupt(_: object) -> None:
+            raise KeyboardInterrupt
+
+        desk.releases.during_upgrade = interrupt
+        result = desk.cto("install")
+        assert result.exit_code == 130
+        assert "in the middle of: Install Web 1.0.0" in result.stderr
+        assert "Run the same command again" in result.stderr
+        desk.releases.during_upgrade = lambda _: None
+        assert desk.cto("install").exit_code == 0
+
+
+COMPONENT = """
+name: {name}
+title: {name}
+category: core
+required: true
+namespace: {name}
+release: {name}
+chart: {{name: {name}, version: 1.0.0, path: charts/{name}}}
+homepage: https://example.com
+licence: Apache-2.0
+"""
+
+
+class TestConfirmation:
+    def test_somebody_who_is_there_sees_the_plan_and_is_asked(self, desk: Desk) -> None:
+        desk.attended = True
+        result = desk.cto("install", answer="y\n")
+        assert result.exit_code == 0
+        assert "Plan: install on context test (existing, profile minimal)" in result.stderr
+        assert "Carry this out on test? [y/N]" in result.stderr
+        assert desk.cluster.peek(RELEASE)
+
+    def test_no_changes_nothing(self, desk: Desk) -> None:
+        desk.attended = True
+        result = desk.cto("install", answer="n\n")
+        assert result.exit_code == 130
+        assert "The answer was no: nothing was changed." in result.stderr
+        assert desk.cluster.peek(RELEASE) is None
+
+    @pytest.mark.parametrize("options", [["--yes"], ["--non-interactive"], ["-o", "json"]])
+    def test_nobody_is_asked_who_said_so_before(self, desk: Desk, options: list[str]) -> None:
+        desk.attended = True
+        result = desk.cto("install", *options)
+        assert result.exit_code == 0
+        assert "Carry this out" not in result.stderr
+
+    def test_where_nothing_would_change_nothing_is_asked(self, desk: Desk) -> None:
+        desk.cto("install")
+        desk.attended = True
+        assert "Carry this out" not in desk.cto("install").stderr
+
+
+class TestOwnCluster:
+    @pytest.fixture
+    def kwok(self, desk: Desk) -> FakeProvider:
+        made = FakeProvider(
+            name="kwok", simulated=True, ready=False, kubeconfig=desk.folder / "kubeconfig"
+        )
+        desk.kwok = made
+        desk.cluster.add(node("one", simulated=True))
+        return made
+
+    def install(self, desk: Desk, *options: str) -> Any:
+        return desk.cto("install", "--provider", "kwok", *options, existing=False)
+
+    def test_it_is_made_as_big_as_the_profile_says_and_nobody_is_asked(
+        self, desk: Desk, kwok: FakeProvider
+    ) -> None:
+        desk.attended = True
+        result = self.install(desk)
+        assert result.exit_code == 0
+        assert [(one.profile, one.cpu, one.memory_gib) for one in kwok.provisioned] == [
+            ("minimal", 4, 8)
+        ]
+        assert "✓ Make the kwok cluster" in result.stderr
+
+    def test_every_screen_and_document_says_that_it_is_simulated(
+        self, desk: Desk, kwok: FakeProvider
+    ) -> None:
+        result = self.install(desk)
+        lines = desk.placeless(result.stdout).splitlines()
+        assert (lines[0], lines[-1]) == (SIMULATED, SIMULATED)
+        assert "There is nothing to log in to: no program runs on simulated nodes." in lines
+        assert "localhost" not in result.stdout
+        assert result.stderr.startswith(SIMULATED)
+        document = desk.document("install", "--provider", "kwok", existing=False)
+        assert document["simulated"] is True
+        assert document["data"]["access"] == []
+
+    def test_a_cluster_that_cannot_be_made_is_a_failed_program(
+        self, desk: Desk, kwok: FakeProvider
+    ) -> None:
+        kwok.fails = ToolError("CTO-1504", "no etcd")
+        document = desk.document("install", "--provider", "kwok", existing=False, code=5)
+        assert document["error"]["code"] == "CTO-1504"
+        assert document["simulated"] is True
+        assert self.install(desk).exit_code == 0
+
+    def test_a_ctrl_c_while_it_is_made_says_so(self, desk: Desk, kwok: FakeProvider) -> None:
+        kwok.fails = KeyboardInterrupt()  # type: ignore[assignment] # raised as it is
+        result = self.install(desk)
+        assert result.exit_code == 130
+        assert "making the cluster" in result.stderr
