@@ -1,0 +1,175 @@
+"""`cto status`: what is installed, whether it is healthy, and what changed meanwhile."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from threading import Event as Flag
+
+from cto import __version__
+from cto.cli.output import SIMULATED
+from cto.cli.verbs.status import WATCH_S
+from cto.objects import ObjectRef
+from fakes.desk import Desk, node
+from fakes.handclock import HandClock
+
+RELEASE = ObjectRef("apps/v1", "Deployment", "web", "web")
+HEALTHY = f"""\
+test: Kubernetes v1.34.4, profile minimal, installed by cto {__version__}
+
+component  namespace  chart      release   revision  objects
+web        web        web-1.0.0  deployed  1         2
+
+Health:
+  ok      Kubernetes        v1.34.4 answers, 1 of 1 nodes ready (0.00 s)
+  ok      Core components   1 of 1 components ready (0.00 s)
+  skipped GitHub            not part of this version: agents cannot reach GitHub yet (0.00 s)
+  skipped Webhook delivery  no receiver for webhooks is installed (0.00 s)
+  skipped Agent readiness   the Multi-Agent Controller is not installed (0.00 s)
+"""
+SICK = """\
+  FAILED  Core components   0 of 1 components ready; not ready: Web (0.00 s)
+          Web: Deployment web in web is missing
+          fix: Run `cto install` again: it repairs what was changed or deleted.
+"""
+
+
+class Script(HandClock):
+    """A clock that does something whenever `status --watch` waits for news."""
+
+    def __init__(self, *actions: Callable[[], object]) -> None:
+        super().__init__()
+        self.actions = list(actions)
+
+    def wait(self, flag: Flag, timeout_s: float) -> bool:
+        if timeout_s == WATCH_S:
+            self.actions.pop(0)()
+            return False
+        return super().wait(flag, timeout_s)
+
+
+def interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def nothing() -> None:
+    pass
+
+
+def test_a_healthy_platform(desk: Desk) -> None:
+    desk.cto("install")
+    result = desk.cto("status")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, HEALTHY, "")
+
+
+def test_something_that_is_missing_is_named_with_its_fix(desk: Desk) -> None:
+    desk.cto("install")
+    desk.cluster.remove(RELEASE)
+    result = desk.cto("status")
+    assert result.exit_code == 9
+    assert SICK in result.stdout
+
+
+def test_a_release_that_somebody_uninstalled_is_missing(desk: Desk) -> None:
+    desk.cto("install")
+    desk.releases.uninstall("web", "web", timeout_s=1, wait=True)
+    (row,) = desk.document("status", code=9)["data"]["components"]
+    assert (row["release"], row["chart"], row["revision"]) == ("missing", "", 0)
+
+
+def test_where_nothing_is_installed_the_code_says_so(desk: Desk) -> None:
+    document = desk.document("status", code=9)
+    assert document["error"]["code"] == "CTO-1901"
+    assert document["error"]["message"] == "the platform is not installed on test"
+
+
+def test_programs_get_components_and_checks(desk: Desk) -> None:
+    desk.cto("install")
+    document = desk.document("status")
+    checks = document["data"].pop("checks")
+    assert document == {
+        "schema": 1,
+        "command": "status",
+        "ok": True,
+        "exit_code": 0,
+        "simulated": False,
+        "error": None,
+        "data": {
+            "context": "test",
+            "kubernetes": "v1.34.4",
+            "provider": "existing",
+            "profile": "minimal",
+            "writer": __version__,
+            "components": [
+                {
+                    "component": "web",
+                    "title": "Web",
+                    "namespace": "web",
+                    "chart": "web-1.0.0",
+                    "release": "deployed",
+                    "revision": 1,
+                    "objects": 2,
+                }
+            ],
+        },
+    }
+    assert [(check["name"], check["status"]) for check in checks] == [
+        ("kubernetes", "passed"),
+        ("components", "passed"),
+        ("github", "skipped"),
+        ("webhooks", "skipped"),
+        ("agents", "skipped"),
+    ]
+
+
+def test_it_needs_no_configuration_and_changes_nothing(desk: Desk) -> None:
+    desk.cto("install")
+    desk.env["CTO_PROFILE"] = "no such profile"
+    desk.cluster.calls.clear()
+    assert desk.cto("status").exit_code == 0
+    assert {call[0] for call in desk.cluster.calls} & {"apply", "update", "delete"} == set()
+    assert not (desk.folder / "state").exists()
+
+
+def test_simulated_nodes_are_told_around_everything(desk: Desk) -> None:
+    desk.cluster.add(node("one", simulated=True))
+    desk.cto("install")
+    lines = desk.cto("status").stdout.splitlines()
+    assert (lines[0], lines[-1]) == (SIMULATED, SIMULATED)
+
+
+def test_watching_shows_what_changed_and_nothing_twice(desk: Desk) -> None:
+    desk.cto("install")
+    desk.clock = Script(nothing, lambda: desk.cluster.remove(RELEASE), nothing, interrupt)
+    result = desk.cto("status", "--watch")
+    assert result.exit_code == 130
+    assert result.stdout.startswith(HEALTHY)
+    assert result.stdout.count("Health:") == 2
+    assert result.stdout.count(SICK) == 1
+
+
+def test_watching_programs_get_a_document_for_every_change(desk: Desk) -> None:
+    desk.cto("install")
+    desk.clock = Script(lambda: desk.cluster.remove(RELEASE), interrupt)
+    result = desk.cto("status", "--watch", "-o", "json")
+    assert result.exit_code == 130
+    first, rest = json.JSONDecoder().raw_decode(result.stdout)
+    second = json.loads(result.stdout[rest:])
+    assert [(one["exit_code"], one["ok"]) for one in (first, second)] == [(0, True), (9, False)]
+
+
+def test_a_platform_that_goes_while_it_is_watched_ends_the_watch(
+    desk: Desk, tmp_path: Path
+) -> None:
+    desk.cto("install")
+    state = ObjectRef("v1", "ConfigMap", "cto-system", "cto-state")
+
+    def forget() -> None:
+        desk.releases.uninstall("web", "web", timeout_s=1, wait=True)
+        desk.cluster.remove(state)
+
+    desk.clock = Script(forget)
+    result = desk.cto("status", "--watch")
+    assert result.exit_code == 9
+    assert "the platform is not installed on test" in result.stderr
