@@ -66,7 +66,12 @@ def policies(cluster: Cluster, namespaces: Sequence[str]) -> Check:
 
 def dry_run(cluster: Cluster, namespaces: Sequence[str], clock: Clock | None) -> Check:
     """Let the API server say whether it would take a well-behaved pod, and what time it is."""
-    there = {item["metadata"]["name"] for item in cluster.list_metadata("v1", "Namespace")}
+    there = {
+        item["metadata"]["name"]
+        for item in cluster.list_metadata("v1", "Namespace")
+        # What an earlier removal still deletes is made again later, and takes nothing until then.
+        if "deletionTimestamp" not in item["metadata"]
+    }
     present = [name for name in namespaces if name in there]
     answers = {name: _try(cluster, name) for name in present or ["default"]}
     refused = {name: text for name, text in answers.items() if isinstance(text, str)}
@@ -104,8 +109,10 @@ def _try(cluster: Cluster, namespace: str) -> Manifest | str:
     try:
         return cluster.create({**_POD, "metadata": metadata}, dry_run=True)
     except ApiError as error:
-        # In a namespace of a second ago its account may not be there yet.
-        return {} if "serviceaccount" in str(error).lower() else f"{error} {error.details}".strip()
+        text = f"{error} {error.details}".strip()
+        # In a namespace of a second ago its account may not be there yet, or it goes by now.
+        young_or_going = ("serviceaccount", "is being terminated")
+        return {} if any(word in text.lower() for word in young_or_going) else text
 
 
 def _skew_s(pod: Manifest | str, clock: Clock | None) -> float:

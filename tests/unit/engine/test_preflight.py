@@ -431,6 +431,21 @@ class TestAdmission:
 
         assert checks(cluster, clock=FakeClock())["pods"].status is CheckStatus.PASSED
 
+    def test_a_namespace_that_still_goes_is_not_asked(self, cluster: FakeCluster) -> None:
+        """An installation right after a removal: it is waited for, and made again."""
+        going = namespace("monitoring", **OURS)
+        going["metadata"]["deletionTimestamp"] = "2030-01-02T03:04:05Z"
+        cluster.add(going)
+
+        assert checks(cluster)["pods"].message == "accepted in default"
+
+    def test_a_namespace_that_goes_meanwhile_refuses_nothing(self, cluster: FakeCluster) -> None:
+        cluster.add(namespace("monitoring", **OURS))
+        text = "unable to create new content in namespace monitoring because it is being terminated"
+        cluster.fail_next("create", ApiError("CTO-1602", text), kind="Pod")
+
+        assert checks(cluster)["pods"].status is CheckStatus.PASSED
+
     def test_clocks_that_differ_are_a_warning(self, cluster: FakeCluster) -> None:
         clock = FakeClock()
         clock.advance(300)
