@@ -93,7 +93,7 @@ class Wiring:
             files=self.options.files,
             profiles=self.root / "profiles",
             component_names=[component.name for component in self.catalog.components],
-            stdin=sys.stdin.read,
+            stdin=_stdin,
         )
 
     # folders
@@ -295,6 +295,10 @@ class Wiring:
         paths_of = ("github.webhook_secret", "registry.password", "smtp.password", "providers.*")
         values = [value for path in paths_of for value in config.secret_values(path).values()]
         return tuple(value for value in values if len(value) >= 6)
+
+
+def _stdin() -> str:
+    return sys.stdin.read() if sys.stdin else ""  # None if it was closed when we were started
 
 
 def _close(cluster: Cluster) -> None:
