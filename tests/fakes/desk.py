@@ -67,14 +67,7 @@ class Desk:
 
     def contexts(self, *names: str) -> None:
         """Write a kubeconfig with these contexts."""
-        document = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "clusters": [{"name": n, "cluster": {"server": "https://192.0.2.1"}} for n in names],
-            "users": [{"name": n, "user": {"token": "planted-token"}} for n in names],
-            "contexts": [{"name": n, "context": {"cluster": n, "user": n}} for n in names],
-        }
-        self.kubeconfig.write_text(dump_yaml(document))
+        write_kubeconfig(self.kubeconfig, *names)
 
     def component(
         self, text: str, files: Mapping[str, str] | None = None, *, crds: Sequence[Manifest] = ()
@@ -133,6 +126,20 @@ class Desk:
         if self.kwok:
             made.kwok = self.kwok
         return made
+
+
+def write_kubeconfig(file: Path, *contexts: str) -> Path:
+    """Write a kubeconfig whose contexts lead nowhere."""
+    document = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": n, "cluster": {"server": "https://192.0.2.1"}} for n in contexts],
+        "users": [{"name": n, "user": {"token": "planted-token"}} for n in contexts],
+        "contexts": [{"name": n, "context": {"cluster": n, "user": n}} for n in contexts],
+    }
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(dump_yaml(document))
+    return file
 
 
 def node(name: str, *, simulated: bool = False) -> Manifest:

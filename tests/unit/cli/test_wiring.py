@@ -1,0 +1,170 @@
+"""What a command works with follows from its options and the environment, and from nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cto import assets
+from cto.adapters.cluster import KubeCluster
+from cto.adapters.helm import HelmReleases
+from cto.cli.options import ClusterOptions
+from cto.cli.output import Terminal
+from cto.cli.wiring import Wiring
+from cto.errors import UsageError
+from cto.ports import Access
+from fakes.clock import FakeClock
+from fakes.cluster import FakeCluster
+from fakes.desk import Desk, write_kubeconfig
+from fakes.runner import FakeRunner
+
+KWOK = {"cluster.provider": ("--provider", "kwok")}
+
+
+def wiring(folder: Path, env: Mapping[str, str] | None = None, **options: Any) -> Wiring:
+    return Wiring(
+        ClusterOptions(**options),
+        env={"HOME": str(folder / "home"), **(env or {})},
+        open_cluster=lambda access, clock: FakeCluster(),
+    )
+
+
+class TestFolders:
+    def test_they_are_where_the_desktop_expects_them(self, tmp_path: Path) -> None:
+        made = wiring(tmp_path)
+        assert made.cache == tmp_path / "home/.cache/cto"
+        assert made.state == tmp_path / "home/.local/state/cto"
+
+    def test_the_desktops_own_variables_count(self, tmp_path: Path) -> None:
+        env = {"XDG_CACHE_HOME": "/some/cache", "XDG_STATE_HOME": "/some/state"}
+        made = wiring(tmp_path, env)
+        assert (made.cache, made.state) == (Path("/some/cache/cto"), Path("/some/state/cto"))
+
+    def test_our_own_variables_count_most_and_are_taken_as_they_are(self, tmp_path: Path) -> None:
+        made = wiring(tmp_path, {"CTO_CACHE_DIR": "cache", "XDG_CACHE_HOME": "/some/cache"})
+        assert made.cache == Path("cache").absolute()
+
+    def test_without_a_home_there_is_a_folder_all_the_same(self) -> None:
+        made = Wiring(ClusterOptions(), env={})
+        assert made.cache == Path("/.cache/cto")
+
+
+class TestCluster:
+    def test_the_only_context_of_the_usual_kubeconfig(self, tmp_path: Path) -> None:
+        file = write_kubeconfig(tmp_path / "home/.kube/config", "laptop")
+        assert wiring(tmp_path).provider().access() == Access(file, "laptop")
+
+    def test_the_kubeconfig_of_the_environment_and_before_it_that_of_the_command_line(
+        self, tmp_path: Path
+    ) -> None:
+        write_kubeconfig(tmp_path / "home/.kube/config", "laptop")
+        one = write_kubeconfig(tmp_path / "one", "one")
+        two = write_kubeconfig(tmp_path / "two", "two")
+        env = {"CTO_KUBECONFIG": str(one)}
+        assert wiring(tmp_path, env).provider().access().context == "one"
+        assert wiring(tmp_path, env, kubeconfig=two).provider().access().context == "two"
+        assert wiring(tmp_path, {"KUBECONFIG": str(two)}).existing().access().context == "two"
+
+    @pytest.mark.parametrize("way", ["flag", "environment", "file"])
+    def test_a_context_may_be_named_in_every_way(self, tmp_path: Path, way: str) -> None:
+        file = write_kubeconfig(tmp_path / "config", "one", "two")
+        settings: dict[str, Any] = {"kubeconfig": file}
+        env = {}
+        if way == "flag":
+            settings["flags"] = {"cluster.context": ("--context", "two")}
+        elif way == "environment":
+            env = {"CTO_CLUSTER__CONTEXT": "two", "CTO_CONTEXT": "two"}
+        else:
+            config = tmp_path / "cto.yaml"
+            config.write_text("cluster: {context: two}\n")
+            settings["files"] = (str(config),)
+        assert wiring(tmp_path, env, **settings).provider().access().context == "two"
+
+    def test_verbs_without_a_configuration_take_flag_and_environment(self, tmp_path: Path) -> None:
+        file = write_kubeconfig(tmp_path / "config", "one", "two")
+        made = wiring(tmp_path, {"CTO_CONTEXT": "one"}, kubeconfig=file)
+        assert made.existing().access().context == "one"
+        flags = {"cluster.context": ("--context", "two")}
+        made = wiring(tmp_path, {"CTO_CONTEXT": "one"}, kubeconfig=file, flags=flags)
+        assert made.existing().access().context == "two"
+
+    def test_no_kubeconfig_is_no_cluster(self, tmp_path: Path) -> None:
+        with pytest.raises(UsageError) as caught:
+            wiring(tmp_path).provider()
+        assert caught.value.code == "CTO-1202"
+
+    def test_kwok_has_its_own_kubeconfig_below_our_state(self, tmp_path: Path) -> None:
+        env = {"CTO_STATE_DIR": str(tmp_path / "state")}
+        for provider in (
+            wiring(tmp_path, env, flags=KWOK).provider(),
+            wiring(tmp_path, env, flags=KWOK).existing(),
+        ):
+            assert (provider.name, provider.simulated, provider.creates) == ("kwok", True, True)
+            assert provider.access().kubeconfig.is_relative_to(tmp_path / "state")
+
+
+class TestConfiguration:
+    def test_the_cluster_is_made_as_big_as_the_profile_says(self, tmp_path: Path) -> None:
+        flags = {**KWOK, "profile": ("--profile", "production")}
+        options = wiring(tmp_path, {"CTO_CLUSTER__NODES": "3"}, flags=flags).node_options()
+        assert (options.nodes, options.profile) == (3, "production")
+        assert (options.cpu, options.memory_gib) == (16, 32)
+
+    def test_it_knows_the_components_of_the_catalog(self, tmp_path: Path) -> None:
+        env = {"CTO_COMPONENTS__ARGO_EVENTS__MODE": "external"}
+        config = wiring(tmp_path, env).loaded.config
+        assert config.components["argo-events"].mode.value == "external"
+
+    def test_simulated_pods_take_as_long_as_the_environment_says(self, tmp_path: Path) -> None:
+        quick = wiring(tmp_path)._simulation()
+        slow = wiring(tmp_path, {"CTO_KWOK_POD_READY_SECONDS": "8"})._simulation()
+        assert {item["kind"] for item in quick} >= {"Stage"}
+        assert "8000" in str(slow)
+        assert quick != slow
+
+
+class TestSecrets:
+    def wiring(self, desk: Desk, **env: str) -> Wiring:
+        made = Wiring(
+            ClusterOptions(),
+            env={**desk.env, **env},
+            root=desk.root,
+        )
+        assert made.loaded
+        return made
+
+    def test_a_value_that_is_secret_may_not_be_in_a_command_line(self, desk: Desk) -> None:
+        made = self.wiring(
+            desk, CTO_GITHUB__WEBHOOK_SECRET="planted-hook", CTO_SMTP__PASSWORD="planted-mail"
+        )
+        assert made._is_secret("--set=x=planted-hook")
+        assert made._is_secret("planted-mail")
+        assert not made._is_secret("--namespace=web")
+
+    def test_a_short_one_would_be_found_everywhere(self, desk: Desk) -> None:
+        assert not self.wiring(desk, CTO_GITHUB__WEBHOOK_SECRET="web")._is_secret("upgrade web")
+
+
+class TestAdapters:
+    def test_unless_given_otherwise_they_are_the_true_ones(self, tmp_path: Path) -> None:
+        made = Terminal().wiring(ClusterOptions())
+        assert made.root == assets.root()
+        access = Access(write_kubeconfig(tmp_path / "config", "one"), "one")
+        helm = made.open_helm(FakeRunner(), Path("/nowhere/helm"), access, tmp_path)
+        assert isinstance(helm, HelmReleases)
+        assert isinstance(made.open_cluster(access, FakeClock()), KubeCluster)
+
+    def test_a_lost_lock_is_told_and_stops_the_run(self, desk: Desk) -> None:
+        """Somebody takes the lease away by force while Helm works."""
+
+        def steal(_: object) -> None:
+            lease = desk.cluster.list("coordination.k8s.io/v1", "Lease")[0]
+            desk.cluster.add({**lease, "spec": {**lease["spec"], "holderIdentity": "a thief"}})
+            desk.clock.advance(60)  # type: ignore[attr-defined] # the desk's clock is a fake
+
+        desk.releases.during_upgrade = steal
+        document = desk.document("install", code=10)
+        assert document["error"]["code"] == "CTO-2001"
