@@ -42,6 +42,8 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     def releases() -> Releases:
         runner = ProcessRunner(log=lambda _: None, clock=SystemClock())
         helm = request.getfixturevalue("lab_tools") / "helm"
-        return HelmReleases(runner, lambda: helm, request.getfixturevalue("lab_access"), home=tmp_path)
+        return HelmReleases(
+            runner, lambda: helm, request.getfixturevalue("lab_access"), home=tmp_path
+        )
 
     return Place(cluster, namespace, releases)

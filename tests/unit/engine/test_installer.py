@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+from pathlib import Path
+from typing import Any, Never
 
 import pytest
 
@@ -10,10 +12,13 @@ from cto.catalog import load
 from cto.config.model import Config
 from cto.engine.installer import refuse_failed
 from cto.errors import Cancelled, LockedError, PreflightError
-from cto.events import Outcome, StepFinished, StepStarted
+from cto.events import Event, Outcome, StepFinished, StepStarted
 from cto.objects import ObjectRef
+from cto.plan.build import Wanted
+from cto.plan.observed import Observed
 from cto.plan.remove import Options
 from cto.plan.steps import ApplyRelease
+from cto.ports import ReleaseSpec
 from cto.result import Check, CheckStatus
 from fakes.components import chart
 from fakes.releases import Killed
@@ -64,7 +69,7 @@ KEYS = ObjectRef("v1", "Secret", "web", "web-keys")
 
 
 @pytest.fixture
-def world(tmp_path):
+def world(tmp_path: Path) -> World:
     write_components(
         tmp_path,
         {
@@ -82,12 +87,12 @@ def world(tmp_path):
     return made
 
 
-def with_config(world: World, **values) -> World:
+def with_config(world: World, **values: Any) -> World:
     world.config = Config.model_validate(values)
     return world
 
 
-def essence(world: World) -> dict:
+def essence(world: World) -> dict[Any, Any]:
     """Return what matters of all objects: not when and how often they were written."""
     result = {}
     for ref, manifest in world.cluster.everything().items():
@@ -106,11 +111,11 @@ def essence(world: World) -> dict:
     return result
 
 
-def generated(world: World) -> dict:
+def generated(world: World) -> dict[str, str]:
     return world.cluster.everything()[ADMIN]["data"]
 
 
-def test_an_installation_leaves_releases_glue_secrets_crds_and_state(world):
+def test_an_installation_leaves_releases_glue_secrets_crds_and_state(world: World) -> None:
     plan, report = world.installer().install()
     assert report.errors == ()
     assert report.not_run == ()
@@ -124,7 +129,7 @@ def test_an_installation_leaves_releases_glue_secrets_crds_and_state(world):
     assert len(plan.changes) == 8
 
 
-def test_the_second_run_changes_nothing_and_calls_no_helm(world):
+def test_the_second_run_changes_nothing_and_calls_no_helm(world: World) -> None:
     world.installer().install()
     secret, before = generated(world), essence(world)
     world.releases.calls.clear()
@@ -136,14 +141,14 @@ def test_the_second_run_changes_nothing_and_calls_no_helm(world):
     assert (generated(world), essence(world)) == (secret, before)
 
 
-def test_a_generated_secret_has_what_was_asked_for(world):
+def test_a_generated_secret_has_what_was_asked_for(world: World) -> None:
     world.installer().install()
     data = generated(world)
     assert base64.b64decode(data["user"]) == b"admin"
     assert len(base64.b64decode(data["password"])) == 32
 
 
-def test_supplied_secrets_come_from_the_configuration(world):
+def test_supplied_secrets_come_from_the_configuration(world: World) -> None:
     with_config(
         world,
         github={"webhook_secret": "planted-hook"},
@@ -155,7 +160,7 @@ def test_supplied_secrets_come_from_the_configuration(world):
     assert set(found[KEYS]["data"]) == {"ANTHROPIC_API_KEY", "X_AI_API_KEY"}
 
 
-def test_a_supplied_secret_that_changed_is_written_again(world):
+def test_a_supplied_secret_that_changed_is_written_again(world: World) -> None:
     with_config(world, github={"webhook_secret": "first"})
     world.installer().install()
     with_config(world, github={"webhook_secret": "second"})
@@ -163,7 +168,7 @@ def test_a_supplied_secret_that_changed_is_written_again(world):
     assert base64.b64decode(world.cluster.everything()[HOOK]["data"]["secret"]) == b"second"
 
 
-def test_a_referenced_secret_is_copied(world):
+def test_a_referenced_secret_is_copied(world: World) -> None:
     source = {
         "apiVersion": "v1",
         "kind": "Secret",
@@ -175,7 +180,7 @@ def test_a_referenced_secret_is_copied(world):
     assert base64.b64decode(world.cluster.everything()[HOOK]["data"]["secret"]) == b"from-there"
 
 
-def test_a_reference_to_nothing_fails_its_step_and_names_the_field(world):
+def test_a_reference_to_nothing_fails_its_step_and_names_the_field(world: World) -> None:
     with_config(world, github={"webhook_secret": {"secret": "mine", "key": "hook"}})
     _, report = world.installer().install()
     assert [error.message for error in report.errors] == [
@@ -183,7 +188,7 @@ def test_a_reference_to_nothing_fails_its_step_and_names_the_field(world):
     ]
 
 
-def test_the_state_holds_no_secret(world):
+def test_the_state_holds_no_secret(world: World) -> None:
     with_config(world, github={"webhook_secret": "planted-hook"})
     world.installer().install()
     state = world.cluster.everything()[ObjectRef("v1", "ConfigMap", "cto-system", "cto-state")]
@@ -193,7 +198,9 @@ def test_the_state_holds_no_secret(world):
 
 @pytest.mark.parametrize("release", ["web", "api"])
 @pytest.mark.parametrize("at", ["pending", "applied"])
-def test_a_killed_installation_is_finished_by_the_same_command(world, tmp_path, release, at):
+def test_a_killed_installation_is_finished_by_the_same_command(
+    world: World, tmp_path: Path, release: str, at: str
+) -> None:
     """The end is that of an undisturbed run, object by object."""
     undisturbed = World(load(tmp_path), Config(), crds=world.crds)
     undisturbed.installer().install()
@@ -210,7 +217,9 @@ def test_a_killed_installation_is_finished_by_the_same_command(world, tmp_path, 
     }
 
 
-def test_a_run_that_died_before_it_wrote_the_state_is_believed_by_helms_record(world):
+def test_a_run_that_died_before_it_wrote_the_state_is_believed_by_helms_record(
+    world: World,
+) -> None:
     world.installer().install()
     for name in ("cto-state", "cto-journal"):
         world.cluster.remove(ObjectRef("v1", "ConfigMap", "cto-system", name))
@@ -224,7 +233,7 @@ def test_a_run_that_died_before_it_wrote_the_state_is_believed_by_helms_record(w
     assert world.installer().install()[0].changes == ()
 
 
-def test_glue_that_disappears_is_pruned(world, tmp_path):
+def test_glue_that_disappears_is_pruned(world: World, tmp_path: Path) -> None:
     world.installer().install()
     write_components(tmp_path, {"web": {"glue.yaml.j2": "# nothing\n"}})
     world.installer().install()
@@ -232,7 +241,7 @@ def test_glue_that_disappears_is_pruned(world, tmp_path):
     assert world.installer().store.load().releases["web"].glue == (CUSTOM_REF,)
 
 
-def test_an_object_that_somebody_deleted_comes_back(world):
+def test_an_object_that_somebody_deleted_comes_back(world: World) -> None:
     world.installer().install()
     deployment = ObjectRef("apps/v1", "Deployment", "api", "api")
     world.cluster.remove(deployment)
@@ -241,7 +250,7 @@ def test_an_object_that_somebody_deleted_comes_back(world):
     assert deployment in world.cluster.everything()
 
 
-def test_another_chart_version_is_one_upgrade(world):
+def test_another_chart_version_is_one_upgrade(world: World) -> None:
     world.installer().install()
     world.charts["api"] = chart("api", "1.1.0")
     plan, _ = world.installer().install()
@@ -250,7 +259,7 @@ def test_another_chart_version_is_one_upgrade(world):
     ]
 
 
-def test_a_failed_release_stops_what_depends_on_it_and_nothing_else(world):
+def test_a_failed_release_stops_what_depends_on_it_and_nothing_else(world: World) -> None:
     world.releases.fail("web")
     _, report = world.installer().install()
     assert [error.code for error in report.errors] == ["CTO-1500"]
@@ -261,13 +270,13 @@ def test_a_failed_release_stops_what_depends_on_it_and_nothing_else(world):
     assert report.errors == ()
 
 
-def test_a_workload_that_is_never_ready_fails_after_the_steps_time(world):
+def test_a_workload_that_is_never_ready_fails_after_the_steps_time(world: World) -> None:
     world.cluster.controllers.clear()
     _, report = world.installer().install()
     assert {error.code for error in report.errors} == {"CTO-1700"}
 
 
-def test_nothing_is_changed_if_a_preflight_check_fails(world):
+def test_nothing_is_changed_if_a_preflight_check_fails(world: World) -> None:
     world.checks.append(
         Check(
             name="room",
@@ -285,7 +294,7 @@ def test_nothing_is_changed_if_a_preflight_check_fails(world):
     assert set(world.cluster.everything()) == before
 
 
-def test_all_failed_checks_are_told_at_once_and_a_common_code_is_kept():
+def test_all_failed_checks_are_told_at_once_and_a_common_code_is_kept() -> None:
     foreign = Check(
         name="a",
         title="A",
@@ -300,15 +309,15 @@ def test_all_failed_checks_are_told_at_once_and_a_common_code_is_kept():
     assert "  Namespace web" in caught.value.details
 
 
-def test_a_lost_lock_stops_the_run(world):
+def test_a_lost_lock_stops_the_run(world: World) -> None:
     world.during_lock = lambda lost: lost.set()
     with pytest.raises(LockedError) as caught:
         world.installer().install()
     assert caught.value.code == "CTO-2001"
 
 
-def test_a_cancelled_step_ends_the_run(world):
-    def cancel(_spec):
+def test_a_cancelled_step_ends_the_run(world: World) -> None:
+    def cancel(_spec: ReleaseSpec) -> None:
         raise Cancelled
 
     world.releases.during_upgrade = cancel
@@ -316,8 +325,8 @@ def test_a_cancelled_step_ends_the_run(world):
         world.installer().install()
 
 
-def test_ctrl_c_stops_the_programs_and_says_what_is_left(world):
-    def interrupt(event):
+def test_ctrl_c_stops_the_programs_and_says_what_is_left(world: World) -> None:
+    def interrupt(event: Event) -> None:
         if isinstance(event, StepStarted) and event.step_id == "release:web":
             raise KeyboardInterrupt
 
@@ -334,8 +343,8 @@ def test_ctrl_c_stops_the_programs_and_says_what_is_left(world):
     assert "Install Api 1.0.0" in left
 
 
-def test_ctrl_c_before_the_first_step_and_after_the_last_one_is_told_apart(world):
-    def interrupt(_observed, _wanted):
+def test_ctrl_c_before_the_first_step_and_after_the_last_one_is_told_apart(world: World) -> None:
+    def interrupt(_observed: Observed, _wanted: Wanted) -> Never:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt, match="not begun: every step"):
@@ -345,11 +354,11 @@ def test_ctrl_c_before_the_first_step_and_after_the_last_one_is_told_apart(world
         world.installer().uninstall(Options())
 
 
-def test_after_a_lost_lock_helm_is_not_left_time_to_write(world):
+def test_after_a_lost_lock_helm_is_not_left_time_to_write(world: World) -> None:
     flags = []
     world.during_lock = flags.append
 
-    def lose(_spec):
+    def lose(_spec: ReleaseSpec) -> Never:
         flags[0].set()
         raise Cancelled
 
@@ -361,7 +370,7 @@ def test_after_a_lost_lock_helm_is_not_left_time_to_write(world):
     assert "in the middle of: Install Web 1.0.0" in caught.value.details
 
 
-def test_a_lock_that_is_lost_before_the_first_step_lets_nothing_be_written(world):
+def test_a_lock_that_is_lost_before_the_first_step_lets_nothing_be_written(world: World) -> None:
     world.during_lock = lambda lost: lost.set()
     with pytest.raises(LockedError):
         world.installer().uninstall(Options())
@@ -371,7 +380,7 @@ def test_a_lock_that_is_lost_before_the_first_step_lets_nothing_be_written(world
     assert world.cluster.get(ObjectRef("v1", "Namespace", "", "web")) is None
 
 
-def test_a_newer_installers_state_is_left_alone(world):
+def test_a_newer_installers_state_is_left_alone(world: World) -> None:
     world.installer(version="9.0.0").install()
     with pytest.raises(PreflightError) as caught:
         world.installer().install()
@@ -379,7 +388,7 @@ def test_a_newer_installers_state_is_left_alone(world):
     assert "9.0.0" in caught.value.message
 
 
-def test_uninstall_keeps_data_and_names_it(world):
+def test_uninstall_keeps_data_and_names_it(world: World) -> None:
     world.installer().install()
     plan, report = world.installer(config=None).uninstall(Options())
     assert report.errors == ()
@@ -392,7 +401,7 @@ def test_uninstall_keeps_data_and_names_it(world):
     assert "web-admin" in next(step.reason for step in plan.steps if step.id == "data:web")
 
 
-def test_uninstall_with_everything_leaves_nothing(world):
+def test_uninstall_with_everything_leaves_nothing(world: World) -> None:
     before = set(world.cluster.everything())
     world.installer().install()
     options = Options(delete_data=True, delete_crds=True)
@@ -401,7 +410,7 @@ def test_uninstall_with_everything_leaves_nothing(world):
     assert set(world.cluster.everything()) == before
 
 
-def test_a_component_that_serves_users_objects_stays_with_its_namespace(world):
+def test_a_component_that_serves_users_objects_stays_with_its_namespace(world: World) -> None:
     world.installer().install()
     theirs = {"apiVersion": "example.com/v1", "kind": "Web"}
     world.cluster.add({**theirs, "metadata": {"name": "mine", "namespace": "default"}})
@@ -414,7 +423,7 @@ def test_a_component_that_serves_users_objects_stays_with_its_namespace(world):
     assert set(world.installer().store.load().releases) == {"web"}
 
 
-def test_data_that_an_earlier_uninstallation_left_can_be_deleted_later(world):
+def test_data_that_an_earlier_uninstallation_left_can_be_deleted_later(world: World) -> None:
     before = set(world.cluster.everything())
     world.installer().install()
     world.installer(config=None).uninstall(Options())
@@ -422,7 +431,7 @@ def test_data_that_an_earlier_uninstallation_left_can_be_deleted_later(world):
     assert set(world.cluster.everything()) == before
 
 
-def test_one_component_goes_alone(world):
+def test_one_component_goes_alone(world: World) -> None:
     world.installer().install()
     world.installer(config=None).uninstall(Options(components=("api",)))
     state = world.installer().store.load()
@@ -430,7 +439,7 @@ def test_one_component_goes_alone(world):
     assert GLUE_REF in world.cluster.everything()
 
 
-def test_an_uninstallation_that_was_killed_is_finished(world):
+def test_an_uninstallation_that_was_killed_is_finished(world: World) -> None:
     world.installer().install()
     world.releases.die("web")
     with pytest.raises(Killed):
@@ -440,7 +449,7 @@ def test_an_uninstallation_that_was_killed_is_finished(world):
     assert ObjectRef("v1", "Namespace", "", "web") not in world.cluster.everything()
 
 
-def test_a_plan_changes_nothing(world):
+def test_a_plan_changes_nothing(world: World) -> None:
     before = essence(world)
     plan = world.installer().plan_install()
     assert any(isinstance(step, ApplyRelease) for step in plan.steps)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 
 from cto.objects import ObjectRef, labels_of, ref_of
 from cto.plan import labels
-from cto.plan.build import crds_digest, install, release_digest
+from cto.plan.build import WantedComponent, crds_digest, install, release_digest
 from cto.plan.observed import Observed, ReleaseRecord, ReleaseState, State
 from cto.plan.steps import Action, ApplyManifests, ApplyRelease, Plan, Step, WaitReady
 from fakes.components import chart, component, config_map, wanted, wanted_component
@@ -33,7 +35,9 @@ def step(plan: Plan, step_id: str) -> Step:
     return next(step for step in plan.steps if step.id == step_id)
 
 
-def installed(item=ITEM, *, status="deployed", without=()) -> Observed:
+def installed(
+    item: WantedComponent = ITEM, *, status: str = "deployed", without: Sequence[ObjectRef] = ()
+) -> Observed:
     """Return what is observed after an undisturbed installation of one component."""
     digest = release_digest(item, EMPTY.kube_version)
     crds = crds_digest(item.chart, item.component.crds)
@@ -80,7 +84,7 @@ def installed(item=ITEM, *, status="deployed", without=()) -> Observed:
     )
 
 
-def test_everything_is_created_in_an_empty_cluster():
+def test_everything_is_created_in_an_empty_cluster() -> None:
     plan = install(wanted(ITEM), EMPTY)
     assert {item.id: item.action for item in plan.steps} == {
         "namespace:web-ns": Action.CREATE,
@@ -96,17 +100,17 @@ def test_everything_is_created_in_an_empty_cluster():
     }
 
 
-def test_nothing_changes_when_everything_is_there():
+def test_nothing_changes_when_everything_is_there() -> None:
     assert install(wanted(ITEM), installed()).changes == ()
 
 
-def test_the_inventory_of_an_unchanged_release_is_waited_for():
+def test_the_inventory_of_an_unchanged_release_is_waited_for() -> None:
     waits = step(install(wanted(ITEM), installed()), "ready:web")
     assert isinstance(waits, WaitReady)
     assert waits.objects == (OBJECT,)
 
 
-def test_the_order_is_namespace_secret_crds_glue_release_readiness_glue():
+def test_the_order_is_namespace_secret_crds_glue_release_readiness_glue() -> None:
     plan = install(wanted(ITEM), EMPTY)
     assert set(step(plan, "release:web").after) == {
         "namespace:web-ns",
@@ -120,14 +124,14 @@ def test_the_order_is_namespace_secret_crds_glue_release_readiness_glue():
     assert step(plan, "probe:web").after == ("settled:web",)
 
 
-def test_a_release_waits_for_the_releases_that_it_depends_on_but_not_for_their_readiness():
+def test_a_release_waits_for_the_releases_that_it_depends_on_but_not_for_their_readiness() -> None:
     api = wanted_component(component("api", depends_on=["web"]))
     plan = install(wanted(ITEM, api), EMPTY)
     assert "release:web" in step(plan, "release:api").after
     assert "ready:web" not in step(plan, "release:api").after
 
 
-def test_a_dependency_that_is_external_is_not_waited_for():
+def test_a_dependency_that_is_external_is_not_waited_for() -> None:
     api = wanted_component(component("api", depends_on=["web"]))
     plan = install(wanted(api, external=("web",)), EMPTY)
     assert step(plan, "release:api").after == ("namespace:api-ns",)
@@ -141,29 +145,29 @@ def test_a_dependency_that_is_external_is_not_waited_for():
         (wanted_component(WEB, values={"replicas": 2}), "values changed"),
     ],
 )
-def test_a_release_is_upgraded_with_the_reason(item, reason):
+def test_a_release_is_upgraded_with_the_reason(item: WantedComponent, reason: str) -> None:
     release = step(install(wanted(item), installed()), "release:web")
     assert (release.action, release.reason) == (Action.UPDATE, reason)
 
 
-def test_another_kubernetes_minor_version_upgrades_releases_and_a_patch_does_not():
+def test_another_kubernetes_minor_version_upgrades_releases_and_a_patch_does_not() -> None:
     for version, action in (("v1.35.0", Action.UPDATE), ("v1.34.9", Action.KEEP)):
         plan = install(wanted(ITEM), replace(installed(), kube_version=version))
         assert step(plan, "release:web").action is action
 
 
 @pytest.mark.parametrize("status", ["pending-install", "pending-upgrade", "uninstalling"])
-def test_an_unfinished_release_is_repaired(status):
+def test_an_unfinished_release_is_repaired(status: str) -> None:
     release = step(install(wanted(ITEM), installed(status=status)), "release:web")
     assert (release.action, release.reason) == (Action.REPAIR, f"an earlier run left it {status}")
 
 
-def test_a_failed_release_is_upgraded():
+def test_a_failed_release_is_upgraded() -> None:
     release = step(install(wanted(ITEM), installed(status="failed")), "release:web")
     assert (release.action, release.reason) == (Action.UPDATE, "the last attempt is failed")
 
 
-def test_a_missing_object_is_repaired_and_named():
+def test_a_missing_object_is_repaired_and_named() -> None:
     release = step(install(wanted(ITEM), installed(without=[OBJECT])), "release:web")
     assert (release.action, release.reason) == (
         Action.REPAIR,
@@ -171,12 +175,12 @@ def test_a_missing_object_is_repaired_and_named():
     )
 
 
-def test_an_unknown_inventory_is_no_reason_to_believe():
+def test_an_unknown_inventory_is_no_reason_to_believe() -> None:
     release = step(install(wanted(ITEM), replace(installed(), state=None)), "release:web")
     assert (release.action, release.reason) == (Action.REPAIR, "its objects are not known")
 
 
-def test_glue_that_is_no_longer_wanted_is_pruned_by_the_inventory():
+def test_glue_that_is_no_longer_wanted_is_pruned_by_the_inventory() -> None:
     plan = install(wanted(replace(ITEM, before=())), installed())
     pruned = step(plan, "before:web")
     assert isinstance(pruned, ApplyManifests)
@@ -184,13 +188,13 @@ def test_glue_that_is_no_longer_wanted_is_pruned_by_the_inventory():
     assert step(plan, "after:web").action is Action.KEEP
 
 
-def test_glue_that_changed_is_applied():
+def test_glue_that_changed_is_applied() -> None:
     changed = replace(ITEM, before=(config_map("glue", "web-ns", "other"),))
     before = step(install(wanted(changed), installed()), "before:web")
     assert (before.action, before.reason) == (Action.UPDATE, "changed or missing")
 
 
-def test_glue_that_a_killed_run_did_not_write_down_is_applied_again():
+def test_glue_that_a_killed_run_did_not_write_down_is_applied_again() -> None:
     """Else nobody could prune it later: only the inventory says what is ours."""
     observed = installed()
     state = observed.state.releases["web"]
@@ -199,20 +203,20 @@ def test_glue_that_a_killed_run_did_not_write_down_is_applied_again():
     assert (before.action, before.reason) == (Action.UPDATE, "not in the inventory")
 
 
-def test_glue_that_moved_to_the_other_moment_is_not_pruned():
+def test_glue_that_moved_to_the_other_moment_is_not_pruned() -> None:
     moved = replace(ITEM, before=(), after=(GLUE, LATE))
     plan = install(wanted(moved), installed())
     assert [item for item in plan.steps if isinstance(item, ApplyManifests) and item.prune] == []
 
 
-def test_a_missing_crd_is_noticed_by_the_number_that_its_siblings_carry():
+def test_a_missing_crd_is_noticed_by_the_number_that_its_siblings_carry() -> None:
     observed = installed()
     crd = {**observed.crds["webs.example.com"], labels.CRD_COUNT: "2"}
     plan = install(wanted(ITEM), replace(observed, crds={"webs.example.com": crd}))
     assert step(plan, "crds:web").action is Action.UPDATE
 
 
-def test_a_namespace_with_other_labels_is_updated_and_two_components_share_one():
+def test_a_namespace_with_other_labels_is_updated_and_two_components_share_one() -> None:
     observed = replace(EMPTY, namespaces={"web-ns": {}})
     other = wanted_component(component("other", namespace="web-ns"))
     plan = install(wanted(ITEM, other), observed)
@@ -222,12 +226,12 @@ def test_a_namespace_with_other_labels_is_updated_and_two_components_share_one()
     ]
 
 
-def test_simulated_programs_are_not_probed():
+def test_simulated_programs_are_not_probed() -> None:
     probe = step(install(wanted(ITEM), replace(EMPTY, simulated=True)), "probe:web")
     assert (probe.action, probe.reason) == (Action.SKIP, "simulated: no program runs")
 
 
-def test_a_supplied_secret_is_compared_when_it_runs_and_its_value_is_not_in_the_plan():
+def test_a_supplied_secret_is_compared_when_it_runs_and_its_value_is_not_in_the_plan() -> None:
     item = replace(ITEM, supplied={"keys": ("Opaque", {"token": "github.webhook_secret"})})
     assert step(install(wanted(item), EMPTY), "supply:web-ns/keys").action is Action.CREATE
     observed = installed()
@@ -236,7 +240,7 @@ def test_a_supplied_secret_is_compared_when_it_runs_and_its_value_is_not_in_the_
     assert step(plan, "supply:web-ns/keys").action is Action.CHECK
 
 
-def test_a_component_that_is_no_longer_wanted_stays_and_is_named():
+def test_a_component_that_is_no_longer_wanted_stays_and_is_named() -> None:
     plan = install(wanted(wanted_component(component("api"))), installed())
     assert step(plan, "kept:web").action is Action.KEEP
     assert plan.warnings == (
@@ -244,7 +248,7 @@ def test_a_component_that_is_no_longer_wanted_stays_and_is_named():
     )
 
 
-def test_a_cluster_that_is_made_comes_first():
+def test_a_cluster_that_is_made_comes_first() -> None:
     absent = replace(EMPTY, exists=False, simulated=True)
     plan = install(wanted(ITEM, creates_cluster=True, provider="kwok"), absent)
     assert step(plan, "cluster").action is Action.CREATE
@@ -253,7 +257,7 @@ def test_a_cluster_that_is_made_comes_first():
     assert step(there, "cluster").reason == "here is there"
 
 
-def test_the_digest_of_a_release_follows_chart_and_values():
+def test_the_digest_of_a_release_follows_chart_and_values() -> None:
     base = release_digest(ITEM, "v1.34.4")
     assert base == release_digest(replace(ITEM, values={"replicas": 1}), "v1.34.0")
     assert base != release_digest(replace(ITEM, values={"replicas": 2}), "v1.34.4")
@@ -262,7 +266,7 @@ def test_the_digest_of_a_release_follows_chart_and_values():
 
 
 @given(st.lists(st.sampled_from("abcdef"), unique=True, min_size=1), st.randoms())
-def test_dependencies_come_first_whatever_the_graph(names, random):
+def test_dependencies_come_first_whatever_the_graph(names: list[str], random: Random) -> None:
     """Every release follows the releases of all that its component depends on."""
     items = [
         wanted_component(
@@ -276,7 +280,7 @@ def test_dependencies_come_first_whatever_the_graph(names, random):
         assert {f"release:{name}" for name in item.component.depends_on} <= after
 
 
-def test_json_of_a_plan_has_no_values():
+def test_json_of_a_plan_has_no_values() -> None:
     item = replace(ITEM, values={"password": "planted"})
     plan = install(wanted(item), EMPTY)
     assert "planted" not in str([entry.to_json() for entry in plan.steps])
