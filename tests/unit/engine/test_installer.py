@@ -8,17 +8,17 @@ from typing import Any, Never
 
 import pytest
 
-from cto.catalog import load
+from cto.catalog import Component, load
 from cto.config.model import Config
 from cto.engine.installer import refuse_failed
-from cto.errors import Cancelled, LockedError, PreflightError
+from cto.errors import Cancelled, LockedError, PreflightError, ToolError
 from cto.events import Event, Outcome, StepFinished, StepStarted
 from cto.objects import ObjectRef
 from cto.plan.build import Wanted
 from cto.plan.observed import Observed
 from cto.plan.remove import Options
 from cto.plan.steps import ApplyRelease
-from cto.ports import ReleaseSpec
+from cto.ports import Chart, ReleaseSpec
 from cto.result import Check, CheckStatus
 from fakes.components import chart
 from fakes.releases import Killed
@@ -454,3 +454,45 @@ def test_a_plan_changes_nothing(world: World) -> None:
     plan = world.installer().plan_install()
     assert any(isinstance(step, ApplyRelease) for step in plan.steps)
     assert essence(world) == before
+
+
+def test_every_chart_that_cannot_be_had_is_named_at_once(world: World) -> None:
+    def nowhere(item: Component) -> Chart:
+        details = "no route" if item.name == "web" else ""
+        raise ToolError("CTO-1502", f"chart {item.name} cannot be had", details=details)
+
+    with pytest.raises(ToolError) as caught:
+        world.installer(charts=nowhere).install()
+    assert (caught.value.code, caught.value.message) == ("CTO-1502", "2 charts cannot be had")
+    assert caught.value.details.splitlines() == [
+        "chart web cannot be had",
+        "no route",
+        "chart api cannot be had",
+    ]
+
+
+def test_a_chart_alone_that_cannot_be_had_is_told_as_it_is(world: World) -> None:
+    error = ToolError("CTO-1502", "chart api cannot be had")
+
+    def without_api(item: Component) -> Chart:
+        if item.name == "api":
+            raise error
+        return chart(item.name)
+
+    with pytest.raises(ToolError) as caught:
+        world.installer(charts=without_api).plan_install()
+    assert caught.value is error
+
+
+def test_the_own_namespace_is_not_waited_for_forever(world: World) -> None:
+    world.installer().install()
+    held = {"name": "held", "namespace": "cto-system", "finalizers": ["example.com/never"]}
+    world.cluster.add({"apiVersion": "v1", "kind": "ConfigMap", "metadata": held})
+    _, report = world.installer(config=None).uninstall(Options())
+    assert report.errors == ()
+    assert ObjectRef("v1", "Namespace", "", "cto-system") in world.cluster.everything()
+
+
+def test_a_verb_that_needs_a_configuration_and_has_none_is_a_bug(world: World) -> None:
+    with pytest.raises(ValueError, match="needs a configuration"):
+        world.installer(config=None).plan_install()
