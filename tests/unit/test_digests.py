@@ -14,12 +14,14 @@ from cto import digests
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner),
-    max_leaves=8,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=2), inner, max_size=2)
+    ),
+    max_leaves=4,
 )
 
 
-@given(st.dictionaries(st.text(max_size=4), JSON, max_size=5))
+@given(st.dictionaries(st.text(max_size=2), JSON, max_size=3))
 def test_the_order_of_keys_does_not_count(data: dict[str, Any]) -> None:
     assert digests.of_data(data) == digests.of_data(dict(reversed(data.items())))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -31,9 +32,11 @@ DOCUMENTED = {
 CLASSES = {kind.__name__: kind for kind in DOCUMENTED.values()}
 
 
-def modules() -> Iterator[tuple[str, ast.Module]]:
-    for file in sorted(SOURCE.rglob("*.py")):
-        yield str(file.relative_to(SOURCE)), ast.parse(file.read_text(encoding="utf-8"))
+@cache
+def modules() -> tuple[tuple[str, ast.Module], ...]:
+    files = sorted(SOURCE.rglob("*.py"))
+    trees = (ast.parse(file.read_text(encoding="utf-8")) for file in files)
+    return tuple(zip((str(file.relative_to(SOURCE)) for file in files), trees, strict=True))
 
 
 def texts(tree: ast.AST) -> Iterator[str]:
