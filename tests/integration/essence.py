@@ -92,7 +92,7 @@ def assert_same(cluster: KubeCluster, expected: Mapping[str, Any]) -> None:
 def versions(cluster: KubeCluster, *, without: Sequence[str] = ()) -> dict[str, str]:
     """Return the resourceVersion of every object: none changes as long as nobody writes."""
     return {
-        _key(item): item["metadata"]["resourceVersion"]
+        _key(item): str(item["metadata"].get("resourceVersion"))
         for item in _objects(cluster)
         if item["kind"] not in without
     }
