@@ -126,8 +126,11 @@ class Cluster(Protocol):
         """Return the UID of namespace kube-system: the cluster's identity."""
         ...
 
-    def kinds(self) -> Sequence[ApiKind]:
-        """Return what the server offers (asked once; again after CRDs were applied)."""
+    def kinds(self, *, fresh: bool = False) -> Sequence[ApiKind]:
+        """Return what the server offers (asked once; again after CRDs were applied, or `fresh`).
+
+        A CRD's kind is offered as soon as it is established.
+        """
         ...
 
     def get(self, ref: ObjectRef) -> Manifest | None:

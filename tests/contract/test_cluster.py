@@ -297,7 +297,7 @@ def test_a_definition_brings_its_kind_and_takes_it_away(place: Place) -> None:
     assert place.cluster.apply(widget)["spec"] == {"size": 1}
     found = place.cluster.list("contract.cto.dev/v1", "Gadget", namespace=place.namespace)
     assert place.names(found) == ["a"]
-    assert "Gadget" in {kind.kind for kind in place.cluster.kinds()}
+    assert "Gadget" in {kind.kind for kind in place.cluster.kinds(fresh=True)}
     assert place.cluster.delete(ref_of(crd))
     end = time.monotonic() + SOON_S * 2
     while place.cluster.get(ref_of(crd)) and time.monotonic() < end:

@@ -129,9 +129,16 @@ class FakeCluster:
         namespace = self._store.get(_namespace_key("kube-system"))
         return str((namespace or {})["metadata"]["uid"])
 
-    def kinds(self) -> Sequence[ApiKind]:
+    def kinds(self, *, fresh: bool = False) -> Sequence[ApiKind]:
         self._enter("kinds")
-        return tuple(self._kinds)
+        matches = self._matcher("apiextensions.k8s.io/v1", "CustomResourceDefinition", "")
+        hidden = {
+            kind
+            for _, manifest in self._store.items(matches)
+            if not kind_table.is_established(manifest)
+            for kind in kind_table.of_crd(manifest)
+        }
+        return tuple(kind for kind in self._kinds if kind not in hidden)
 
     def get(self, ref: ObjectRef) -> Manifest | None:
         self._enter("get", ref.kind, ref.namespace, ref.name)

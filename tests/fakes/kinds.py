@@ -53,6 +53,12 @@ def builtin() -> tuple[ApiKind, ...]:
     return tuple(kinds)
 
 
+def is_established(crd: dict[str, Any]) -> bool:
+    """Return whether the server serves the definition's kinds: a moment after it was written."""
+    conditions = crd.get("status", {}).get("conditions") or ()
+    return any(c["type"] == "Established" and c["status"] == "True" for c in conditions)
+
+
 def of_crd(crd: dict[str, Any]) -> tuple[ApiKind, ...]:
     """Return the kinds that a CustomResourceDefinition adds, one per served version."""
     spec = crd["spec"]

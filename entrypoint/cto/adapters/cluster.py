@@ -58,8 +58,8 @@ class KubeCluster:
             raise ApiError("CTO-1603", text, status=404, reason="NotFound")
         return str(namespace["metadata"]["uid"])
 
-    def kinds(self) -> Sequence[ApiKind]:
-        return self._discovery.all()
+    def kinds(self, *, fresh: bool = False) -> Sequence[ApiKind]:
+        return self._discovery.all(fresh=fresh)
 
     def get(self, ref: ObjectRef) -> Manifest | None:
         kind = self._discovery.find(ref.api_version, ref.kind)

@@ -36,9 +36,9 @@ class Discovery:
         self._kinds: dict[tuple[str, str], ApiKind] = {}
         self._asked_at: float | None = None
 
-    def all(self) -> Sequence[ApiKind]:
+    def all(self, *, fresh: bool = False) -> Sequence[ApiKind]:
         with self._lock:
-            if self._asked_at is None:
+            if fresh or self._asked_at is None:
                 self._refresh()
             return tuple(self._kinds.values())
 

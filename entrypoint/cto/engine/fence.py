@@ -45,8 +45,8 @@ class FencedCluster:
     def uid(self) -> str:
         return self._cluster.uid()
 
-    def kinds(self) -> Sequence[ApiKind]:
-        return self._cluster.kinds()
+    def kinds(self, *, fresh: bool = False) -> Sequence[ApiKind]:
+        return self._cluster.kinds(fresh=fresh)
 
     def get(self, ref: ObjectRef) -> Manifest | None:
         return self._cluster.get(ref)

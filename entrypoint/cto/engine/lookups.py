@@ -48,6 +48,13 @@ def items_of(cluster: Cluster, group: Group, *, full: bool) -> Question:
     return lambda: ask(api_version, kind, namespace=namespace)
 
 
+def served_by(cluster: Cluster) -> Question:
+    """Return what asks for the names of the definitions whose kinds the API server serves."""
+    return lambda: frozenset(
+        f"{kind.plural}.{kind.api_version.rpartition('/')[0]}" for kind in cluster.kinds(fresh=True)
+    )
+
+
 def silence(answers: Iterable[Answer | None], now: float) -> str:
     """Say that some answers could not be had; '' if all could."""
     silent = [answer.at for answer in answers if answer and answer.error]

@@ -6,16 +6,17 @@ once a second, and passes on what they say.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TypeAlias
 
 from cto.engine import evidence as ev
 from cto.engine.asker import Answer, Question
 from cto.engine.causes import Cause, causes_of, finalizers_of, sort, stuck
 from cto.engine.evidence import ClaimLookup, Evidence
 from cto.engine.live import Live, Scope
-from cto.engine.lookups import Group, checked, grouped, items_of, names_of, silence
+from cto.engine.lookups import Group, checked, grouped, items_of, names_of, served_by, silence
 from cto.engine.readiness import Readiness, ReadyState, has_status, status_of
 from cto.engine.timers import Timers
 from cto.errors import ApiError, CtoError
@@ -29,10 +30,19 @@ _OLD_HOOK_S = 20.0
 _JOB = ("batch/v1", "Job")
 _HOOK = "helm.sh/hook"
 _INSTANCE = "app.kubernetes.io/instance"
-# Big or few, and without a namespace: asked for one by one until they are ready, not watched.
+# Few, and without a namespace: asked for one by one until they are ready, not watched.
 _ASKED = {"CustomResourceDefinition", "APIService", "Namespace"}
+# A definition is up to a megabyte, and each look at one costs the API server more than a tenth of a
+# second, just when it is busy with establishing them. What it serves by now is one small answer
+# for all of them. A definition itself is looked at when it takes long: it knows why.
+_DEFINITION = "CustomResourceDefinition"
+_SERVED = "served"
+_SERVED_S = 0.25
+_EXPLAIN_S = 3.0
 _CLAIMING = {"PersistentVolumeClaim", "StatefulSet"}
 _BUILT_IN = {"", "apps", "batch", "policy"}
+
+_Answers: TypeAlias = dict[Group | ObjectRef | str, Answer | None]
 
 
 @dataclass(frozen=True)
@@ -98,22 +108,37 @@ class ReadyWait:
             return replace(self._last, message=trouble)
         return self._last
 
-    def _ask(self) -> dict[Group | ObjectRef, Answer | None]:
+    def _ask(self) -> _Answers:
         """Have what is not watched looked up, once, and again while it is not as it should be."""
-        answers: dict[Group | ObjectRef, Answer | None] = {}
+        answers: _Answers = {}
         for group in self._plain:
             if group not in self._there:
                 answers[group] = self._question(("names", *group), names_of(self._cluster, group))
         for ref in self._asked:
-            if ref not in self._established:
+            if ref not in self._established and self._is_worth_asking(ref, answers):
                 answers[ref] = self._question(ref, partial(self._cluster.get, ref))
         return answers
 
-    def _question(self, key: object, question: Question) -> Answer | None:
-        answer = self._live.ask(key, question, not_before=self._started_s, fresh_s=_LOOK_S)
+    def _is_worth_asking(self, ref: ObjectRef, answers: _Answers) -> bool:
+        """Return whether the object itself must be looked at; not a definition that is served."""
+        if ref.kind != _DEFINITION:
+            return True
+        if _SERVED not in answers:
+            served_now = served_by(self._cluster)
+            answers[_SERVED] = self._question(_SERVED, served_now, fresh_s=_SERVED_S)
+        served = answers[_SERVED]
+        if served and not served.error and ref.name in served.value:
+            self._established.add(ref)
+            return False
+        return self._clock.monotonic() - self._started_s >= _EXPLAIN_S
+
+    def _question(
+        self, key: Hashable, question: Question, *, fresh_s: float = _LOOK_S
+    ) -> Answer | None:
+        answer = self._live.ask(key, question, not_before=self._started_s, fresh_s=fresh_s)
         return checked(answer)
 
-    def _look(self, answers: dict[Group | ObjectRef, Answer | None]) -> Verdict:
+    def _look(self, answers: _Answers) -> Verdict:
         missing = self._absent(answers)
         judged = self._judged(answers)
         unknown = len(judged) < len(self._asked) + len(self._watched) or any(
@@ -143,7 +168,7 @@ class ReadyWait:
         # Of what only exists, there is nothing to count.
         return f"{ready} of {total} ready" if total else "objects exist"
 
-    def _absent(self, answers: dict[Group | ObjectRef, Answer | None]) -> list[ObjectRef]:
+    def _absent(self, answers: _Answers) -> list[ObjectRef]:
         """Return those without a status that are known not to exist."""
         missing: list[ObjectRef] = []
         for group, names in self._plain.items():
@@ -156,9 +181,7 @@ class ReadyWait:
                 self._there.add(group)
         return missing
 
-    def _judged(
-        self, answers: dict[Group | ObjectRef, Answer | None]
-    ) -> dict[ObjectRef, tuple[Manifest | None, Readiness]]:
+    def _judged(self, answers: _Answers) -> dict[ObjectRef, tuple[Manifest | None, Readiness]]:
         """Return those of which something is known."""
         lookup = ClaimLookup(self._live)
         result: dict[ObjectRef, tuple[Manifest | None, Readiness]] = {}

@@ -28,6 +28,7 @@ from fakes.workloads import (
     storage_class,
     waiting,
 )
+from fakes.world import crd
 
 CONFIG = manifest("ConfigMap", "settings")
 MISSING_IMAGE = waiting("ImagePullBackOff", "quay.io/x:y: not found")
@@ -222,33 +223,34 @@ def test_claim_that_nobody_uses_yet_is_ready(world: World) -> None:
 
 
 def test_definitions_are_asked_for_until_they_are_established(world: World) -> None:
-    made = {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": "things.example.com"},
-        "spec": {
-            "group": "example.com",
-            "scope": "Namespaced",
-            "names": {"kind": "Thing", "plural": "things"},
-            "versions": [{"name": "v1"}],
-        },
-    }
+    made = crd("things.example.com", "Thing")
     other = deployment()
-    wait = world.ready(made, other)
-    world.until(wait, lambda verdict: ref_of(made) in verdict.missing)
     world.add({**made, "status": {"conditions": []}}, other)
-    world.clock.advance(1)
-    world.until(wait, lambda verdict: not verdict.missing)
+    wait = world.ready(made, other)
+    world.says(wait, "0 of 2 ready")
     world.cluster.set_status(
         ref_of(made), {"conditions": [{"type": "Established", "status": "True"}]}
     )
     world.clock.advance(1)
     world.says(wait, "1 of 2 ready: Deployment")
-    asked = world.cluster.count("get")
+    asked = world.cluster.count("kinds")
     world.clock.advance(5)
     wait.evaluate()
-    assert world.cluster.count("get") == asked
+    assert world.cluster.count("kinds") == asked
+    # One costs the API server more than all other questions of a wait together.
+    assert world.cluster.count("get") == 0
     assert world.cluster.count("watch", "CustomResourceDefinition") == 0
+
+
+def test_a_definition_is_looked_at_when_it_takes_long(world: World) -> None:
+    made = crd("things.example.com", "Thing")
+    wait = world.ready(made)
+    world.clock.advance(3)
+    world.until(wait, lambda verdict: ref_of(made) in verdict.missing)
+    taken = {"type": "NamesAccepted", "status": "False", "message": "Thing is taken"}
+    world.add({**made, "status": {"conditions": [taken]}})
+    world.clock.advance(1)
+    world.says(wait, "Thing is taken")
 
 
 def test_custom_resources_are_followed_to_the_pods_of_their_operators(world: World) -> None:
