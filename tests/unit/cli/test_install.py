@@ -46,7 +46,7 @@ Health:
 """
 LOOK = """\
 Look around:
-  cto status --context test
+  cto status --kubeconfig DESK/kubeconfig --context test
   kubectl --kubeconfig DESK/kubeconfig --context test get pods -A
   helm --kubeconfig DESK/kubeconfig --kube-context test list -A
 """

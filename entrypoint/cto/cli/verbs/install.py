@@ -183,7 +183,7 @@ def _result(plan: Plan, report: Report, access: Access, checks: Sequence[Check])
 def _access(plan: Plan, access: Access) -> list[str]:
     look = [
         "Look around:",
-        f"  cto status --context {access.context}",
+        f"  cto status --kubeconfig {access.kubeconfig} --context {access.context}",
         f"  kubectl --kubeconfig {access.kubeconfig} --context {access.context} get pods -A",
         f"  helm --kubeconfig {access.kubeconfig} --kube-context {access.context} list -A",
     ]
