@@ -22,7 +22,7 @@ _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 5.0
 # A watch that lived so long was a good one: the next failure is a new one.
 _GOOD_S = 5.0
-_LOOK_S = 0.25
+_LOOK_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ def _heals(error: ApiError) -> bool:
 
 def _stop_when(stop: Flag, ended: Flag, stream: Stream) -> None:
     """Wake a reader that waits for data: a flag cannot."""
-    while not ended.wait(_LOOK_S):
-        if stop.is_set():
-            stream.stop()
+    while not stop.wait(_LOOK_S):
+        if ended.is_set():
             return
+    stream.stop()

@@ -20,6 +20,7 @@ from cto.engine.execute import CrdSource, Executor, Wait
 from cto.engine.fence import FencedCluster, FencedReleases, Gate
 from cto.engine.interruption import tells
 from cto.engine.live import Live
+from cto.engine.lock import Turns, turns
 from cto.engine.observe import Observer
 from cto.engine.report import Report
 from cto.engine.state import NAMESPACE, StateStore
@@ -125,13 +126,16 @@ class Installer:
             PreflightError: CTO-1400, nothing was changed.
             LockedError: Another installer is at work.
         """
+        before = turns(self.cluster)
         observed = self._first_look()
+        wish = self.wanted(observed)
         with self._step("preflight", "Check the cluster"):
-            refuse_failed(self.preflight(observed, self.wanted(observed)))
+            refuse_failed(self.preflight(observed, wish))
         with self._locked() as lost:
-            # Looked at again: another installer may have worked between the checks and the lock.
-            observed = self.observe()
-            wish = self.wanted(observed)
+            if before.taken or turns(self.cluster) != Turns(before.count + 1, taken=True):
+                # Another installer has worked between the look and the lock.
+                observed = self.observe()
+                wish = self.wanted(observed)
             plan = install(wish, observed)
             self.store.begin(self._state(wish, observed))
             return plan, self._apply(plan, observed, lost)

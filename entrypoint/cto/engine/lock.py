@@ -20,6 +20,9 @@ from cto.errors import ApiError, Cancelled, LockedError
 from cto.objects import Manifest, ObjectRef
 from cto.ports import Clock, Cluster
 
+NAMESPACE = "cto-system"
+NAME = "cto-lock"
+_LEASE = ("coordination.k8s.io/v1", "Lease")
 MANAGED_BY = {"app.kubernetes.io/managed-by": "cto"}
 _POLL_S = 1.0
 # We stop a bit before the others may begin: their clock starts with our last renewal.
@@ -103,8 +106,8 @@ class ClusterLock:
         clock: Clock,
         identity: Machine,
         *,
-        namespace: str = "cto-system",
-        name: str = "cto-lock",
+        namespace: str = NAMESPACE,
+        name: str = NAME,
         duration_s: int = 30,
         notice: Callable[[str], None] = lambda _: None,
         on_lost: Callable[[str], None] = lambda _: None,
@@ -114,7 +117,7 @@ class ClusterLock:
         self._cluster = cluster
         self._clock = clock
         self._machine = identity
-        self._ref = ObjectRef("coordination.k8s.io/v1", "Lease", namespace, name)
+        self._ref = ObjectRef(*_LEASE, namespace, name)
         self._duration_s = duration_s
         self._notice = notice
         self._on_lost = on_lost
@@ -352,6 +355,20 @@ class ClusterLock:
             "metadata": lease.get("metadata", metadata),
             "spec": spec,
         }
+
+
+@dataclass(frozen=True)
+class Turns:
+    """How often the lock was taken or given back, and whether somebody has it now."""
+
+    count: int
+    taken: bool
+
+
+def turns(cluster: Cluster, *, namespace: str = NAMESPACE, name: str = NAME) -> Turns:
+    """Return how often the lock changed hands: whoever takes it sees if others had it meanwhile."""
+    lease = cluster.get(ObjectRef(*_LEASE, namespace, name)) or {}
+    return Turns(int(lease.get("spec", {}).get("leaseTransitions") or 0), bool(_holder(lease)))
 
 
 def _holder(lease: Manifest) -> str:

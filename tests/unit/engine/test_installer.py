@@ -496,3 +496,31 @@ def test_the_own_namespace_is_not_waited_for_forever(world: World) -> None:
 def test_a_verb_that_needs_a_configuration_and_has_none_is_a_bug(world: World) -> None:
     with pytest.raises(ValueError, match="needs a configuration"):
         world.installer(config=None).plan_install()
+
+
+@pytest.mark.parametrize(("turns", "looks"), [(1, 1), (3, 2)])
+def test_the_cluster_is_looked_at_again_if_others_had_the_lock_meanwhile(
+    world: World, turns: int, looks: int
+) -> None:
+    """Nobody else took it: it was free, and went to us."""
+    lease = {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": "cto-lock", "namespace": "cto-system"},
+        "spec": {"holderIdentity": "us", "leaseTransitions": turns},
+    }
+    world.during_lock = lambda _: world.cluster.add(lease) and None
+    world.installer().install()
+    assert world.cluster.count("server_version") == looks
+
+
+def test_the_cluster_is_looked_at_again_if_the_lock_was_taken_at_first(world: World) -> None:
+    lease = {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": "cto-lock", "namespace": "cto-system"},
+        "spec": {"holderIdentity": "somebody who dies", "leaseTransitions": 1},
+    }
+    world.cluster.add(lease)
+    world.installer().install()
+    assert world.cluster.count("server_version") == 2

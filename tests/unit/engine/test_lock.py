@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cto.engine.lock import ClusterLock, Holder
+from cto.engine.lock import ClusterLock, Holder, Turns, turns
 from cto.errors import ApiError, Cancelled, LockedError
 from cto.objects import Manifest, ObjectRef
 from fakes.clock import FakeClock
@@ -85,6 +85,17 @@ def test_a_free_lock_is_taken_and_given_back(lab: Lab) -> None:
     assert "holderIdentity" not in lab.lease()["spec"]
     lock.release()
     assert lab.losses == []
+
+
+def test_every_change_of_hands_is_counted(lab: Lab) -> None:
+    assert turns(lab.cluster) == Turns(0, taken=False)
+    for count in (1, 3):
+        lock = lab.lock()
+        lock.acquire()
+        assert turns(lab.cluster) == Turns(count, taken=True)
+        lock.renew()
+        lock.release()
+        assert turns(lab.cluster) == Turns(count + 1, taken=False)
 
 
 def test_the_namespace_is_made_with_our_label(lab: Lab) -> None:
