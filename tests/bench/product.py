@@ -93,7 +93,8 @@ class Lab:
 
     @property
     def env(self) -> dict[str, str]:
-        foreign = ("CTO_", "KUBE", "HELM_", "KWOK_")
+        # Installed packages are compiled: no user compiles them anew for each command.
+        foreign = ("CTO_", "KUBE", "HELM_", "KWOK_", "PYTHONDONTWRITEBYTECODE")
         kept = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
         return {
             **kept,
