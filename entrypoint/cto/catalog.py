@@ -144,9 +144,16 @@ class Probe(_Model):
 
 
 class Ready(_Model):
-    """When the component is ready, beyond the readiness of all its objects."""
+    """When the component is ready, beyond the readiness of all its objects.
+
+    Attributes:
+        probe: What must answer.
+        waves: How many of its pods start one after the other, at most. What takes longest is begun
+            first.
+    """
 
     probe: Probe | None = None
+    waves: Annotated[int, Field(ge=1)] = 1
 
 
 class Access(_Model):

@@ -205,6 +205,7 @@ class _Builder:
             timeout_s=self._wanted.step_timeout_s,
             namespace=self._component.namespace,
             objects=objects,
+            waves=self._component.ready.waves,
         )
         waits = (ready.id, *(f"ready:{other}" for other in self._depends_on))
         after = self._manifests("after", self._item.after, waits)

@@ -25,7 +25,7 @@ def estimate_s(step: Step, last: Mapping[str, float], *, hooks: bool = False) ->
         case ApplyRelease() | UninstallRelease():
             return _RELEASE_S + (_HOOK_S if hooks else 0.0)
         case WaitReady():
-            return _READY_S
+            return _READY_S * step.waves
         case ApplyCrds():
             return _CRDS_S
         case _:

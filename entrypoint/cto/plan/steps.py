@@ -139,10 +139,16 @@ class ApplyRelease(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class WaitReady(Step):
-    """Waits until every object of the component is ready. `objects` is empty if not known yet."""
+    """Waits until every object of the component is ready.
+
+    Attributes:
+        objects: Empty if not known yet.
+        waves: How many of its pods start one after the other.
+    """
 
     namespace: str
     objects: tuple[ObjectRef, ...] = ()
+    waves: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)

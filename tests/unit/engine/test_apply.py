@@ -12,12 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cto.catalog import Crds
 from cto.engine.apply import LANES, Engine, Wait
 from cto.engine.report import Report, StepRun
 from cto.engine.waiting import Verdict
 from cto.errors import ApiError, Cancelled, CtoError, LockedError, ToolError, WaitError
 from cto.events import Event, Outcome, Phase, PhaseStarted, StepFinished, StepProgress, StepStarted
-from cto.plan.steps import Action, ApplyRelease, Note, Plan, Step
+from cto.plan.steps import Action, ApplyCrds, ApplyRelease, Note, Plan, Step
 from cto.ports import ReleaseSpec
 from fakes.clock import FakeClock
 from fakes.components import chart, component
@@ -183,6 +184,25 @@ class TestOrder:
         lab.settings["lanes"] = 1
         lab.engine().apply(plan(release("a"), release("b"), components=(hooked,)))
         assert lab.ran == ["b", "a"]
+
+    def test_definitions_are_applied_one_component_after_the_other(self, lab: Lab) -> None:
+        """Until they are established: that is what keeps the API server busy."""
+
+        def definitions(name: str) -> Step:
+            spec = ReleaseSpec(name=name, namespace=name, chart=chart(name), values={})
+            common = {"phase": Phase.CORE, "title": name, "action": Action.CREATE}
+            crds = Crds(source="crds")
+            return ApplyCrds(id=name, release=spec, crds=crds, digest="", **common)
+
+        established = Says(not_yet("0 of 1 ready"), not_yet("0 of 1 ready"), DONE)
+        lab.work["long"] = lambda _: established
+        lab.settings["estimates"] = {"short": 1.0, "long": 2.0}
+        lab.apply(definitions("short"), definitions("long"), step("other"))
+        news = [
+            (type(e), e.step_id) for e in lab.events if isinstance(e, StepStarted | StepFinished)
+        ]
+        over = news.index((StepFinished, "long"))
+        assert news.index((StepStarted, "other")) < over < news.index((StepStarted, "short"))
 
 
 class TestNews:

@@ -47,6 +47,12 @@ def test_a_first_run_goes_by_the_kind_of_step(longer: Step, shorter: Step) -> No
     assert estimate_s(longer, {}) > estimate_s(shorter, {}) > 0
 
 
+def test_pods_that_start_in_turn_take_longer() -> None:
+    once = WaitReady(**COMMON, namespace="web")
+    in_turn = WaitReady(**COMMON, namespace="web", waves=3)
+    assert estimate_s(in_turn, {}) == 3 * estimate_s(once, {})
+
+
 def test_hooks_make_a_release_longer() -> None:
     assert estimate_s(RELEASE, {}, hooks=True) > estimate_s(RELEASE, {})
 
