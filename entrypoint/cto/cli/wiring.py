@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from threading import Event as Flag
+from typing import TYPE_CHECKING
 
 from cto import __version__, assets, catalog
 from cto.adapters.chartcrds import chart_crds
@@ -27,7 +28,6 @@ from cto.adapters.process import ProcessRunner
 from cto.adapters.tools import Tools
 from cto.cli.options import ClusterOptions
 from cto.cli.output import Screen
-from cto.config.load import Loaded, load
 from cto.engine.execute import CrdSource
 from cto.engine.installer import Installer, all_told, charts_of
 from cto.engine.lock import ClusterLock
@@ -40,8 +40,10 @@ from cto.plan.observed import Observed
 from cto.plan.steps import ApplyCrds
 from cto.plan.wanted import select
 from cto.ports import Access, Clock, Cluster, NodeOptions, Provider, Releases, Runner
-from cto.render import Renderer
 from cto.result import Check
+
+if TYPE_CHECKING:
+    from cto.config.load import Loaded
 
 KWOK = "kwok"
 EXISTING = "existing"
@@ -87,6 +89,8 @@ class Wiring:
 
     @cached_property
     def loaded(self) -> Loaded:
+        from cto.config.load import load  # noqa: PLC0415 - slow to import, and status needs none
+
         return load(
             flags={path: value for path, (_, value) in self.options.flags.items()},
             env=self.env,
@@ -196,6 +200,8 @@ class Wiring:
 
     def _simulation(self) -> Sequence[Manifest]:
         seconds = int(self.env.get("CTO_KWOK_POD_READY_SECONDS", "0") or 0)
+        from cto.render import Renderer  # noqa: PLC0415 - jinja2 is slow to import
+
         renderer = Renderer({"pod_ready_seconds": seconds}, env={})
         folder = self.root / "templates" / "kwok"
         files = sorted([*folder.glob("*.yaml"), *folder.glob("*.yaml.j2")])

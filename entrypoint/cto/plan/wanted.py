@@ -13,7 +13,6 @@ from cto.errors import ConfigError
 from cto.plan.build import Wanted, WantedComponent
 from cto.plan.observed import Observed
 from cto.ports import Chart
-from cto.render import Renderer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +62,8 @@ def wanted(
     Raises:
         ConfigError: CTO-1311 (a template), CTO-1320 (wishes that contradict each other).
     """
+    from cto.render import Renderer  # noqa: PLC0415 - jinja2 is slow to import, status needs none
+
     _check(config, charts)
     renderer = Renderer(_context(config, selection, observed, provider, base), env=env)
     return Wanted(
