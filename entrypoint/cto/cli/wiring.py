@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 
 KWOK = "kwok"
 EXISTING = "existing"
+_RENDERED_AT_ONCE = 4
 
 
 def _cluster(access: Access, clock: Clock) -> Cluster:
@@ -282,11 +284,14 @@ class Wiring:
         self, cluster: Cluster, observed: Observed, wish: Wanted, crds_of: CrdSource
     ) -> Sequence[Check]:
         plan = build.install(wish, observed)
-        names = {
-            step.component: [item["metadata"]["name"] for item in crds_of(step)]
-            for step in plan.changes
-            if isinstance(step, ApplyCrds)
-        }
+        steps = [step for step in plan.changes if isinstance(step, ApplyCrds)]
+        # Each may be a helm that renders a whole chart, the first time.
+        with ThreadPoolExecutor(_RENDERED_AT_ONCE) as pool:
+            found = zip(steps, pool.map(crds_of, steps), strict=True)
+            names = {
+                step.component: [item["metadata"]["name"] for item in definitions]
+                for step, definitions in found
+            }
         available = self.loaded.config.features.high_availability
         needs = needs_of(wish, supported(self.root / "bundle"), names, ha=available)
         return cluster_checks(cluster, needs, clock=self.clock)
