@@ -217,6 +217,12 @@ _TABLE = (
         "Correct the template at the line that is named.",
     ),
     ErrorKind(
+        "CTO-1312",
+        "Invalid lock of images",
+        "The lock file does not follow its format, or cannot be written.",
+        "Take the committed file back, or let `cto bundle lock` write it anew.",
+    ),
+    ErrorKind(
         "CTO-1320",
         "The plan cannot be carried out",
         "Two wishes contradict each other, e.g. high availability on a single node.",

@@ -1,0 +1,102 @@
+"""Asks registries for the digests that a lock lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from cto.bundle.lock import Lock, LockedImage
+from cto.errors import CtoError
+
+_PARALLEL = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resolved:
+    """What a registry says about a reference.
+
+    Attributes:
+        digest: `sha256:...` of the index, or of the manifest where there is no index.
+        size: Bytes to download for all platforms together.
+        platforms: `linux/amd64` and the like.
+    """
+
+    digest: str
+    size: int
+    platforms: tuple[str, ...]
+
+
+class Resolver(Protocol):
+    """Asks the registry that a reference names. May be called by several threads."""
+
+    def resolve(self, reference: str) -> Resolved:
+        """Return what is behind a reference.
+
+        Raises:
+            CtoError: The registry does not answer, does not have it, or wants a log-in.
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """A lock after the registries were asked.
+
+    Attributes:
+        failures: Reference -> why it could not be resolved; what was known of it is kept.
+    """
+
+    lock: Lock
+    failures: Mapping[str, str] = field(default_factory=dict)
+
+
+def resolved(lock: Lock, resolver: Resolver, *, update: bool) -> Outcome:
+    """Return the lock with digests where there were none; with `update`, all asked for anew."""
+    asked = [item for item in lock.images if update or not item.resolved]
+    with ThreadPoolExecutor(_PARALLEL) as pool:
+        answers = list(pool.map(lambda item: _ask(item, resolver), asked))
+    found = {item.image: item for item, _ in answers}
+    return Outcome(
+        lock=Lock(images=tuple(found.get(item.image, item) for item in lock.images)),
+        failures={item.image: reason for item, reason in answers if reason},
+    )
+
+
+def _ask(item: LockedImage, resolver: Resolver) -> tuple[LockedImage, str]:
+    try:
+        answer = resolver.resolve(item.image)
+    except CtoError as error:
+        return item, _reason(error)
+    fields = {"digest": answer.digest, "size": answer.size, "platforms": answer.platforms}
+    return LockedImage.model_validate({**item.model_dump(), **fields}), ""
+
+
+def _reason(error: CtoError) -> str:
+    last = error.details.strip().splitlines()
+    return f"{error.message}: {last[-1]}" if last else error.message
+
+
+@dataclass(frozen=True, kw_only=True)
+class Changes:
+    """What is different between two locks, by reference."""
+
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+    moved: tuple[str, ...]
+    """Another digest than before."""
+
+
+def changes(old: Lock, new: Lock) -> Changes:
+    before = {item.image: item.digest for item in old.images}
+    after = {item.image: item.digest for item in new.images}
+    return Changes(
+        added=_in_order(after.keys() - before.keys()),
+        removed=_in_order(before.keys() - after.keys()),
+        moved=_in_order({n for n in before.keys() & after.keys() if before[n] != after[n]}),
+    )
+
+
+def _in_order(names: Sequence[str] | set[str]) -> tuple[str, ...]:
+    return tuple(sorted(names))
