@@ -45,7 +45,7 @@ class LockedImage(_Model):
 
     Attributes:
         image: Its reference, with registry, path and tag.
-        size: Bytes to download, all platforms together; 0 as long as the digest is unresolved.
+        size: Bytes to download for all platforms together; 0 as long as the digest is unresolved.
         platforms: `linux/amd64` and the like.
     """
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from threading import Event as Flag
 from typing import Protocol
 
 from cto.bundle.lock import Lock, LockedImage
 from cto.errors import CtoError
 
 _PARALLEL = 6
+NO_ANSWER = "CTO-1510"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,11 +54,24 @@ class Outcome:
     failures: Mapping[str, str] = field(default_factory=dict)
 
 
-def resolved(lock: Lock, resolver: Resolver, *, update: bool) -> Outcome:
-    """Return the lock with digests where there were none; with `update`, all asked for anew."""
+def resolved(lock: Lock, resolver: Resolver, *, update: bool, stop: Flag) -> Outcome:
+    """Return the lock with digests where there were none; with `update`, all asked for anew.
+
+    Args:
+        lock: What is needed, with what is known.
+        resolver: Asks the registries.
+        update: Ask for what is known, too.
+        stop: Set if the run is interrupted: whatever the resolver is doing has to end.
+    """
     asked = [item for item in lock.images if update or not item.resolved]
+    asker = _Asker(resolver)
     with ThreadPoolExecutor(_PARALLEL) as pool:
-        answers = list(pool.map(lambda item: _ask(item, resolver), asked))
+        try:
+            answers = list(pool.map(asker.ask, asked))
+        except BaseException:
+            stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     found = {item.image: item for item, _ in answers}
     return Outcome(
         lock=Lock(images=tuple(found.get(item.image, item) for item in lock.images)),
@@ -64,13 +79,27 @@ def resolved(lock: Lock, resolver: Resolver, *, update: bool) -> Outcome:
     )
 
 
-def _ask(item: LockedImage, resolver: Resolver) -> tuple[LockedImage, str]:
-    try:
-        answer = resolver.resolve(item.image)
-    except CtoError as error:
-        return item, _reason(error)
-    fields = {"digest": answer.digest, "size": answer.size, "platforms": answer.platforms}
-    return LockedImage.model_validate({**item.model_dump(), **fields}), ""
+class _Asker:
+    """Asks for images, but no registry again that did not answer: each silence takes its time."""
+
+    def __init__(self, resolver: Resolver) -> None:
+        self._resolver = resolver
+        self._silent: dict[str, str] = {}
+
+    def ask(self, item: LockedImage) -> tuple[LockedImage, str]:
+        """Return the image as it is known now, and why it is not, if so."""
+        host = item.image.partition("/")[0]
+        if host in self._silent:
+            return item, self._silent[host]
+        try:
+            answer = self._resolver.resolve(item.image)
+        except CtoError as error:
+            reason = _reason(error)
+            if error.code == NO_ANSWER:
+                self._silent[host] = reason
+            return item, reason
+        fields = {"digest": answer.digest, "size": answer.size, "platforms": answer.platforms}
+        return LockedImage.model_validate({**item.model_dump(), **fields}), ""
 
 
 def _reason(error: CtoError) -> str:
@@ -98,5 +127,5 @@ def changes(old: Lock, new: Lock) -> Changes:
     )
 
 
-def _in_order(names: Sequence[str] | set[str]) -> tuple[str, ...]:
+def _in_order(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(names))

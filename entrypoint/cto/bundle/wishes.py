@@ -21,6 +21,8 @@ _VARIANTS: tuple[Mapping[str, Any], ...] = (
         "smtp.sender": "cto@example.com",
         "smtp.recipients": ["team@example.com"],
         "github.organization": "example",
+        "platform.ingress_type": "ingress",
+        "platform.domain": "example.com",
     },
 )
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Event as Flag
 
 import pytest
 
 from cto.bundle.collect import Need
 from cto.bundle.lock import HEADER, UNRESOLVED, Lock, LockedImage, merged, read, text_of, write
-from cto.bundle.resolve import Changes, changes, resolved
+from cto.bundle.resolve import Changes, Outcome, Resolved, Resolver, changes
+from cto.bundle.resolve import resolved as ask
 from cto.errors import ConfigError
 from unit.bundle.parts import DIGEST, OTHER, FakeResolver
 
@@ -19,13 +21,17 @@ NEEDS = {
 WITH_BOTH = FakeResolver().on("r.io/a:1").on("r.io/b:1")
 
 
+def resolved(lock: Lock, resolver: Resolver, *, update: bool = False) -> Outcome:
+    return ask(lock, resolver, update=update, stop=Flag())
+
+
 def image(name: str = "r.io/a:1", **fields: object) -> dict[str, object]:
     by = [{"component": "web", "where": "pod", "profiles": ["minimal"]}]
     return {"image": name, "needed_by": by, **fields}
 
 
 def test_a_lock_is_sorted_and_says_who_needs_what() -> None:
-    lock = resolved(merged(NEEDS, Lock()), FakeResolver().on("r.io/b:1"), update=False).lock
+    lock = resolved(merged(NEEDS, Lock()), FakeResolver().on("r.io/b:1")).lock
     assert text_of(lock) == HEADER + (
         "version: 1\n"
         "images:\n"
@@ -42,7 +48,7 @@ def test_a_lock_is_sorted_and_says_who_needs_what() -> None:
         "    - minimal\n"
         "- image: r.io/b:1\n"
         f"  digest: {DIGEST}\n"
-        "  size: 7\n"
+        "  size: 2100000\n"
         "  platforms:\n"
         "  - linux/amd64\n"
         "  - linux/arm64\n"
@@ -57,7 +63,7 @@ def test_a_lock_is_sorted_and_says_who_needs_what() -> None:
 
 def test_what_was_written_is_read_again(tmp_path: Path) -> None:
     file = tmp_path / "lock.yaml"
-    lock = resolved(merged(NEEDS, Lock()), WITH_BOTH, update=False).lock
+    lock = resolved(merged(NEEDS, Lock()), WITH_BOTH).lock
     assert write(file, lock)
     assert read(file) == lock
     assert [item.name for item in tmp_path.iterdir()] == ["lock.yaml"]
@@ -110,7 +116,7 @@ def test_what_is_no_lock_file_is_refused(tmp_path: Path, data: str, problem: str
 
 
 def test_what_is_needed_no_more_goes_and_what_is_known_stays() -> None:
-    old = resolved(merged(NEEDS, Lock()), WITH_BOTH, update=False).lock
+    old = resolved(merged(NEEDS, Lock()), WITH_BOTH).lock
     fresh = {"r.io/b:1": NEEDS["r.io/b:1"], "r.io/c:1": NEEDS["r.io/a:1"]}
     new = merged(fresh, old)
     assert [(item.image, item.digest) for item in new.images] == [
@@ -122,30 +128,52 @@ def test_what_is_needed_no_more_goes_and_what_is_known_stays() -> None:
 
 def test_known_digests_are_not_asked_for_again() -> None:
     """A tag that moved upstream must not change a lock by surprise."""
-    old = resolved(merged(NEEDS, Lock()), WITH_BOTH, update=False).lock
+    old = resolved(merged(NEEDS, Lock()), WITH_BOTH).lock
     registry = FakeResolver().on("r.io/a:1", OTHER).on("r.io/b:1", OTHER)
-    assert resolved(old, registry, update=False).lock == old
+    assert resolved(old, registry).lock == old
     assert registry.asked == []
 
 
 def test_all_digests_are_asked_for_on_update() -> None:
-    old = resolved(merged(NEEDS, Lock()), WITH_BOTH, update=False).lock
+    old = resolved(merged(NEEDS, Lock()), WITH_BOTH).lock
     new = resolved(old, FakeResolver().on("r.io/a:1", OTHER).on("r.io/b:1"), update=True).lock
     assert [item.digest for item in new.images] == [OTHER, DIGEST]
     assert changes(old, new).moved == ("r.io/a:1",)
 
 
 def test_what_no_registry_has_stays_unresolved_with_the_reason() -> None:
-    outcome = resolved(merged(NEEDS, Lock()), FakeResolver().on("r.io/b:1"), update=False)
+    outcome = resolved(merged(NEEDS, Lock()), FakeResolver().on("r.io/b:1"))
     assert [item.image for item in outcome.lock.unresolved] == ["r.io/a:1"]
-    assert outcome.failures == {"r.io/a:1": "r.io/a:1 cannot be resolved: HTTP status 404"}
+    assert outcome.failures == {"r.io/a:1": "r.io/a:1 cannot be resolved: 404"}
 
 
 def test_a_digest_outlives_a_registry_that_does_not_answer() -> None:
-    old = resolved(merged(NEEDS, Lock()), WITH_BOTH, update=False).lock
+    old = resolved(merged(NEEDS, Lock()), WITH_BOTH).lock
     outcome = resolved(old, FakeResolver(), update=True)
     assert outcome.lock == old
     assert set(outcome.failures) == set(NEEDS)
+
+
+def test_a_registry_that_does_not_answer_is_not_asked_again() -> None:
+    """Its silence takes half a minute, for each of its images."""
+    needs = {f"r.io/{number}:1": NEEDS["r.io/a:1"] for number in range(40)}
+    registry = FakeResolver(silent={"r.io"})
+    outcome = resolved(merged({**needs, "s.io/b:1": NEEDS["r.io/b:1"]}, Lock()), registry)
+    assert len(outcome.failures) == 41
+    assert set(outcome.failures.values()) == {"no answer", "s.io/b:1 cannot be resolved: 404"}
+    assert len(registry.asked) < 20
+    assert "s.io/b:1" in registry.asked
+
+
+def test_an_interruption_stops_what_is_going_on() -> None:
+    class Interrupted(FakeResolver):
+        def resolve(self, reference: str) -> Resolved:
+            raise KeyboardInterrupt
+
+    stop = Flag()
+    with pytest.raises(KeyboardInterrupt):
+        ask(merged(NEEDS, Lock()), Interrupted(), update=False, stop=stop)
+    assert stop.is_set()
 
 
 def test_the_images_of_a_profile() -> None:
