@@ -15,19 +15,16 @@ from cto_airgap.listing import Difference, Entry, Listing
 
 _DIGEST = 19
 """Characters of a digest that people compare: `sha256:` and twelve."""
+_UNITS = (("GB", 10**9), ("MB", 10**6), ("kB", 10**3))
 _HEAD = ("DIGEST", "SIZE", "IMAGE", "NEEDED BY")
 
 
 def amount(size: int) -> str:
     """Return a number of bytes, in the units of disks."""
-    if size < 1000:
-        return f"{size} B"
-    number = float(size)
-    for unit in ("kB", "MB", "GB"):
-        number /= 1000
-        if number < 1000 or unit == "GB":
-            break
-    return f"{number:.1f} {unit}"
+    for unit, factor in _UNITS:
+        if size >= factor:
+            return f"{size / factor:.1f} {unit}"
+    return f"{size} B"
 
 
 def count(number: int, noun: str) -> str:
