@@ -46,9 +46,8 @@ def lock_text(file: Path, outcome: Outcome, diff: Changes, *, written: bool) -> 
     lock = outcome.lock
     total, missing = len(lock.images), len(lock.unresolved)
     state = "written" if written else "unchanged"
-    lines = [
-        f"{file} ({state}): {count(total, 'image')}, {total - missing} resolved, {missing} unresolved"
-    ]
+    counts = f"{count(total, 'image')}, {total - missing} resolved, {missing} unresolved"
+    lines = [f"{file} ({state}): {counts}"]
     lines += [f"+ {name}" for name in diff.added]
     lines += [f"- {name}" for name in diff.removed]
     lines += [f"~ {name}" for name in diff.moved if name not in diff.added]
