@@ -84,7 +84,10 @@ class Authorizer:
         """
         known = {item.scheme: item for item in challenge.parse(header)}
         asked = known.get("bearer") or known.get("basic")
-        if asked is None or (asked.scheme == "basic" and endpoint.host not in self._logins):
+        login = self._logins.get(endpoint.host)
+        if asked is None:
+            return False
+        if asked.scheme == "basic" and (login is None or sent == login.basic):
             return False
         with self._lock:
             self._challenges[endpoint.origin] = asked

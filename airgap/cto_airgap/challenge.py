@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-_SCHEME = re.compile(r"\s*([A-Za-z]+)(?:\s+|$)")
+_SCHEME = re.compile(r"\s*([A-Za-z]+)(?:\s*,|\s+|$)")
 _PARAMETER = re.compile(r'([A-Za-z_]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))\s*(?:,|$)\s*')
 
 

@@ -17,7 +17,6 @@ from cto_airgap.wanted import WantedChart
 # https://helm.sh/docs/topics/registries/#helm-chart-manifest
 CONFIG = "application/vnd.cncf.helm.config.v1+json"
 CONTENT = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
-_PIECE = 1 << 20
 
 ChartFiles = Callable[[WantedChart], Path]
 """Returns the archive of a chart."""
@@ -40,8 +39,11 @@ def add(layout: Layout, chart: WantedChart, path: Path) -> Item:
         size=path.stat().st_size,
         annotations={"org.opencontainers.image.title": f"{chart.name}-{chart.version}.tgz"},
     )
-    if not layout.holds(content):
-        _copy(layout, content, path)
+    try:
+        layout.take(path, content)
+    except WrongBytesError as error:
+        text = f"{path.name} has the wrong sha256"
+        raise IntegrityError("CTO-1800", text, details=str(error)) from None
     config = {"apiVersion": "v2", "name": chart.name, "version": chart.version}
     manifest = {
         "schemaVersion": 2,
@@ -55,15 +57,3 @@ def add(layout: Layout, chart: WantedChart, path: Path) -> Item:
     }
     descriptor = layout.add(to_bytes(manifest), OCI_MANIFEST)
     return Item(name=name_of(chart), kind=Kind.CHART, descriptor=descriptor)
-
-
-def _copy(layout: Layout, content: Descriptor, path: Path) -> None:
-    try:
-        with layout.part(content) as part, path.open("rb") as file:
-            part.restart()
-            while data := file.read(_PIECE):
-                part.write(data)
-            part.finish()
-    except WrongBytesError as error:
-        text = f"{path.name} has the wrong sha256"
-        raise IntegrityError("CTO-1800", text, details=str(error)) from None

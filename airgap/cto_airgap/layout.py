@@ -11,10 +11,11 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Lock
 
 from cto.errors import IntegrityError, UsageError
 from cto_airgap import contents, document
@@ -31,6 +32,7 @@ MARKER_BYTES = b'{"imageLayoutVersion":"1.0.0"}'
 BLOBS = "blobs"
 # Beginnings of blobs. A finished bundle has none.
 PARTS = ".parts"
+_PIECE = 1 << 20
 _OURS = frozenset({INDEX, MARKER, BLOBS, PARTS})
 
 
@@ -39,6 +41,7 @@ class Layout:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._lock = Lock()
 
     # reading
 
@@ -151,10 +154,26 @@ class Layout:
         Raises:
             WrongBytesError: They are not what was described.
         """
-        if not self.holds(wanted):
+        self._fill(wanted, [data])
+
+    def take(self, path: Path, wanted: Descriptor) -> None:
+        """Copy a file that somebody else described.
+
+        Raises:
+            WrongBytesError: It is not what was described.
+        """
+        with path.open("rb") as file:
+            self._fill(wanted, iter(lambda: file.read(_PIECE), b""))
+
+    def _fill(self, wanted: Descriptor, pieces: Iterable[bytes]) -> None:
+        # Two images may be the same under two names, and come at the same time.
+        with self._lock:
+            if self.holds(wanted):
+                return
             with self.part(wanted) as part:
                 part.restart()
-                part.write(data)
+                for piece in pieces:
+                    part.write(piece)
                 part.finish()
 
     def finish(self, found: Contents, blobs: AbstractSet[Digest]) -> Digest:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from threading import Event as Flag
 from typing import TypeVar
 
@@ -33,8 +33,9 @@ def each(action: Callable[[T], R], things: Iterable[T], *, workers: int, stop: F
         return action(thing)
 
     with ThreadPoolExecutor(max(workers, 1)) as pool:
-        futures = [pool.submit(guarded, thing) for thing in things]
+        futures: list[Future[R]] = []
         try:
+            futures += [pool.submit(guarded, thing) for thing in things]
             wait(futures, return_when=FIRST_EXCEPTION)
             failed = [future for future in futures if future.done() and future.exception()]
         except BaseException:

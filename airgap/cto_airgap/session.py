@@ -75,10 +75,9 @@ class Session:
         if answer.status == 401:
             asked = answer.headers.get("www-authenticate", "")
             if self._authorizer.challenged(endpoint, scopes, asked, sent):
+                answer.close()
                 again = self._authorizer.header(endpoint, scopes)
-                if again != sent:
-                    answer.close()
-                    answer = self._redirected(endpoint, request, again)
+                answer = self._redirected(endpoint, request, again)
         return answer
 
     def pause(self, attempt: int) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
-from threading import local
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -17,6 +18,7 @@ from cto_airgap.transport import NoAnswerError, Piece, Request
 
 _TIMEOUTS_S = (10.0, 60.0)
 _PIECE = 1 << 18
+_CONNECTIONS = 16
 _BROKEN = (requests.exceptions.ChunkedEncodingError, requests.Timeout)
 
 
@@ -32,42 +34,34 @@ class WebTransport:
     """
 
     def __init__(self, *, ca_file: Path | None = None, user_agent: str = "cto") -> None:
-        self._context = _context(ca_file)
         self._user_agent = user_agent
-        # A session is not made for several threads.
-        self._own = local()
-        self._sessions: list[requests.Session] = []
+        self._session = requests.Session()
+        self._session.mount("https://", _Adapter(context=_context(ca_file)))
+        self._session.mount("http://", _Adapter(context=None))
+        # Cookies are the only state of a session that threads would contend for.
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
 
     def send(self, request: Request) -> WebAnswer:
         # Layers are compressed already, and their digests are of the bytes as they are.
         headers = {"Accept-Encoding": "identity", "User-Agent": self._user_agent, **request.headers}
         try:
-            response = self._session().request(
-                request.method,
-                request.url,
-                headers=headers,
-                data=_body(request.body),
-                stream=True,
-                timeout=_TIMEOUTS_S,
-                allow_redirects=False,
-                auth=_as_it_is,
-            )
+            with _opened(request.body) as data:
+                response = self._session.request(
+                    request.method,
+                    request.url,
+                    headers=headers,
+                    data=data,
+                    stream=True,
+                    timeout=_TIMEOUTS_S,
+                    allow_redirects=False,
+                    auth=_as_it_is,
+                )
         except requests.RequestException as error:
             raise _no_answer(error) from None
         return WebAnswer(response)
 
     def close(self) -> None:
-        for session in self._sessions:
-            session.close()
-
-    def _session(self) -> requests.Session:
-        session: requests.Session | None = getattr(self._own, "session", None)
-        if session is None:
-            session = requests.Session()
-            session.mount("https://", _Adapter(self._context))
-            self._own.session = session
-            self._sessions.append(session)
-        return session
+        self._session.close()
 
     def __enter__(self) -> Self:
         return self
@@ -102,24 +96,24 @@ class WebAnswer:
 
 
 class _Adapter(HTTPAdapter):
-    """Gives every connection, through a proxy or not, the same trust."""
+    """Keeps a connection per thread, and gives all of them, proxied or not, the same trust."""
 
-    def __init__(self, context: ssl.SSLContext) -> None:
-        self._context = context
-        super().__init__()
+    def __init__(self, *, context: ssl.SSLContext | None) -> None:
+        self._trust: dict[str, Any] = {"ssl_context": context} if context else {}
+        super().__init__(pool_maxsize=_CONNECTIONS)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, ssl_context=self._context, **kwargs)
+        super().init_poolmanager(*args, **{**kwargs, **self._trust})
 
     def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
-        return super().proxy_manager_for(*args, ssl_context=self._context, **kwargs)
+        return super().proxy_manager_for(*args, **{**kwargs, **self._trust})
 
 
 class _File:
     """A piece of a file for `requests`, which asks for its length and reads it block by block."""
 
-    def __init__(self, piece: Piece) -> None:
-        self._file = piece.path.open("rb")
+    def __init__(self, file: BinaryIO, piece: Piece) -> None:
+        self._file = file
         self._file.seek(piece.start)
         self._left = piece.size
 
@@ -133,13 +127,16 @@ class _File:
     def read(self, size: int = -1) -> bytes:
         data = self._file.read(self._left if size < 0 else min(size, self._left))
         self._left -= len(data)
-        if not self._left:
-            self._file.close()
         return data
 
 
-def _body(body: bytes | Piece) -> Any:
-    return _File(body) if isinstance(body, Piece) else body
+@contextmanager
+def _opened(body: bytes | Piece) -> Iterator[Any]:
+    if isinstance(body, bytes):
+        yield body
+        return
+    with body.path.open("rb") as file:
+        yield _File(file, body)
 
 
 def _context(ca_file: Path | None) -> ssl.SSLContext:

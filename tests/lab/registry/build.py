@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Builds the registry of the tests (CNCF Distribution), and crane, which reads our layouts.
+"""Builds the registry of the tests (CNCF Distribution), what makes it strict, and crane.
 
-Both are Go modules whose contents the go.sum beside this script fixes. It runs with a bare Python,
-like `tests/lab/tools/build.py`, whose way of building it takes: a rename puts a program in place,
-and what is in place and written down is not built again.
+What is not ours is a Go module whose contents the go.sum beside this script fixes. It runs with a
+bare Python, like `tests/lab/tools/build.py`, whose way of building it takes: a rename puts a
+program in place, and what is in place and written down is not built again.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ class RegistryTool(build.GoTool):
 
     @property
     def recipe(self) -> str:
-        return sha256(f"{super().recipe}\0{(HERE / 'main.go').read_text()}".encode()).hexdigest()
+        sources = [path.read_text() for path in sorted(HERE.rglob("*.go"))]
+        return sha256("\0".join([super().recipe, *sources]).encode()).hexdigest()
 
 
 PROGRAMS = (
@@ -42,6 +43,15 @@ PROGRAMS = (
         seconds=60,
         size_mib=30,
         cache_mib=400,
+    ),
+    RegistryTool(
+        name="trust",
+        version="0",
+        folder="../registry",
+        package="./trust",
+        seconds=5,
+        size_mib=7,
+        cache_mib=10,
     ),
     RegistryTool(
         name="crane",
