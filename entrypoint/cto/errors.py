@@ -217,6 +217,12 @@ _TABLE = (
         "Correct the template at the line that is named.",
     ),
     ErrorKind(
+        "CTO-1312",
+        "Invalid lock of images",
+        "The lock file does not follow its format, or cannot be written.",
+        "Take the committed file back, or let `cto bundle lock` write it anew.",
+    ),
+    ErrorKind(
         "CTO-1320",
         "The plan cannot be carried out",
         "Two wishes contradict each other, e.g. high availability on a single node.",
@@ -284,6 +290,40 @@ _TABLE = (
         "Cluster could not be made",
         "A program that makes the cluster failed.",
         "Its last lines and log files are shown. The same command again starts anew.",
+    ),
+    ErrorKind(
+        "CTO-1510",
+        "Registry cannot be reached",
+        "No answer came from the registry, nor from a mirror of it, or the connection kept "
+        "breaking.",
+        "Check network, proxy and certificates (a CA of your own has to be named). What was "
+        "transferred is kept: the same command goes on from there.",
+    ),
+    ErrorKind(
+        "CTO-1511",
+        "Registry refuses access",
+        "The registry wants a log-in, or the one that it got lacks the permission.",
+        "Log in (`docker login HOST`), or ask for the permission that is named.",
+    ),
+    ErrorKind(
+        "CTO-1512",
+        "Registry limits requests",
+        "The registry answered several times that there were too many requests.",
+        "Log in, use a mirror, or wait as long as it says. What was transferred is kept: the same "
+        "command goes on from there.",
+    ),
+    ErrorKind(
+        "CTO-1513",
+        "Not in the registry",
+        "The registry does not have the image, or it does not have it for the platform.",
+        "Check name, tag, digest and platform. A digest that vanished upstream has to be locked "
+        "anew.",
+    ),
+    ErrorKind(
+        "CTO-1514",
+        "Registry refused a request",
+        "The registry answered with an error, or with something that no registry answers.",
+        "The answer is shown. What was transferred is kept: the same command goes on from there.",
     ),
     # 6: cluster API
     ErrorKind(
@@ -408,6 +448,20 @@ _TABLE = (
         "For this file and platform no published checksum is known, and what cannot be verified "
         "is not used.",
         "Give the file yourself (`--tools DIR` or `--charts DIR`).",
+    ),
+    ErrorKind(
+        "CTO-1810",
+        "Bundle is damaged",
+        "Files of the bundle are missing, too many, cut off, or not what their digests say.",
+        "Each line names a file and the images that need it. Copy or build the bundle again: files "
+        "that are right are kept, the others are fetched anew.",
+    ),
+    ErrorKind(
+        "CTO-1811",
+        "Not a bundle",
+        "The folder holds no OCI image layout that `cto bundle build` wrote, or the build did not "
+        "finish.",
+        "Name a bundle's folder, or run `cto bundle build` again: it goes on where it was.",
     ),
     # 9: degraded
     ErrorKind(

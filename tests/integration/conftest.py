@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -34,6 +35,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.lab)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible() -> Iterator[None]:
+    """Let children be interrupted, even where the tests run in a shell's background.
+
+    Such a shell ignores SIGINT, and what is ignored stays ignored in every child.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @dataclass
@@ -125,9 +137,12 @@ class Lab:
         return KubeCluster(access, clock=SystemClock())
 
     def forget(self) -> None:
-        """Take the platform away with all its data."""
-        if (self.folder / "kubeconfig").exists():
-            self.run("uninstall", "--yes", "--delete-data", "--delete-crds")
+        """Take the cluster away: the next installation makes another one.
+
+        That is quicker than a removal of the platform, and API servers grow and slow down with
+        every CRD that comes and goes.
+        """
+        self.run("uninstall", "--cluster", "--yes", "--provider", "kwok")
 
 
 def tools_folder() -> Path:
@@ -153,7 +168,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 @pytest.fixture
 def fresh(lab: Lab) -> Lab:
-    """A cluster without the platform; made, if there is none yet."""
+    """No cluster: the first installation makes it."""
     lab.forget()
     return lab
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from registry import build as registry
 from tools import build
 
 if TYPE_CHECKING:
@@ -173,6 +174,19 @@ def tools_task() -> Task | None:
     )
 
 
+def registry_task() -> Task | None:
+    missing = registry.missing()
+    if not missing:
+        return None
+    return Task(
+        what="a registry for the tests of bundles, from Go modules",
+        seconds=build.seconds(missing),
+        peak_mib=build.peak_mib(missing),
+        kept_mib=sum(tool.size_mib for tool in missing),
+        run=registry.make,
+    )
+
+
 def make_tools() -> None:
     build.build(tools_dir(), keep_caches=False)
 
@@ -224,11 +238,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Bring what the demo and the tests need.")
     parser.add_argument("what", choices=("venv", "lab"), help="lab: the tools and the charts")
     what = parser.parse_args().what
-    wanted = [venv_task()] if what == "venv" else [venv_task(), tools_task()]
+    wanted = [venv_task()] if what == "venv" else [venv_task(), registry_task(), tools_task()]
     tasks = [task for task in wanted if task]
     missing = lacking()
     if what == "lab":
-        missing += build.lacking(build.tools_missing(tools_dir()), tools_dir())
+        programs = [*build.tools_missing(tools_dir()), *registry.missing()]
+        missing += build.lacking(programs, tools_dir())
     if missing:
         return refuse(missing)
     if tasks:

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 import cto
+import cto_airgap
 from cto import errors
 from cto.cli.failure import failure_of
 from cto.errors import KINDS, ApiError, Cancelled, CtoError, ErrorKind, ToolError
 
-SOURCE = Path(cto.__file__).parent
+PACKAGES = [Path(package.__file__).parent for package in (cto, cto_airgap)]
 CODE = re.compile(r"CTO-\d{4}")
 DOCUMENTED = {
     1: CtoError,
@@ -34,9 +35,10 @@ CLASSES = {kind.__name__: kind for kind in DOCUMENTED.values()}
 
 @cache
 def modules() -> tuple[tuple[str, ast.Module], ...]:
-    files = sorted(SOURCE.rglob("*.py"))
-    trees = (ast.parse(file.read_text(encoding="utf-8")) for file in files)
-    return tuple(zip((str(file.relative_to(SOURCE)) for file in files), trees, strict=True))
+    found = [(root, file) for root in PACKAGES for file in sorted(root.rglob("*.py"))]
+    trees = (ast.parse(file.read_text(encoding="utf-8")) for _, file in found)
+    names = (str(file.relative_to(root)) for root, file in found)
+    return tuple(zip(names, trees, strict=True))
 
 
 def texts(tree: ast.AST) -> Iterator[str]:

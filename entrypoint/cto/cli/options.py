@@ -113,6 +113,9 @@ def _folder(name: str, variable: str, text: str) -> Decorator:
     )
 
 
+charts_option = _folder("--charts", "CTO_CHARTS", "Folder to take charts from.")
+tools_option = _folder("--tools", "CTO_TOOLS", "Folder to take kubectl, helm and the like from.")
+
 _FORMATS = ("human", "json")
 
 _CLUSTER: tuple[Decorator, ...] = (
@@ -141,8 +144,8 @@ _CLUSTER: tuple[Decorator, ...] = (
     ),
     click.option("--non-interactive", is_flag=True, help="Never ask; take defaults, or fail."),
     click.option("-y", "--yes", is_flag=True, help="Take confirmations as given."),
-    _folder("--charts", "CTO_CHARTS", "Folder to take charts from."),
-    _folder("--tools", "CTO_TOOLS", "Folder to take kubectl, helm and the like from."),
+    charts_option,
+    tools_option,
 )
 
 _REMOVAL: tuple[Decorator, ...] = (

@@ -29,6 +29,7 @@ from cto.adapters.process import ProcessRunner
 from cto.adapters.tools import Tools
 from cto.cli.options import ClusterOptions
 from cto.cli.output import Screen
+from cto.cli.registries import RegistryOptions, docker_config
 from cto.engine.execute import CrdSource
 from cto.engine.installer import Installer, all_told, charts_of
 from cto.engine.lock import ClusterLock
@@ -44,6 +45,8 @@ from cto.ports import Access, Clock, Cluster, NodeOptions, Provider, Releases, R
 from cto.result import Check
 
 if TYPE_CHECKING:
+    from cto.bundle.collect import Rendering
+    from cto.cli.bundling import Bundling
     from cto.config.load import Loaded
 
 KWOK = "kwok"
@@ -141,6 +144,46 @@ class Wiring:
     def charts(self) -> ChartResolver:
         return ChartResolver(
             self.downloader, self.root / "bundle", self.options.charts, self.cache / "charts"
+        )
+
+    def templates(self) -> Releases:
+        """Return Helm for rendering alone: it knows no cluster."""
+        nowhere = Access(Path(os.devnull), "")
+        home = self.cache / "helm" / "templates"
+        return self.open_helm(self.runner, partial(self.tools.path, "helm"), nowhere, home)
+
+    def bundling(self, registries: RegistryOptions, screen: Screen) -> Bundling:
+        """Return what works on locks and bundles."""
+        # Late: `requests` is slow to import, and no other verb needs any of it.
+        from cto.bundle.rendering import ComponentRenderer  # noqa: PLC0415
+        from cto.bundle.wishes import wishes  # noqa: PLC0415
+        from cto.cli.bundling import Bundling  # noqa: PLC0415
+        from cto_airgap import logins  # noqa: PLC0415
+        from cto_airgap.session import Session  # noqa: PLC0415
+        from cto_airgap.web import WebTransport  # noqa: PLC0415
+
+        names = [component.name for component in self.catalog.components]
+        wanted = partial(wishes, self.root / "profiles", names)
+
+        def render() -> Iterator[Rendering]:
+            made = ComponentRenderer(self.catalog, self.charts.resolve, self.templates())
+            return made.render(list(wanted()), supported(self.root / "bundle").ends)
+
+        @contextmanager
+        def session(stop: Flag) -> Iterator[Session]:
+            agent = f"cto/{__version__}"
+            known = logins.read(docker_config(self.env))
+            with WebTransport(ca_file=registries.ca_file, user_agent=agent) as transport:
+                yield Session(transport, known, self.clock, stop)
+
+        return Bundling(
+            catalog=self.catalog,
+            wishes=wanted,
+            render=render,
+            charts=self.charts.resolve,
+            open_session=session,
+            registries=registries,
+            screen=screen,
         )
 
     def connect(self, access: Access) -> Cluster:

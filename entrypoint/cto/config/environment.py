@@ -20,6 +20,7 @@ PREFIX = "CTO_"
 PROGRAM_VARIABLES = frozenset(
     {
         "CTO_CACHE_DIR",
+        "CTO_CA_FILE",
         "CTO_CHARTS",
         "CTO_CONTEXT",
         "CTO_DEBUG",
@@ -28,6 +29,7 @@ PROGRAM_VARIABLES = frozenset(
         "CTO_KUBECONFIG",
         "CTO_LAB_CACHE",
         "CTO_MIRROR",
+        "CTO_REGISTRY_MIRRORS",
         "CTO_STATE_DIR",
         "CTO_TOOLS",
     }

@@ -36,6 +36,12 @@ class VersionRange:
     def __str__(self) -> str:
         return " to ".join(f"{major}.{minor}" for major, minor in (self.low, self.high))
 
+    @property
+    def ends(self) -> tuple[str, str]:
+        """The lowest and the highest version, as Kubernetes writes them."""
+        low, high = (f"v{major}.{minor}.0" for major, minor in (self.low, self.high))
+        return low, high
+
 
 @dataclass(frozen=True, kw_only=True)
 class Needs:

@@ -1,0 +1,237 @@
+"""A client of registries: reads from mirrors first, then from the host that a reference names.
+
+https://github.com/opencontainers/distribution-spec/blob/main/spec.md is what they speak.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from cto.errors import ToolError
+from cto_airgap import digest as digests
+from cto_airgap import document
+from cto_airgap.auth import Scopes, scope
+from cto_airgap.descriptor import INDEXES, MANIFESTS, Descriptor
+from cto_airgap.digest import algorithm_of
+from cto_airgap.document import Document
+from cto_airgap.endpoints import Endpoint, Endpoints
+from cto_airgap.part import Part, WrongBytesError
+from cto_airgap.reference import Reference
+from cto_airgap.refusals import all_of, name_of, refusal, strange, unreachable, wrong
+from cto_airgap.session import Session
+from cto_airgap.transport import Answer, NoAnswerError, Request
+
+ACCEPT = ", ".join(sorted(INDEXES | MANIFESTS))
+_ATTEMPTS = 5
+# A connection that broke after at least this much does not count as a failed attempt.
+_PROGRESS = 1 << 16
+_LARGEST_CONFIG = 8 << 20
+
+T = TypeVar("T")
+
+
+class Registry:
+    """Reads from registries, and asks what they have. May be used by several threads."""
+
+    def __init__(self, session: Session, endpoints: Endpoints) -> None:
+        self._session = session
+        self._endpoints = endpoints
+
+    def manifest(self, reference: Reference) -> Document:
+        """Return the index or manifest behind a reference; by digest, if it has one.
+
+        Raises:
+            ToolError: CTO-1510 to 1514, neither a mirror nor the host gives it.
+            IntegrityError: CTO-1800, the digest is another one.
+        """
+        return self._anywhere(reference, lambda endpoint: self._manifest(endpoint, reference))
+
+    def config(self, reference: Reference, wanted: Descriptor) -> bytes:
+        """Return a small blob, an image's configuration.
+
+        Raises:
+            ToolError: CTO-1510 to 1514, neither a mirror nor the host gives it.
+            IntegrityError: CTO-1800, the digest is another one.
+        """
+        return self._anywhere(reference, lambda endpoint: self._config(endpoint, reference, wanted))
+
+    def fetch(self, reference: Reference, wanted: Descriptor, part: Part) -> None:
+        """Complete a blob, from where an earlier attempt left it.
+
+        Raises:
+            ToolError: CTO-1510 to 1514, neither a mirror nor the host gives it.
+            IntegrityError: CTO-1800, the digest is another one.
+            Cancelled: The run is stopping.
+        """
+        self._anywhere(reference, lambda endpoint: self._fetch(endpoint, reference, wanted, part))
+
+    def digest(self, reference: Reference) -> str:
+        """Return what the host itself has under a tag or digest, empty if nothing.
+
+        Raises:
+            ToolError: CTO-1510 to 1514, it does not say.
+        """
+        endpoint = self._endpoints.to_write(reference)
+        url = endpoint.url(reference.repository, f"manifests/{reference.wanted}")
+        status, headers, body = self._whole(
+            endpoint,
+            Request(method="HEAD", url=url, headers={"Accept": ACCEPT}),
+            self._pull(endpoint, reference),
+        )
+        if status == 404:
+            return ""
+        if status != 200:
+            raise refusal(endpoint, str(reference), status, body)
+        return headers.get("docker-content-digest", "")
+
+    def has_blob(self, reference: Reference, wanted: Descriptor) -> bool:
+        """Tell whether a repository has a blob, on the host itself.
+
+        Raises:
+            ToolError: CTO-1510 to 1514, it does not say.
+        """
+        endpoint = self._endpoints.to_write(reference)
+        url = endpoint.url(reference.repository, f"blobs/{wanted.digest}")
+        scopes = self._pull(endpoint, reference)
+        status, _, body = self._whole(endpoint, Request(method="HEAD", url=url), scopes)
+        if status not in (200, 404):
+            raise refusal(endpoint, reference.name, status, body)
+        return status == 200
+
+    # one endpoint
+
+    def _manifest(self, endpoint: Endpoint, reference: Reference) -> Document:
+        url = endpoint.url(reference.repository, f"manifests/{reference.wanted}")
+        request = Request(method="GET", url=url, headers={"Accept": ACCEPT})
+        scopes = self._pull(endpoint, reference)
+        status, headers, body = self._whole(endpoint, request, scopes, document.LARGEST)
+        if status != 200:
+            raise refusal(endpoint, str(reference), status, body, retry_after=_later(headers))
+        wanted = reference.digest
+        if wanted and digests.of_bytes(body, algorithm_of(wanted)) != wanted:
+            found = digests.of_bytes(body, algorithm_of(wanted))
+            details = f"expected {wanted}\nfound    {found} ({len(body)} bytes)"
+            raise wrong(endpoint, str(reference), details)
+        media_type = headers.get("content-type", "").partition(";")[0].strip()
+        try:
+            return document.read(body, media_type, algorithm_of(wanted) if wanted else "sha256")
+        except ValueError as error:
+            raise strange(endpoint, f"the manifest of {reference}", str(error)) from error
+
+    def _config(self, endpoint: Endpoint, reference: Reference, wanted: Descriptor) -> bytes:
+        what = f"{name_of(wanted)} of {reference}"
+        request = Request(method="GET", url=_blob_url(endpoint, reference, wanted))
+        scopes = self._pull(endpoint, reference)
+        status, headers, body = self._whole(endpoint, request, scopes, _LARGEST_CONFIG)
+        if status != 200:
+            raise refusal(endpoint, what, status, body, retry_after=_later(headers))
+        if digests.of_bytes(body, algorithm_of(wanted.digest)) != wanted.digest:
+            raise wrong(endpoint, what, f"expected {wanted.digest}")
+        return body
+
+    def _fetch(
+        self, endpoint: Endpoint, reference: Reference, wanted: Descriptor, part: Part
+    ) -> None:
+        what = f"{name_of(wanted)} of {reference}"
+        resumed = part.resumed
+        try:
+            self._stream(endpoint, reference, wanted, part)
+            part.finish()
+        except WrongBytesError as error:
+            # What an earlier run had left may have been wrong: once more, from the beginning.
+            if not resumed:
+                raise wrong(endpoint, what, str(error)) from None
+            self._fetch(endpoint, reference, wanted, part)
+
+    def _stream(
+        self, endpoint: Endpoint, reference: Reference, wanted: Descriptor, part: Part
+    ) -> None:
+        failures = 0
+        while part.size < wanted.size:
+            before = part.size
+            try:
+                self._stream_once(endpoint, reference, wanted, part)
+            except NoAnswerError as error:
+                failures = 0 if part.size - before >= _PROGRESS else failures + 1
+                if failures == _ATTEMPTS or not error.again:
+                    raise unreachable(endpoint, error) from None
+                self._session.pause(failures)
+
+    def _stream_once(
+        self, endpoint: Endpoint, reference: Reference, wanted: Descriptor, part: Part
+    ) -> None:
+        headers = {"Range": f"bytes={part.size}-"} if part.size else {}
+        request = Request(method="GET", url=_blob_url(endpoint, reference, wanted), headers=headers)
+        answer = self._send(endpoint, request, self._pull(endpoint, reference))
+        if answer.status not in (200, 206, 416):
+            raise self._refusal(endpoint, f"{name_of(wanted)} of {reference}", answer)
+        if not _goes_on(answer, part):
+            part.restart()
+        if answer.status == 416 or (answer.status == 206 and not _goes_on(answer, part)):
+            answer.close()
+            text = "it sent another part than the one that was asked for"
+            raise NoAnswerError(text, again=True)
+        for piece in self._session.pieces(answer):
+            part.write(piece)
+        if part.size < wanted.size:
+            text = f"it sent {part.size} bytes of {wanted.size}"
+            raise NoAnswerError(text, again=True)
+
+    # all endpoints
+
+    def _anywhere(self, reference: Reference, ask: Callable[[Endpoint], T]) -> T:
+        failed: list[ToolError] = []
+        for endpoint in self._endpoints.to_read(reference):
+            try:
+                return ask(endpoint)
+            except ToolError as error:
+                failed.append(error)
+        raise all_of(failed)
+
+    def _whole(
+        self, endpoint: Endpoint, request: Request, scopes: Scopes, largest: int = 1 << 16
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        """Return an answer with its body, asked for again if that breaks off."""
+        for attempt in range(_ATTEMPTS):
+            answer = self._send(endpoint, request, scopes)
+            try:
+                return answer.status, answer.headers, self._session.body(answer, largest)
+            except NoAnswerError as error:
+                if attempt == _ATTEMPTS - 1 or not error.again:
+                    raise unreachable(endpoint, error) from None
+            self._session.pause(attempt)
+        raise AssertionError  # the last attempt returns or raises
+
+    def _send(self, endpoint: Endpoint, request: Request, scopes: Scopes) -> Answer:
+        try:
+            return self._session.send(endpoint, request, scopes)
+        except NoAnswerError as error:
+            raise unreachable(endpoint, error) from None
+
+    def _refusal(self, endpoint: Endpoint, what: str, answer: Answer) -> ToolError:
+        later = _later(answer.headers)
+        try:
+            body = self._session.body(answer, 1 << 16)
+        except NoAnswerError:
+            body = b""
+        return refusal(endpoint, what, answer.status, body, retry_after=later)
+
+    @staticmethod
+    def _pull(endpoint: Endpoint, reference: Reference) -> Scopes:
+        return (scope(endpoint.repository(reference.repository), "pull"),)
+
+
+def _blob_url(endpoint: Endpoint, reference: Reference, wanted: Descriptor) -> str:
+    return endpoint.url(reference.repository, f"blobs/{wanted.digest}")
+
+
+def _later(headers: Mapping[str, str]) -> str:
+    return headers.get("retry-after", "")
+
+
+def _goes_on(answer: Answer, part: Part) -> bool:
+    """Tell whether an answer begins where the part ends."""
+    if answer.status == 206:
+        return answer.headers.get("content-range", "").startswith(f"bytes {part.size}-")
+    return part.size == 0 and answer.status == 200

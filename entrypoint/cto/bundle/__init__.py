@@ -1,0 +1,1 @@
+"""What a bundle has to hold: images found by rendering, and the lock of their digests."""

@@ -1,0 +1,131 @@
+"""Asks registries for the digests that a lock lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from threading import Event as Flag
+from typing import Protocol
+
+from cto.bundle.lock import Lock, LockedImage
+from cto.errors import CtoError
+
+_PARALLEL = 6
+NO_ANSWER = "CTO-1510"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resolved:
+    """What a registry says about a reference.
+
+    Attributes:
+        digest: `sha256:...` of the index, or of the manifest where there is no index.
+        size: Bytes to download for all platforms together.
+        platforms: `linux/amd64` and the like.
+    """
+
+    digest: str
+    size: int
+    platforms: tuple[str, ...]
+
+
+class Resolver(Protocol):
+    """Asks the registry that a reference names. May be called by several threads."""
+
+    def resolve(self, reference: str) -> Resolved:
+        """Return what is behind a reference.
+
+        Raises:
+            CtoError: The registry does not answer, does not have it, or wants a log-in.
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """A lock after the registries were asked.
+
+    Attributes:
+        failures: Reference -> why it could not be resolved; what was known of it is kept.
+    """
+
+    lock: Lock
+    failures: Mapping[str, str] = field(default_factory=dict)
+
+
+def resolved(lock: Lock, resolver: Resolver, *, update: bool, stop: Flag) -> Outcome:
+    """Return the lock with digests where there were none; with `update`, all asked for anew.
+
+    Args:
+        lock: What is needed, with what is known.
+        resolver: Asks the registries.
+        update: Ask for what is known, too.
+        stop: Set if the run is interrupted: whatever the resolver is doing has to end.
+    """
+    asked = [item for item in lock.images if update or not item.resolved]
+    asker = _Asker(resolver)
+    with ThreadPoolExecutor(_PARALLEL) as pool:
+        try:
+            answers = list(pool.map(asker.ask, asked))
+        except BaseException:
+            stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    found = {item.image: item for item, _ in answers}
+    return Outcome(
+        lock=Lock(images=tuple(found.get(item.image, item) for item in lock.images)),
+        failures={item.image: reason for item, reason in answers if reason},
+    )
+
+
+class _Asker:
+    """Asks for images, but no registry again that did not answer: each silence takes its time."""
+
+    def __init__(self, resolver: Resolver) -> None:
+        self._resolver = resolver
+        self._silent: dict[str, str] = {}
+
+    def ask(self, item: LockedImage) -> tuple[LockedImage, str]:
+        """Return the image as it is known now, and why it is not, if so."""
+        host = item.image.partition("/")[0]
+        if host in self._silent:
+            return item, self._silent[host]
+        try:
+            answer = self._resolver.resolve(item.image)
+        except CtoError as error:
+            reason = _reason(error)
+            if error.code == NO_ANSWER:
+                self._silent[host] = reason
+            return item, reason
+        fields = {"digest": answer.digest, "size": answer.size, "platforms": answer.platforms}
+        return LockedImage.model_validate({**item.model_dump(), **fields}), ""
+
+
+def _reason(error: CtoError) -> str:
+    last = error.details.strip().splitlines()
+    return f"{error.message}: {last[-1]}" if last else error.message
+
+
+@dataclass(frozen=True, kw_only=True)
+class Changes:
+    """What is different between two locks, by reference."""
+
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+    moved: tuple[str, ...]
+    """Another digest than before."""
+
+
+def changes(old: Lock, new: Lock) -> Changes:
+    before = {item.image: item.digest for item in old.images}
+    after = {item.image: item.digest for item in new.images}
+    return Changes(
+        added=_in_order(after.keys() - before.keys()),
+        removed=_in_order(before.keys() - after.keys()),
+        moved=_in_order({n for n in before.keys() & after.keys() if before[n] != after[n]}),
+    )
+
+
+def _in_order(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(names))

@@ -1,0 +1,166 @@
+"""`cto bundle`: the lock of the platform's images, and bundles made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cto import assets
+from cto.cli.options import ClusterOptions, charts_option, output_options, tools_option
+from cto.cli.output import Terminal
+from cto.cli.registries import RegistryOptions, reading_options, writing_options
+from cto.result import Result
+
+if TYPE_CHECKING:
+    from cto.cli.bundling import Bundling
+
+# The names only: cto.bundle.wishes has what they stand for, and is slow to import.
+PROFILES = ("minimal", "standard", "production")
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+
+lock_option = click.option(
+    "--lock",
+    "file",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Lock file instead of the installer's own (bundle/lock.yaml).",
+)
+
+
+@click.group()
+def bundle() -> None:
+    """Lock the platform's images; build, check, compare and push bundles."""
+
+
+@bundle.command()
+@click.option("--update", is_flag=True, help="Ask for all digests anew, not just for missing ones.")
+@lock_option
+@charts_option
+@tools_option
+@reading_options
+@output_options()
+@click.pass_obj
+def lock(
+    terminal: Terminal,
+    *,
+    update: bool,
+    file: Path | None,
+    charts: Path | None,
+    tools: Path | None,
+    registries: RegistryOptions,
+) -> Result:
+    """Find every image of the platform, and write the digests of all to the lock.
+
+    Renders all components for all profiles, on the oldest and the newest Kubernetes, and asks the
+    registries. What they do not tell stays unresolved.
+    """
+    with _opened(terminal, registries, ClusterOptions(charts=charts, tools=tools)) as work:
+        return work.lock(_lock(file), update=update)
+
+
+@bundle.command()
+@click.option(
+    "-p",
+    "--profile",
+    type=click.Choice(PROFILES),
+    default=PROFILES[0],
+    show_default=True,
+    help="What the bundle has to be enough for.",
+)
+@click.option("--platform", default="linux/amd64", show_default=True, help="Of the nodes.")
+@click.option("--out", metavar="DIR", required=True, type=_FOLDER, help="Folder for the bundle.")
+@lock_option
+@charts_option
+@reading_options
+@output_options()
+@click.pass_obj
+def build(
+    terminal: Terminal,
+    *,
+    profile: str,
+    platform: str,
+    out: Path,
+    file: Path | None,
+    charts: Path | None,
+    registries: RegistryOptions,
+) -> Result:
+    """Build a bundle: every image and chart of a profile, by digest, as an OCI layout.
+
+    The same lock gives the same bytes. Interrupted, the same command goes on from there.
+    """
+    from cto.cli.bundling import platform_of  # noqa: PLC0415 - `--help` need not wait for it
+
+    with _opened(terminal, registries, ClusterOptions(charts=charts)) as work:
+        return work.build(_lock(file), out, profile=profile, platform=platform_of(platform))
+
+
+@bundle.command("list")
+@click.argument("folder", metavar="[DIR]", required=False, type=_FOLDER)
+@click.option(
+    "-p", "--profile", type=click.Choice(PROFILES), help="Of the lock, only what it needs."
+)
+@lock_option
+@output_options()
+def list_(folder: Path | None, profile: str | None, file: Path | None) -> Result:
+    """Show what the bundle DIR holds; without DIR, the images of the lock."""
+    from cto.cli import bundling  # noqa: PLC0415 - `--help` need not wait for it
+
+    if folder and (profile or file):
+        text = "--profile and --lock are about the lock, not about a bundle."
+        raise click.UsageError(text)
+    return bundling.listed(folder) if folder else bundling.listed_lock(_lock(file), profile)
+
+
+@bundle.command()
+@click.argument("folder", metavar="DIR", type=_FOLDER)
+@output_options()
+def verify(folder: Path) -> Result:
+    """Hash every file of the bundle DIR; name those that are wrong, and the images in them."""
+    from cto.cli import bundling  # noqa: PLC0415 - `--help` need not wait for it
+
+    return bundling.verified(folder)
+
+
+@bundle.command()
+@click.argument("old", type=_FOLDER)
+@click.argument("new", type=_FOLDER)
+@output_options()
+def diff(old: Path, new: Path) -> Result:
+    """Show what changes from the bundle OLD to the bundle NEW: images, charts, bytes."""
+    from cto.cli import bundling  # noqa: PLC0415 - `--help` need not wait for it
+
+    return bundling.compared(old, new)
+
+
+@bundle.command()
+@click.argument("folder", metavar="DIR", type=_FOLDER)
+@click.argument("registry")
+@writing_options
+@output_options()
+@click.pass_obj
+def push(terminal: Terminal, *, folder: Path, registry: str, registries: RegistryOptions) -> Result:
+    """Bring the bundle DIR to REGISTRY, HOST[:PORT][/PREFIX]: only what that lacks.
+
+    Log-ins are those of `docker login`. A registry without TLS has http:// in front.
+    """
+    with _opened(terminal, registries, ClusterOptions()) as work:
+        return work.push(folder, registry)
+
+
+def _lock(file: Path | None) -> Path:
+    return file or assets.root() / "bundle" / "lock.yaml"
+
+
+@contextmanager
+def _opened(
+    terminal: Terminal, registries: RegistryOptions, options: ClusterOptions
+) -> Iterator[Bundling]:
+    from cto.cli.wiring import Wiring  # noqa: PLC0415 - `--help` need not wait for it
+
+    wiring = Wiring(options)
+    with terminal.screen(wiring.clock) as screen:
+        yield wiring.bundling(registries, screen)

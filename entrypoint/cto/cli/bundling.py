@@ -1,0 +1,260 @@
+"""The verbs of `cto bundle`, apart from the command line. What they need is passed in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event as Flag
+
+from cto.bundle import lock as locks
+from cto.bundle.collect import Rendering, collect
+from cto.bundle.content import check_fresh, components_of
+from cto.bundle.lock import LockedImage
+from cto.bundle.rendering import Wish
+from cto.bundle.resolve import changes, resolved
+from cto.bundle.wishes import PROFILES
+from cto.catalog import Catalog, Component
+from cto.cli import bundletext
+from cto.cli.output import Screen
+from cto.cli.registries import RegistryOptions
+from cto.cli.resolver import RegistryResolver
+from cto.errors import UsageError
+from cto.ports import Chart
+from cto.result import Result
+from cto_airgap.build import Builder
+from cto_airgap.descriptor import Platform
+from cto_airgap.endpoints import Endpoints
+from cto_airgap.listing import difference, listing
+from cto_airgap.naming import Target
+from cto_airgap.progress import Progress
+from cto_airgap.push import Pusher
+from cto_airgap.reference import normalise, parse
+from cto_airgap.registry import Registry
+from cto_airgap.session import Session
+from cto_airgap.uploads import Uploader
+from cto_airgap.verify import check
+from cto_airgap.wanted import Wanted, WantedChart, WantedImage
+
+OpenSession = Callable[[Flag], AbstractContextManager[Session]]
+"""Takes what stops all requests when it is set."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bundling:
+    """Works on locks and bundles.
+
+    Attributes:
+        catalog: All components.
+        wishes: Configurations that bundles have to serve.
+        render: Renders all components, for every wish.
+        charts: Finds a component's chart.
+        open_session: Connects to registries.
+        registries: Which ones.
+        screen: Told how it goes.
+    """
+
+    catalog: Catalog
+    wishes: Callable[[], Iterable[Wish]]
+    render: Callable[[], Iterable[Rendering]]
+    charts: Callable[[Component], Chart]
+    open_session: OpenSession
+    registries: RegistryOptions
+    screen: Screen
+
+    def lock(self, path: Path, *, update: bool) -> Result:
+        """Write the lock anew: what is needed now, with the digests that registries tell."""
+        old = locks.read(path)
+        components = bundletext.count(len(self.catalog.components), "component")
+        self.screen.notice(f"rendering {components}")
+        needs = collect(self.catalog.components, self.render(), PROFILES, normalise)
+        new = locks.merged(needs, old)
+        asked = new.images if update else new.unresolved
+        if asked:
+            self.screen.notice(f"asking registries about {bundletext.count(len(asked), 'image')}")
+        with self._registry(new.images) as (registry, stop):
+            resolver = RegistryResolver(registry)
+            outcome = resolved(new, resolver, update=update, stop=stop)
+        diff = changes(old, outcome.lock)
+        written = locks.write(path, outcome.lock)
+        return Result(
+            command="bundle lock",
+            data=bundletext.lock_data(path, outcome, diff, written=written),
+            text=bundletext.lock_text(path, outcome, diff, written=written),
+        )
+
+    def build(self, path: Path, out: Path, *, profile: str, platform: Platform) -> Result:
+        """Build the bundle of a profile, or go on with it.
+
+        Raises:
+            IntegrityError: CTO-1801, images of the profile have no digest.
+        """
+        lock = locks.read(path)
+        components = components_of(self.catalog, self.wishes(), profile)
+        check_fresh(lock, components, normalise)
+        images = lock.of_profile(profile)
+        wanted = Wanted(
+            platform=platform,
+            images=tuple(WantedImage(parse(one.image), one.digest) for one in images),
+        )
+        # Charts may have to be fetched, and for nothing if images lack digests.
+        wanted.check_resolved()
+        charts = [self._chart(component) for component in components]
+        files = {_wanted(chart): chart.path for chart in charts}
+        wanted = Wanted(platform=platform, images=wanted.images, charts=tuple(sorted(files)))
+        many = (bundletext.count(len(images), "image"), bundletext.count(len(charts), "chart"))
+        self.screen.notice(f"bringing {' and '.join(many)}")
+        with self._registry(images) as (registry, stop):
+            built = Builder(
+                registry,
+                lambda chart: files[chart],
+                stop=stop,
+                progress=Tenths(self.screen, "fetched"),
+                notice=self.screen.notice,
+            ).build(wanted, out)
+        return Result(
+            command="bundle build",
+            data=bundletext.built_data(out, built, profile),
+            text=bundletext.built_text(out, built, profile),
+        )
+
+    def push(self, folder: Path, to: str) -> Result:
+        """Bring a bundle to a registry: what that lacks."""
+        target, plain = target_of(to)
+        stop = Flag()
+        with self.open_session(stop) as session:
+            endpoints = Endpoints(plain=plain)
+            pushed = Pusher(
+                Registry(session, endpoints),
+                Uploader(session, endpoints),
+                stop=stop,
+                progress=Tenths(self.screen, "pushed"),
+            ).push(folder, target)
+        return Result(
+            command="bundle push",
+            data=bundletext.pushed_data(folder, to, pushed),
+            text=bundletext.pushed_text(to, pushed),
+        )
+
+    @contextmanager
+    def _registry(self, images: Sequence[LockedImage]) -> Iterator[tuple[Registry, Flag]]:
+        mirrors = self.registries.mirrors_of(parse(one.image).host for one in images)
+        stop = Flag()
+        with self.open_session(stop) as session:
+            yield Registry(session, Endpoints(mirrors=mirrors)), stop
+
+    def _chart(self, component: Component) -> Chart:
+        """Return the chart of a component; say so if it is not the one that is pinned."""
+        chart = self.charts(component)
+        source = component.chart
+        if not source.path and chart.digest != source.sha256:
+            text = f"chart {chart.name} {chart.version} is not the one that is pinned"
+            self.screen.notice(text, warning=True)
+        return chart
+
+
+class Tenths:
+    """Tells of a transfer each time that another tenth of it is done.
+
+    Threads call it, but one at a time: `cto_airgap.progress.Counter` sees to that.
+    """
+
+    def __init__(self, screen: Screen, verb: str) -> None:
+        self._screen = screen
+        self._verb = verb
+        self._told = 0
+
+    def __call__(self, progress: Progress) -> None:
+        tenth = 10 * progress.done // (progress.total or 1)
+        if tenth > self._told:
+            self._told = tenth
+            self._screen.notice(f"{self._verb} {tenth}0 % of {bundletext.amount(progress.total)}")
+
+
+def listed_lock(path: Path, profile: str | None) -> Result:
+    """Return the images of a lock, or of one profile in it."""
+    lock = locks.read(path)
+    images = lock.of_profile(profile) if profile else lock.images
+    return Result(
+        command="bundle list",
+        data=bundletext.locked_data(path, profile, images),
+        text=bundletext.locked_text(lock, images),
+    )
+
+
+def listed(folder: Path) -> Result:
+    """Return what a bundle holds."""
+    found = listing(folder)
+    return Result(
+        command="bundle list",
+        data=bundletext.listing_data(folder, found),
+        text=bundletext.listing_text(found),
+    )
+
+
+def verified(folder: Path) -> Result:
+    """Hash every file of a bundle.
+
+    Raises:
+        IntegrityError: CTO-1810, something is wrong; CTO-1811, there is no bundle.
+    """
+    found = check(folder)
+    size = bundletext.amount(found.size)
+    return Result(
+        command="bundle verify",
+        data={
+            "bundle": str(folder),
+            "digest": found.digest,
+            "files": found.files,
+            "size": found.size,
+        },
+        text=f"{folder}: every bit is right, {found.files} files, {size}\n{found.digest}",
+    )
+
+
+def compared(old: Path, new: Path) -> Result:
+    """Return what one bundle has and another one has not."""
+    found = difference(old, new)
+    return Result(
+        command="bundle diff",
+        data=bundletext.difference_data(found),
+        text=bundletext.difference_text(found),
+    )
+
+
+def target_of(text: str) -> tuple[Target, frozenset[str]]:
+    """Return the place that a registry's address names, and its host if that has no TLS.
+
+    Raises:
+        UsageError: CTO-1200, it names none.
+    """
+    scheme, _, rest = text.rpartition("://")
+    try:
+        target = Target.parse(rest)
+    except ValueError as error:
+        raise _not_a_registry(text) from error
+    if scheme not in {"", "http", "https"}:
+        raise _not_a_registry(text)
+    return target, frozenset({target.host} if scheme == "http" else ())
+
+
+def platform_of(text: str) -> Platform:
+    """Return the platform that a text names.
+
+    Raises:
+        UsageError: CTO-1200, it names none.
+    """
+    try:
+        return Platform.parse(text).plain
+    except ValueError as error:
+        raise UsageError("CTO-1200", f"--platform {text}: {error}") from error
+
+
+def _not_a_registry(text: str) -> UsageError:
+    hint = "HOST[:PORT][/PREFIX], with http:// in front if it has no TLS."
+    return UsageError("CTO-1200", f"{text} is not the address of a registry", hint=hint)
+
+
+def _wanted(chart: Chart) -> WantedChart:
+    return WantedChart(chart.name, chart.version, chart.digest)

@@ -1,0 +1,119 @@
+"""CNCF Distribution with TLS, log-ins and tokens; and what crane says of our bundles."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cto.errors import ConfigError, ToolError
+from cto_airgap.contents import Kind
+from cto_airgap.layout import Layout
+from cto_airgap.logins import Login
+from cto_airgap.naming import Target
+from cto_airgap.verify import check
+from cto_airgap.web import WebTransport
+from fakes.depot import SHARED, Depot
+from lab.registry import running
+from lab.registry.running import Registries
+
+pytestmark = pytest.mark.lab
+LOGIN = Login("robot", running.PASSWORD)
+
+
+@pytest.fixture(scope="module")
+def registries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registries]:
+    """Run CNCF Distribution; skip, and say why, if it was not built."""
+    if why := running.missing():
+        pytest.skip(why)
+    with Registries(tmp_path_factory.mktemp("registries")) as registries:
+        yield registries
+
+
+@pytest.mark.parametrize("auth", ["none", "basic", "token"])
+def test_a_strict_registry_serves_who_may(
+    registries: Registries, tmp_path: Path, auth: str
+) -> None:
+    host = registries.start(tls=True, auth=auth)
+    logins = {} if auth == "none" else {host: LOGIN}
+    with WebTransport(ca_file=registries.trust / "ca.pem") as transport:
+        depot = Depot(host, transport, logins=logins)
+        depot.builder(tmp_path).build(depot.fill(tmp_path), tmp_path / "bundle")
+        outcome = depot.pusher.push(tmp_path / "bundle", Target(host, "mine"))
+        assert outcome.mounted == len(SHARED)
+        check(tmp_path / "bundle")
+        assert depot.clock.waits == []
+
+
+@pytest.mark.parametrize("auth", ["basic", "token"])
+@pytest.mark.parametrize("login", [None, Login("robot", "mistake")])
+def test_a_strict_registry_refuses_who_may_not(
+    registries: Registries, auth: str, login: Login | None
+) -> None:
+    host = registries.start(tls=True, auth=auth)
+    logins = {host: login} if login else {}
+    with WebTransport(ca_file=registries.trust / "ca.pem") as transport:
+        depot = Depot(host, transport, logins=logins)
+        with pytest.raises(ToolError) as caught:
+            depot.registry.manifest(depot.reference("x:1"))
+    assert caught.value.code == "CTO-1511"
+    assert "mistake" not in f"{caught.value.message}{caught.value.details}"
+    assert depot.clock.waits == []
+
+
+def test_a_certificate_of_somebody_unknown_is_refused(registries: Registries) -> None:
+    with WebTransport() as transport:
+        depot = Depot(registries.start(tls=True), transport)
+        with pytest.raises(ToolError) as caught:
+            depot.registry.manifest(depot.reference("x:1"))
+    assert caught.value.code == "CTO-1510"
+    assert "certificate verify failed" in caught.value.details
+    assert depot.clock.waits == []
+
+
+def test_a_file_without_certificates_is_refused(tmp_path: Path) -> None:
+    for name, text in (("missing", None), ("empty", ""), ("wrong", "nonsense")):
+        if text is not None:
+            (tmp_path / name).write_text(text)
+        with pytest.raises(ConfigError, match="no certificates to trust"):
+            WebTransport(ca_file=tmp_path / name)
+
+
+def test_crane_takes_a_bundle_to_a_registry_whole(registries: Registries, tmp_path: Path) -> None:
+    """Crane reads the layout, finds every image and chart in it, and misses no blob."""
+    host = registries.start()
+    with WebTransport() as transport:
+        depot = Depot(host, transport, plain=True)
+        wanted = depot.fill(tmp_path)
+        depot.builder(tmp_path).build(wanted, tmp_path / "bundle")
+        layout = Layout(tmp_path / "bundle")
+        for item in layout.contents().items:
+            if item.absent:
+                continue
+            one = tmp_path / item.name.replace("/", "-").replace(":", "-")
+            copy_of(layout, item.descriptor.to_json(), one)
+            name = f"{host}/crane/{one.name.lower()}:1"
+            crane("push", "--insecure", one, name)
+            assert crane("digest", "--insecure", name) == item.descriptor.digest
+            if item.kind is Kind.IMAGE:
+                crane("validate", "--insecure", "--remote", name)
+
+
+def copy_of(layout: Layout, entry: object, folder: Path) -> None:
+    """Make a layout of one item: crane pushes a layout as a whole."""
+    import json
+
+    folder.mkdir()
+    (folder / "blobs").symlink_to(layout.folder / "blobs")
+    (folder / "oci-layout").write_bytes((layout.folder / "oci-layout").read_bytes())
+    index = {"schemaVersion": 2, "manifests": [entry]}
+    (folder / "index.json").write_text(json.dumps(index))
+
+
+def crane(*arguments: str | Path) -> str:
+    argv = [running.folder() / "crane", *arguments]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()

@@ -1,0 +1,104 @@
+#!/usr/bin/env python3
+"""Builds the registry of the tests (CNCF Distribution), what makes it strict, and crane.
+
+What is not ours is a Go module whose contents the go.sum beside this script fixes. It runs with a
+bare Python, like `tests/lab/tools/build.py`, whose way of building it takes: a rename puts a
+program in place, and what is in place and written down is not built again.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+from tools import build  # noqa: E402 - a bare Python has no other way to find it
+
+
+@dataclass(frozen=True)
+class RegistryTool(build.GoTool):
+    """A program of this folder's module."""
+
+    @property
+    def source(self) -> str:
+        return f"Go package {self.package}, modules pinned by tests/lab/registry/go.sum"
+
+    @property
+    def recipe(self) -> str:
+        sources = [path.read_text() for path in sorted(HERE.rglob("*.go"))]
+        return sha256("\0".join([super().recipe, *sources]).encode()).hexdigest()
+
+
+PROGRAMS = (
+    RegistryTool(
+        name="registry",
+        version="3.0.0",
+        folder="../registry",
+        package=".",
+        ldflags="-X github.com/distribution/distribution/v3/version.version=v3.0.0",
+        seconds=60,
+        size_mib=30,
+        cache_mib=400,
+    ),
+    RegistryTool(
+        name="trust",
+        version="0",
+        folder="../registry",
+        package="./trust",
+        seconds=5,
+        size_mib=7,
+        cache_mib=10,
+    ),
+    RegistryTool(
+        name="crane",
+        version="0.20.6",
+        folder="../registry",
+        package="github.com/google/go-containerregistry/cmd/crane",
+        seconds=15,
+        size_mib=10,
+        cache_mib=100,
+    ),
+)
+
+
+def folder() -> Path:
+    """Say where the programs are, beside the other programs of the lab."""
+    return build.cache_dir() / "registry"
+
+
+def missing() -> list[build.Tool]:
+    return [tool for tool in PROGRAMS if not build.is_there(tool, folder())]
+
+
+def make() -> None:
+    """Build what is not there.
+
+    Raises:
+        BuildError: The machine lacks something, or Go refuses.
+    """
+    with build.alone(folder()):
+        build.sweep(folder())
+        wanted = missing()
+        if found := build.lacking(wanted, folder()):
+            raise build.BuildError("\n  ".join(["this machine lacks:", *found]))
+        progress = build.Progress(wanted)
+        for tool in wanted:
+            with progress.of(tool):
+                build.make(tool, folder())
+
+
+def main() -> int:
+    try:
+        make()
+    except build.BuildError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

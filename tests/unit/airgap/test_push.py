@@ -1,0 +1,139 @@
+"""Bundles that go to somebody's own registry."""
+
+from __future__ import annotations
+
+import pytest
+
+from cto.errors import ToolError
+from cto_airgap import digest as digests
+from cto_airgap import document
+from cto_airgap.contents import Item, Kind
+from cto_airgap.descriptor import OCI_MANIFEST, Descriptor
+from cto_airgap.naming import Target, names
+from cto_airgap.push import Outcome
+from cto_airgap.reference import InvalidReferenceError
+from fakes.registry import FakeRegistry, FakeWeb
+from fakes.trouble import Trouble
+from unit.airgap.world import HOST, Client, World
+
+MINE = "mine.example.com"
+
+
+@pytest.fixture
+def mine() -> FakeRegistry:
+    return FakeRegistry(f"https://{MINE}")
+
+
+def push(world: World, mine: FakeRegistry) -> Outcome:
+    client = Client(FakeWeb(world.fake, mine))
+    return client.pusher.push(world.bundle, Target(MINE, "cto"))
+
+
+def test_everything_arrives_under_its_new_name(world: World, mine: FakeRegistry) -> None:
+    world.build()
+    outcome = push(world, mine)
+    one = document.read(mine.manifest("cto/team/one", "1.0"))
+    chart = document.read(mine.manifest("cto/charts/thing", "0.1.0_build"))
+    assert outcome.mapping == {
+        f"{HOST}/team/one:1.0": f"{MINE}/cto/team/one:1.0@{one.digest}",
+        f"{HOST}/two:2.0": f"{MINE}/cto/two:2.0@{world.two.root}",
+        "charts/thing:0.1.0_build": f"{MINE}/cto/charts/thing:0.1.0_build@{chart.digest}",
+    }
+    assert mine.manifest("cto/two", "2.0") == world.two.documents[world.two.root][1]
+
+
+def test_an_index_of_which_platforms_are_absent_becomes_another_one(
+    world: World, mine: FakeRegistry
+) -> None:
+    world.build()
+    pushed = {one.old: one for one in push(world, mine).pushed}[f"{HOST}/team/one:1.0"]
+    found = document.read(mine.manifest("cto/team/one", "1.0"))
+    assert [child.digest for child in found.children] == [pushed.manifest]
+    assert (pushed.upstream, pushed.new.digest) == (world.one.root, found.digest)
+    assert pushed.upstream != found.digest
+
+
+def test_what_is_shared_is_sent_once_and_mounted(world: World, mine: FakeRegistry) -> None:
+    world.build()
+    outcome = push(world, mine)
+    shared = digests.of_bytes(world.shared)
+    assert outcome.mounted == len(world.shared)
+    assert shared in mine.blobs("cto/two")
+    assert shared in mine.blobs("cto/team/one")
+    assert len(mine.requests("PUT", shared)) == 1
+
+
+def test_a_second_push_sends_nothing(world: World, mine: FakeRegistry) -> None:
+    world.build()
+    first = push(world, mine)
+    mine.seen.clear()
+    second = push(world, mine)
+    assert (second.mapping, second.uploaded, second.mounted) == (first.mapping, 0, 0)
+    assert {one.method for one in mine.seen} == {"HEAD"}
+    assert [one.sent for one in second.pushed] == [False, False, False]
+
+
+def test_a_push_that_broke_off_goes_on(world: World, mine: FakeRegistry) -> None:
+    world.build()
+    mine.troubles.add(Trouble("PUT", "/manifests/", status=403))
+    with pytest.raises(ToolError) as caught:
+        push(world, mine)
+    assert caught.value.code == "CTO-1511"
+    mine.seen.clear()
+    outcome = push(world, mine)
+    assert (outcome.uploaded, outcome.mounted) == (0, 0)
+    assert len(outcome.mapping) == 3
+
+
+def test_a_registry_that_mounts_nothing_gets_the_bytes(world: World, mine: FakeRegistry) -> None:
+    world.build()
+    mine.mounts = False
+    outcome = push(world, mine)
+    assert outcome.mounted == 0
+    assert outcome.uploaded > 2 * len(world.shared)
+
+
+def item(name: str, text: bytes, kind: Kind = Kind.IMAGE) -> Item:
+    descriptor = Descriptor(media_type=OCI_MANIFEST, digest=digests.of_bytes(text), size=1)
+    return Item(name=name, kind=kind, descriptor=descriptor)
+
+
+def test_repositories_lose_their_host_unless_two_would_be_one() -> None:
+    items = [
+        item("docker.io/team/x:1", b"one"),
+        item("quay.io/team/x:1", b"other"),
+        item("quay.io/team/x:2", b"two"),
+        item("docker.io/library/redis:8", b"same"),
+        item("registry.example.com:5000/library/redis:8", b"same"),
+        item(f"quay.io/y@{digests.of_bytes(b'y')}", b"y"),
+        item("charts/x:1", b"chart", Kind.CHART),
+    ]
+    found = {old: str(new) for old, new in names(items, Target("r.io")).items()}
+    tag = digests.of_bytes(b"y").replace(":", "-")
+    assert [*found.values()] == [
+        "r.io/docker.io/team/x:1",
+        "r.io/quay.io/team/x:1",
+        "r.io/team/x:2",
+        "r.io/library/redis:8",
+        "r.io/library/redis:8",
+        f"r.io/y:{tag}",
+        "r.io/charts/x:1",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "target"),
+    [
+        ("r.io", Target("r.io")),
+        ("r.io:5000/", Target("r.io:5000")),
+        ("localhost/a/b", Target("localhost", "a/b")),
+    ],
+)
+def test_a_target_is_a_host_and_a_prefix(text: str, target: Target) -> None:
+    assert Target.parse(text) == target
+
+
+@pytest.mark.parametrize("text", ["", "registry", "r.io/x:1", "https://r.io", "r.io/UPPER"])
+def test_what_is_no_target_is_refused(text: str) -> None:
+    with pytest.raises(InvalidReferenceError):
+        Target.parse(text)

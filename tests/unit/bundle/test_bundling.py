@@ -1,0 +1,386 @@
+"""The verbs, on registries in memory: what they return, and what they leave."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event as Flag
+from typing import Any
+
+import pytest
+
+from cto import assets
+from cto.bundle import lock as locks
+from cto.bundle.collect import Rendering
+from cto.bundle.lock import Lock
+from cto.bundle.wishes import wishes
+from cto.catalog import Catalog, Component
+from cto.cli import bundling
+from cto.cli.bundling import Bundling, Tenths, platform_of, target_of
+from cto.cli.registries import RegistryOptions
+from cto.errors import ConfigError, CtoError, IntegrityError, UsageError
+from cto.events import Event
+from cto.ports import Chart
+from cto_airgap.descriptor import Platform
+from cto_airgap.progress import Progress
+from cto_airgap.session import Session
+from fakes import images
+from fakes.clock import FakeClock
+from fakes.components import component
+from fakes.registry import FakeRegistry, FakeWeb
+from unit.bundle.parts import rendering
+
+AMD64 = Platform("linux", "amd64")
+UPSTREAM = "http://mirror.example"
+PRIVATE = "http://private.example"
+NAMES = ("r.example/op/db:1", "r.example/op/op:1", "r.example/web/web:1")
+
+
+@dataclass
+class Screen:
+    """Remembers what was said."""
+
+    said: list[str] = field(default_factory=list)
+
+    def listen(self, event: Event) -> None: ...
+
+    def notice(self, text: str, *, warning: bool = False) -> None:
+        self.said.append(f"! {text}" if warning else text)
+
+    def close(self) -> None: ...
+
+
+@dataclass
+class World:
+    """Two components, the registry of their images, and somebody's own one."""
+
+    folder: Path
+    upstream: FakeRegistry = field(default_factory=lambda: FakeRegistry(UPSTREAM))
+    private: FakeRegistry = field(default_factory=lambda: FakeRegistry(PRIVATE))
+    screen: Screen = field(default_factory=Screen)
+    pins: dict[str, str] = field(default_factory=dict)
+    hidden: str = "custom resources"
+
+    def __post_init__(self) -> None:
+        for name in ("web", "op"):
+            self.pins[name] = images.chart(self._archive(name), name, "1.0.0")
+        for name in NAMES:
+            repository, _, tag = name.removeprefix("r.example/").partition(":")
+            self.add(repository, tag)
+
+    @property
+    def lock(self) -> Path:
+        return self.folder / "lock.yaml"
+
+    @property
+    def catalog(self) -> Catalog:
+        web = self._component("web", {"ref": "r.example/web/web:1"})
+        db = {"ref": "r.example/op/db:1", "hides_in": self.hidden}
+        op = self._component("op", {"ref": "r.example/op/op:1"}, db)
+        optional = {"required": False, "feature": "databases"}
+        return Catalog(Path(), {"web": web, "op": op.model_copy(update=optional)})
+
+    def add(self, repository: str, tag: str, text: str = "first") -> None:
+        shared = images.layer({"shared": b"shared"})
+        both = {}
+        for platform in ("linux/amd64", "linux/arm64"):
+            own = images.layer({"own": f"{repository} {text} {platform}".encode()})
+            both[platform] = images.image(shared, own, platform=platform)
+        self.upstream.add(repository, images.index(both), tag)
+
+    def bundling(self, *mirrors: str) -> Bundling:
+        web = FakeWeb(self.upstream, self.private)
+
+        @contextmanager
+        def session(stop: Flag) -> Iterator[Session]:
+            yield Session(web, {}, FakeClock(), stop)
+
+        return Bundling(
+            catalog=self.catalog,
+            wishes=lambda: wishes(assets.root() / "profiles", ["web", "op"]),
+            render=self._render,
+            charts=self._chart,
+            open_session=session,
+            registries=RegistryOptions(mirrors=mirrors or (f"*={UPSTREAM}",)),
+            screen=self.screen,
+        )
+
+    def build(self, name: str = "bundle", profile: str = "standard") -> Path:
+        self.bundling().build(self.lock, self.folder / name, profile=profile, platform=AMD64)
+        return self.folder / name
+
+    def _component(self, name: str, *listed: dict[str, str]) -> Component:
+        url = f"https://charts.example/{name}.tgz"
+        chart = {"name": name, "version": "1.0.0", "url": url, "sha256": self.pins[name]}
+        return component(name, chart=chart, images=[{"why": "it", **one} for one in listed])
+
+    def _render(self) -> Iterator[Rendering]:
+        for profile in ("minimal", "standard", "production"):
+            yield rendering("web", "r.example/web/web:1", profile=profile)
+        for profile in ("standard", "production"):
+            yield rendering("op", "r.example/op/op:1", profile=profile)
+
+    def _archive(self, name: str) -> Path:
+        return self.folder / f"{name}-1.0.0.tgz"
+
+    def _chart(self, wanted: Component) -> Chart:
+        digest = images.chart(self._archive(wanted.name), wanted.name, "1.0.0")
+        path = self._archive(wanted.name)
+        return Chart(name=wanted.name, version="1.0.0", path=path, digest=digest)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+@pytest.fixture
+def locked(world: World) -> World:
+    world.bundling().lock(world.lock, update=False)
+    world.screen.said.clear()
+    return world
+
+
+def details_of(error: type[CtoError], code: str, call: Any) -> str:
+    with pytest.raises(error) as caught:
+        call()
+    assert caught.value.code == code
+    return caught.value.details
+
+
+# lock
+
+
+def test_a_lock_is_written_with_what_registries_say(world: World) -> None:
+    result = world.bundling().lock(world.lock, update=False)
+    assert result.text.splitlines() == [
+        f"{world.lock} (written): 3 images, 3 resolved, 0 unresolved",
+        *(f"+ {name}" for name in NAMES),
+    ]
+    assert result.data == {
+        "lock": str(world.lock),
+        "written": True,
+        "images": 3,
+        "resolved": 3,
+        "unresolved": [],
+        "failures": {},
+        "added": list(NAMES),
+        "removed": [],
+        "moved": [],
+    }
+    assert world.screen.said == ["rendering 2 components", "asking registries about 3 images"]
+    for image in locks.read(world.lock).images:
+        assert image.platforms == ("linux/amd64", "linux/arm64")
+        assert image.size > 0
+
+
+def test_nobody_is_asked_when_everything_is_known(locked: World) -> None:
+    asked = len(locked.upstream.seen)
+    result = locked.bundling().lock(locked.lock, update=False)
+    assert result.text == f"{locked.lock} (unchanged): 3 images, 3 resolved, 0 unresolved"
+    assert locked.screen.said == ["rendering 2 components"]
+    assert len(locked.upstream.seen) == asked
+
+
+def test_what_moved_and_what_went_is_told(locked: World) -> None:
+    locked.add("web/web", "1", "second")
+    locked.hidden = "configmap"
+    old = locks.read(locked.lock)
+    extra = old.images[0].model_copy(update={"image": "r.example/old:1"})
+    locks.write(locked.lock, Lock(images=(extra, *old.images)))
+    result = locked.bundling().lock(locked.lock, update=True)
+    assert result.text.splitlines()[1:] == ["- r.example/old:1", "~ r.example/web/web:1"]
+
+
+def test_what_cannot_be_resolved_is_counted_and_named_with_its_reason(world: World) -> None:
+    result = world.bundling("r.example=http://nowhere.example").lock(world.lock, update=False)
+    head, title, reason, *names = result.text.splitlines()[0:1] + result.text.splitlines()[4:]
+    assert head.endswith("(written): 3 images, 0 resolved, 3 unresolved")
+    assert title == "unresolved, which a build refuses:"
+    assert "cannot be reached" in reason
+    assert names == [f"    {name}" for name in NAMES]
+    assert result.exit_code == 0
+
+
+def test_a_digest_that_could_not_be_asked_for_anew_is_told(locked: World) -> None:
+    result = locked.bundling("r.example=http://nowhere.example").lock(locked.lock, update=True)
+    assert "not asked anew, the digest stays:" in result.text
+    assert not result.data["written"]
+
+
+# list
+
+
+def test_the_images_of_a_lock_are_listed(locked: World) -> None:
+    result = bundling.listed_lock(locked.lock, None)
+    head, *rows, end = result.text.splitlines()
+    assert head.split() == ["DIGEST", "SIZE", "IMAGE", "NEEDED", "BY"]
+    assert [row.split()[3] for row in rows] == list(NAMES)
+    assert rows[0].endswith("op (custom resources)")
+    assert end.startswith("3 of 3 images, ")
+    assert end.endswith(" known, 0 unresolved")
+
+
+def test_the_images_of_a_profile_are_listed(locked: World) -> None:
+    result = bundling.listed_lock(locked.lock, "minimal")
+    assert [item["image"] for item in result.data["images"]] == ["r.example/web/web:1"]
+    assert result.data["unresolved"] == []
+
+
+def test_an_empty_lock_has_no_images(tmp_path: Path) -> None:
+    assert bundling.listed_lock(tmp_path / "none", None).text == "no images"
+
+
+def test_unresolved_images_have_no_size(world: World) -> None:
+    world.bundling("r.example=http://nowhere.example").lock(world.lock, update=False)
+    row = bundling.listed_lock(world.lock, "minimal").text.splitlines()[1]
+    assert row.split()[:3] == ["unresolved", "?", "r.example/web/web:1"]
+
+
+# build, verify, list, diff
+
+
+def test_a_bundle_holds_a_profiles_images_and_charts(locked: World) -> None:
+    out = locked.folder / "bundle"
+    result = locked.bundling().build(locked.lock, out, profile="minimal", platform=AMD64)
+    assert result.data["images"] == ["r.example/web/web:1"]
+    assert result.data["charts"] == ["charts/web:1.0.0"]
+    assert result.text.startswith(f"{out}: profile minimal for linux/amd64, 1 image, 1 chart, ")
+    assert locked.screen.said[0] == "bringing 1 image and 1 chart"
+    assert locked.screen.said[-1].startswith("fetched 100 % of ")
+    listed = bundling.listed(out)
+    assert listed.data["digest"] == result.data["digest"]
+    assert [item["name"] for item in listed.data["images"]] == ["r.example/web/web:1"]
+    assert listed.text.splitlines()[-1] == result.data["digest"]
+    verified = bundling.verified(out)
+    assert verified.data["digest"] == result.data["digest"]
+    assert verified.text.startswith(f"{out}: every bit is right, ")
+
+
+def test_a_build_again_fetches_nothing(locked: World) -> None:
+    out = locked.build()
+    result = locked.bundling().build(locked.lock, out, profile="standard", platform=AMD64)
+    assert result.data["fetched"] == 0
+
+
+def test_unresolved_images_are_refused_before_a_chart_is_touched(world: World) -> None:
+    world.bundling("r.example=http://nowhere.example").lock(world.lock, update=False)
+    details = details_of(IntegrityError, "CTO-1801", world.build)
+    assert details.splitlines() == list(NAMES)
+    assert not (world.folder / "bundle").exists()
+
+
+def test_a_lock_older_than_the_catalog_is_refused(locked: World) -> None:
+    lock = locks.read(locked.lock)
+    renamed = lock.images[2].model_copy(update={"image": "r.example/web/web:0"})
+    locks.write(locked.lock, Lock(images=(*lock.images[:2], renamed)))
+    assert details_of(ConfigError, "CTO-1312", locked.build).splitlines() == [
+        "web: r.example/web/web:1 is not in the lock",
+        "web: r.example/web/web:0 is in the lock, and no longer in the catalog",
+    ]
+
+
+def test_a_chart_that_is_not_the_pinned_one_is_told(locked: World) -> None:
+    """It was given by `--charts`, on purpose."""
+    locked.pins["web"] = "0" * 64
+    locked.build(profile="minimal")
+    assert "! chart web 1.0.0 is not the one that is pinned" in locked.screen.said
+
+
+def test_a_flipped_bit_is_named_with_its_image(locked: World) -> None:
+    out = locked.build(profile="minimal")
+    blob = min((out / "blobs" / "sha256").iterdir())
+    data = blob.read_bytes()
+    blob.write_bytes(bytes([data[0] ^ 1]) + data[1:])
+    details = details_of(IntegrityError, "CTO-1810", lambda: bundling.verified(out))
+    assert f"blobs/sha256/{blob.name}: wrong bytes" in details
+    assert "needed by " in details
+
+
+def test_the_difference_of_two_bundles(locked: World) -> None:
+    small, large = locked.build("small", "minimal"), locked.build("large")
+    result = bundling.compared(small, large)
+    assert [entry["name"] for entry in result.data["added"]] == ["charts/op:1.0.0", *NAMES[:2]]
+    lines = result.text.splitlines()
+    assert [line.split()[:2] for line in lines[:3]] == [
+        ["+", "charts/op:1.0.0"], ["+", NAMES[0]], ["+", NAMES[1]]
+    ]  # fmt: skip
+    assert lines[3].startswith("layers: ")
+    assert lines[4].startswith("size: +")
+    back = bundling.compared(large, small).text.splitlines()
+    assert back[0].startswith("-  charts/op:1.0.0")
+    assert back[-1].startswith("size: -")
+
+
+def test_an_image_with_another_digest_is_a_difference(locked: World) -> None:
+    old = locked.build("old", "minimal")
+    locked.add("web/web", "1", "second")
+    locked.bundling().lock(locked.lock, update=True)
+    result = bundling.compared(old, locked.build("new", "minimal"))
+    (change,) = result.data["changed"]
+    assert change["name"] == "r.example/web/web:1"
+    assert change["old"]["digest"] != change["new"]["digest"]
+    first = result.text.splitlines()[0]
+    assert first.startswith("~  r.example/web/web:1  sha256:")
+    assert " -> sha256:" in first
+
+
+def test_equal_bundles_have_no_difference(locked: World) -> None:
+    result = bundling.compared(locked.build("one"), locked.build("two"))
+    assert result.text == f"no difference: {result.data['new']}"
+
+
+# push
+
+
+def test_a_push_tells_the_new_names(locked: World) -> None:
+    out = locked.build()
+    result = locked.bundling().push(out, f"{PRIVATE}/mirror")
+    new = result.data["mapping"]["r.example/web/web:1"]
+    assert new.startswith("private.example/mirror/web/web:1@sha256:")
+    *names, end = result.text.splitlines()
+    assert f"r.example/web/web:1 -> {new}" in names
+    assert len(names) == 5
+    assert end.startswith(f"{PRIVATE}/mirror: 5 of 5 were missing; ")
+    again = locked.bundling().push(out, f"{PRIVATE}/mirror")
+    assert again.text.splitlines()[-1] == (
+        f"{PRIVATE}/mirror: 0 of 5 were missing; 0 B uploaded, 0 B mounted"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "prefix", "plain"),
+    [
+        ("registry.example.com", "registry.example.com", "", set()),
+        ("https://registry.example.com/a/b/", "registry.example.com", "a/b", set()),
+        ("http://127.0.0.1:5000", "127.0.0.1:5000", "", {"127.0.0.1:5000"}),
+    ],
+)
+def test_a_registrys_address(text: str, host: str, prefix: str, plain: set[str]) -> None:
+    target, found = target_of(text)
+    assert (target.host, target.prefix, set(found)) == (host, prefix, plain)
+
+
+@pytest.mark.parametrize("text", ["", "ftp://registry.example.com", "registry.example.com/A B"])
+def test_what_is_no_registry_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="is not the address of a registry"):
+        target_of(text)
+
+
+def test_platforms_have_two_or_three_parts() -> None:
+    assert platform_of("linux/arm64/v8") == Platform("linux", "arm64")
+    with pytest.raises(UsageError, match="--platform amd64: not a platform"):
+        platform_of("amd64")
+
+
+def test_a_transfer_is_told_by_tenths() -> None:
+    screen = Screen()
+    tell = Tenths(screen, "fetched")
+    for done in range(0, 2001, 50):
+        tell(Progress("x", done, 2000))
+    assert len(screen.said) == 10
+    assert screen.said[0] == "fetched 10 % of 2.0 kB"
+    tell(Progress("x", 0, 0))
+    assert len(screen.said) == 10

@@ -1,0 +1,99 @@
+"""Every component is rendered as an installation would, and nothing twice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from cto import assets, catalog
+from cto.bundle.pods import pod_images
+from cto.bundle.rendering import ComponentRenderer, Wish
+from cto.bundle.wishes import PROFILES, wishes
+from cto.catalog import Catalog, Component
+from cto.objects import Manifest
+from cto.ports import Chart, ReleaseSpec
+from fakes import components as fake
+from fakes.cluster import FakeCluster
+from fakes.releases import FakeReleases
+from unit.bundle.parts import workload
+
+VERSIONS = ("v1.31.0", "v1.36.0")
+
+
+@pytest.fixture(scope="module")
+def real() -> Catalog:
+    return catalog.load(assets.root() / "bundle")
+
+
+@pytest.fixture(scope="module")
+def all_wishes(real: Catalog) -> Sequence[Wish]:
+    return list(wishes(assets.root() / "profiles", [c.name for c in real.components]))
+
+
+def chart(component: Component) -> Chart:
+    return fake.chart(component.chart.name)
+
+
+def test_every_profile_is_wished_for_with_what_it_may_switch_on(all_wishes: Sequence[Wish]) -> None:
+    assert [wish.profile for wish in all_wishes] == [name for name in PROFILES for _ in range(3)]
+    by_profile = [wish.config for wish in all_wishes if wish.profile == "production"]
+    assert [config.features.mail_notifications for config in by_profile] == [False, False, True]
+    assert [config.cluster.nodes for config in by_profile] == [3, 1, 3]
+
+
+def test_a_rendering_has_the_release_and_the_installers_own_objects(
+    real: Catalog, all_wishes: Sequence[Wish]
+) -> None:
+    releases = FakeReleases(FakeCluster())
+    found = list(ComponentRenderer(real, chart, releases).render(all_wishes[:1], VERSIONS[:1]))
+    assert {item.component for item in found} == {
+        "argo-events", "argo-workflows", "argocd", "controller"
+    }  # fmt: skip
+    events = next(item for item in found if item.component == "argo-events")
+    assert (events.profile, events.kube_version) == ("minimal", "v1.31.0")
+    kinds = [manifest["kind"] for manifest in events.manifests]
+    assert kinds == ["ConfigMap", "Deployment", "EventBus", "Service"]
+
+
+def test_a_chart_is_rendered_once_for_the_same_values(
+    real: Catalog, all_wishes: Sequence[Wish]
+) -> None:
+    """Helm takes most of the time, and most configurations look the same to most charts."""
+    releases = FakeReleases(FakeCluster())
+    renderer = ComponentRenderer(real, chart, releases)
+    found = list(renderer.render([*all_wishes[:1], *all_wishes[:1]], VERSIONS))
+    assert len(found) == 16
+    assert len(releases.calls) == 8
+
+
+def test_charts_see_the_version_of_kubernetes(all_wishes: Sequence[Wish]) -> None:
+    """Upstream names images after it: `kubectl:v1.31.0`."""
+    component = fake.component("web", chart={"name": "web", "version": "1", "path": "charts/web"})
+    made = Catalog(Path(), {"web": component.model_copy(update={"folder": _folder()})})
+
+    class Releases(FakeReleases):
+        def template(
+            self,
+            spec: ReleaseSpec,
+            *,
+            kube_version: str,
+            api_versions: Sequence[str] = (),
+            crds: bool = False,
+        ) -> Sequence[Manifest]:
+            return (workload("Job", f"kubectl:{kube_version}"),)
+
+    renderer = ComponentRenderer(made, chart, Releases(FakeCluster()))
+    found = [
+        image.name
+        for item in renderer.render(all_wishes[:1], VERSIONS)
+        for manifest in item.manifests
+        for image in pod_images(manifest)
+    ]
+    assert found == ["kubectl:v1.31.0", "kubectl:v1.36.0"]
+
+
+def _folder() -> Path:
+    """Return a folder with values that any component can have."""
+    return assets.root() / "bundle" / "components" / "backup-operator"
