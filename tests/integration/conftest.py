@@ -21,6 +21,9 @@ import pytest
 from cto.adapters.clock import SystemClock
 from cto.adapters.cluster import KubeCluster
 from cto.adapters.kubeconfig import choose_access
+from cto.cli.options import ClusterOptions
+from cto.cli.wiring import Wiring
+from cto.ports import NodeOptions
 
 from .essence import Essence, settled
 
@@ -28,6 +31,10 @@ ROOT = Path(__file__).resolve().parents[2]
 TOOLS = ("etcd", "helm", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 TOOLS = (*TOOLS, "kubectl", "kwok", "kwokctl")
 CONTEXT = "kwok-cto"
+NODES = NodeOptions(nodes=1, profile="minimal", cpu=4, memory_gib=8)
+# Kills at many moments take long and want a machine for themselves: make faults runs them.
+FAULTS = {"test_kills.py", "test_helm_table.py", "test_concurrency.py"}
+INSIDE = Path(__file__).with_name("inside.yaml")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -35,6 +42,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.lab)
+            if item.path.name in FAULTS:
+                item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -137,12 +146,14 @@ class Lab:
         return KubeCluster(access, clock=SystemClock())
 
     def forget(self) -> None:
-        """Take the cluster away: the next installation makes another one.
+        """Take the cluster away and make an empty one.
 
         That is quicker than a removal of the platform, and API servers grow and slow down with
         every CRD that comes and goes.
         """
         self.run("uninstall", "--cluster", "--yes", "--provider", "kwok")
+        wiring = Wiring(ClusterOptions(tools=self.tools), env=self.env)
+        wiring.kwok.provision(NODES, lambda _: None)
 
 
 def tools_folder() -> Path:
@@ -168,14 +179,14 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 @pytest.fixture
 def fresh(lab: Lab) -> Lab:
-    """No cluster: the first installation makes it."""
+    """A cluster without the platform."""
     lab.forget()
     return lab
 
 
 @pytest.fixture(scope="session")
 def undisturbed_essence(lab: Lab) -> Essence:
-    """Return what an installation of profile minimal leaves that nothing disturbs."""
+    """Return what an installation leaves that nothing disturbs: minimal, without node ports."""
     lab.forget()
-    lab.install()
+    lab.install("minimal", "--config", str(INSIDE))
     return settled(lab.cluster())

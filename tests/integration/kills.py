@@ -21,11 +21,12 @@ from cto.adapters.cluster import KubeCluster
 from cto.errors import CtoError
 from cto.objects import ObjectRef, labels_of
 
-from .conftest import Lab
+from .conftest import INSIDE, Lab
 
 _LOOK_S = 0.02
 _PATIENCE_S = 240.0
 
+INSTALL = ("install", "--provider", "kwok", "--profile", "minimal", "--config", str(INSIDE))
 LEASE = ObjectRef("coordination.k8s.io/v1", "Lease", "cto-system", "cto-lock")
 
 

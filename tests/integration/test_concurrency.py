@@ -17,6 +17,7 @@ from cto.objects import ObjectRef
 from .conftest import CONTEXT, Lab
 from .essence import essence, versions
 from .kills import (
+    INSTALL,
     LEASE,
     Run,
     children,
@@ -30,7 +31,6 @@ from .kills import (
     there,
 )
 
-INSTALL = ("install", "--provider", "kwok", "--profile", "minimal")
 UNINSTALL = ("uninstall", "--yes", "--delete-data", "--delete-crds")
 # Controllers write these by themselves, whoever installs.
 MOVING = ("Event", "Lease", "Node", "Pod", "EndpointSlice", "Endpoints")
@@ -69,7 +69,7 @@ def test_a_stopped_installer_loses_the_lock_and_writes_nothing_when_it_goes_on(
     try:
         begun = time.monotonic()
         elsewhere = {"CTO_STATE_DIR": str(tmp_path / "state")}
-        argv = ("install", "--provider", "existing", "--context", CONTEXT, "--profile", "minimal")
+        argv = (*INSTALL, "--provider", "existing", "--context", CONTEXT)
         done = fresh.run(*argv, env=elsewhere)
         assert "to see whether it is alive" in done.stderr
         assert time.monotonic() - begun > 25, "the lease was not given its time"

@@ -20,10 +20,9 @@ from cto.objects import ObjectRef, ref_of
 
 from .conftest import Lab
 from .essence import Essence, assert_same, essence, generated
-from .kills import Run, children, record, says
+from .kills import INSTALL, Run, children, record, says
 from .records import add, newest, set_status, statuses
 
-INSTALL = ("install", "--provider", "kwok", "--profile", "minimal")
 RELEASES = ("argocd", "argo-workflows", "argo-events", "controller")
 
 Make: TypeAlias = Callable[[KubeCluster, str], None]

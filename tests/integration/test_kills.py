@@ -18,6 +18,7 @@ from cto.objects import ObjectRef
 from .conftest import Lab
 from .essence import Essence, assert_same, generated, settled
 from .kills import (
+    INSTALL,
     Moment,
     Run,
     Sign,
@@ -34,7 +35,6 @@ from .kills import (
 )
 
 SEED = 20261122
-INSTALL = ("install", "--provider", "kwok", "--profile", "minimal")
 UNINSTALL = ("uninstall", "--yes", "--delete-data", "--delete-crds")
 CRD = ("apiextensions.k8s.io/v1", "CustomResourceDefinition")
 RELEASES = {
