@@ -292,6 +292,13 @@ _TABLE = (
         "Its last lines and log files are shown. The same command again starts anew.",
     ),
     ErrorKind(
+        "CTO-1505",
+        "A node port is taken",
+        "Another Service of the cluster has a node port that a component of the platform needs.",
+        "Give that Service another port or delete it, or install without node ports "
+        "(`platform.ingress_type: none`).",
+    ),
+    ErrorKind(
         "CTO-1510",
         "Registry cannot be reached",
         "No answer came from the registry, nor from a mirror of it, or the connection kept "

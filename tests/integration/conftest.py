@@ -32,8 +32,6 @@ TOOLS = ("etcd", "helm", "kube-apiserver", "kube-controller-manager", "kube-sche
 TOOLS = (*TOOLS, "kubectl", "kwok", "kwokctl")
 CONTEXT = "kwok-cto"
 NODES = NodeOptions(nodes=1, profile="minimal", cpu=4, memory_gib=8)
-# Kills at many moments take long and want a machine for themselves: make faults runs them.
-FAULTS = {"test_kills.py", "test_helm_table.py", "test_concurrency.py"}
 INSIDE = Path(__file__).with_name("inside.yaml")
 
 
@@ -42,8 +40,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.lab)
-            if item.path.name in FAULTS:
-                item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session", autouse=True)

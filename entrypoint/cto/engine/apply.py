@@ -13,10 +13,9 @@ from concurrent.futures import wait as wait_for
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 from threading import Event as Flag
-from typing import Protocol
 
 from cto.engine.report import Progress, Report, StepRun
-from cto.engine.waiting import Verdict
+from cto.engine.waiting import Wait
 from cto.errors import Cancelled, CtoError, ToolError, WaitError
 from cto.events import Listener, Outcome, PhaseStarted, StepFinished, StepProgress, StepStarted
 from cto.plan.estimates import remaining_s
@@ -32,12 +31,6 @@ CRD_LANES = 1
 _TICK_S = 0.25
 # A helm that is asked to end gets two seconds to mark its release; an API request takes less.
 _ENDING_S = 10.0
-
-
-class Wait(Protocol):
-    """Something that is over later; looked at whenever the cluster changed."""
-
-    def evaluate(self) -> Verdict: ...
 
 
 Run = Callable[[Step, Flag], "Wait | str"]
@@ -57,10 +50,11 @@ class _Running:
     shown: str = ""
     done: str = ""
     error: CtoError | None = None
+    patient_until_s: float = 0.0
 
     @property
     def deadline_s(self) -> float:
-        return self.started_s + self.step.timeout_s
+        return max(self.started_s, self.patient_until_s) + self.step.timeout_s
 
 
 class Engine:
@@ -247,6 +241,8 @@ class Engine:
         verdict = wait.evaluate() if wait is not None else None
         if verdict is not None:
             self._show(running, verdict.message)
+            if verdict.patient:
+                running.patient_until_s = self._now()
         error = verdict.error if verdict else None
         if error is None and self._now() > running.deadline_s:
             error = _too_late(running)

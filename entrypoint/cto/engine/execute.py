@@ -8,16 +8,16 @@ import string
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from threading import Event as Flag
-from typing import Protocol
 
 from cto.engine import strategies
 from cto.engine.live import Live
 from cto.engine.namespaces import what_is_in
+from cto.engine.nodeports import ReservedPorts, refused_ports
 from cto.engine.observe import inventory
 from cto.engine.repair import Repair
 from cto.engine.state import StateStore
-from cto.engine.waiting import GoneWait, ReadyWait, Verdict
-from cto.errors import ApiError, Cancelled, WaitError
+from cto.engine.waiting import GoneWait, ReadyWait, Wait
+from cto.errors import ApiError, Cancelled, ToolError, WaitError
 from cto.objects import Manifest, ObjectRef, annotations_of, ref_of
 from cto.plan import labels
 from cto.plan.observed import ReleaseState
@@ -43,12 +43,6 @@ from cto.ports import Clock, Cluster, Releases
 _ALPHABET = string.ascii_letters + string.digits
 
 
-class Wait(Protocol):
-    """Something that is over later; looked at whenever the cluster changed."""
-
-    def evaluate(self) -> Verdict: ...
-
-
 _LOOK_S = 0.5
 
 SecretValues = Callable[[str], Mapping[str, str]]
@@ -67,6 +61,7 @@ class Executor:
     live: Live
     secret_values: SecretValues
     crds_of: CrdSource
+    ports: ReservedPorts
 
     def run(  # noqa: C901, PLR0911, PLR0912 - one branch per kind of step
         self, step: Step, cancel: Flag
@@ -183,7 +178,7 @@ class Executor:
             version = self.cluster.server_version()
             rendered = self.releases.template(spec, kube_version=version)
             strategies.prepare(self.cluster, rendered, spec.namespace)
-        objects = self.releases.upgrade(spec, timeout_s=step.timeout_s, cancel=cancel)
+        objects = self._upgrade(step, cancel)
         known = self.store.release(step.component) or _nothing(step.component)
         self.store.record(
             replace(
@@ -196,6 +191,17 @@ class Executor:
             )
         )
         return done
+
+    def _upgrade(self, step: ApplyRelease, cancel: Flag) -> Sequence[Manifest]:
+        """Call Helm; again if all that was in the way were ports that an earlier run left."""
+        spec = step.release
+        while True:
+            try:
+                return self.releases.upgrade(spec, timeout_s=step.timeout_s, cancel=cancel)
+            except ToolError as error:
+                if not refused_ports(error):
+                    raise
+                self.ports.wait(spec.name, spec.namespace, error, cancel)
 
     def _wait_ready(self, step: WaitReady) -> Wait:
         known = self.store.release(step.component)

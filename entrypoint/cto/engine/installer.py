@@ -16,15 +16,16 @@ from cto.catalog import Catalog, Component
 from cto.config.model import Config
 from cto.engine import permissions
 from cto.engine.apply import Engine
-from cto.engine.execute import CrdSource, Executor, Wait
+from cto.engine.execute import CrdSource, Executor
 from cto.engine.fence import FencedCluster, FencedReleases, Gate
 from cto.engine.interruption import tells
 from cto.engine.live import Live
 from cto.engine.lock import Turns, turns
+from cto.engine.nodeports import PortsWatch, ReservedPorts
 from cto.engine.observe import Observer
 from cto.engine.report import Report
 from cto.engine.state import NAMESPACE, StateStore
-from cto.engine.waiting import HookWatch
+from cto.engine.waiting import HookWatch, Wait
 from cto.errors import ApiError, Cancelled, LockedError, PreflightError, ToolError
 from cto.events import Listener, Outcome, Phase, StepFinished, StepProgress, StepStarted
 from cto.objects import ObjectRef
@@ -200,18 +201,21 @@ class Installer:
     def _apply(self, plan: Plan, observed: Observed, lost: Flag) -> Report:
         wake = Flag()
         live = Live(self.cluster, self.clock, on_change=wake.set)
+        cluster = FencedCluster(self.cluster, self.gate)
+        ports = ReservedPorts(cluster, self.clock)
         executor = Executor(
-            cluster=FencedCluster(self.cluster, self.gate),
+            cluster=cluster,
             releases=FencedReleases(self.releases, self.gate),
             store=self.store,
             clock=self.clock,
             live=live,
             secret_values=self.secret_values,
             crds_of=self.crds_of,
+            ports=ports,
         )
         engine = Engine(
             run=executor.run,
-            hook_of=lambda step: self._hook_of(step, live),
+            hook_of=lambda step: self._hook_of(step, live, ports),
             clock=self.clock,
             listen=self.listen,
             journal=self._journal(plan),
@@ -240,10 +244,12 @@ class Installer:
         last = any(isinstance(step, DeleteState) and step.everything for step in plan.steps)
         return (lambda _: None) if last else self.store.journal
 
-    def _hook_of(self, step: Step, live: Live) -> Wait | None:
+    def _hook_of(self, step: Step, live: Live, ports: ReservedPorts) -> Wait | None:
         if not isinstance(step, ApplyRelease):
             return None
-        return HookWatch(step.release.namespace, live, self.clock, release=step.release.name)
+        release = step.release
+        hooks = HookWatch(release.namespace, live, self.clock, release=release.name)
+        return PortsWatch(ports, release.name, hooks)
 
     def _config(self) -> Config:
         if self.config is None:

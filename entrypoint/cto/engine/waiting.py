@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from cto.engine import evidence as ev
 from cto.engine.asker import Answer, Question
@@ -55,6 +55,7 @@ class Verdict:
         error: It is over, and never will be well.
         missing: Objects that do not exist: waiting alone will not bring them.
         failed: What to tell if whoever is waited for gives up: a hook has failed for good.
+        patient: This time does not count for the step's timeout: what is waited for has its own.
     """
 
     done: bool
@@ -62,6 +63,13 @@ class Verdict:
     error: CtoError | None = None
     missing: tuple[ObjectRef, ...] = ()
     failed: CtoError | None = None
+    patient: bool = False
+
+
+class Wait(Protocol):
+    """Something that is over later; looked at whenever the cluster changed."""
+
+    def evaluate(self) -> Verdict: ...
 
 
 class ReadyWait:

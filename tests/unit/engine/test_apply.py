@@ -280,6 +280,13 @@ class TestWaits:
         (error,) = lab.apply(step("a", timeout_s=5)).errors
         assert error.code == "CTO-1700"
 
+    def test_time_that_is_granted_does_not_count(self, lab: Lab) -> None:
+        granted = Verdict(done=False, message="a port is reserved", patient=True)
+        lab.work["a"] = obedient
+        lab.hooks["a"] = Says(*[granted] * 100, not_yet("a hook runs"))
+        (error,) = lab.apply(step("a", timeout_s=5)).errors
+        assert error.details == "a hook runs"
+
     def test_a_hook_that_can_not_end_well_ends_its_release(self, lab: Lab) -> None:
         error = WaitError("CTO-1704", "Job migrate failed")
         lab.work["a"] = obedient

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from cto.catalog import Crds, GeneratedSecret, Probe
 from cto.engine.execute import Executor, supplied_data
 from cto.engine.live import Live
+from cto.engine.nodeports import ReservedPorts
 from cto.engine.state import NAMESPACE, STATE, StateStore
-from cto.errors import ApiError, Cancelled, WaitError
+from cto.errors import ApiError, Cancelled, ToolError, WaitError
 from cto.events import Phase
 from cto.objects import Manifest, ObjectRef, labels_of, ref_of
 from cto.plan import labels
@@ -80,11 +81,13 @@ class Lab:
     releases: FakeReleases = field(init=False)
     live: Live = field(init=False)
     store: StateStore = field(init=False)
+    ports: ReservedPorts = field(init=False)
 
     def __post_init__(self) -> None:
         self.releases = FakeReleases(self.cluster)
         self.live = Live(self.cluster, self.clock)
         self.store = StateStore(self.cluster, "1.0.0")
+        self.ports = ReservedPorts(self.cluster, self.clock)
         for name in ("web", NAMESPACE):
             metadata = {"name": name}
             self.cluster.add({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
@@ -99,6 +102,7 @@ class Lab:
             live=self.live,
             secret_values=lambda path: self.values.get(path, {}),
             crds_of=lambda _: self.crds,
+            ports=self.ports,
         )
         return executor.run(step, self.cancel)
 
@@ -325,6 +329,20 @@ class TestRelease:
         assert DEPLOYMENT in known.objects
         cluster_role = ObjectRef("rbac.authorization.k8s.io/v1", "ClusterRole", "", "web")
         assert cluster_role in known.objects
+
+    def test_ports_that_a_killed_request_left_reserved_are_waited_for(self, lab: Lab) -> None:
+        refusal = "spec.ports[0].nodePort: Invalid value: 30080: provided port is already allocated"
+        lab.releases.fail("web", refusal)
+        invalid = ApiError("CTO-1605", "invalid", reason="Invalid")
+        lab.cluster.fail_next("create", invalid, kind="Service", times=2)
+        assert lab.run(self.STEP) == ""
+        assert sum(lab.clock.waits) == 10
+        assert [name for name, _ in lab.releases.calls].count("upgrade") == 2
+
+    def test_other_failures_of_helm_are_told(self, lab: Lab) -> None:
+        lab.releases.fail("web")
+        with pytest.raises(ToolError, match="helm ended with code 1"):
+            lab.run(self.STEP)
 
     def test_glue_that_is_known_stays_known(self, lab: Lab) -> None:
         lab.run(make(ApplyManifests, manifests=(NEW,)))
