@@ -23,7 +23,7 @@ from cto.adapters.cluster import KubeCluster
 from cto.adapters.helm import HelmReleases
 from cto.adapters.process import ProcessRunner
 from cto.catalog import Catalog, Component, load
-from cto.objects import Manifest, ObjectRef, dump_documents, ref_of
+from cto.objects import Manifest, ObjectRef, annotations_of, dump_documents, ref_of
 from cto.ports import Access, Chart, ReleaseSpec
 from cto.render import Renderer
 
@@ -188,6 +188,17 @@ def test_the_pods_fit_the_security_level_of_their_namespace(
     made = [pod for pod in pods if pod]
     assert made
     assert len(server.dry_run(("create",), made)) == len(made)
+
+
+@each
+def test_no_release_waits_for_a_hook(
+    server: Server, catalog: Catalog, renderer: Callable[..., Renderer], name: str, profile: str
+) -> None:
+    """The installer does their work itself; see docs/adr/0003."""
+    rendered = server.release(catalog[name], renderer(profile))
+    hooks = [str(ref_of(m)) for m in rendered if "helm.sh/hook" in annotations_of(m)]
+    assert hooks == []
+    assert not catalog[name].upgrade.hooks
 
 
 @each

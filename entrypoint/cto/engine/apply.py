@@ -28,6 +28,10 @@ LANES = 4
 # The API server needs a fifth of a second of a processor for every definition, whoever waits for
 # it: those of the most urgent component first, all others meanwhile do something else.
 CRD_LANES = 1
+# While a step works that the end waits for, with so much time in hand for all others, they leave
+# it room: an API server and helms on a laptop's cores slow each other down.
+_IN_HAND_S = 5.0
+_LANES_BESIDE_URGENT = 2
 _TICK_S = 0.25
 # A helm that is asked to end gets two seconds to mark its release; an API request takes less.
 _ENDING_S = 10.0
@@ -96,6 +100,7 @@ class Engine:
         self._end_children = end_children
         self._estimates = estimates or {}
         self._lanes = lanes
+        self._priority: Mapping[str, float] = {}
         self._running: dict[str, _Running] = {}
         self._queue: list[Step] = []
         self._runs: list[StepRun] = []
@@ -112,12 +117,12 @@ class Engine:
         self._begin_s = self._clock.monotonic()
         steps = {step.id: step for step in plan.steps}
         hooked = frozenset(c.name for c in plan.components if c.upgrade.hooks)
-        priority = remaining_s(plan.steps, self._estimates, hooked)
+        self._priority = remaining_s(plan.steps, self._estimates, hooked)
         sorter = TopologicalSorter(plan.graph())
         sorter.prepare()
         pool = ThreadPoolExecutor(self._lanes, thread_name_prefix="step")
         try:
-            while self._go_on(sorter, steps, priority, pool):
+            while self._go_on(sorter, steps, pool):
                 self._clock.wait(self._wake, _TICK_S)
                 self._wake.clear()
         except BaseException:
@@ -159,7 +164,6 @@ class Engine:
         self,
         sorter: TopologicalSorter[str],
         steps: Mapping[str, Step],
-        priority: Mapping[str, float],
         pool: ThreadPoolExecutor,
     ) -> bool:
         """Do all that can be done now; return whether something is left to wait for."""
@@ -168,7 +172,7 @@ class Engine:
         progress = True
         while progress:
             self._queue += [steps[name] for name in sorter.get_ready()]
-            self._queue.sort(key=lambda step: -priority[step.id])
+            self._queue.sort(key=lambda step: -self._priority[step.id])
             self._start(pool)
             ended = [running for running in self._running.values() if self._has_ended(running)]
             for running in ended:
@@ -178,8 +182,7 @@ class Engine:
 
     def _start(self, pool: ThreadPoolExecutor) -> None:
         """Start the most urgent steps, as many as there are free lanes; the rest stays queued."""
-        busy = sum(r.future is not None and not r.future.done() for r in self._running.values())
-        while (step := self._next(has_lane=busy < self._lanes)) is not None:
+        while (step := self._next(has_lane=self._has_lane())) is not None:
             running = _Running(step, self._now())
             self._running[step.id] = running
             if _is_told(step):
@@ -190,7 +193,18 @@ class Engine:
             running.future = pool.submit(self._run, step, running.cancel)
             running.future.add_done_callback(lambda _: self._wake.set())
             running.hook = self._hook_of(step)
-            busy += 1
+
+    def _has_lane(self) -> bool:
+        """Whether the next step may start beside those that are at work."""
+        busy = [
+            self._priority[running.step.id]
+            for running in self._running.values()
+            if running.future is not None and not running.future.done()
+        ]
+        queued = (self._priority[step.id] for step in self._queue if _needs_lane(step))
+        in_hand = max(busy, default=0.0) - next(queued, 0.0)
+        lanes = min(self._lanes, _LANES_BESIDE_URGENT) if in_hand > _IN_HAND_S else self._lanes
+        return len(busy) < lanes
 
     def _next(self, *, has_lane: bool) -> Step | None:
         """Take the most urgent step that may start now from the queue."""
