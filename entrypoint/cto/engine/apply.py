@@ -28,10 +28,11 @@ LANES = 4
 # The API server needs a fifth of a second of a processor for every definition, whoever waits for
 # it: those of the most urgent component first, all others meanwhile do something else.
 CRD_LANES = 1
-# While a step works that the end waits for, with so much time in hand for all others, they leave
-# it room: an API server and helms on a laptop's cores slow each other down.
+# A step that the end waits for, with so much time in hand for all others, works alone: an API
+# server and several helms on a laptop's cores slow each other down. Unless it takes long: then it
+# waits for something else than a processor.
 _IN_HAND_S = 5.0
-_LANES_BESIDE_URGENT = 2
+_ALONE_S = 10.0
 _TICK_S = 0.25
 # A helm that is asked to end gets two seconds to mark its release; an API request takes less.
 _ENDING_S = 10.0
@@ -196,15 +197,13 @@ class Engine:
 
     def _has_lane(self) -> bool:
         """Whether the next step may start beside those that are at work."""
-        busy = [
-            self._priority[running.step.id]
-            for running in self._running.values()
-            if running.future is not None and not running.future.done()
-        ]
+        busy = [r for r in self._running.values() if r.future is not None and not r.future.done()]
         queued = (self._priority[step.id] for step in self._queue if _needs_lane(step))
-        in_hand = max(busy, default=0.0) - next(queued, 0.0)
-        lanes = min(self._lanes, _LANES_BESIDE_URGENT) if in_hand > _IN_HAND_S else self._lanes
-        return len(busy) < lanes
+        urgent = next(queued, 0.0) + _IN_HAND_S
+        young = self._now() - _ALONE_S
+        if any(self._priority[r.step.id] > urgent and r.started_s > young for r in busy):
+            return False
+        return len(busy) < self._lanes
 
     def _next(self, *, has_lane: bool) -> Step | None:
         """Take the most urgent step that may start now from the queue."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from threading import Barrier, Lock
@@ -172,6 +173,28 @@ class TestOrder:
         lab.settings |= {"lanes": 1, "estimates": {"short": 1.0, "long": 2.0, "rest": 5.0}}
         lab.apply(step("long"), step("short"), step("rest", "short"))
         assert lab.ran[0] == "short"
+
+    @pytest.mark.parametrize(("seconds", "first"), [(1.0, ["urgent"]), (60.0, ["urgent", "small"])])
+    def test_what_the_end_waits_for_works_alone_unless_it_takes_long(
+        self, lab: Lab, seconds: float, first: list[str]
+    ) -> None:
+        """Half-way through the urgent step: has the other one begun?"""
+        seen: list[str] = []
+
+        def work(_: Flag) -> str:
+            middle = lab.clock.monotonic() + seconds / 2
+            end = lab.clock.monotonic() + seconds
+            while lab.clock.monotonic() < end:
+                if not seen and lab.clock.monotonic() >= middle:
+                    seen.extend(lab.ran)
+                time.sleep(0.001)
+            return ""
+
+        lab.work["urgent"] = work
+        lab.settings["estimates"] = {"urgent": 30.0, "small": 1.0}
+        lab.apply(step("urgent", timeout_s=600), step("small"))
+        assert seen == first
+        assert lab.ran == ["urgent", "small"]
 
     def test_a_release_with_hooks_counts_as_longer(self, lab: Lab) -> None:
         hooked = component("b", upgrade={"hooks": ["migrate"]})
