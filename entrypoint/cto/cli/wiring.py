@@ -31,7 +31,7 @@ from cto.cli.options import ClusterOptions
 from cto.cli.output import Screen
 from cto.cli.registries import RegistryOptions, docker_config
 from cto.engine.execute import CrdSource
-from cto.engine.installer import Installer, all_told, charts_of
+from cto.engine.installer import Installer, all_told, charts_of, secret_values
 from cto.engine.lock import ClusterLock
 from cto.engine.needs import needs_of
 from cto.engine.preflight import cluster_checks, supported
@@ -47,7 +47,10 @@ from cto.result import Check
 if TYPE_CHECKING:
     from cto.bundle.collect import Rendering
     from cto.cli.bundling import Bundling
+    from cto.cli.relocating import Relocations
     from cto.config.load import Loaded
+    from cto_airgap.logins import Login
+    from cto_airgap.session import Session
 
 KWOK = "kwok"
 EXISTING = "existing"
@@ -158,9 +161,6 @@ class Wiring:
         from cto.bundle.rendering import ComponentRenderer  # noqa: PLC0415
         from cto.bundle.wishes import wishes  # noqa: PLC0415
         from cto.cli.bundling import Bundling  # noqa: PLC0415
-        from cto_airgap import logins  # noqa: PLC0415
-        from cto_airgap.session import Session  # noqa: PLC0415
-        from cto_airgap.web import WebTransport  # noqa: PLC0415
 
         names = [component.name for component in self.catalog.components]
         wanted = partial(wishes, self.root / "profiles", names)
@@ -169,21 +169,44 @@ class Wiring:
             made = ComponentRenderer(self.catalog, self.charts.resolve, self.templates())
             return made.render(list(wanted()), supported(self.root / "bundle").ends)
 
-        @contextmanager
-        def session(stop: Flag) -> Iterator[Session]:
-            agent = f"cto/{__version__}"
-            known = logins.read(docker_config(self.env))
-            with WebTransport(ca_file=registries.ca_file, user_agent=agent) as transport:
-                yield Session(transport, known, self.clock, stop)
-
         return Bundling(
             catalog=self.catalog,
             wishes=wanted,
             render=render,
             charts=self.charts.resolve,
-            open_session=session,
+            open_session=partial(self._session, registries.ca_file, {}),
             registries=registries,
             screen=screen,
+        )
+
+    @contextmanager
+    def _session(
+        self, ca_file: Path | None, logins: Mapping[str, Login], stop: Flag
+    ) -> Iterator[Session]:
+        """Open connections to registries; log-ins beside those that `docker login` keeps."""
+        from cto_airgap.logins import read  # noqa: PLC0415
+        from cto_airgap.session import Session  # noqa: PLC0415
+        from cto_airgap.web import WebTransport  # noqa: PLC0415 - requests is slow to import
+
+        known = {**read(docker_config(self.env)), **logins}
+        with WebTransport(ca_file=ca_file, user_agent=f"cto/{__version__}") as transport:
+            yield Session(transport, known, self.clock, stop)
+
+    @cached_property
+    def relocations(self) -> Relocations:
+        """Where images come from, if the configuration names a registry."""
+        from cto.cli.relocating import locked, relocations, source_of  # noqa: PLC0415 - as above
+
+        config = self.loaded.config
+        lock = locked(self.root / "bundle")
+        bundle = Path(self.env["CTO_BUNDLE"]) if self.env.get("CTO_BUNDLE") else None
+        components = select(self.catalog, config).managed
+        return relocations(
+            config,
+            components,
+            self.loaded.profile.base,
+            lock,
+            lambda: source_of(config.registry, bundle, lock),
         )
 
     def connect(self, access: Access) -> Cluster:
@@ -256,6 +279,7 @@ class Wiring:
 
     def fetch(self) -> None:
         """Get helm and every chart: what cannot be had is told before anything is made."""
+        self.relocations  # noqa: B018 - images without a digest are among that
         charts_of(select(self.catalog, self.loaded.config), self.charts.resolve)
         self.tools.path("helm")
 
@@ -305,6 +329,7 @@ class Wiring:
                 lock=lambda lost: self._lock(cluster, guard, screen, lost),
                 preflight=lambda observed, wish: self._preflight(cluster, observed, wish, crds_of),
                 listen=screen.listen,
+                relocations=self.relocations.by_component if configured else {},
             )
 
     def _uid(self, cluster: Cluster) -> str:
@@ -337,7 +362,28 @@ class Wiring:
             }
         available = self.loaded.config.features.high_availability
         needs = needs_of(wish, supported(self.root / "bundle"), names, ha=available)
-        return cluster_checks(cluster, needs, clock=self.clock)
+        return (*cluster_checks(cluster, needs, clock=self.clock), *self._image_checks(cluster))
+
+    def _image_checks(self, cluster: Cluster) -> Iterator[Check]:
+        """Yield the check of the registry that images come from, if one is named."""
+        registry = self.loaded.config.registry
+        if not self.relocations.needed:
+            return
+        from cto.cli import imagecheck  # noqa: PLC0415 - slow to import
+        from cto_airgap.logins import Login  # noqa: PLC0415
+        from cto_airgap.registry import Registry  # noqa: PLC0415
+
+        if not registry.check:
+            yield imagecheck.not_measured()
+            return
+        password = secret_values(self.loaded.config, cluster, "registry.password").get("", "")
+        login = {registry.host: Login(registry.username, password)} if registry.username else {}
+        ca_file = registry.ca_file or self.env.get("CTO_CA_FILE")
+        stop = Flag()
+        with self._session(Path(ca_file) if ca_file else None, login, stop) as session:
+            asked = Registry(session, self.relocations.endpoints)
+            needed = self.relocations.needed
+            yield imagecheck.check(needed, asked, registry.address, stop)
 
     def _is_secret(self, text: str) -> bool:
         return any(value in text for value in self._secrets)

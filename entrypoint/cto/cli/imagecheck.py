@@ -1,0 +1,82 @@
+"""The preflight check of a registry of the user's own: does it have every image, by digest?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from threading import Event as Flag
+
+from cto.errors import ToolError
+from cto.result import Check, CheckStatus
+from cto_airgap.parallel import each
+from cto_airgap.reference import Reference
+from cto_airgap.registry import Registry
+
+_WORKERS = 8
+_NAME, _TITLE = "registry", "Images in the registry"
+
+
+def not_measured() -> Check:
+    """Return what is said where this machine is not to ask."""
+    return Check(
+        name=_NAME,
+        title=_TITLE,
+        status=CheckStatus.SKIPPED,
+        message="not measured: registry.check is false",
+    )
+
+
+def check(needed: Sequence[Reference], registry: Registry, address: str, stop: Flag) -> Check:
+    """Ask for every image; all that are missing are named at once.
+
+    Args:
+        needed: What nodes will pull.
+        registry: Where to ask.
+        address: The registry and its folder, as `cto bundle push` takes them.
+        stop: Ends it.
+    """
+    begun = time.perf_counter()
+    found = _check(needed, registry, address, stop)
+    return replace(found, seconds=time.perf_counter() - begun)
+
+
+def _check(needed: Sequence[Reference], registry: Registry, address: str, stop: Flag) -> Check:
+    try:
+        lines = each(lambda one: _missing(one, registry), needed, workers=_WORKERS, stop=stop)
+    except ToolError as error:
+        return _silent(error)
+    missing = tuple(line for line in lines if line)
+    if missing:
+        return Check(
+            name=_NAME,
+            title=_TITLE,
+            status=CheckStatus.FAILED,
+            message=f"{len(missing)} of {len(needed)} are missing",
+            fix=f"cto bundle push DIR {address} -o json > mapping.json, with the bundle of the "
+            "profile, and registry.mapping: mapping.json",
+            code="CTO-1420",
+            items=missing,
+        )
+    message = f"all {len(needed)} are there"
+    return Check(name=_NAME, title=_TITLE, status=CheckStatus.PASSED, message=message)
+
+
+def _missing(wanted: Reference, registry: Registry) -> str:
+    """Return a line about an image that is not there by its digest, else nothing."""
+    if registry.digest(wanted):
+        return ""
+    # Only to tell why: another digest under the tag is another bundle, or one platform of it.
+    other = registry.digest(Reference(wanted.host, wanted.repository, wanted.tag))
+    return f"{wanted}: the tag leads to {other}" if other else f"{wanted}"
+
+
+def _silent(error: ToolError) -> Check:
+    return Check(
+        name=_NAME,
+        title=_TITLE,
+        status=CheckStatus.FAILED,
+        message=f"{error.message}: {error.details}",
+        fix=f"{error.hint} If only the cluster can reach the registry: registry.check: false",
+        code="CTO-1421",
+    )
