@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 import yaml
 
@@ -34,11 +35,11 @@ def environment(relocation: Relocation) -> Mapping[str, str]:
     }
 
 
-def rewritten(data: bytes, env: Mapping[str, str]) -> bytes:
-    """Return what helm gets for what it has rendered."""
-    relocation = Relocation.from_json(json.loads(env[_RELOCATION]))
-    return relocation.rewritten(data.decode()).encode()
+def rewrite(source: BinaryIO, target: BinaryIO) -> None:
+    """Write what helm gets for what it has rendered."""
+    relocation = Relocation.from_json(json.loads(os.environ[_RELOCATION]))
+    target.write(relocation.rewritten(source.read().decode()).encode())
 
 
 def main() -> None:
-    sys.stdout.buffer.write(rewritten(sys.stdin.buffer.read(), os.environ))
+    rewrite(sys.stdin.buffer, sys.stdout.buffer)

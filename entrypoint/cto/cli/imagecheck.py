@@ -3,28 +3,40 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from threading import Event as Flag
 
+from cto.cli.relocating import Relocations
+from cto.config.sections import Registry as Settings
 from cto.errors import ToolError
 from cto.result import Check, CheckStatus
+from cto_airgap.logins import Login
 from cto_airgap.parallel import each
 from cto_airgap.reference import Reference
 from cto_airgap.registry import Registry
+from cto_airgap.session import Session
 
 _WORKERS = 8
 _NAME, _TITLE = "registry", "Images in the registry"
 
 
-def not_measured() -> Check:
-    """Return what is said where this machine is not to ask."""
-    return Check(
-        name=_NAME,
-        title=_TITLE,
-        status=CheckStatus.SKIPPED,
-        message="not measured: registry.check is false",
-    )
+def checks(
+    settings: Settings,
+    password: str,
+    relocations: Relocations,
+    open_session: Callable[[Mapping[str, Login], Flag], AbstractContextManager[Session]],
+) -> Sequence[Check]:
+    """Return the check, or that it is not to be made from this machine."""
+    if not settings.check:
+        message = "not measured: registry.check is false"
+        return (Check(name=_NAME, title=_TITLE, status=CheckStatus.SKIPPED, message=message),)
+    user = settings.username
+    stop = Flag()
+    with open_session({settings.host: Login(user, password)} if user else {}, stop) as session:
+        asked = Registry(session, relocations.endpoints)
+        return (check(relocations.needed, asked, settings.address, stop),)
 
 
 def check(needed: Sequence[Reference], registry: Registry, address: str, stop: Flag) -> Check:
@@ -72,11 +84,13 @@ def _missing(wanted: Reference, registry: Registry) -> str:
 
 
 def _silent(error: ToolError) -> Check:
+    refused = error.code == "CTO-1511"
+    hint = "Give registry.username and registry.password." if refused else error.hint
     return Check(
         name=_NAME,
         title=_TITLE,
         status=CheckStatus.FAILED,
         message=f"{error.message}: {error.details}",
-        fix=f"{error.hint} If only the cluster can reach the registry: registry.check: false",
+        fix=f"{hint} If only the cluster can reach the registry: registry.check: false",
         code="CTO-1421",
     )

@@ -9,7 +9,7 @@ from the lock; it is never asked for by tag, for a tag may move.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from cto.bundle import lock as locks
 from cto.bundle.lock import Lock
 from cto.catalog import Component
 from cto.cli.bundling import target_of
+from cto.config.load import Loaded
 from cto.config.model import Config
 from cto.config.sections import Registry, RegistryType
 from cto.errors import ConfigError
@@ -56,40 +57,45 @@ class Relocations:
 
 
 def relocations(
-    config: Config,
-    components: Sequence[Component],
-    base: str,
-    lock: Lock,
-    source_of: Callable[[], Source],
+    loaded: Loaded, components: Sequence[Component], data: Path, bundle: Path | None
 ) -> Relocations:
     """Return where the images of components come from; nothing unless a registry is named.
 
     Args:
-        config: Names the registry.
+        loaded: The configuration names the registry.
         components: Those that will be installed.
-        base: The built-in profile that the configuration's profile is made from.
-        lock: Knows which profiles an image is needed in.
-        source_of: Returns who knows the digests.
+        data: The folder with the lock, which knows in which profiles an image is needed.
+        bundle: The bundle at hand, if there is one.
+
+    Raises:
+        ConfigError: CTO-1330, an image that is needed has no digest; CTO-1331, the mapping is none.
+        IntegrityError: CTO-1810, CTO-1811, the bundle is none, or damaged.
+    """
+    if loaded.config.registry.type is RegistryType.LOCAL:
+        return Relocations()
+    lock = locks.read(data / "lock.yaml")
+    source = source_of(loaded.config.registry, bundle, lock)
+    return moved(loaded.config, components, loaded.profile.base, lock, source)
+
+
+def moved(
+    config: Config, components: Sequence[Component], base: str, lock: Lock, source: Source
+) -> Relocations:
+    """Return the new names; `base` is the built-in profile that the configuration's is made from.
 
     Raises:
         ConfigError: CTO-1330, an image that is needed has no digest.
     """
-    if config.registry.type is RegistryType.LOCAL:
-        return Relocations()
     target, plain = target_of(config.registry.address)
-    source = source_of()
     needs = _Needs(lock, base, everywhere=config.features.high_availability)
-    found = [(one, _moved(one, source, target)) for one in components]
-    needed: dict[str, Reference | None] = {}
-    for component, moved in found:
-        for old in needs.of(component):
-            needed[old] = moved[old]
+    found = [(one, _new_names(one, source, target)) for one in components]
+    needed = {old: new[old] for component, new in found for old in needs.of(component)}
     _check(needed, source)
     secret = SECRET if config.registry.username else ""
     return Relocations(
         by_component={
-            component.name: Relocation(images=_spelled(moved), pull_secret=secret)
-            for component, moved in found
+            component.name: Relocation(images=_spelled(new), pull_secret=secret)
+            for component, new in found
         },
         needed=tuple(dict.fromkeys(new for new in needed.values() if new)),
         endpoints=Endpoints(plain=plain),
@@ -189,7 +195,7 @@ def _listed(component: Component) -> dict[str, None]:
     return dict.fromkeys(str(parse(image.ref)) for image in component.images)
 
 
-def _moved(component: Component, source: Source, target: Target) -> dict[str, Reference | None]:
+def _new_names(component: Component, source: Source, target: Target) -> dict[str, Reference | None]:
     """Return the new name of each image, None for those without a digest."""
     found: dict[str, Reference | None] = {}
     for image in _listed(component):
@@ -198,8 +204,8 @@ def _moved(component: Component, source: Source, target: Target) -> dict[str, Re
     return found
 
 
-def _spelled(moved: Mapping[str, Reference | None]) -> dict[str, str]:
-    return {text: str(new) for old, new in moved.items() if new for text in parse(old).spellings}
+def _spelled(names: Mapping[str, Reference | None]) -> dict[str, str]:
+    return {text: str(new) for old, new in names.items() if new for text in parse(old).spellings}
 
 
 def _check(needed: Mapping[str, Reference | None], source: Source) -> None:
@@ -208,8 +214,3 @@ def _check(needed: Mapping[str, Reference | None], source: Source) -> None:
         count = f"{len(lacking)} images have" if len(lacking) > 1 else "an image has"
         text = f"{count} no digest in {source.name}"
         raise ConfigError("CTO-1330", text, details="\n".join(lacking), hint=source.hint)
-
-
-def locked(bundle: Path) -> Lock:
-    """Return the installer's own lock."""
-    return locks.read(bundle / "lock.yaml")

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from cto.config.load import Loaded
     from cto_airgap.logins import Login
     from cto_airgap.session import Session
+    from cto_airgap.transport import Transport
 
 KWOK = "kwok"
 EXISTING = "existing"
@@ -65,6 +66,12 @@ def _helm(runner: Runner, program: Callable[[], Path], access: Access, home: Pat
     return HelmReleases(runner, program, access, home=home)
 
 
+def _web(ca_file: Path | None) -> AbstractContextManager[Transport]:
+    from cto_airgap.web import WebTransport  # noqa: PLC0415 - requests is slow to import
+
+    return WebTransport(ca_file=ca_file, user_agent=f"cto/{__version__}")
+
+
 @dataclass
 class Wiring:
     """One command's adapters, made when they are needed.
@@ -77,6 +84,7 @@ class Wiring:
         debug: Told every command line that is run.
         root: The folder with bundle, templates and profiles.
         open_helm: Takes the runner, the program, the cluster and Helm's home.
+        open_web: Takes certificates to trust besides the usual ones.
     """
 
     options: ClusterOptions
@@ -88,6 +96,7 @@ class Wiring:
     root: Path = field(default_factory=assets.root)
     open_cluster: Callable[[Access, Clock], Cluster] = _cluster
     open_helm: Callable[[Runner, Callable[[], Path], Access, Path], Releases] = _helm
+    open_web: Callable[[Path | None], AbstractContextManager[Transport]] = _web
 
     # data
 
@@ -186,27 +195,20 @@ class Wiring:
         """Open connections to registries; log-ins beside those that `docker login` keeps."""
         from cto_airgap.logins import read  # noqa: PLC0415
         from cto_airgap.session import Session  # noqa: PLC0415
-        from cto_airgap.web import WebTransport  # noqa: PLC0415 - requests is slow to import
 
         known = {**read(docker_config(self.env)), **logins}
-        with WebTransport(ca_file=ca_file, user_agent=f"cto/{__version__}") as transport:
+        with self.open_web(ca_file) as transport:
             yield Session(transport, known, self.clock, stop)
 
     @cached_property
     def relocations(self) -> Relocations:
         """Where images come from, if the configuration names a registry."""
-        from cto.cli.relocating import locked, relocations, source_of  # noqa: PLC0415 - as above
+        from cto.cli.relocating import relocations  # noqa: PLC0415 - slow to import
 
-        config = self.loaded.config
-        lock = locked(self.root / "bundle")
-        bundle = Path(self.env["CTO_BUNDLE"]) if self.env.get("CTO_BUNDLE") else None
-        components = select(self.catalog, config).managed
+        selected = select(self.catalog, self.loaded.config).managed
+        bundle = self.env.get("CTO_BUNDLE")
         return relocations(
-            config,
-            components,
-            self.loaded.profile.base,
-            lock,
-            lambda: source_of(config.registry, bundle, lock),
+            self.loaded, selected, self.root / "bundle", Path(bundle) if bundle else None
         )
 
     def connect(self, access: Access) -> Cluster:
@@ -364,26 +366,16 @@ class Wiring:
         needs = needs_of(wish, supported(self.root / "bundle"), names, ha=available)
         return (*cluster_checks(cluster, needs, clock=self.clock), *self._image_checks(cluster))
 
-    def _image_checks(self, cluster: Cluster) -> Iterator[Check]:
-        """Yield the check of the registry that images come from, if one is named."""
-        registry = self.loaded.config.registry
+    def _image_checks(self, cluster: Cluster) -> Sequence[Check]:
         if not self.relocations.needed:
-            return
-        from cto.cli import imagecheck  # noqa: PLC0415 - slow to import
-        from cto_airgap.logins import Login  # noqa: PLC0415
-        from cto_airgap.registry import Registry  # noqa: PLC0415
+            return ()
+        from cto.cli.imagecheck import checks  # noqa: PLC0415 - what it asks with is slow to import
 
-        if not registry.check:
-            yield imagecheck.not_measured()
-            return
-        password = secret_values(self.loaded.config, cluster, "registry.password").get("", "")
-        login = {registry.host: Login(registry.username, password)} if registry.username else {}
-        ca_file = registry.ca_file or self.env.get("CTO_CA_FILE")
-        stop = Flag()
-        with self._session(Path(ca_file) if ca_file else None, login, stop) as session:
-            asked = Registry(session, self.relocations.endpoints)
-            needed = self.relocations.needed
-            yield imagecheck.check(needed, asked, registry.address, stop)
+        config = self.loaded.config
+        password = secret_values(config, cluster, "registry.password").get("", "")
+        ca_file = config.registry.ca_file or self.env.get("CTO_CA_FILE")
+        opened = partial(self._session, Path(ca_file) if ca_file else None)
+        return checks(config.registry, password, self.relocations, opened)
 
     def _is_secret(self, text: str) -> bool:
         return any(value in text for value in self._secrets)
