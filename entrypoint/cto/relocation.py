@@ -51,10 +51,8 @@ class Relocation:
                 scalar.value = self.renamed(scalar.value)
             if self.pull_secret:
                 _attach(node, self.pull_secret)
-        made: str = yaml.serialize_all(
-            documents, Dumper=_Dumper, width=_ONE_LINE, allow_unicode=True, explicit_start=True
-        )
-        return made
+        # Helm wants a separator on a line of its own, which libyaml does not give to all.
+        return "".join(f"---\n{_text_of(node)}" for node in documents)
 
     def manifests(self, manifests: Iterable[Manifest]) -> tuple[Manifest, ...]:
         """Return the same of decoded manifests."""
@@ -101,6 +99,11 @@ class Relocation:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Relocation:
         return cls(images=data["images"], pull_secret=data["pull_secret"])
+
+
+def _text_of(node: yaml.Node) -> str:
+    text: str = yaml.serialize(node, Dumper=_Dumper, width=_ONE_LINE, allow_unicode=True)
+    return text
 
 
 def _scalars(node: yaml.Node, seen: set[int]) -> Iterator[yaml.ScalarNode]:

@@ -106,6 +106,12 @@ data:
     assert MOVED.rewritten(text) == text.replace("nats:2.1", NATS)
 
 
+def test_separators_are_on_lines_of_their_own() -> None:
+    """Helm refuses `--- {}`, which is what libyaml makes of JSON."""
+    text = '{"a": "nats:2.1"}\n---\n{"b": 1}\n---\nc: 1\n'
+    assert MOVED.rewritten(text) == f'---\n{{"a": "{NATS}"}}\n---\n{{"b": 1}}\n---\nc: 1\n'
+
+
 def test_names_are_found_at_any_depth_and_in_every_document() -> None:
     text = "a: [{b: nats:2.1}, &x nats:2.1, *x]\n---\n- nats:2.1\n---\n"
     first, second = Relocation(images=MOVED.images).rewritten(text).split("---\n")[1:3]
