@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from cto_airgap import reference as references
 from cto_airgap.contents import Item, Kind
@@ -36,31 +37,26 @@ class Target:
             raise references.InvalidReferenceError(message)
         return cls(host, prefix)
 
+    def of(self, old: Reference, digest: Digest | Literal[""] = "") -> Reference:
+        """Return what an image is called here: its host is a part of the path.
+
+        That takes nothing but the image's own name, so whoever installs from a registry knows it
+        without asking; two images of one name on two hosts stay two; and a node that has this
+        registry as a mirror of all hosts finds it, too.
+        """
+        host = old.host.replace(":", "-").lower()
+        # An image that is named by digest alone needs a tag, or it is not to be found again.
+        tag = old.tag or f"sha256-{(digest or old.digest).partition(':')[2]}"
+        return replace(self.reference(f"{host}/{old.repository}", tag), digest=digest)
+
 
 def names(items: Iterable[Item], target: Target) -> Mapping[str, Reference]:
-    """Return the new names by the old ones.
-
-    Repositories keep their names without the host, so that a chart's setting for "the registry"
-    is enough. Where that makes two images one, the host becomes part of both names.
-    """
-    found = {item: _parts(item) for item in items}
-    users: dict[tuple[str, str], set[Digest]] = {}
-    for item, (_, repository, tag) in found.items():
-        users.setdefault((repository, tag), set()).add(item.descriptor.digest)
-    return {
-        item.name: target.reference(
-            repository if len(users[repository, tag]) == 1 else f"{host}/{repository}", tag
-        )
-        for item, (host, repository, tag) in found.items()
-    }
+    """Return the new names by the old ones."""
+    return {item.name: _new(item, target) for item in items}
 
 
-def _parts(item: Item) -> tuple[str, str, str]:
-    """Return host, as a part of a path, repository and tag."""
-    if item.kind is Kind.CHART:
-        repository, _, tag = item.name.partition(":")
-        return "charts", repository, tag
-    old = references.parse(item.name)
-    # An image that is named by digest alone needs a tag, or it is not to be found again.
-    tag = old.tag or f"sha256-{item.descriptor.digest.partition(':')[2]}"
-    return old.host.replace(":", "-").lower(), old.repository, tag
+def _new(item: Item, target: Target) -> Reference:
+    if item.kind is Kind.IMAGE:
+        return target.of(references.parse(item.name))
+    repository, _, tag = item.name.partition(":")
+    return target.reference(repository, tag)

@@ -169,6 +169,18 @@ class Pusher:
         each(send, moves, workers=self._workers, stop=self._stop)
 
 
+def digests_of(folder: Path) -> dict[str, Digest]:
+    """Return the digest that each image of a bundle has wherever the bundle is pushed to.
+
+    Raises:
+        IntegrityError: CTO-1810, a document is damaged; CTO-1811, there is no bundle.
+    """
+    moves = _moves(Layout(folder), Target("registry.invalid"))
+    return {
+        move.tree.item.name: move.root.digest for move in moves if move.tree.item.kind is Kind.IMAGE
+    }
+
+
 def _moves(layout: Layout, target: Target) -> list[_Move]:
     contents = layout.contents()
     new = names(contents.items, target)

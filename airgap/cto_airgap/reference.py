@@ -53,6 +53,21 @@ class Reference:
         """What a registry is asked for: the digest if there is one, else the tag."""
         return self.digest or self.tag
 
+    @property
+    def spellings(self) -> tuple[str, ...]:
+        """Every way in which people write it: Docker's own host has several names, and none."""
+        whole = str(self)
+        if self.host != DOCKER:
+            return (whole,)
+        rest = whole.removeprefix(f"{DOCKER}/")
+        short = rest.removeprefix(_LIBRARY)
+        paths = dict.fromkeys((rest, short))
+        return tuple(
+            f"{host}{path}"
+            for path in paths
+            for host in ("", *(f"{name}/" for name in sorted(_DOCKER_ALIASES)))
+        )
+
     def at(self, digest: Digest) -> Reference:
         return replace(self, digest=digest)
 

@@ -228,6 +228,21 @@ _TABLE = (
         "Two wishes contradict each other, e.g. high availability on a single node.",
         "Change the configuration as the message says.",
     ),
+    ErrorKind(
+        "CTO-1330",
+        "No digest is known for an image of the registry",
+        "Images are pulled from a registry of yours by digest, and neither the mapping, nor the "
+        "bundle, nor the lock has the digest of one that is needed.",
+        "Name what `cto bundle push --output json` wrote (`registry.mapping`).",
+    ),
+    ErrorKind(
+        "CTO-1331",
+        "Not a mapping of images",
+        "The file that `registry.mapping` names is not readable, or not what `cto bundle push "
+        "--output json` writes.",
+        "Write it anew: `cto bundle push DIR HOST/FOLDER --output json > mapping.json`; what is in "
+        "the registry is not sent again.",
+    ),
     # 4: preflight
     ErrorKind(
         "CTO-1400",
@@ -259,6 +274,20 @@ _TABLE = (
         "Kubeconfig is locked",
         "Another program is changing the kubeconfig, or ended without taking its lock file away.",
         "Repeat the command. If no such program runs, remove the lock file that is named.",
+    ),
+    ErrorKind(
+        "CTO-1420",
+        "Images are missing in the registry",
+        "The registry that the configuration names does not have images under their digests.",
+        "Push the bundle of the profile (`cto bundle push`), and name the mapping that the push "
+        "writes (`registry.mapping`).",
+    ),
+    ErrorKind(
+        "CTO-1421",
+        "The registry cannot be asked about its images",
+        "It does not answer this machine, or refuses the log-in.",
+        "Check address, certificates (`registry.ca_file`) and log-in. If only the cluster can "
+        "reach it: `registry.check: false`.",
     ),
     # 5: external tools, charts, downloads
     ErrorKind(

@@ -14,6 +14,7 @@ from threading import Event as Flag
 from typing import Any, Protocol
 
 from cto.objects import Manifest, ObjectRef
+from cto.relocation import Relocation
 from cto.result import Check
 
 
@@ -228,6 +229,7 @@ class ReleaseSpec:
     Attributes:
         labels: Of the release's record; `cto.dev/digest` is among them.
         skip_crds: Do not install what lies in the chart's crds/ folder.
+        relocation: What everything that the chart renders goes through, hooks included.
     """
 
     name: str
@@ -236,6 +238,7 @@ class ReleaseSpec:
     values: Mapping[str, Any]
     labels: Mapping[str, str] = field(default_factory=dict)
     skip_crds: bool = True
+    relocation: Relocation | None = None
 
 
 class Releases(Protocol):

@@ -51,6 +51,7 @@ def context(
     """Return what templates see, as the plan gives it to them."""
     public = made.public()
     return {
+        "pull_secret": "",
         "config": public,
         "profile": made.profile,
         "features": public["features"],

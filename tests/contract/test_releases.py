@@ -16,8 +16,9 @@ import pytest
 
 from cto.adapters.packing import pack
 from cto.errors import Cancelled, ToolError
-from cto.objects import ObjectRef, dump_yaml, labels_of
+from cto.objects import Manifest, ObjectRef, dump_yaml, labels_of
 from cto.ports import Chart, ReleaseSpec
+from cto.relocation import Relocation
 from fakes.place import Place
 from fakes.releases import FakeReleases, plain_chart
 
@@ -72,6 +73,41 @@ def test_a_template_needs_no_cluster(place: Place, spec: ReleaseSpec) -> None:
     names = {item["metadata"]["name"] for item in found}
     assert {"rel", "rel-values"} <= names
     assert records(place) == {}
+
+
+def test_a_relocation_sees_everything_that_a_chart_renders(place: Place, tmp_path: Path) -> None:
+    """Hooks are among it; what does not change keeps its type, whatever it looks like."""
+    pod = {"restartPolicy": "Never", "containers": [{"name": "a", "image": "nats:2"}]}
+    data = {"exponent": "1e3", "time": "12:30:00", "yes": "on", "file": "image: nats:2\n"}
+    config = place.config_map("texts")
+    job = {"apiVersion": "batch/v1", "kind": "Job", "spec": {"template": {"spec": pod}}}
+    manifests = [
+        {**config, "data": data},
+        {**job, "metadata": {"name": "plain"}},
+        {**job, "metadata": {"name": "hook", "annotations": {"helm.sh/hook": "post-delete"}}},
+    ]
+    made = replace(
+        _spec("rel", tmp_path, {}),
+        namespace=place.namespace,
+        chart=chart_of(tmp_path / "moved", *manifests),
+        relocation=Relocation(images={"nats:2": "r.example/nats:2"}, pull_secret="puller"),
+    )
+    releases = place.releases()
+    if isinstance(releases, FakeReleases):
+        releases.render[CHART] = lambda _: manifests
+    moved = {**pod, "containers": [{"name": "a", "image": "r.example/nats:2"}]}
+    moved["imagePullSecrets"] = [{"name": "puller"}]
+    for found in (
+        releases.template(made, kube_version="v1.34.4"),
+        releases.upgrade(made, timeout_s=TIMEOUT_S),
+        releases.hooks("rel", place.namespace),
+    ):
+        jobs = [item for item in found if item["kind"] == "Job"]
+        assert [item["spec"]["template"]["spec"] for item in jobs] == [moved] * len(jobs)
+        assert jobs
+    live = place.cluster.get(ObjectRef("v1", "ConfigMap", place.namespace, "texts"))
+    assert live
+    assert live["data"] == {**data, "file": "image: r.example/nats:2\n"}
 
 
 def test_an_installation_leaves_a_record_with_our_labels(place: Place, spec: ReleaseSpec) -> None:
@@ -201,8 +237,6 @@ def test_a_cancelled_upgrade_is_a_failed_one_and_can_be_repeated(
 
 
 def chart_with_hook(folder: Path) -> Chart:
-    (folder / "templates").mkdir(parents=True)
-    (folder / "Chart.yaml").write_text("apiVersion: v2\nname: plain\nversion: 1.0.0\n")
     pod = {"restartPolicy": "Never", "containers": [{"name": "a", "image": "a"}]}
     job = {
         "apiVersion": "batch/v1",
@@ -210,7 +244,16 @@ def chart_with_hook(folder: Path) -> Chart:
         "metadata": {"name": "hook", "annotations": {"helm.sh/hook": "pre-install"}},
         "spec": {"template": {"spec": pod}},
     }
-    (folder / "templates" / "job.yaml").write_text(dump_yaml(job))
+    return chart_of(folder, job)
+
+
+def chart_of(folder: Path, *manifests: Manifest) -> Chart:
+    """Pack a chart that renders just that."""
+    (folder / "templates").mkdir(parents=True)
+    (folder / "Chart.yaml").write_text("apiVersion: v2\nname: plain\nversion: 1.0.0\n")
+    for number, manifest in enumerate(manifests):
+        # JSON quotes every text: Go reads a bare 1e3 as a number.
+        (folder / "templates" / f"{number}.yaml").write_text(json.dumps(manifest))
     path, digest = pack(folder, CHART, folder.parent / "packed")
     return Chart(name=CHART, version="1.0.0", path=path, digest=digest)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,12 @@ from cto.cli.root import cli
 from cto.cli.wiring import Wiring
 from cto.objects import Manifest, dump_yaml
 from cto.ports import Clock, Provider
+from cto_airgap.transport import Transport
 from fakes.cluster import FakeCluster
 from fakes.controllers import make_ready
 from fakes.handclock import HandClock
 from fakes.machine import FakeMachine
+from fakes.registry import FakeWeb
 from fakes.releases import FakeReleases
 from fakes.world import write_components
 
@@ -38,6 +41,7 @@ class Desk:
     Attributes:
         attended: Whether somebody sits there and can answer.
         kwok: Given, it is what `--provider kwok` takes instead of the true provider.
+        web: What registries are asked through; nobody answers by default.
     """
 
     folder: Path
@@ -46,6 +50,7 @@ class Desk:
     env: dict[str, str] = field(default_factory=dict)
     attended: bool = False
     kwok: Provider | None = None
+    web: Transport = field(default_factory=FakeWeb)
     releases: FakeReleases = field(init=False)
     machine: FakeMachine = field(init=False)
 
@@ -123,6 +128,7 @@ class Desk:
             open_cluster=lambda access, clock: self.cluster,
             open_helm=lambda runner, program, access, home: self.releases,
         )
+        made.open_web = lambda ca_file: nullcontext(self.web)
         if self.kwok:
             made.kwok = self.kwok
         return made

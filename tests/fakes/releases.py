@@ -224,7 +224,8 @@ class FakeReleases:
     # inside
 
     def _rendered(self, spec: ReleaseSpec) -> Sequence[Manifest]:
-        return copy.deepcopy(self.render.get(spec.chart.name, plain_chart)(spec))
+        made = copy.deepcopy(self.render.get(spec.chart.name, plain_chart)(spec))
+        return spec.relocation.manifests(made) if spec.relocation else made
 
     def _work(
         self,

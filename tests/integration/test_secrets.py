@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from cto.bundle import lock as locks
 from cto.objects import ObjectRef
 
 from .canaries import Hunt, command_lines, forms, is_meant, shims
-from .conftest import Lab
+from .conftest import ROOT, Lab
 
 # Every one has what JSON, YAML, URLs and shells write in another way.
 IN_FILE = {
@@ -32,6 +33,7 @@ GENERATED = {
     "password of the cache": ObjectRef("v1", "Secret", "argocd", "argocd-redis"),
     "password of Grafana": ObjectRef("v1", "Secret", "monitoring", "grafana-admin"),
 }
+LOCK = ROOT / "bundle" / "lock.yaml"
 VARIABLES = {
     "LAB_MAIL": IN_ENV["mail password"],
     "LAB_KEY": IN_ENV["key of the environment"],
@@ -79,13 +81,18 @@ class Expedition:
             },
         }
         (self.folder / "cto.yaml").write_text(json.dumps(config))
+        # As a push writes it: nothing here asks whether the registry has the images.
+        digest = f"sha256:{'a' * 64}"
+        mapping = {item.image: f"{item.image}@{digest}" for item in locks.read(LOCK).images}
+        (self.folder / "mapping.json").write_text(json.dumps(mapping))
         wrong = {"smtp": {"password": [MISPLACED["misplaced password"]]}, "nodes": 1}
         (self.folder / "wrong.yaml").write_text(json.dumps(wrong))
 
     def stdin(self) -> str:
         registry = {"type": "generic", "url": "registry.example.com", "username": "puller"}
         password = {"password": ON_STDIN["registry password"]}
-        return json.dumps({"registry": {**registry, **password}})
+        unasked = {"mapping": str(self.folder / "mapping.json"), "check": False}
+        return json.dumps({"registry": {**registry, **password, **unasked}})
 
     def run(self, *arguments: str, code: int = 0, config: bool = True) -> str:
         """Run a command to its end; return what it wrote to stdout."""
@@ -234,6 +241,10 @@ def test_the_secrets_are_where_they_are_meant_to_be(expedition: Expedition) -> N
         "password of Grafana in object Secret monitoring/grafana-admin",
         "password of the cache in object Secret argocd/argocd-redis",
         "webhook secret in object Secret argo-events/github-webhook-secret",
+        *(
+            f"registry password in object Secret {namespace}/cto-registry"
+            for namespace in ("argo", "argo-events", "argocd", "cto", "monitoring")
+        ),
     }
 
 

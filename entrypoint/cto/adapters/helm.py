@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from threading import Event as Flag
 
+from cto.adapters import postrender
 from cto.errors import ToolError
 from cto.objects import Manifest, annotations_of, load_documents
 from cto.ports import Access, Completed, ReleaseSpec, Runner
@@ -88,6 +89,7 @@ class HelmReleases:
             "--skip-tests",
             timeout_s=_TEMPLATE_S,
             stdin=_values(spec),
+            spec=spec,
         )
         return tuple(load_documents(done.stdout))
 
@@ -109,6 +111,7 @@ class HelmReleases:
             "json",
             timeout_s=timeout_s + _MARGIN_S,
             stdin=_values(spec),
+            spec=spec,
             cancel=cancel,
         )
         return _objects(_manifest_of(done))
@@ -158,19 +161,22 @@ class HelmReleases:
 
     def _release(self, spec: ReleaseSpec) -> tuple[str, ...]:
         chart = str(spec.chart.path)
-        return (spec.name, chart, "--namespace", spec.namespace, "--values", "-")
+        rewriting = ("--post-renderer", postrender.NAME) if spec.relocation else ()
+        return (spec.name, chart, "--namespace", spec.namespace, "--values", "-", *rewriting)
 
     def _run(
         self,
         *words: str,
         timeout_s: float,
         stdin: str | None = None,
+        spec: ReleaseSpec | None = None,
         cancel: Flag | None = None,
     ) -> Completed:
+        relocation = spec.relocation if spec else None
         return self._runner.run(
             (str(self._helm()), *words),
             timeout_s=timeout_s,
-            env=self._env,
+            env={**self._env, **(postrender.environment(relocation) if relocation else {})},
             stdin=stdin,
             cancel=cancel,
         )

@@ -6,19 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cto.objects import Manifest, ref_of
+from cto.objects import POD_GROUPS, POD_SPECS, Manifest, ref_of
 
-# Where the pod spec is, by kind.
-_PATHS: Mapping[str, tuple[str, ...]] = {
-    "Pod": ("spec",),
-    "PodTemplate": ("template", "spec"),
-    "CronJob": ("spec", "jobTemplate", "spec", "template", "spec"),
-    **dict.fromkeys(
-        ("DaemonSet", "Deployment", "Job", "ReplicaSet", "ReplicationController", "StatefulSet"),
-        ("spec", "template", "spec"),
-    ),
-}
-_GROUPS = frozenset({"", "apps", "batch"})
 _CONTAINERS = ("initContainers", "containers", "ephemeralContainers")
 
 
@@ -37,7 +26,7 @@ def pod_images(manifest: Manifest) -> Iterator[PodImage]:
     here: the catalog lists such images.
     """
     ref = ref_of(manifest)
-    if ref.group not in _GROUPS:
+    if ref.group not in POD_GROUPS:
         return
     spec = _pod_spec(manifest)
     for kind in _CONTAINERS:
@@ -53,7 +42,7 @@ def pod_images(manifest: Manifest) -> Iterator[PodImage]:
 
 def _pod_spec(manifest: Manifest) -> Mapping[str, Any]:
     found: Any = manifest
-    path = _PATHS.get(manifest["kind"], ())
+    path = POD_SPECS.get(manifest["kind"], ())
     for key in path:
         found = found.get(key) or {}
     return found if path else {}

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -31,7 +31,7 @@ from cto.cli.options import ClusterOptions
 from cto.cli.output import Screen
 from cto.cli.registries import RegistryOptions, docker_config
 from cto.engine.execute import CrdSource
-from cto.engine.installer import Installer, all_told, charts_of
+from cto.engine.installer import Installer, all_told, charts_of, secret_values
 from cto.engine.lock import ClusterLock
 from cto.engine.needs import needs_of
 from cto.engine.preflight import cluster_checks, supported
@@ -47,7 +47,11 @@ from cto.result import Check
 if TYPE_CHECKING:
     from cto.bundle.collect import Rendering
     from cto.cli.bundling import Bundling
+    from cto.cli.relocating import Relocations
     from cto.config.load import Loaded
+    from cto_airgap.logins import Login
+    from cto_airgap.session import Session
+    from cto_airgap.transport import Transport
 
 KWOK = "kwok"
 EXISTING = "existing"
@@ -62,6 +66,12 @@ def _helm(runner: Runner, program: Callable[[], Path], access: Access, home: Pat
     return HelmReleases(runner, program, access, home=home)
 
 
+def _web(ca_file: Path | None) -> AbstractContextManager[Transport]:
+    from cto_airgap.web import WebTransport  # noqa: PLC0415 - requests is slow to import
+
+    return WebTransport(ca_file=ca_file, user_agent=f"cto/{__version__}")
+
+
 @dataclass
 class Wiring:
     """One command's adapters, made when they are needed.
@@ -74,6 +84,7 @@ class Wiring:
         debug: Told every command line that is run.
         root: The folder with bundle, templates and profiles.
         open_helm: Takes the runner, the program, the cluster and Helm's home.
+        open_web: Takes certificates to trust besides the usual ones.
     """
 
     options: ClusterOptions
@@ -85,6 +96,7 @@ class Wiring:
     root: Path = field(default_factory=assets.root)
     open_cluster: Callable[[Access, Clock], Cluster] = _cluster
     open_helm: Callable[[Runner, Callable[[], Path], Access, Path], Releases] = _helm
+    open_web: Callable[[Path | None], AbstractContextManager[Transport]] = _web
 
     # data
 
@@ -158,9 +170,6 @@ class Wiring:
         from cto.bundle.rendering import ComponentRenderer  # noqa: PLC0415
         from cto.bundle.wishes import wishes  # noqa: PLC0415
         from cto.cli.bundling import Bundling  # noqa: PLC0415
-        from cto_airgap import logins  # noqa: PLC0415
-        from cto_airgap.session import Session  # noqa: PLC0415
-        from cto_airgap.web import WebTransport  # noqa: PLC0415
 
         names = [component.name for component in self.catalog.components]
         wanted = partial(wishes, self.root / "profiles", names)
@@ -169,21 +178,37 @@ class Wiring:
             made = ComponentRenderer(self.catalog, self.charts.resolve, self.templates())
             return made.render(list(wanted()), supported(self.root / "bundle").ends)
 
-        @contextmanager
-        def session(stop: Flag) -> Iterator[Session]:
-            agent = f"cto/{__version__}"
-            known = logins.read(docker_config(self.env))
-            with WebTransport(ca_file=registries.ca_file, user_agent=agent) as transport:
-                yield Session(transport, known, self.clock, stop)
-
         return Bundling(
             catalog=self.catalog,
             wishes=wanted,
             render=render,
             charts=self.charts.resolve,
-            open_session=session,
+            open_session=partial(self._session, registries.ca_file, {}),
             registries=registries,
             screen=screen,
+        )
+
+    @contextmanager
+    def _session(
+        self, ca_file: Path | None, logins: Mapping[str, Login], stop: Flag
+    ) -> Iterator[Session]:
+        """Open connections to registries; log-ins beside those that `docker login` keeps."""
+        from cto_airgap.logins import read  # noqa: PLC0415
+        from cto_airgap.session import Session  # noqa: PLC0415
+
+        known = {**read(docker_config(self.env)), **logins}
+        with self.open_web(ca_file) as transport:
+            yield Session(transport, known, self.clock, stop)
+
+    @cached_property
+    def relocations(self) -> Relocations:
+        """Where images come from, if the configuration names a registry."""
+        from cto.cli.relocating import relocations  # noqa: PLC0415 - slow to import
+
+        selected = select(self.catalog, self.loaded.config).managed
+        bundle = self.env.get("CTO_BUNDLE")
+        return relocations(
+            self.loaded, selected, self.root / "bundle", Path(bundle) if bundle else None
         )
 
     def connect(self, access: Access) -> Cluster:
@@ -256,6 +281,7 @@ class Wiring:
 
     def fetch(self) -> None:
         """Get helm and every chart: what cannot be had is told before anything is made."""
+        self.relocations  # noqa: B018 - images without a digest are among that
         charts_of(select(self.catalog, self.loaded.config), self.charts.resolve)
         self.tools.path("helm")
 
@@ -305,6 +331,7 @@ class Wiring:
                 lock=lambda lost: self._lock(cluster, guard, screen, lost),
                 preflight=lambda observed, wish: self._preflight(cluster, observed, wish, crds_of),
                 listen=screen.listen,
+                relocations=self.relocations.by_component if configured else {},
             )
 
     def _uid(self, cluster: Cluster) -> str:
@@ -337,7 +364,18 @@ class Wiring:
             }
         available = self.loaded.config.features.high_availability
         needs = needs_of(wish, supported(self.root / "bundle"), names, ha=available)
-        return cluster_checks(cluster, needs, clock=self.clock)
+        return (*cluster_checks(cluster, needs, clock=self.clock), *self._image_checks(cluster))
+
+    def _image_checks(self, cluster: Cluster) -> Sequence[Check]:
+        if not self.relocations.needed:
+            return ()
+        from cto.cli.imagecheck import checks  # noqa: PLC0415 - what it asks with is slow to import
+
+        config = self.loaded.config
+        password = secret_values(config, cluster, "registry.password").get("", "")
+        ca_file = config.registry.ca_file or self.env.get("CTO_CA_FILE")
+        opened = partial(self._session, Path(ca_file) if ca_file else None)
+        return checks(config.registry, password, self.relocations, opened)
 
     def _is_secret(self, text: str) -> bool:
         return any(value in text for value in self._secrets)

@@ -159,6 +159,34 @@ class Registry(Section):
         "{secret: NAME, key: KEY}.",
         examples=["${REGISTRY_PASSWORD}"],
     )
+    mapping: FilePath | None = Field(
+        default=None,
+        description="What `cto bundle push --output json` wrote: the digests of the images that it "
+        "brought to the registry. Left out: those of the bundle that is at hand, else those of "
+        "bundle/lock.yaml.",
+        examples=["mapping.json"],
+    )
+    check: bool = Field(
+        default=True,
+        description="Ask the registry before an installation whether it has every image; false "
+        "where only the cluster can reach it.",
+        examples=[False],
+    )
+    ca_file: FilePath | None = Field(
+        default=None,
+        description="Certificates to trust besides the usual ones when the registry is asked.",
+        examples=["/etc/ssl/company.pem"],
+    )
+
+    @property
+    def host(self) -> str:
+        """The registry as references name it."""
+        return (self.url or "").rpartition("://")[2].rstrip("/")
+
+    @property
+    def address(self) -> str:
+        """The registry and its folder, as `cto bundle push` takes them."""
+        return f"{(self.url or '').rstrip('/')}/{self.namespace}"
 
     @model_validator(mode="after")
     def _is_complete(self) -> Registry:
@@ -174,10 +202,15 @@ class Registry(Section):
 
     def _check_login(self) -> None:
         # https://docs.aws.amazon.com/AmazonECR/latest/userguide/registry_auth.html
-        if self.type is RegistryType.ECR and self.password and not self.password.reference:
+        # What is written into a pull secret, be it copied from another Secret, is over that soon.
+        if self.type is RegistryType.ECR and self.password:
             reason = "an Amazon registry's password expires after 12 hours and is not renewed here"
-            fix = "leave it out (the nodes' role pulls), or refer to a Secret that is kept fresh"
+            fix = "leave it out: nodes pull by their own role (AmazonEC2ContainerRegistryPullOnly)"
             raise refused(reason, fix, field="password")
+        if self.type is RegistryType.ECR and self.username:
+            reason = "is of no use to an Amazon registry: its password expires after 12 hours"
+            fix = "leave it out: nodes pull by their own role (AmazonEC2ContainerRegistryPullOnly)"
+            raise refused(reason, fix, field="username")
         if self.username and self.password is None:
             reason = "is needed by registry.username"
             raise refused(reason, "give both or none", field="password")

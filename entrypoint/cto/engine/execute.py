@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from threading import Event as Flag
 
-from cto.engine import strategies
+from cto.engine import pullsecrets, strategies
 from cto.engine.live import Live
 from cto.engine.namespaces import what_is_in
 from cto.engine.nodeports import ReservedPorts, refused_ports
@@ -33,7 +33,9 @@ from cto.plan.steps import (
     GenerateSecret,
     Note,
     ProbeService,
+    RemovePullSecret,
     Step,
+    SupplyPullSecret,
     SupplySecret,
     UninstallRelease,
     WaitReady,
@@ -78,6 +80,11 @@ class Executor:
                 return self._generate(step)
             case SupplySecret():
                 return self._supply(step)
+            case SupplyPullSecret():
+                password = self.secret_values(step.secret_path).get("", "")
+                return pullsecrets.supply(self.cluster, step, password)
+            case RemovePullSecret():
+                return pullsecrets.remove(self.cluster, step)
             case ApplyCrds():
                 return self._apply_crds(step)
             case ApplyManifests():

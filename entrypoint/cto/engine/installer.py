@@ -35,6 +35,7 @@ from cto.plan.observed import Observed, State
 from cto.plan.steps import ApplyRelease, DeleteState, Plan, Step
 from cto.plan.wanted import Selection, select, wanted
 from cto.ports import Chart, Clock, Cluster, Provider, Releases, Runner
+from cto.relocation import Relocation
 from cto.result import Check, CheckStatus
 
 # The namespace controller looks at every kind that there is; on a busy server this takes a while.
@@ -57,6 +58,7 @@ class Installer:
         provider: Name of the cluster's provider.
         lock: Makes the lock of the cluster, a context manager.
         preflight: Checks the cluster against what is wanted.
+        relocations: Where the images of components come from, if not from upstream.
     """
 
     catalog: Catalog
@@ -76,6 +78,7 @@ class Installer:
     lock: Lock
     preflight: Preflight
     listen: Listener
+    relocations: Mapping[str, Relocation] = field(default_factory=dict)
     gate: Gate = field(default_factory=Gate)
     store: StateStore = field(init=False)
 
@@ -109,6 +112,7 @@ class Installer:
             creates_cluster=self.creates_cluster,
             base=self.base,
             env=self.env,
+            relocations=self.relocations,
         )
 
     def plan_install(self) -> Plan:
@@ -165,19 +169,7 @@ class Installer:
 
     def secret_values(self, path: str) -> Mapping[str, str]:
         """Return the values of a secret field; references are read from the cluster."""
-        config = self._config()
-        values = dict(config.secret_values(path))
-        for name, reference in config.secret_reference(path).items():
-            ref = ObjectRef("v1", "Secret", config.platform.namespace, reference.secret)
-            found = self.cluster.get(ref)
-            data = (found or {}).get("data") or {}
-            if reference.key not in data:
-                message = f"{path}: {ref} has no key {reference.key!r}"
-                raise PreflightError(
-                    "CTO-1400", message, hint="Create it, then repeat the command."
-                )
-            values[name] = base64.b64decode(data[reference.key]).decode()
-        return values
+        return secret_values(self._config(), self.cluster, path)
 
     @contextmanager
     def _step(self, name: str, title: str) -> Iterator[None]:
@@ -269,6 +261,23 @@ class Installer:
         )
 
 
+def secret_values(config: Config, cluster: Cluster, path: str) -> Mapping[str, str]:
+    """Return the values of a secret field; references are read from the cluster.
+
+    Raises:
+        PreflightError: CTO-1400, what is referred to is not there.
+    """
+    values = dict(config.secret_values(path))
+    for name, reference in config.secret_reference(path).items():
+        ref = ObjectRef("v1", "Secret", config.platform.namespace, reference.secret)
+        data = (cluster.get(ref) or {}).get("data") or {}
+        if reference.key not in data:
+            message = f"{path}: {ref} has no key {reference.key!r}"
+            raise PreflightError("CTO-1400", message, hint="Create it, then repeat the command.")
+        values[name] = base64.b64decode(data[reference.key]).decode()
+    return values
+
+
 def _lock_lost(progress: str = "") -> LockedError:
     message = "the lock of the cluster was lost; everything was stopped where it was"
     return LockedError("CTO-2001", message, details=progress)
@@ -282,6 +291,7 @@ def plan_new_cluster(
     *,
     base: str,
     env: Mapping[str, str],
+    relocations: Mapping[str, Relocation],
 ) -> Plan:
     """Return what `install` would do where the cluster is still to be made."""
     observed = Observed(
@@ -300,6 +310,7 @@ def plan_new_cluster(
         creates_cluster=True,
         base=base,
         env=env,
+        relocations=relocations,
     )
     return install(wish, observed)
 

@@ -10,8 +10,9 @@ from cto import digests
 from cto.catalog import Category, Component, Crds
 from cto.events import Phase
 from cto.objects import Manifest, ObjectRef, labels_of, ref_of
-from cto.plan import labels
+from cto.plan import labels, pulling
 from cto.plan.observed import Observed, ReleaseRecord, ReleaseState
+from cto.plan.pulling import Login
 from cto.plan.steps import (
     Action,
     ApplyCrds,
@@ -27,6 +28,7 @@ from cto.plan.steps import (
     WaitReady,
 )
 from cto.ports import Chart, ReleaseSpec
+from cto.relocation import Relocation
 
 # Raised when the same inputs must lead to another release than before, e.g. by a new Helm flag.
 _RELEASE_FORMAT = 1
@@ -44,6 +46,7 @@ class WantedComponent:
 
     Attributes:
         supplied: For each supplied Secret that gets at least one value: name -> (type, keys).
+        relocation: Where its images come from, if not from upstream.
     """
 
     component: Component
@@ -52,11 +55,16 @@ class WantedComponent:
     before: tuple[Manifest, ...] = ()
     after: tuple[Manifest, ...] = ()
     supplied: Mapping[str, tuple[str, Mapping[str, str]]] = field(default_factory=dict)
+    relocation: Relocation | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """The platform as it should be."""
+    """The platform as it should be.
+
+    Attributes:
+        login: What nodes log in with where images come from; None if they need not.
+    """
 
     provider: str
     profile: str
@@ -64,6 +72,7 @@ class Wanted:
     external: tuple[str, ...] = ()
     disabled: tuple[str, ...] = ()
     creates_cluster: bool = False
+    login: Login | None = None
     step_timeout_s: float = READY_TIMEOUT_S
     warnings: tuple[str, ...] = ()
 
@@ -72,9 +81,11 @@ def install(wanted: Wanted, observed: Observed) -> Plan:
     """Return the plan that makes the cluster as wanted. Nothing is done twice."""
     steps: list[Step] = list(_cluster(wanted, observed))
     steps += _namespaces(wanted, observed)
+    steps += pulling.supplies(wanted.login, steps, observed)
     installed = {item.component.name for item in wanted.components}
     for item in wanted.components:
         steps += _Builder(item, observed, installed, wanted).steps()
+    steps += pulling.removals(wanted.login, steps, observed)
     core = tuple(step.id for step in steps if step.phase is Phase.CORE)
     steps += _notes(wanted, observed, installed, core)
     return Plan(
@@ -95,16 +106,15 @@ def release_digest(item: WantedComponent, kube_version: str) -> str:
     It covers whatever changes what Helm would apply: charts look at the Kubernetes version too.
     """
     minor = ".".join(kube_version.split(".")[:2])
-    return digests.for_label(
-        digests.of_data(
-            {
-                "format": _RELEASE_FORMAT,
-                "chart": item.chart.digest,
-                "values": item.values,
-                "kubernetes": minor,
-            }
-        )
-    )
+    parts = {
+        "format": _RELEASE_FORMAT,
+        "chart": item.chart.digest,
+        "values": item.values,
+        "kubernetes": minor,
+    }
+    if item.relocation:
+        parts["relocation"] = item.relocation.to_json()
+    return digests.for_label(digests.of_data(parts))
 
 
 def crds_digest(chart: Chart, crds: Crds) -> str:
@@ -184,6 +194,8 @@ class _Builder:
         generated = self._generated(namespace)
         steps: list[Step] = [*generated, *self._supplied((namespace, *(s.id for s in generated)))]
         base = (namespace, *(step.id for step in steps))
+        if self._wanted.login:
+            base += (pulling.step_id(self._component.namespace),)
         steps += self._crds()
         if self._component.crds:
             base += (f"crds:{self._component.name}",)
@@ -302,6 +314,7 @@ class _Builder:
             namespace=self._component.namespace,
             chart=chart,
             values=self._item.values,
+            relocation=self._item.relocation,
             labels={
                 labels.MANAGED: "true",
                 labels.COMPONENT: self._component.name,

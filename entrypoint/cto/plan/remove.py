@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from cto.catalog import Catalog, Component
 from cto.events import Phase
 from cto.objects import ObjectRef
-from cto.plan import labels
+from cto.plan import labels, pulling
 from cto.plan.build import RELEASE_TIMEOUT_S, phase_of
 from cto.plan.observed import Observed, ReleaseRecord, ReleaseState, State
 from cto.plan.steps import (
@@ -278,8 +278,23 @@ class _Removal:
         }
         return all(ref in going for ref in self._observed.instances.get(crd, ()))
 
+    def _pull_secrets(self, found: list[Component], leaving: list[Component]) -> None:
+        """Delete those of namespaces where nothing stays that pulls; data does not."""
+        used = {c.namespace for c in found if c not in leaving}
+        for step in [step for step in self._steps if isinstance(step, UninstallRelease)]:
+            if step.namespace in used or not pulling.is_there(step.namespace, self._observed):
+                continue
+            used.add(step.namespace)
+            after = tuple(
+                other.id
+                for other in self._steps
+                if isinstance(other, UninstallRelease) and other.namespace == step.namespace
+            )
+            self._steps.append(pulling.removal(step.namespace, step, after, "nothing pulls there"))
+
     def _end(self, found: list[Component], leaving: list[Component]) -> None:
         """Delete the namespaces that are empty then, and the state if nothing is left to know."""
+        self._pull_secrets(found, leaving)
         everything = tuple(step.id for step in self._steps)
         staying = [c for c in found if c not in leaving]
         rest = ", ".join(c.name for c in staying)

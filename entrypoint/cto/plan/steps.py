@@ -102,6 +102,42 @@ class SupplySecret(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SupplyPullSecret(Step):
+    """Writes the Secret that a namespace's pods pull with. Its password is not in the plan.
+
+    Attributes:
+        host: The registry, as references name it.
+        secret_path: Of the password, in the configuration. The engine asks for the value.
+    """
+
+    namespace: str
+    name: str
+    host: str
+    username: str
+    secret_path: str
+
+    def touches(self) -> tuple[str, ...]:
+        return (
+            f"Secret {self.name} in {self.namespace}",
+            f"ServiceAccount default in {self.namespace}",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemovePullSecret(Step):
+    """Deletes the Secret, and the default account's reference to it."""
+
+    namespace: str
+    name: str
+
+    def touches(self) -> tuple[str, ...]:
+        return (
+            f"delete Secret {self.name} in {self.namespace}",
+            f"ServiceAccount default in {self.namespace}",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class ApplyCrds(Step):
     """Applies the chart's CRDs server-side; over when all are established."""
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from cto.catalog import Catalog, Component
 from cto.config.model import Config
 from cto.config.sections import ComponentSettings, Mode, RegistryType, TunnelProvider
 from cto.errors import ConfigError
+from cto.objects import Manifest
 from cto.plan.build import Wanted, WantedComponent
 from cto.plan.observed import Observed
+from cto.plan.pulling import SECRET, Login
 from cto.ports import Chart
+from cto.relocation import Relocation
+
+_LOGIN = "registry.password"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +62,11 @@ def wanted(
     creates_cluster: bool,
     base: str,
     env: Mapping[str, str],
+    relocations: Mapping[str, Relocation] = MappingProxyType({}),
 ) -> Wanted:
     """Render every managed component, in the sizes of the built-in profile `base`.
+
+    `relocations` says where the images of a component come from, if not from upstream.
 
     Raises:
         ConfigError: CTO-1311 (a template), CTO-1320 (wishes that contradict each other).
@@ -65,7 +74,15 @@ def wanted(
     from cto.render import Renderer  # noqa: PLC0415 - jinja2 is slow to import, status needs none
 
     _check(config, charts)
-    renderer = Renderer(_context(config, selection, observed, provider, base), env=env)
+    login = _login(config)
+    context = _context(config, selection, observed, provider, base)
+    renderer = Renderer({**context, "pull_secret": SECRET if login else ""}, env=env)
+
+    def moved(component: Component, names: Sequence[str]) -> tuple[Manifest, ...]:
+        made = renderer.manifests(component, names)
+        relocation = relocations.get(component.name)
+        return relocation.manifests(made) if relocation and made else made
+
     return Wanted(
         provider=provider,
         profile=config.profile,
@@ -74,15 +91,17 @@ def wanted(
                 component=component,
                 chart=charts[component.name],
                 values=renderer.values(component, _settings(config, component.name).values),
-                before=renderer.manifests(component, component.manifests.before),
-                after=renderer.manifests(component, component.manifests.after),
+                before=moved(component, component.manifests.before),
+                after=moved(component, component.manifests.after),
                 supplied=_supplied(component, config),
+                relocation=relocations.get(component.name),
             )
             for component in selection.managed
         ),
         external=selection.external,
         disabled=selection.disabled,
         creates_cluster=creates_cluster,
+        login=login,
         warnings=tuple(_without_effect(config)),
     )
 
@@ -94,13 +113,15 @@ def _without_effect(config: Config) -> Iterator[str]:
             f"tunneling.provider {config.tunneling.provider.value} has no effect: "
             "this version sets up no tunnels"
         )
-    if config.registry.type is not RegistryType.LOCAL:
-        yield (
-            f"registry.type {config.registry.type.value} has no effect: "
-            "this version leaves images where upstream has them"
-        )
     if config.github.apps:
         yield "github.apps has no effect: this version does not set up GitHub Apps"
+
+
+def _login(config: Config) -> Login | None:
+    registry = config.registry
+    if registry.type is RegistryType.LOCAL or not registry.username:
+        return None
+    return Login(host=registry.host, username=registry.username, secret_path=_LOGIN)
 
 
 def _settings(config: Config, name: str) -> ComponentSettings:

@@ -12,6 +12,7 @@ import pytest
 from cto.adapters.helm import HelmReleases
 from cto.errors import Cancelled, CtoError, ToolError
 from cto.ports import Access, Chart, ReleaseSpec
+from cto.relocation import Relocation
 from fakes.runner import Call, FakeRunner, Reply
 
 CLUSTER = ["--kubeconfig", "/kube/config", "--kube-context", "here"]
@@ -66,6 +67,20 @@ def test_upgrade(runner: FakeRunner, helm: HelmReleases) -> None:
         *("--labels", "a=b,cto.dev/digest=abc", "--skip-crds", "--output", "json"),
     ]
     assert call.timeout_s > 90.5
+
+
+def test_a_relocation_goes_through_a_post_renderer(
+    runner: FakeRunner, helm: HelmReleases, tmp_path: Path
+) -> None:
+    moved = spec(relocation=Relocation(images={"a": "b"}))
+    runner.on("helm", "upgrade", stdout=json.dumps({"manifest": ""}))
+    runner.on("helm", "template", stdout="")
+    helm.upgrade(moved, timeout_s=1)
+    helm.template(moved, kube_version="v1.34.4")
+    for call in runner.calls:
+        assert "--values - --post-renderer cto-images" in " ".join(call.argv)
+        assert call.env["HELM_PLUGINS"] != str(tmp_path / "plugins")
+        assert '"a": "b"' in str(call.env["CTO_RELOCATION"])
 
 
 def test_crds_in_the_chart_and_labels_are_optional(runner: FakeRunner, helm: HelmReleases) -> None:

@@ -10,8 +10,8 @@ from cto_airgap import document
 from cto_airgap.contents import Item, Kind
 from cto_airgap.descriptor import OCI_MANIFEST, Descriptor
 from cto_airgap.naming import Target, names
-from cto_airgap.push import Outcome
-from cto_airgap.reference import InvalidReferenceError
+from cto_airgap.push import Outcome, digests_of
+from cto_airgap.reference import InvalidReferenceError, parse
 from fakes.registry import FakeRegistry, FakeWeb
 from fakes.trouble import Trouble
 from unit.airgap.world import HOST, Client, World
@@ -32,14 +32,14 @@ def push(world: World, mine: FakeRegistry) -> Outcome:
 def test_everything_arrives_under_its_new_name(world: World, mine: FakeRegistry) -> None:
     world.build()
     outcome = push(world, mine)
-    one = document.read(mine.manifest("cto/team/one", "1.0"))
+    one = document.read(mine.manifest(f"cto/{HOST}/team/one", "1.0"))
     chart = document.read(mine.manifest("cto/charts/thing", "0.1.0_build"))
     assert outcome.mapping == {
-        f"{HOST}/team/one:1.0": f"{MINE}/cto/team/one:1.0@{one.digest}",
-        f"{HOST}/two:2.0": f"{MINE}/cto/two:2.0@{world.two.root}",
+        f"{HOST}/team/one:1.0": f"{MINE}/cto/{HOST}/team/one:1.0@{one.digest}",
+        f"{HOST}/two:2.0": f"{MINE}/cto/{HOST}/two:2.0@{world.two.root}",
         "charts/thing:0.1.0_build": f"{MINE}/cto/charts/thing:0.1.0_build@{chart.digest}",
     }
-    assert mine.manifest("cto/two", "2.0") == world.two.documents[world.two.root][1]
+    assert mine.manifest(f"cto/{HOST}/two", "2.0") == world.two.documents[world.two.root][1]
 
 
 def test_an_index_of_which_platforms_are_absent_becomes_another_one(
@@ -47,7 +47,7 @@ def test_an_index_of_which_platforms_are_absent_becomes_another_one(
 ) -> None:
     world.build()
     pushed = {one.old: one for one in push(world, mine).pushed}[f"{HOST}/team/one:1.0"]
-    found = document.read(mine.manifest("cto/team/one", "1.0"))
+    found = document.read(mine.manifest(f"cto/{HOST}/team/one", "1.0"))
     assert [child.digest for child in found.children] == [pushed.manifest]
     assert (pushed.upstream, pushed.new.digest) == (world.one.root, found.digest)
     assert pushed.upstream != found.digest
@@ -58,8 +58,8 @@ def test_what_is_shared_is_sent_once_and_mounted(world: World, mine: FakeRegistr
     outcome = push(world, mine)
     shared = digests.of_bytes(world.shared)
     assert outcome.mounted == len(world.shared)
-    assert shared in mine.blobs("cto/two")
-    assert shared in mine.blobs("cto/team/one")
+    assert shared in mine.blobs(f"cto/{HOST}/two")
+    assert shared in mine.blobs(f"cto/{HOST}/team/one")
     assert len(mine.requests("PUT", shared)) == 1
 
 
@@ -98,11 +98,19 @@ def item(name: str, text: bytes, kind: Kind = Kind.IMAGE) -> Item:
     return Item(name=name, kind=kind, descriptor=descriptor)
 
 
-def test_repositories_lose_their_host_unless_two_would_be_one() -> None:
+def test_the_digests_of_a_bundle_are_those_that_a_push_leaves(
+    world: World, mine: FakeRegistry
+) -> None:
+    world.build()
+    pushed = {one.old: one.new.digest for one in push(world, mine).pushed}
+    found = digests_of(world.bundle)
+    assert found == {name: pushed[name] for name in (f"{HOST}/team/one:1.0", f"{HOST}/two:2.0")}
+
+
+def test_the_host_becomes_a_part_of_the_path_whatever_else_is_there() -> None:
     items = [
         item("docker.io/team/x:1", b"one"),
         item("quay.io/team/x:1", b"other"),
-        item("quay.io/team/x:2", b"two"),
         item("docker.io/library/redis:8", b"same"),
         item("registry.example.com:5000/library/redis:8", b"same"),
         item(f"quay.io/y@{digests.of_bytes(b'y')}", b"y"),
@@ -113,12 +121,20 @@ def test_repositories_lose_their_host_unless_two_would_be_one() -> None:
     assert [*found.values()] == [
         "r.io/docker.io/team/x:1",
         "r.io/quay.io/team/x:1",
-        "r.io/team/x:2",
-        "r.io/library/redis:8",
-        "r.io/library/redis:8",
-        f"r.io/y:{tag}",
+        "r.io/docker.io/library/redis:8",
+        "r.io/registry.example.com-5000/library/redis:8",
+        f"r.io/quay.io/y:{tag}",
         "r.io/charts/x:1",
     ]
+
+
+def test_an_image_has_its_new_name_without_a_bundle() -> None:
+    target, digest = Target("r.io", "cto"), digests.of_bytes(b"x")
+    assert str(target.of(parse("nats:2.10"), digest)) == (
+        f"r.io/cto/docker.io/library/nats:2.10@{digest}"
+    )
+    tag = digest.replace(":", "-")
+    assert str(target.of(parse(f"quay.io/y@{digest}"))) == f"r.io/cto/quay.io/y:{tag}"
 
 
 @pytest.mark.parametrize(

@@ -104,3 +104,14 @@ def test_a_digest_is_asked_for_before_a_tag() -> None:
     found = references.parse(f"quay.io/a/b:1@{SUM}")
     assert (found.wanted, found.name) == (SUM, "quay.io/a/b")
     assert references.parse("quay.io/a/b:1").wanted == "1"
+
+
+def test_dockers_own_images_have_many_names() -> None:
+    nats = references.parse("nats:2.1")
+    assert {references.normalise(text) for text in nats.spellings} == {str(nats)}
+    assert {"nats:2.1", "docker.io/nats:2.1", "index.docker.io/library/nats:2.1"} <= set(
+        nats.spellings
+    )
+    assert len(nats.spellings) == 8
+    assert len(references.parse("team/x:1").spellings) == 4
+    assert references.parse("quay.io/x:1").spellings == ("quay.io/x:1",)

@@ -339,7 +339,7 @@ def test_a_push_tells_the_new_names(locked: World) -> None:
     out = locked.build()
     result = locked.bundling().push(out, f"{PRIVATE}/mirror")
     new = result.data["mapping"]["r.example/web/web:1"]
-    assert new.startswith("private.example/mirror/web/web:1@sha256:")
+    assert new.startswith("private.example/mirror/r.example/web/web:1@sha256:")
     *names, end = result.text.splitlines()
     assert f"r.example/web/web:1 -> {new}" in names
     assert len(names) == 5

@@ -106,6 +106,14 @@ smtp: {port: 70000, recipients: [nobody]}
             "registry.password (0.yaml:1): an Amazon registry's password expires after 12 hours",
         ),
         (
+            "registry: {type: ecr, url: 1.dkr.ecr.eu.x, password: {secret: canary, key: a}}",
+            "registry.password (0.yaml:1): an Amazon registry's password expires after 12 hours",
+        ),
+        (
+            "registry: {type: ecr, url: 1.dkr.ecr.eu.x, username: AWS}",
+            "registry.username 'AWS' (0.yaml:1): is of no use to an Amazon registry",
+        ),
+        (
             "registry: {type: generic, url: r.example.com, username: me}",
             "registry.password (default): is needed by registry.username; give both or none",
         ),
