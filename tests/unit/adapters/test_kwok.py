@@ -298,9 +298,9 @@ def test_an_interrupted_start_leaves_no_process(lab: Lab) -> None:
 
 def test_nodes_that_do_not_become_ready_are_an_error_in_the_end(lab: Lab) -> None:
     lab.cluster.controllers.clear()
-    lab.cluster.fail_next("list", ApiError("CTO-1601", "no answer"), kind="Node", times=700)
+    lab.cluster.fail_next("list", ApiError("CTO-1601", "no answer"), kind="Node", times=2000)
 
-    with pytest.raises(ToolError, match="The simulated nodes did not become ready in 60 s") as e:
+    with pytest.raises(ToolError, match="The simulated nodes did not become ready in 180 s") as e:
         lab.up()
 
     assert "no answer" in e.value.details
