@@ -260,6 +260,32 @@ _TABLE = (
         "Another program is changing the kubeconfig, or ended without taking its lock file away.",
         "Repeat the command. If no such program runs, remove the lock file that is named.",
     ),
+    ErrorKind(
+        "CTO-1420",
+        "No Docker answers",
+        "There is no Docker daemon at the address that is named, or it is not running.",
+        "Start Docker. In a container, mount its socket: "
+        "`-v /var/run/docker.sock:/var/run/docker.sock`. Or name where it listens: DOCKER_HOST.",
+    ),
+    ErrorKind(
+        "CTO-1421",
+        "Docker refuses access",
+        "This user may not use the Docker socket.",
+        "Add the user to the socket's group (often docker), or run the command as root.",
+    ),
+    ErrorKind(
+        "CTO-1422",
+        "Docker's version does not fit",
+        "The daemon and the docker client have no API version in common.",
+        "Update Docker. If DOCKER_API_VERSION is set, remove it.",
+    ),
+    ErrorKind(
+        "CTO-1423",
+        "Not a Docker that can be used",
+        "What answers is not Docker, or runs in a way in which kind nodes do not work.",
+        "The message names what was found. Name another daemon (DOCKER_HOST), or use a cluster "
+        "that exists (`--provider existing`).",
+    ),
     # 5: external tools, charts, downloads
     ErrorKind(
         "CTO-1500",
@@ -324,6 +350,31 @@ _TABLE = (
         "Registry refused a request",
         "The registry answered with an error, or with something that no registry answers.",
         "The answer is shown. What was transferred is kept: the same command goes on from there.",
+    ),
+    ErrorKind(
+        "CTO-1520",
+        "Docker refused a command",
+        "The Docker daemon could not do what was asked.",
+        "Its answer is shown. Running the same command again is safe.",
+    ),
+    ErrorKind(
+        "CTO-1521",
+        "Docker cannot get an image",
+        "The image is not where Docker looks for it, or that place cannot be reached from there.",
+        "Check the image's name and that Docker's host reaches its registry. "
+        "CTO_NODE_IMAGE names another node image, also one that Docker has already.",
+    ),
+    ErrorKind(
+        "CTO-1522",
+        "Name taken in Docker",
+        "A container of this name exists, and is not ours or was made at the same moment.",
+        "Look at it with `docker inspect`; rename or remove it if it is not needed.",
+    ),
+    ErrorKind(
+        "CTO-1523",
+        "Docker's disk is full",
+        "There is no room left where Docker keeps images and containers.",
+        "Make room: `docker system df` tells what takes it. Then the same command goes on.",
     ),
     # 6: cluster API
     ErrorKind(

@@ -336,3 +336,31 @@ class Provider(Protocol):
     def destroy(self) -> bool:
         """Remove the cluster and every trace; False if there was nothing."""
         ...
+
+
+class ImageSupply(Protocol):
+    """Where the images of a cluster in Docker come from: a bundle's registry, or upstream.
+
+    All methods are idempotent and may be called again after a run was killed anywhere. They raise
+    what the Docker adapter raises.
+    """
+
+    def start(self, progress: Callable[[str], None]) -> None:
+        """Serve the bundle, before a cluster is made; return when it answers."""
+        ...
+
+    def node_image(self, progress: Callable[[str], None]) -> str:
+        """Return a reference to the node image, which the daemon then has."""
+        ...
+
+    def join(self, cluster: str, network: str, nodes: Sequence[str]) -> None:
+        """Let the nodes (names of running containers) pull from it.
+
+        Called after the cluster was made, and again on every run: nodes come back after a restart
+        of Docker.
+        """
+        ...
+
+    def leave(self, cluster: str) -> None:
+        """Called when the cluster's nodes are gone: end what no other cluster uses."""
+        ...
