@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event as Flag
 
@@ -96,13 +96,14 @@ class Bundling:
         images = lock.of_profile(profile)
         wanted = Wanted(
             platform=platform,
+            profile=profile,
             images=tuple(WantedImage(parse(one.image), one.digest) for one in images),
         )
         # Charts may have to be fetched, and for nothing if images lack digests.
         wanted.check_resolved()
         charts = [self._chart(component) for component in components]
         files = {_wanted(chart): chart.path for chart in charts}
-        wanted = Wanted(platform=platform, images=wanted.images, charts=tuple(sorted(files)))
+        wanted = replace(wanted, charts=tuple(sorted(files)))
         many = (bundletext.count(len(images), "image"), bundletext.count(len(charts), "chart"))
         self.screen.notice(f"bringing {' and '.join(many)}")
         with self._registry(images) as (registry, stop):

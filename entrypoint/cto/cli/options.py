@@ -31,6 +31,7 @@ class ClusterOptions:
         yes: Take every confirmation as given.
         charts: Folder to take charts from.
         tools: Folder to take programs from.
+        bundle: Folder of a bundle to take charts and images from.
     """
 
     flags: Mapping[str, tuple[str, str]] = field(default_factory=dict)
@@ -40,12 +41,16 @@ class ClusterOptions:
     yes: bool = False
     charts: Path | None = None
     tools: Path | None = None
+    bundle: Path | None = None
 
 
+# As a configuration file would say it.
+_TRUTH = {True: "true", False: "false"}
 _FLAGS = {
     "provider": ("cluster.provider", "--provider"),
     "context": ("cluster.context", "--context"),
     "profile": ("profile", "--profile"),
+    "air_gapped": ("air_gapped", "--air-gapped"),
 }
 
 
@@ -63,6 +68,7 @@ def cluster_options(function: _Function) -> Callable[..., Any]:
             yes=values.pop("yes"),
             charts=values.pop("charts"),
             tools=values.pop("tools"),
+            bundle=values.pop("bundle"),
         )
         return function(*args, options=options, **values)
 
@@ -114,6 +120,7 @@ def _folder(name: str, variable: str, text: str) -> Decorator:
 
 
 charts_option = _folder("--charts", "CTO_CHARTS", "Folder to take charts from.")
+bundle_option = _folder("--bundle", "CTO_BUNDLE", "Bundle to take charts and images from.")
 tools_option = _folder("--tools", "CTO_TOOLS", "Folder to take kubectl, helm and the like from.")
 
 _FORMATS = ("human", "json")
@@ -144,6 +151,13 @@ _CLUSTER: tuple[Decorator, ...] = (
     ),
     click.option("--non-interactive", is_flag=True, help="Never ask; take defaults, or fail."),
     click.option("-y", "--yes", is_flag=True, help="Take confirmations as given."),
+    click.option(
+        "--air-gapped/--no-air-gapped",
+        default=None,
+        callback=lambda _context, _option, value: _TRUTH.get(value),
+        help="Fetch nothing from outside: the default with a bundle that has images.",
+    ),
+    bundle_option,
     charts_option,
     tools_option,
 )

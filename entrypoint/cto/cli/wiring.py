@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from threading import Event as Flag
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from cto import __version__, assets, catalog
 from cto.adapters.chartcrds import chart_crds
@@ -25,8 +25,9 @@ from cto.adapters.helm import HelmReleases
 from cto.adapters.host import Host
 from cto.adapters.kubeconfig import choose_access, paths
 from cto.adapters.kwok import Kwok
-from cto.adapters.process import ProcessRunner
+from cto.adapters.process import ProcessRunner, become
 from cto.adapters.tools import Tools
+from cto.cli.bundled import BundledCharts
 from cto.cli.options import ClusterOptions
 from cto.cli.output import Screen
 from cto.cli.registries import RegistryOptions, docker_config
@@ -47,7 +48,9 @@ from cto.result import Check
 if TYPE_CHECKING:
     from cto.bundle.collect import Rendering
     from cto.cli.bundling import Bundling
+    from cto.cli.serving import Serving
     from cto.config.load import Loaded
+    from cto_airgap.source import Source
 
 KWOK = "kwok"
 EXISTING = "existing"
@@ -74,6 +77,7 @@ class Wiring:
         debug: Told every command line that is run.
         root: The folder with bundle, templates and profiles.
         open_helm: Takes the runner, the program, the cluster and Helm's home.
+        become: Replaces this process by a program.
     """
 
     options: ClusterOptions
@@ -85,6 +89,7 @@ class Wiring:
     root: Path = field(default_factory=assets.root)
     open_cluster: Callable[[Access, Clock], Cluster] = _cluster
     open_helm: Callable[[Runner, Callable[[], Path], Access, Path], Releases] = _helm
+    become: Callable[[Sequence[str], Mapping[str, str]], NoReturn] = become
 
     # data
 
@@ -125,7 +130,25 @@ class Wiring:
 
     @cached_property
     def downloader(self) -> Downloader:
-        return Downloader(self.cache / "downloads", mirror=self.env.get("CTO_MIRROR", ""))
+        return Downloader(
+            self.cache / "downloads",
+            mirror=self.env.get("CTO_MIRROR", ""),
+            offline=lambda: self.air_gapped,
+        )
+
+    @cached_property
+    def source(self) -> Source | None:
+        """The bundle that was named."""
+        from cto_airgap.source import Source  # noqa: PLC0415 - most runs have none
+
+        return Source(self.options.bundle) if self.options.bundle else None
+
+    @property
+    def air_gapped(self) -> bool:
+        """Whether nothing may be fetched from outside."""
+        # Verbs that need no configuration have none to ask.
+        wish = self.loaded.config.air_gapped if "loaded" in vars(self) else None
+        return bool(self.source and self.source.has_images) if wish is None else wish
 
     @cached_property
     def tools(self) -> Tools:
@@ -143,7 +166,11 @@ class Wiring:
     @cached_property
     def charts(self) -> ChartResolver:
         return ChartResolver(
-            self.downloader, self.root / "bundle", self.options.charts, self.cache / "charts"
+            self.downloader,
+            self.root / "bundle",
+            self.options.charts,
+            self.cache / "charts",
+            stock=BundledCharts(self.source, lambda text: self.notice(text)).find,  # noqa: PLW0108 - `notice` is set late
         )
 
     def templates(self) -> Releases:
@@ -185,6 +212,13 @@ class Wiring:
             registries=registries,
             screen=screen,
         )
+
+    def serving(self) -> Serving:
+        """Return what turns this process into the registry of a bundle."""
+        from cto.cli.serving import Serving  # noqa: PLC0415 - no other verb needs it
+
+        program = partial(self.tools.path, "registry")
+        return Serving(program=program, host=self.host, become=self.become)
 
     def connect(self, access: Access) -> Cluster:
         return self.open_cluster(access, self.clock)

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from cto.catalog import Component
+from cto.cli.bundled import described
 from cto.cli.describe import access_lines, checks_text, counted, plan_text, time_text
 from cto.cli.outcome import raise_errors
 from cto.cli.output import Screen, Terminal
@@ -80,6 +81,8 @@ class _Run:
         if options.charts:
             text = f"charts come from {options.charts}, not from their published archives"
             self._screen.notice(text, warning=True)
+        if source := self._wiring.source:
+            self._screen.notice(described(source, source.folder))
 
     def _cluster(self) -> Access:
         if not self._provider.creates:
