@@ -286,6 +286,13 @@ _TABLE = (
         "The message names what was found. Name another daemon (DOCKER_HOST), or use a cluster "
         "that exists (`--provider existing`).",
     ),
+    ErrorKind(
+        "CTO-1424",
+        "A foreign cluster is in the way",
+        "There is a kind cluster of that name which this installer did not make.",
+        "Install on it as it is (`--provider existing --context kind-NAME`), or make another one "
+        "beside it (`--cluster-name NAME`).",
+    ),
     # 5: external tools, charts, downloads
     ErrorKind(
         "CTO-1500",

@@ -292,6 +292,20 @@ class Access:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Reach:
+    """How the user reaches a cluster: from their own machine, not from a container of ours.
+
+    Attributes:
+        kubeconfig: The file to name; None if kubectl finds the context by itself.
+        ports: Port of every node -> port of http://localhost where it is published.
+    """
+
+    context: str
+    kubeconfig: Path | None = None
+    ports: Mapping[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class NodeOptions:
     """What a provider needs to know to make a cluster."""
 
@@ -299,6 +313,7 @@ class NodeOptions:
     profile: str
     cpu: int
     memory_gib: int
+    disk_gib: int = 0
 
 
 class Provider(Protocol):
@@ -313,6 +328,11 @@ class Provider(Protocol):
     @property
     def creates(self) -> bool:
         """Whether `provision` makes a cluster and `destroy` may take it away."""
+        ...
+
+    @property
+    def resizes(self) -> bool:
+        """Whether `provision` adds nodes to a cluster that has fewer than wanted."""
         ...
 
     def validate(self) -> Sequence[Check]:
@@ -331,6 +351,10 @@ class Provider(Protocol):
 
     def access(self) -> Access:
         """Return how to reach a cluster that is ready."""
+        ...
+
+    def reach(self) -> Reach:
+        """Return how the user reaches a cluster that is ready."""
         ...
 
     def destroy(self) -> bool:

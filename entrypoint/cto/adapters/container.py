@@ -263,6 +263,10 @@ class Engine(Protocol):
         """End and remove it with its anonymous volumes; False if there was none."""
         ...
 
+    def keep_running(self, *names: str) -> None:
+        """Let containers come back when Docker or the machine was restarted, until stopped."""
+        ...
+
     def rename(self, name: str, new: str) -> None:
         """Rename it, in one step.
 
@@ -301,6 +305,10 @@ class Engine(Protocol):
 
     def disconnect(self, network: str, name: str) -> None:
         """Disconnect it; one that is not connected, or is gone, is no error."""
+        ...
+
+    def remove_network(self, name: str) -> bool:
+        """Remove a network; False if there was none, or a running container is in it."""
         ...
 
     def image(self, reference: str) -> Image | None:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from cto.adapters.container import LOOPBACK, Container, ContainerSpec, Daemon, Image, Network
-from cto.adapters.docker_errors import failure, is_missing
+from cto.adapters.docker_errors import failure, is_in_use, is_missing
 from cto.errors import CtoError, PreflightError, WaitError
 from cto.ports import Completed, Runner
 
@@ -63,7 +64,16 @@ class Docker:
         # `docker info` ends with 0 although nobody answered.
         if errors := data.get("ServerErrors"):
             raise self._failure(("info",), "\n".join(errors))
-        return Daemon.parse(data, self.endpoint)
+        return Daemon.parse(data, self._address(str(_client(data).get("Context", ""))))
+
+    def _address(self, context: str) -> str:
+        """Return the daemon's address: DOCKER_HOST comes before every context."""
+        if host := self._environ.get("DOCKER_HOST"):
+            return host
+        if context in ("", "default"):
+            return _DEFAULT_ENDPOINT
+        done = self._docker("context", "inspect", "--format", "{{.Endpoints.docker.Host}}", context)
+        return done.stdout.strip()
 
     def containers(self, **labels: str) -> Sequence[Container]:
         filters = [
@@ -78,6 +88,10 @@ class Docker:
         return next((Container.parse(one) for one in self._inspect("container", name)), None)
 
     def own(self) -> Container | None:
+        return self._own
+
+    @cached_property
+    def _own(self) -> Container | None:
         for name in self._own_ids():
             found = self.container(name)
             # Twelve hex digits may also be a host's name, or the id on another daemon.
@@ -103,6 +117,9 @@ class Docker:
             return False
         self._docker("rm", "--force", "--volumes", name, absent_is_fine=True)
         return True
+
+    def keep_running(self, *names: str) -> None:
+        self._docker("update", "--restart=unless-stopped", *names)
 
     def rename(self, name: str, new: str) -> None:
         self._docker("rename", name, new)
@@ -146,6 +163,12 @@ class Docker:
         there = self.container(name)
         if there and network in there.networks:
             self._docker("network", "disconnect", "--force", network, name, absent_is_fine=True)
+
+    def remove_network(self, name: str) -> bool:
+        done = self._run(("network", "rm", name), timeout_s=_COMMAND_S)
+        if done.returncode and not (is_missing(done.stderr) or is_in_use(done.stderr)):
+            raise self._failure(("network", "rm", name), done.stderr)
+        return not done.returncode
 
     def image(self, reference: str) -> Image | None:
         return next((Image.parse(one) for one in self._inspect("image", reference)), None)
@@ -241,6 +264,11 @@ def _object(words: Sequence[str]) -> tuple[str, ...]:
     if words[0] == "create":
         return (words[1].removeprefix("--name="),)
     return tuple(words[1:])
+
+
+def _client(info: Mapping[str, Any]) -> Mapping[str, Any]:
+    client: Mapping[str, Any] = info.get("ClientInfo") or {}
+    return client
 
 
 def _json(text: str) -> Mapping[str, Any]:

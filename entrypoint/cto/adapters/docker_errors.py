@@ -15,12 +15,18 @@ _NO_ANSWER = re.compile(
     re.IGNORECASE,
 )
 _VERSION = re.compile(r"(?i)client version \S+ is too (old|new)|minimum supported api version")
+_IN_USE = re.compile(r"(?i)has active endpoints|network \S+ is in use")
 _FULL = re.compile(r"(?i)no space left on device|disk quota exceeded")
 
 
 def is_missing(text: str) -> bool:
     """Tell whether the object that was asked for is not there."""
     return bool(_MISSING.search(text))
+
+
+def is_in_use(text: str) -> bool:
+    """Tell whether a network cannot go because a container is in it."""
+    return bool(_IN_USE.search(text))
 
 
 def failure(what: str, text: str, endpoint: str, *, code: str = "CTO-1520") -> CtoError:
