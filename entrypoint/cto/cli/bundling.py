@@ -9,9 +9,10 @@ from pathlib import Path
 from threading import Event as Flag
 
 from cto.bundle import lock as locks
-from cto.bundle.collect import Rendering, collect
+from cto.bundle.collect import Need, Rendering, collect
 from cto.bundle.content import check_fresh, components_of
 from cto.bundle.lock import LockedImage
+from cto.bundle.platform import NodeImage, node_need
 from cto.bundle.rendering import Wish
 from cto.bundle.resolve import changes, resolved
 from cto.bundle.wishes import PROFILES
@@ -52,6 +53,7 @@ class Bundling:
         charts: Finds a component's chart.
         open_session: Connects to registries.
         registries: Which ones.
+        node: What nodes of clusters that are made consist of; None leaves it out.
         screen: Told how it goes.
     """
 
@@ -62,13 +64,14 @@ class Bundling:
     open_session: OpenSession
     registries: RegistryOptions
     screen: Screen
+    node: NodeImage | None = None
 
     def lock(self, path: Path, *, update: bool) -> Result:
         """Write the lock anew: what is needed now, with the digests that registries tell."""
         old = locks.read(path)
         components = bundletext.count(len(self.catalog.components), "component")
         self.screen.notice(f"rendering {components}")
-        needs = collect(self.catalog.components, self.render(), PROFILES, normalise)
+        needs = collect(self.catalog.components, self.render(), PROFILES, normalise) | self._node()
         new = locks.merged(needs, old)
         asked = new.images if update else new.unresolved
         if asked:
@@ -92,7 +95,7 @@ class Bundling:
         """
         lock = locks.read(path)
         components = components_of(self.catalog, self.wishes(), profile)
-        check_fresh(lock, components, normalise)
+        check_fresh(lock, components, normalise, self._node())
         images = lock.of_profile(profile)
         wanted = Wanted(
             platform=platform,
@@ -137,6 +140,9 @@ class Bundling:
             data=bundletext.pushed_data(folder, to, pushed),
             text=bundletext.pushed_text(to, pushed),
         )
+
+    def _node(self) -> dict[str, tuple[Need, ...]]:
+        return node_need(self.node, PROFILES, normalise) if self.node else {}
 
     @contextmanager
     def _registry(self, images: Sequence[LockedImage]) -> Iterator[tuple[Registry, Flag]]:

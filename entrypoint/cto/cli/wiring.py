@@ -182,6 +182,7 @@ class Wiring:
     def bundling(self, registries: RegistryOptions, screen: Screen) -> Bundling:
         """Return what works on locks and bundles."""
         # Late: `requests` is slow to import, and no other verb needs any of it.
+        from cto.bundle.platform import node_image  # noqa: PLC0415
         from cto.bundle.rendering import ComponentRenderer  # noqa: PLC0415
         from cto.bundle.wishes import wishes  # noqa: PLC0415
         from cto.cli.bundling import Bundling  # noqa: PLC0415
@@ -211,6 +212,7 @@ class Wiring:
             open_session=session,
             registries=registries,
             screen=screen,
+            node=node_image(self.root / "bundle"),
         )
 
     def serving(self) -> Serving:
