@@ -164,7 +164,8 @@ _TABLE = (
         "CTO-1202",
         "No cluster to work on",
         "There is no kubeconfig with a context, and no provider was named.",
-        "Name a kubeconfig (`--kubeconfig FILE`), or make a cluster (`--provider kwok`).",
+        "Start Docker, name a kubeconfig (`--kubeconfig FILE`), or make a simulated cluster "
+        "(`--provider kwok`).",
     ),
     ErrorKind(
         "CTO-1203",
@@ -183,6 +184,12 @@ _TABLE = (
         "Unknown error code",
         "`cto explain` was asked for a code that is not in its table.",
         "`cto explain` without a code lists them all.",
+    ),
+    ErrorKind(
+        "CTO-1206",
+        "Which cluster is to be deleted?",
+        "cto has made a cluster in Docker and a simulated one, and the command names neither.",
+        "Repeat the command with `--provider kind` or `--provider kwok`.",
     ),
     # 3: configuration, catalog, templates
     ErrorKind(

@@ -16,7 +16,7 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 # The names only: what they stand for is slow to import. cto.cli.wiring builds each of them.
-PROVIDERS = ("kwok", "existing")
+PROVIDERS = ("kind", "existing", "kwok")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +50,8 @@ _FLAGS = {
     "provider": ("cluster.provider", "--provider"),
     "context": ("cluster.context", "--context"),
     "profile": ("profile", "--profile"),
+    "nodes": ("cluster.nodes", "--nodes"),
+    "cluster_name": ("cluster.name", "--cluster-name"),
     "air_gapped": ("air_gapped", "--air-gapped"),
 }
 
@@ -61,7 +63,7 @@ def cluster_options(function: _Function) -> Callable[..., Any]:
     def collect(*args: Any, **values: Any) -> Any:
         given = {name: values.pop(name) for name in _FLAGS}
         options = ClusterOptions(
-            flags={_FLAGS[name][0]: (_FLAGS[name][1], v) for name, v in given.items() if v},
+            flags={_FLAGS[name][0]: (_FLAGS[name][1], str(v)) for name, v in given.items() if v},
             files=values.pop("files"),
             kubeconfig=values.pop("kubeconfig"),
             non_interactive=values.pop("non_interactive"),
@@ -129,7 +131,15 @@ _CLUSTER: tuple[Decorator, ...] = (
     click.option(
         "--provider",
         type=click.Choice(PROVIDERS),
-        help="Where the cluster comes from: kwok makes a simulated one, existing takes yours.",
+        help="Where the cluster comes from: kind makes one in Docker, existing takes yours, kwok "
+        "makes a simulated one.",
+    ),
+    click.option("--cluster-name", metavar="NAME", help="Name of the kind cluster: cto."),
+    click.option(
+        "--nodes",
+        metavar="N",
+        type=click.IntRange(1, 100),
+        help="Nodes of a cluster that is made; a kind cluster keeps what it was made with.",
     ),
     click.option("--context", metavar="NAME", help="Context of the kubeconfig to work on."),
     click.option(
