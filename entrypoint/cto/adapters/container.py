@@ -239,6 +239,10 @@ class Engine(Protocol):
         """Return one, None if there is none."""
         ...
 
+    def first(self, *names: str) -> Container | None:
+        """Return the first of these that is there; they are looked at in this order, one by one."""
+        ...
+
     def own(self) -> Container | None:
         """Return the container that this process runs in, if this daemon runs it."""
         ...

@@ -85,7 +85,10 @@ class Docker:
         return sorted(found, key=lambda one: one.name)
 
     def container(self, name: str) -> Container | None:
-        return next((Container.parse(one) for one in self._inspect("container", name)), None)
+        return self.first(name)
+
+    def first(self, *names: str) -> Container | None:
+        return next((Container.parse(one) for one in self._inspect("container", *names)), None)
 
     def own(self) -> Container | None:
         return self._own

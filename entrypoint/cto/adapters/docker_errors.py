@@ -14,7 +14,9 @@ _NO_ANSWER = re.compile(
     r"is the docker daemon running|unable to resolve docker endpoint",
     re.IGNORECASE,
 )
-_VERSION = re.compile(r"(?i)client version \S+ is too (old|new)|minimum supported api version")
+_VERSION = re.compile(
+    r"(?i)client version \S+ is too (old|new)|minimum supported api version|requires API version"
+)
 _IN_USE = re.compile(r"(?i)has active endpoints|network \S+ is in use")
 _FULL = re.compile(r"(?i)no space left on device|disk quota exceeded")
 

@@ -93,7 +93,7 @@ class Kind:
         return tuple(found)
 
     def state(self) -> ProviderState:
-        found, nodes = self._marker.find(), self._nodes()
+        found, nodes = self._look()
         if found.stage is Stage.NONE and nodes:
             raise self._foreign(nodes)
         if found.stage is Stage.NONE:
@@ -111,10 +111,12 @@ class Kind:
         return self._kube_version()
 
     def provision(self, options: NodeOptions, progress: Callable[[str], None]) -> Access:
-        self._refuse_second()
+        self._refuse_living(self._marker.find())
         self._supply.start(progress)
         match self.state():
-            case ProviderState.ABSENT | ProviderState.PARTIAL:
+            case ProviderState.ABSENT:
+                self._make(options, progress)
+            case ProviderState.PARTIAL:
                 self._clear(progress)
                 self._make(options, progress)
             case ProviderState.STOPPED:
@@ -143,7 +145,7 @@ class Kind:
         return self._access.reach(self._control_plane(self._nodes()))
 
     def destroy(self) -> bool:
-        nodes, found = self._nodes(), self._marker.find()
+        found, nodes = self._look()
         if found.stage is Stage.NONE:
             if nodes:
                 raise self._foreign(nodes)
@@ -165,7 +167,7 @@ class Kind:
     def _measured(self) -> list[Check]:
         """Return the checks of the machine; of a cluster that is there only what it still needs."""
         daemon, options = self._ground.daemon, self._options()
-        nodes, found = self._nodes(), self._marker.find()
+        found, nodes = self._look()
         there = bool(nodes) and found.stage is Stage.MADE
         free = self._ground.free_disk()
         made = [
@@ -323,6 +325,15 @@ class Kind:
 
     # looking
 
+    def _look(self) -> tuple[Found, Sequence[Container]]:
+        """Return the marker and the nodes, listed before it: see `_clear`."""
+        nodes = self._nodes()
+        found = self._marker.find()
+        if nodes and found.stage is Stage.NONE:
+            # It may have got its other name just between the looks at the two.
+            found = self._marker.find()
+        return found, nodes
+
     def _nodes(self) -> Sequence[Container]:
         return self._engine.containers(**{NODE_LABEL: self._cluster})
 
@@ -335,11 +346,6 @@ class Kind:
             f"the cluster {self._cluster} has lost its control plane, and all it knew",
             hint="cto uninstall --provider kind --cluster, then cto install",
         )
-
-    def _refuse_second(self) -> None:
-        found = self._marker.find()
-        if found.stage is Stage.MAKING:
-            self._refuse_living(found)
 
     def _refuse_living(self, found: Found) -> None:
         if found.stage is Stage.MAKING and self._marker.lives(found) is not False:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 
 from cto.adapters.container import LOOPBACK, Container, Engine
@@ -81,7 +82,7 @@ class KindAccess:
         new = not self._shared.exists()
         shared = SharedFile(self._shared, self._clock, self._host, owner=self._owner)
         try:
-            merged = shared.merge(self._outer(), make_current=self._make_current)
+            merged = shared.merge(self._outer, make_current=self._make_current)
         except PreflightError as error:
             progress(f"{error.message}; {self._instead(port)}")
             return
@@ -109,7 +110,7 @@ class KindAccess:
         return self._folder / "kubeconfig"
 
     def _write(self) -> Access:
-        entry = self._inner() if self._enter_network() else self._outer()
+        entry = self._inner() if self._enter_network() else self._outer
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         replace_file(self._file, dump_yaml(entry.document()))
         return Access(self._file, self.context)
@@ -128,8 +129,9 @@ class KindAccess:
         self._engine.connect(NETWORK, own.id)
         return True
 
+    @cached_property
     def _outer(self) -> Entry:
-        """Return the address on the loopback address of Docker's host, and the credentials."""
+        """The address on the loopback address of Docker's host, and the credentials."""
         document = load_yaml(self._print_kubeconfig())
         cluster = named(document, "clusters").get(self.context)
         user = named(document, "users").get(self.context)
@@ -138,7 +140,7 @@ class KindAccess:
         return Entry(self.context, cluster, user)
 
     def _inner(self) -> Entry:
-        outer = self._outer()
+        outer = self._outer
         server = f"https://{self._cluster}-control-plane:{API_PORT}"
         return Entry(self.context, {**outer.cluster, "server": server}, outer.user)
 

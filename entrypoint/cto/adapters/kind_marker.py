@@ -75,13 +75,14 @@ class Marker:
         Raises:
             ToolError: CTO-1522, a container that is not ours has its name.
         """
-        for stage, name in ((Stage.MAKING, self.name + _MAKING), (Stage.MADE, self.name)):
-            if container := self._engine.container(name):
-                if container.labels.get(ROLE) != _ROLE:
-                    message = f"the container {name} is not cto's, and has the name of its marker"
-                    raise ToolError(_TAKEN, message)
-                return Found(stage=stage, container=container)
-        return Found(stage=Stage.NONE)
+        container = self._engine.first(self.name + _MAKING, self.name)
+        if container is None:
+            return Found(stage=Stage.NONE)
+        if container.labels.get(ROLE) != _ROLE:
+            text = f"the container {container.name} is not cto's, and has the name of its marker"
+            raise ToolError(_TAKEN, text)
+        stage = Stage.MADE if container.name == self.name else Stage.MAKING
+        return Found(stage=stage, container=container)
 
     def take(self, image: str, *, nodes: int, makes_network: bool) -> None:
         """Make the marker: from here on the cluster is ours to make.

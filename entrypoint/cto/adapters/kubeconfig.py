@@ -39,11 +39,13 @@ class Entry:
 
     def sections(self, *, made_file: bool = False) -> dict[str, dict[str, Any]]:
         """Return the parts, marked as ours, and as the reason why there is a file at all."""
-        context, mark = {"cluster": self.name, "user": self.name}, _mark(made_file=made_file)
+        # Not one mark for both: YAML would write the second as a reference to the first.
+        cluster = {**self.cluster, **_mark(made_file=made_file)}
+        context = {"cluster": self.name, "user": self.name, **_mark(made_file=made_file)}
         return {
-            "clusters": {"name": self.name, "cluster": {**self.cluster, **mark}},
+            "clusters": {"name": self.name, "cluster": cluster},
             "users": {"name": self.name, "user": dict(self.user)},
-            "contexts": {"name": self.name, "context": {**context, **mark}},
+            "contexts": {"name": self.name, "context": context},
         }
 
     def document(self) -> dict[str, Any]:
