@@ -20,7 +20,6 @@ from cto_airgap.digest import Digest, algorithm_of, hex_of
 from cto_airgap.layout import Layout
 from cto_airgap.tree import Tree, open_item
 
-PORT = 5000
 _V2 = Path("docker", "registry", "v2")
 _DRAIN = "5s"
 _NAMED = 10

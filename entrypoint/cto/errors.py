@@ -300,6 +300,13 @@ _TABLE = (
         "Install on it as it is (`--provider existing --context kind-NAME`), or make another one "
         "beside it (`--cluster-name NAME`).",
     ),
+    ErrorKind(
+        "CTO-1430",
+        "The bundle cannot be served from here",
+        "Nodes get the bundle's images from a container of an image that holds the bundle, and "
+        "there is no such image, or it is another bundle.",
+        "Run cto by `docker run`, or name an image of cto that Docker has: CTO_IMAGE.",
+    ),
     # 5: external tools, charts, downloads
     ErrorKind(
         "CTO-1500",
@@ -389,6 +396,12 @@ _TABLE = (
         "Docker's disk is full",
         "There is no room left where Docker keeps images and containers.",
         "Make room: `docker system df` tells what takes it. Then the same command goes on.",
+    ),
+    ErrorKind(
+        "CTO-1530",
+        "The bundle's registry does not run",
+        "The container that serves the bundle's images to the nodes ends, or does not answer.",
+        "Its last lines are shown. `docker rm -f` it; the same command makes it anew.",
     ),
     # 6: cluster API
     ErrorKind(
@@ -499,6 +512,13 @@ _TABLE = (
         "Program does not answer its probe",
         "A container runs, and its startup or readiness probe fails.",
         "The probe's answer is shown; `kubectl logs` has what the program says.",
+    ),
+    ErrorKind(
+        "CTO-1712",
+        "Image is not in the bundle",
+        "A pod needs an image that the bundle does not have, and nodes may ask nobody else.",
+        "Take the image of cto whose bundle has it (`cto bundle list DIR`), or let nodes ask "
+        "upstream's registries: `--no-air-gapped`.",
     ),
     # 8: integrity
     ErrorKind(

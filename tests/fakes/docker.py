@@ -263,6 +263,10 @@ class FakeDocker:
             raise ToolError("CTO-1520", f"docker tag {reference} {new} failed")
         self.images[new] = image
 
+    def untag(self, reference: str) -> None:
+        self._check()
+        self.images.pop(reference, None)
+
     def aliases(self, name: str, network: str) -> tuple[str, ...]:
         one = self.container(name)
         return self._aliases.get((one.id, network), ()) if one else ()

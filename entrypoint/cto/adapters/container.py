@@ -331,6 +331,10 @@ class Engine(Protocol):
         """Give an image that is there another name."""
         ...
 
+    def untag(self, reference: str) -> None:
+        """Take a name away from an image, which goes with its last one; no name is no error."""
+        ...
+
 
 def _ports(bindings: Mapping[str, Any]) -> dict[int, int]:
     """Read Docker's `{"80/tcp": [{"HostIp": ..., "HostPort": "8080"}]}`; UDP is not ours."""

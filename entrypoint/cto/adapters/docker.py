@@ -187,6 +187,10 @@ class Docker:
     def tag(self, reference: str, new: str) -> None:
         self._docker("tag", reference, new)
 
+    def untag(self, reference: str) -> None:
+        # Without force the name of an image stays while a container of it is there.
+        self._docker("rmi", "--force", reference, absent_is_fine=True)
+
     def _inspect(self, kind: str, *names: str) -> Sequence[Mapping[str, Any]]:
         """Return what is there; what is not, or vanished meanwhile, is left out."""
         if not names:
