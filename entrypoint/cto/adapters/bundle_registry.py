@@ -11,15 +11,14 @@ from dataclasses import dataclass
 from threading import Event as Flag
 from typing import NoReturn
 
-from cto.adapters import mirrors
-from cto.adapters.container import LOOPBACK, Container, ContainerSpec, Engine, Image, Publish
-from cto.adapters.kind_marker import NODE_LABEL
-from cto.errors import CtoError, PreflightError, ToolError
+from cto.adapters import mirrors, registries
+from cto.adapters.container import LOOPBACK, ContainerSpec, Engine, Image, Publish
+from cto.adapters.registries import PREFIX, REGISTRY, ROLE_LABEL
+from cto.adapters.upstream_images import UpstreamImages
+from cto.errors import PreflightError, ToolError
 from cto.ports import Clock
 
-ROLE_LABEL = "cto.dev/role"
 BUNDLE_LABEL = "cto.dev/bundle"
-REGISTRY = "registry"
 # RFC 6761 keeps this name from ever being a host: nobody can be asked for such an image.
 NODE_HOST = "cto.invalid"
 _DIGITS = 12
@@ -57,6 +56,7 @@ class BundleRegistry:
         clock: Waits until the registry answers.
         bundle: What is served.
         image: An image that holds the bundle; '' is the one of our own container.
+        node_image: Taken instead of the bundle's.
         air_gapped: Asked when nodes are told where to look.
     """
 
@@ -67,14 +67,16 @@ class BundleRegistry:
         bundle: Bundle,
         *,
         image: str,
+        node_image: str = "",
         air_gapped: Callable[[], bool],
     ) -> None:
         self._engine = engine
         self._clock = clock
         self._bundle = bundle
         self._image = image
+        self._given = UpstreamImages(engine, node_image) if node_image else None
         self._air_gapped = air_gapped
-        self.name = f"cto-registry-{_short(bundle.digest)}"
+        self.name = f"{PREFIX}{_short(bundle.digest)}"
 
     def start(self, progress: Callable[[str], None]) -> None:
         """Serve the bundle; return when it answers.
@@ -104,6 +106,8 @@ class BundleRegistry:
 
         Its name here has no port in it: another one is published after each start.
         """
+        if self._given:
+            return self._given.node_image(progress)
         bundle = self._bundle
         if not bundle.node:
             text = "the bundle has no image for nodes"
@@ -130,14 +134,14 @@ class BundleRegistry:
         self._engine.connect(network, self.name)
         air_gapped = self._air_gapped()
         for node in nodes:
-            before = self._previous(self._named(node))
+            before = self._previous(node)
             texts = mirrors.files(self._bundle.hosts, (self.name, *before), air_gapped=air_gapped)
             self._engine.execute(node, ("sh", "-s"), stdin=mirrors.script(texts))
-        self._sweep(kept=self.name)
+        registries.sweep(self._engine, kept=self.name)
 
     def leave(self, cluster: str) -> None:
         """Remove the registries that no node names any more, and the node image with ours."""
-        self._sweep(gone=cluster)
+        registries.sweep(self._engine, gone=cluster)
         if self._bundle.node and self._engine.container(self.name) is None:
             name, _, tag = self._bundle.node.rpartition(":")
             self._engine.untag(f"{NODE_HOST}/{name}:{tag}-{_short(self._bundle.node_digest)}")
@@ -215,42 +219,10 @@ class BundleRegistry:
             self._fail("Docker publishes no port of it")
         return port
 
-    # who uses which
-
-    def _named(self, node: str) -> tuple[str, ...]:
-        return mirrors.registries(self._engine.execute(node, mirrors.reader()).stdout)
-
-    def _previous(self, named: Sequence[str]) -> Sequence[str]:
-        others = [name for name in named if name != self.name and self._engine.container(name)]
-        return others[:1]
-
-    def _sweep(self, *, kept: str = "", gone: str = "") -> None:
-        """Remove the registries that no node names, if that can be told of all nodes."""
-        registries = [
-            one.name
-            for one in self._engine.containers(**{ROLE_LABEL: REGISTRY})
-            if one.name != kept
-        ]
-        nodes = [
-            node
-            for node in self._engine.containers(**{NODE_LABEL: ""})
-            if node.labels[NODE_LABEL] != gone
-        ]
-        if not registries or not all(node.running for node in nodes):
-            return
-        named = {name for node in nodes for name in self._named_by(node)}
-        for name in registries:
-            if name not in named:
-                self._engine.remove(name)
-
-    def _named_by(self, node: Container) -> Sequence[str]:
-        try:
-            return self._named(node.name)
-        except CtoError:
-            # It went away meanwhile: then it needs nothing.
-            if self._engine.container(node.id) is None:
-                return ()
-            raise
+    def _previous(self, node: str) -> Sequence[str]:
+        """Return the registry that a node asks now, if it is another one and still there."""
+        named = registries.named_by(self._engine, node)
+        return [n for n in named if n != self.name and self._engine.container(n)][:1]
 
 
 def _short(digest: str) -> str:

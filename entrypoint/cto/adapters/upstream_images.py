@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from cto.adapters import registries
 from cto.adapters.container import Engine
 
 
@@ -31,4 +32,5 @@ class UpstreamImages:
         """Nodes ask upstream's registries as they are."""
 
     def leave(self, cluster: str) -> None:
-        """Nothing was served."""
+        # An image of cto with a bundle may have made the cluster.
+        registries.sweep(self._engine, gone=cluster)

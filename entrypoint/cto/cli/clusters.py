@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cto.adapters.bundle_registry import BundleRegistry
 from cto.adapters.container import Engine
 from cto.adapters.docker import Docker, own_ids
 from cto.adapters.docker_host import DockerHost
@@ -19,6 +20,7 @@ from cto.adapters.kind_program import KindProgram
 from cto.adapters.kwok import Kwok
 from cto.adapters.upstream_images import UpstreamImages
 from cto.bundle.platform import node_image
+from cto.cli.bundled import served
 from cto.errors import CtoError, UsageError
 from cto.ports import ImageSupply, Provider, ProviderState
 
@@ -121,8 +123,18 @@ def kind(wiring: Wiring) -> Kind:
 
 
 def supply(wiring: Wiring) -> ImageSupply:
-    """Return where the cluster's images come from."""
-    return UpstreamImages(wiring.docker, _node_image(wiring))
+    """Return where the cluster's images come from: the bundle, if there is one with images."""
+    source, own = wiring.source, wiring.env.get("CTO_NODE_IMAGE", "")
+    if source is None or not source.has_images:
+        return UpstreamImages(wiring.docker, _node_image(wiring))
+    return BundleRegistry(
+        wiring.docker,
+        wiring.clock,
+        served(source, node_image(wiring.root / "bundle").image),
+        image=wiring.env.get("CTO_IMAGE", ""),
+        node_image=own,
+        air_gapped=lambda: wiring.air_gapped,
+    )
 
 
 def chosen(wiring: Wiring) -> Provider:

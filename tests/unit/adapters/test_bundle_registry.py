@@ -8,8 +8,10 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from cto.adapters.bundle_registry import BUNDLE_LABEL, ROLE_LABEL, Bundle, BundleRegistry
+from cto.adapters.bundle_registry import BUNDLE_LABEL, Bundle, BundleRegistry
 from cto.adapters.container import Container, Image
+from cto.adapters.registries import ROLE_LABEL
+from cto.adapters.upstream_images import UpstreamImages
 from cto.errors import PreflightError, ToolError
 from fakes.clock import FakeClock
 from fakes.docker import FakeDocker
@@ -308,6 +310,17 @@ def test_a_bundle_without_node_image_says_what_to_name(yard: Yard) -> None:
     assert (caught.value.code, "CTO_NODE_IMAGE" in caught.value.hint) == ("CTO-1430", True)
 
 
+def test_a_node_image_that_is_named_is_taken_instead(yard: Yard) -> None:
+    yard.docker.add_image("mine:1")
+    supply = BundleRegistry(
+        yard.docker, yard.clock, bundle(), image="", node_image="mine:1", air_gapped=bool
+    )
+    assert supply.node_image(yard.said.append) == "mine:1"
+    assert yard.docker.pulled == []
+    supply.leave("cto")
+    assert "mine:1" in yard.docker.images
+
+
 def test_a_port_that_is_not_published_is_an_error(yard: Yard) -> None:
     yard.start()
     one = yard.docker.container(NAME)
@@ -381,6 +394,15 @@ def test_the_last_cluster_takes_the_registry_and_the_node_image_along(yard: Yard
     assert yard.registries() == []
     assert KEPT not in yard.docker.images
     supply.leave("two")
+
+
+def test_an_installer_without_a_bundle_takes_the_registry_along_as_well(yard: Yard) -> None:
+    yard.supply().join("cto", "kind", [yard.node("cto-control-plane")])
+    upstream = UpstreamImages(yard.docker, "mine:1")
+    upstream.leave("other")
+    assert yard.registries() == [NAME]
+    upstream.leave("cto")
+    assert yard.registries() == []
 
 
 def test_nobody_asks_a_node_that_stands_still_and_so_everything_stays(yard: Yard) -> None:

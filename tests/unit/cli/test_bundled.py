@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from cto.cli.bundled import BundledCharts, described
+from cto.adapters.bundle_registry import Bundle
+from cto.cli.bundled import BundledCharts, described, served
 from cto_airgap.source import Source
 from fakes.desk import Desk
 from unit.airgap.conftest import client, fake, world
-from unit.airgap.world import World
+from unit.airgap.world import HOST, World
 
 __all__ = ["client", "fake", "world"]
 
@@ -58,6 +59,19 @@ def test_a_bundle_is_described_in_a_line(world: World, bundle: Source) -> None:
     world.build()
     slim = Source(world.bundle)
     assert described(slim, Path("b")) == f"charts come from b: linux/amd64, {slim.digest}"
+
+
+def test_what_serving_takes_is_known(bundle: Source, world: World) -> None:
+    found = served(bundle, f"{HOST}/two:2.0")
+    assert found == Bundle(
+        digest=bundle.digest,
+        hosts=(HOST,),
+        node=f"{HOST}/two:2.0",
+        node_digest=world.two.root,
+        architecture="amd64",
+    )
+    without = served(bundle, f"{HOST}/three:3.0")
+    assert (without.node, without.node_digest) == ("", "")
 
 
 @pytest.mark.parametrize(
