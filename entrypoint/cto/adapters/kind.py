@@ -149,6 +149,8 @@ class Kind:
         if found.stage is Stage.NONE:
             if nodes:
                 raise self._foreign(nodes)
+            # A run may have died between its marker and these.
+            self._supply.leave(self._cluster)
             self._access.unshare()
             return False
         self._refuse_living(found)
