@@ -247,12 +247,12 @@ def test_from_the_first_installation_to_the_last(private: Private) -> None:
     check_images(private, objects, "two")
 
     missing = private.install(namespace="three", code=4)
-    assert missing["error"]["code"] == "CTO-1420"
+    assert missing["error"]["code"] == "CTO-1440"
     pushed = json.loads(private.mapping.read_text())["data"]["mapping"]
     wanted = [f"{private.host}/three/{name}@" for name in pushed if not name.startswith("charts/")]
     assert [name for name in wanted if name not in missing["error"]["details"]] == []
     refused = private.install(password="wrong-8d1e77", code=4)
-    assert refused["error"]["code"] == "CTO-1421"
+    assert refused["error"]["code"] == "CTO-1441"
 
     hunt_everywhere(private, objects)
 

@@ -67,7 +67,7 @@ def _check(needed: Sequence[Reference], registry: Registry, address: str, stop: 
             message=f"{len(missing)} of {len(needed)} are missing",
             fix=f"cto bundle push DIR {address} -o json > mapping.json, with the bundle of the "
             "profile, and registry.mapping: mapping.json",
-            code="CTO-1420",
+            code="CTO-1440",
             items=missing,
         )
     message = f"all {len(needed)} are there"
@@ -92,5 +92,5 @@ def _silent(error: ToolError) -> Check:
         status=CheckStatus.FAILED,
         message=f"{error.message}: {error.details}",
         fix=f"{hint} If only the cluster can reach the registry: registry.check: false",
-        code="CTO-1421",
+        code="CTO-1441",
     )

@@ -56,6 +56,7 @@ class Installer:
         config: None for verbs that need no configuration.
         base: The built-in profile that the configuration's profile is made from.
         provider: Name of the cluster's provider.
+        resizes_cluster: Whether nodes can be added to the cluster.
         lock: Makes the lock of the cluster, a context manager.
         preflight: Checks the cluster against what is wanted.
         relocations: Where the images of components come from, if not from upstream.
@@ -66,6 +67,7 @@ class Installer:
     base: str
     provider: str
     creates_cluster: bool
+    resizes_cluster: bool = True
     context: str
     version: str
     env: Mapping[str, str]
@@ -113,6 +115,7 @@ class Installer:
             base=self.base,
             env=self.env,
             relocations=self.relocations,
+            resizes=self.resizes_cluster,
         )
 
     def plan_install(self) -> Plan:
@@ -311,6 +314,7 @@ def plan_new_cluster(
         base=base,
         env=env,
         relocations=relocations,
+        resizes=provider.resizes,
     )
     return install(wish, observed)
 

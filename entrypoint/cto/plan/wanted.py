@@ -13,6 +13,7 @@ from cto.config.sections import ComponentSettings, Mode, RegistryType, TunnelPro
 from cto.errors import ConfigError
 from cto.objects import Manifest
 from cto.plan.build import Wanted, WantedComponent
+from cto.plan.nodes import nodes_warnings
 from cto.plan.observed import Observed
 from cto.plan.pulling import SECRET, Login
 from cto.ports import Chart
@@ -63,6 +64,7 @@ def wanted(
     base: str,
     env: Mapping[str, str],
     relocations: Mapping[str, Relocation] = MappingProxyType({}),
+    resizes: bool = True,
 ) -> Wanted:
     """Render every managed component, in the sizes of the built-in profile `base`.
 
@@ -74,6 +76,7 @@ def wanted(
     from cto.render import Renderer  # noqa: PLC0415 - jinja2 is slow to import, status needs none
 
     _check(config, charts)
+    nodes = nodes_warnings(config, observed, resizes=resizes) if creates_cluster else ()
     login = _login(config)
     context = _context(config, selection, observed, provider, base)
     renderer = Renderer({**context, "pull_secret": SECRET if login else ""}, env=env)
@@ -102,7 +105,7 @@ def wanted(
         disabled=selection.disabled,
         creates_cluster=creates_cluster,
         login=login,
-        warnings=tuple(_without_effect(config)),
+        warnings=(*nodes, *_without_effect(config)),
     )
 
 

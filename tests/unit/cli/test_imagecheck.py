@@ -53,7 +53,7 @@ def test_all_that_are_missing_are_named_and_why() -> None:
     wanted = digests.of_bytes(b"another platform, or another bundle")
     needed = [reference(name, wanted) for name in ("one", "two")]
     found = asked(fake, *needed)
-    assert (found.status, found.code) == (CheckStatus.FAILED, "CTO-1420")
+    assert (found.status, found.code) == (CheckStatus.FAILED, "CTO-1440")
     assert found.message == "2 of 2 are missing"
     assert found.items == (f"{needed[0]}: the tag leads to {one.root}", f"{needed[1]}")
     assert f"cto bundle push DIR {ADDRESS} -o json > mapping.json" in found.fix
@@ -65,17 +65,17 @@ def test_the_configurations_log_in_is_used() -> None:
     login = {"username": fake.user, "password": fake.password}
     assert asked(fake, one, **login).status is CheckStatus.PASSED
     found = asked(fake, one, username=fake.user, password="not it, hunter3")
-    assert (found.status, found.code) == (CheckStatus.FAILED, "CTO-1421")
+    assert (found.status, found.code) == (CheckStatus.FAILED, "CTO-1441")
     assert "gives no token" in found.message
     assert "hunter3" not in str(found)
     found = asked(fake, one)
-    assert found.code == "CTO-1421"
+    assert found.code == "CTO-1441"
     assert found.fix.startswith("Give registry.username and registry.password. If only")
 
 
 def test_a_registry_that_does_not_answer_is_told_with_the_way_round() -> None:
     found = asked(None, reference("one", digests.of_bytes(b"x")))
-    assert (found.status, found.code) == (CheckStatus.FAILED, "CTO-1421")
+    assert (found.status, found.code) == (CheckStatus.FAILED, "CTO-1441")
     assert found.message.startswith(f"{HOST} cannot be reached: https://{HOST}: no such host")
     assert found.fix.endswith("registry.check: false")
 

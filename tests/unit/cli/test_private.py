@@ -180,7 +180,7 @@ def test_what_is_missing_is_told_before_anything_is_done(private: Private) -> No
     mapping = {name: f"{HOST}/{name}@{wanted}" for name in private.push("cto")}
     (private.desk.folder / "mapping.json").write_text(json.dumps(mapping))
     error = private.install(code=4)["error"]
-    assert error["code"] == "CTO-1420"
+    assert error["code"] == "CTO-1440"
     assert error["details"].count(wanted) == 2
     assert private.upgrades() == 0
 
