@@ -28,12 +28,11 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from tools import build  # noqa: E402 - a bare Python has no other way to find it
+from tools import apt, build  # noqa: E402 - a bare Python has no other way to find it
 
 SUITE = "trixie"
 PACKAGES = ("docker.io", "docker-cli", "docker-buildx", "containerd")
 HOST_PACKAGES = {"runc": "runc", "iptables": "iptables"}
-RELEASES = ("bookworm", "trixie")
 
 # What a daemon keeps while it runs. Paths of sockets are short: the kernel takes 107 characters.
 RUNTIME = Path("/run/cto-lab-docker")
@@ -124,19 +123,10 @@ def lacking() -> list[str]:
     found = []
     if host := os.environ.get("DOCKER_HOST"):
         found.append(f"an answer from {host}, which DOCKER_HOST names")
-    if os.geteuid():
-        found.append("root, to start Docker (or a Docker daemon that answers)")
-    if release() not in RELEASES or not shutil.which("apt-get"):
-        found.append(f"Debian 12 or 13, whose packages a Docker is taken from; not {release()!r}")
-    elif build.machine() not in {"amd64", "arm64"}:
+    found += apt.lacking()
+    if build.machine() not in {"amd64", "arm64"}:
         found.append(f"amd64 or arm64; this is {build.machine()}")
     return found
-
-
-def release() -> str:
-    text = Path("/etc/os-release").read_text() if Path("/etc/os-release").exists() else ""
-    fields = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
-    return fields.get("VERSION_CODENAME", fields.get("ID", "")).strip('"')
 
 
 # --- the programs --------------------------------------------------------------------------------
@@ -144,7 +134,7 @@ def release() -> str:
 
 def fetch() -> None:
     """Unpack the packages, all or none as far as anyone can see."""
-    install_host_packages()
+    apt.install(HOST_PACKAGES)
     if programs().exists():
         return
     work = folder() / ".fetch.tmp"
@@ -154,26 +144,17 @@ def fetch() -> None:
     (work / "tree").mkdir()
     sources = work / "sources.list"
     keys = "/usr/share/keyrings/debian-archive-keyring.gpg"
-    sources.write_text(f"deb [signed-by={keys}] {mirror()} {SUITE} main\n")
-    apt = apt_of(work, sources)
-    build.run_quietly([*apt, "update"])
-    build.run_quietly([*apt, "download", *PACKAGES], cwd=work)
+    sources.write_text(f"deb [signed-by={keys}] {apt.archive()} {SUITE} main\n")
+    get = apt_get(work, sources)
+    build.run_quietly([*get, "update"])
+    build.run_quietly([*get, "download", *PACKAGES], cwd=work)
     for package in sorted(work.glob("*.deb")):
         build.run_quietly(["dpkg-deb", "-x", str(package), str(work / "tree")])
     (work / "tree").replace(programs())
     shutil.rmtree(work)
 
 
-def install_host_packages() -> None:
-    missing = [name for program, name in HOST_PACKAGES.items() if not shutil.which(program)]
-    if missing:
-        build.run_quietly(["apt-get", "-qq", "update"])
-        quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        argv = ["apt-get", "-qq", "-y", "--no-install-recommends", "install", *missing]
-        build.run_quietly(argv, quiet)
-
-
-def apt_of(work: Path, sources: Path) -> list[str]:
+def apt_get(work: Path, sources: Path) -> list[str]:
     """Return an apt-get that knows one other suite, and leaves the machine's own lists alone."""
     options = {
         "Dir::Etc::sourcelist": sources,
@@ -185,20 +166,6 @@ def apt_of(work: Path, sources: Path) -> list[str]:
         "APT::Sandbox::User": "root",
     }
     return ["apt-get", "-qq", *(f"-o{key}={value}" for key, value in options.items())]
-
-
-def mirror() -> str:
-    """Find the archive that this machine takes its own Debian from: it has the other suites too."""
-    ask = ["apt-get", "indextargets", "--format", "$(REPO_URI)"]
-    ask += [f"Codename: {release()}", "Component: main", "Created-By: Packages"]
-    found = build.run_quietly(ask).split()
-    if not found:
-        build.run_quietly(["apt-get", "-qq", "update"])
-        found = build.run_quietly(ask).split()
-    if not found:
-        text = f"no archive of Debian's {release()} is in this machine's apt sources"
-        raise build.BuildError(text)
-    return found[0]
 
 
 # --- the daemon ----------------------------------------------------------------------------------
