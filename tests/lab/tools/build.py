@@ -465,10 +465,15 @@ class Progress:
 # --- making them ---------------------------------------------------------------------------------
 
 
+def bound(argv: list[str]) -> list[str]:
+    """Make a program end with this one, also when this one is killed."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "KILL", *argv] if setpriv else argv
+
+
 def run_quietly(argv: list[str], env: dict[str, str] | None = None, cwd: Path | None = None) -> str:
     """Run a program that must not outlive this one; its whole output is the error's text."""
-    if setpriv := shutil.which("setpriv"):
-        argv = [setpriv, "--pdeathsig", "KILL", *argv]
+    argv = bound(argv)
     done = subprocess.run(argv, env=env, cwd=cwd, capture_output=True, text=True, check=False)
     if done.returncode:
         said = (done.stderr or done.stdout).strip().splitlines()[-15:]
