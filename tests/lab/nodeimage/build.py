@@ -22,7 +22,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from docker import engine  # noqa: E402 - a bare Python has no other way to find it
+from dockerd import engine  # noqa: E402 - a bare Python has no other way to find it
 from nodeimage import archive, debian, images, programs, store  # noqa: E402 - as above
 from tools import apt, build  # noqa: E402 - as above
 
@@ -178,7 +178,7 @@ def make_image() -> None:
             assemble(tree, work)
             say("node image: packing it")
             labelled = {**CONFIG, "Labels": {LABEL: recipe()}}
-            archive.write(work / "image", NAME, tree, labelled, is_node=True)
+            archive.write(work / "image", f"docker.io/{NAME}", tree, labelled, is_node=True)
             (work / "image").replace(cached())
         drop_older()
 

@@ -85,8 +85,7 @@ class GoTool:
             self.package,
             self.ldflags,
             machine(),
-            (module / "go.mod").read_text(),
-            (module / "go.sum").read_text(),
+            *(path.read_text() for path in (module / "go.mod", module / "go.sum") if path.exists()),
             *self.tags.split(),
         )
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Docker Engine for the tests: the daemon that answers or, as root on Debian, one of its own.
 
-    python3 tests/lab/docker/engine.py up      use what answers, else fetch, start, wait
-    python3 tests/lab/docker/engine.py down    end what `up` started, and nothing else
+    python3 tests/lab/dockerd/engine.py up      use what answers, else fetch, start, wait
+    python3 tests/lab/dockerd/engine.py down    end what `up` started, and nothing else
 
 It is Debian 13's Docker 26.1 with the containerd image store, which is what most users have by
 now; Debian 12 itself has 20.10. The programs are unpacked into the lab's cache, not installed, so
