@@ -269,6 +269,19 @@ def bundle_task(profile: str) -> Task | None:
     return Task(f"a bundle of profile {profile}", bundle.SECONDS, kept, kept, make)
 
 
+def docker_absence() -> str:
+    """Say why nothing can be tested with Docker on this machine; empty if it can.
+
+    Whoever asks for an installation wants to hear what fails, not that it was left out.
+    """
+    if engine.is_wanted():
+        return ""
+    if reason := engine.absence():
+        return reason
+    missing = ", ".join(node.lacking())
+    return f"no node image can be made for the Docker that answers: {missing}" if missing else ""
+
+
 def lacking_for_docker() -> list[str]:
     """List what Docker, the node image and the images lack on this machine."""
     if reason := engine.absence():
