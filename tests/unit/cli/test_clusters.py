@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from cto.adapters.container import Container, Engine
 from cto.adapters.docker import Docker
+from cto.adapters.kind import Kind
 from cto.adapters.upstream_images import UpstreamImages
 from cto.cli import clusters
 from cto.cli.options import ClusterOptions
@@ -189,6 +191,26 @@ class TestKind:
         assert clusters.program(made)() == str(tmp_path / "given/docker")
         assert clusters.program(wiring(tmp_path, env))() == str(tmp_path / "path/docker")
         assert isinstance(made.docker, Docker)
+
+    @pytest.mark.parametrize("asked", [False, True])
+    def test_the_users_context_changes_if_asked_for(self, tmp_path: Path, *, asked: bool) -> None:
+        wish = {"cluster.use_context": ("--use-context", "true")} if asked else {}
+        made = wiring(tmp_path, docker=FakeDocker(), flags={**KIND, **wish})
+        provider = made.provider()
+        assert isinstance(provider, Kind)
+        assert provider._access._make_current is asked
+
+    def test_no_proxy_is_asked_for_the_nodes(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example.com")
+        monkeypatch.setenv("NO_PROXY", "mine")
+        monkeypatch.setenv("no_proxy", "mine")
+        monkeypatch.setenv("HOME", str(tmp_path))
+        made = Wiring(ClusterOptions(), docker_socket=tmp_path / "none")
+        made.docker = FakeDocker()
+        assert made.kind.name == "kind"
+        assert os.environ["NO_PROXY"] == "mine,cto-control-plane"
 
 
 class TestInstall:
