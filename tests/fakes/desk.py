@@ -42,6 +42,7 @@ class Desk:
         attended: Whether somebody sits there and can answer.
         kwok: Given, it is what `--provider kwok` takes instead of the true provider.
         web: What registries are asked through; nobody answers by default.
+        kind: The same of `--provider kind`; there is a Docker then.
     """
 
     folder: Path
@@ -51,6 +52,7 @@ class Desk:
     attended: bool = False
     kwok: Provider | None = None
     web: Transport = field(default_factory=FakeWeb)
+    kind: Provider | None = None
     releases: FakeReleases = field(init=False)
     machine: FakeMachine = field(init=False)
 
@@ -125,12 +127,16 @@ class Desk:
             clock=self.clock,
             host=self.machine.host,
             root=self.root,
+            docker_socket=self.folder / "docker.sock",
             open_cluster=lambda access, clock: self.cluster,
             open_helm=lambda runner, program, access, home: self.releases,
         )
         made.open_web = lambda ca_file: nullcontext(self.web)
         if self.kwok:
             made.kwok = self.kwok
+        if self.kind:
+            made.docker_socket.touch()
+            made.kind = self.kind
         return made
 
 

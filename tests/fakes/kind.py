@@ -25,6 +25,11 @@ from fakes.runner import Call, FakeRunner, Reply
 PORTS = {30080: 8080, 30300: 3000}
 API_PORT = 40123
 OPTIONS = NodeOptions(nodes=1, profile="minimal", cpu=4, memory_gib=8, disk_gib=20)
+READY = {
+    "apiVersion": "v1",
+    "kind": "Node",
+    "status": {"conditions": [{"type": "Ready", "status": "True"}]},
+}
 NODE = "kindest/node:v1.34.0"
 
 
@@ -169,5 +174,5 @@ class KindBench:
         profile = self.config["nodes"][0]["labels"]
         for name in names:
             meta = {"name": name, "labels": dict(profile)}
-            self.cluster.add({"apiVersion": "v1", "kind": "Node", "metadata": meta})
+            self.cluster.add({**READY, "metadata": meta})
         Path(call.argv[call.argv.index("--kubeconfig") + 1]).write_text(json.dumps({}))

@@ -10,7 +10,7 @@ import pytest
 
 from cto.adapters.container import Container
 from cto.adapters.host import Host
-from cto.errors import ApiError, Cancelled, CtoError, LockedError, PreflightError, ToolError
+from cto.errors import Cancelled, CtoError, LockedError, PreflightError, ToolError
 from cto.objects import labels_of, load_yaml
 from cto.ports import Access, ProviderState
 from cto.result import CheckStatus
@@ -99,15 +99,6 @@ class TestMaking:
         bench.docker.add_network("vast", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
         with pytest.raises(PreflightError):
             bench.make()
-
-    def test_an_api_that_never_answers(self, bench: KindBench) -> None:
-        def refuse(access: Access) -> object:
-            raise ApiError("CTO-1601", "no answer")
-
-        with pytest.raises(ToolError) as caught:
-            bench.make(connect=refuse)
-        assert caught.value.code == "CTO-1504"
-        assert "docker logs" in caught.value.hint
 
 
 class TestFailing:
