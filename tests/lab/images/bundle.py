@@ -109,7 +109,7 @@ def push(host: str) -> None:
     for descriptor in made.images():
         name = descriptor["annotations"][images.REFERENCE]
         pusher.push(descriptor, catalog.Reference.parse(name))
-    whole = layout.Layout(node.cached())
+    whole = layout.Layout(node.image().path)
     pusher = serving.Pusher(host, whole)
     for reference in catalog.nodes(build.KUBERNETES):
         pusher.push(whole.images()[0], reference)
