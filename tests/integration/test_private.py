@@ -256,6 +256,9 @@ def test_from_the_first_installation_to_the_last(private: Private) -> None:
 
     hunt_everywhere(private, objects)
 
+    private.lab.run("uninstall", "--yes", "--provider", "kwok", "--delete-data")
+    assert [i for i in private.objects() if i["metadata"]["name"] == SECRET] == []
+
 
 def check_images(private: Private, objects: list[Manifest], prefix: str) -> None:
     found = images_in(objects)
@@ -299,10 +302,3 @@ def hunt_everywhere(private: Private, objects: list[Manifest]) -> None:
     seen = Hunt(dict(hunt.secrets))
     seen.search_object(login_of(objects, ref.namespace), meant=False)
     assert seen.found == [f"{running.PASSWORD} in object Secret cto/{SECRET}"]
-
-
-def test_a_removal_leaves_no_log_in(private: Private) -> None:
-    private.install()
-    private.lab.run("uninstall", "--yes", "--provider", "kwok", "--delete-data")
-    left = [item for item in private.objects() if item["metadata"]["name"] == SECRET]
-    assert left == []

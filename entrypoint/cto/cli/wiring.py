@@ -226,13 +226,12 @@ class Wiring:
         from cto_airgap.logins import read  # noqa: PLC0415
         from cto_airgap.session import Session  # noqa: PLC0415
 
-        known = {**read(docker_config(self.env)), **logins}
         with self.open_web(ca_file) as transport:
+            known = {**read(docker_config(self.env)), **logins}
             yield Session(transport, known, self.clock, stop)
 
     @cached_property
-    def relocations(self) -> Relocations:
-        """Where images come from, if the configuration names a registry."""
+    def relocations(self) -> Relocations:  # from a registry, if the configuration names one
         from cto.cli.relocating import relocations  # noqa: PLC0415 - slow to import
 
         selected = select(self.catalog, self.loaded.config).managed
@@ -407,9 +406,12 @@ class Wiring:
         from cto.cli.imagecheck import checks  # noqa: PLC0415 - what it asks with is slow to import
 
         config = self.loaded.config
+        if not config.registry.check:
+            self.notice("images in the registry: not measured, registry.check is false")
+            return ()
         password = secret_values(config, cluster, "registry.password").get("", "")
-        ca_file = config.registry.ca_file or self.env.get("CTO_CA_FILE")
-        opened = partial(self._session, Path(ca_file) if ca_file else None)
+        trusted = config.registry.ca_file or self.env.get("CTO_CA_FILE")
+        opened = partial(self._session, Path(trusted) if trusted else None)
         return checks(config.registry, password, self.relocations, opened)
 
     def _is_secret(self, text: str) -> bool:

@@ -78,11 +78,3 @@ def test_a_registry_that_does_not_answer_is_told_with_the_way_round() -> None:
     assert (found.status, found.code) == (CheckStatus.FAILED, "CTO-1441")
     assert found.message.startswith(f"{HOST} cannot be reached: https://{HOST}: no such host")
     assert found.fix.endswith("registry.check: false")
-
-
-def test_where_only_the_cluster_reaches_it_nothing_is_claimed() -> None:
-    found = asked(None, reference("one", digests.of_bytes(b"x")), check=False)
-    assert (found.status, found.message) == (
-        CheckStatus.SKIPPED,
-        "not measured: registry.check is false",
-    )
