@@ -126,6 +126,9 @@ def test_nothing_of_any_profile_names_upstream(lab: Lab) -> None:
     new = {item: f"{MIRROR}{item.image.rpartition(':')[0]}" for item in LOCK.images}
     hidden = {item for item, name in new.items() if name not in texts}
     assert {need.where for image in hidden for need in image.needed_by} == {"custom resources"}
+    # Programs that make pods under accounts of other namespaces are told what to pull with.
+    assert f'"PULL_SECRET_NAME": "{SECRET}"' in texts
+    assert f"imagePullSecrets:\\n    - {SECRET}" in texts
 
 
 def test_the_search_finds_what_is_left() -> None:
