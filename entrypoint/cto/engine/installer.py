@@ -19,7 +19,7 @@ from cto.engine.apply import Engine
 from cto.engine.execute import CrdSource, Executor, Wait
 from cto.engine.fence import FencedCluster, FencedReleases, Gate
 from cto.engine.interruption import tells
-from cto.engine.live import Live
+from cto.engine.live import Lacking, Live, nothing_lacks
 from cto.engine.lock import Turns, turns
 from cto.engine.observe import Observer
 from cto.engine.report import Report
@@ -77,6 +77,7 @@ class Installer:
     lock: Lock
     preflight: Preflight
     listen: Listener
+    lacking: Lacking = nothing_lacks
     gate: Gate = field(default_factory=Gate)
     store: StateStore = field(init=False)
 
@@ -202,7 +203,7 @@ class Installer:
 
     def _apply(self, plan: Plan, observed: Observed, lost: Flag) -> Report:
         wake = Flag()
-        live = Live(self.cluster, self.clock, on_change=wake.set)
+        live = Live(self.cluster, self.clock, on_change=wake.set, lacking=self.lacking)
         executor = Executor(
             cluster=FencedCluster(self.cluster, self.gate),
             releases=FencedReleases(self.releases, self.gate),
