@@ -194,7 +194,7 @@ class Kind:
         taken = self._ground.taken(port for port in self._wanted_ports.values() if port not in own)
         result = placed(self._wanted_ports, taken)
         moved = [port for port in result.values() if port not in self._wanted_ports.values()]
-        while moved and (more := self._ground.taken(moved)):
+        while moved and (more := self._ground.taken(p for p in moved if p not in own)):
             taken |= more
             result = placed(self._wanted_ports, taken)
             moved = [port for port in result.values() if port not in self._wanted_ports.values()]
