@@ -31,9 +31,9 @@ def test_error_codes_are_in_the_table(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_targets_are_in_the_makefile(page: Path) -> None:
-    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    named = re.findall(r"(?:^|`)make ([a-z-]+)", page.read_text(encoding="utf-8"), re.MULTILINE)
-    targets = re.findall(r"^([a-z-]+):", makefile, re.MULTILINE)
+    made = "".join((ROOT / name).read_text(encoding="utf-8") for name in ("Makefile", "image.mk"))
+    named = re.findall(r"(?:^|`)make ([a-z0-9-]+)", page.read_text(encoding="utf-8"), re.MULTILINE)
+    targets = re.findall(r"^([a-z0-9-]+):", made, re.MULTILINE)
     assert set(named) - set(targets) == set()
 
 
