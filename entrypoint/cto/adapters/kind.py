@@ -212,7 +212,8 @@ class Kind:
 
     def _make(self, options: NodeOptions, progress: Callable[[str], None]) -> None:
         image = self._supply.node_image(progress)
-        makes_network = self._engine.network(NETWORK) is None
+        # Whoever of ours goes last takes the network along, if one of ours came with it.
+        makes_network = self._engine.network(NETWORK) is None or self._marker.any_made_network()
         self._marker.take(image, nodes=options.nodes, makes_network=makes_network)
         if self._nodes():
             # Between our look and our marker another run has made it, or somebody with kind.
