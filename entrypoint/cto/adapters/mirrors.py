@@ -27,7 +27,7 @@ def files(hosts: Iterable[str], registries: Sequence[str], *, air_gapped: bool) 
         air_gapped: Ask nobody else, whatever the host.
     """
     found = {
-        host: _text(registries, registries, _path(host), air_gapped=air_gapped)
+        host: _text(registries, registries, prefix_of(host), air_gapped=air_gapped)
         for host in hosts
         if _HOST.fullmatch(host)
     }
@@ -94,6 +94,6 @@ def _tables(addresses: Iterable[str]) -> Iterator[str]:
         yield from ("", f'[host."{address}"]', *(f"  {line}" for line in _SETTINGS))
 
 
-def _path(host: str) -> str:
+def prefix_of(host: str) -> str:
     """Return what the images of a host have in front of their names in a bundle's registry."""
     return host.replace(":", "-").lower()
