@@ -300,11 +300,13 @@ class Reach:
 
     Attributes:
         kubeconfig: The file to name; None if kubectl finds the context by itself.
+        found_in: The file in which kubectl finds it then, by the name that it has for us.
         ports: Port of every node -> port of http://localhost where it is published.
     """
 
     context: str
     kubeconfig: Path | None = None
+    found_in: Path | None = None
     ports: Mapping[int, int] = field(default_factory=dict)
 
 

@@ -74,7 +74,9 @@ class KindAccess:
     def reach(self, control_plane: Container) -> Reach:
         ports = {node: host for node, host in control_plane.bindings.items() if node != API_PORT}
         kubeconfig = None if self._usual else self._shared
-        return Reach(context=self.context, kubeconfig=kubeconfig, ports=ports)
+        return Reach(
+            context=self.context, kubeconfig=kubeconfig, found_in=self._shared, ports=ports
+        )
 
     def share(self, control_plane: Container, progress: Callable[[str], None]) -> None:
         """Put the cluster into the user's kubeconfig; if that cannot be, say how to get one."""

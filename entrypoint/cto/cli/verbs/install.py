@@ -175,7 +175,7 @@ def _data(
 ) -> dict[str, Any]:
     return {
         "context": access.context,
-        "kubeconfig": str(reach.kubeconfig or access.kubeconfig),
+        "kubeconfig": str(reach.kubeconfig or reach.found_in or access.kubeconfig),
         "provider": plan.provider,
         "profile": plan.profile,
         "components": [component.name for component in plan.components],
