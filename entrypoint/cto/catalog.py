@@ -169,6 +169,7 @@ class Access(_Model):
         user: Name for the log-in.
         secret: `NAME/KEY` that holds the password.
         command: What prints a token, where there is no password.
+        when: Field of the configuration without which nothing listens there yet.
     """
 
     service: str
@@ -180,6 +181,7 @@ class Access(_Model):
     user: str = ""
     secret: str = ""
     command: str = ""
+    when: str = ""
 
 
 class Requests(_Model):

@@ -98,6 +98,14 @@ def test_people_see_phases_health_times_and_how_to_log_in(desk: Desk) -> None:
     }
 
 
+def test_an_address_at_which_nobody_listens_yet_is_not_shown(desk: Desk) -> None:
+    text = (desk.root / "bundle/components/web/component.yaml").read_text()
+    desk.component(text.replace("access: {", "access: {when: github.organization, "))
+    assert "port-forward" not in desk.cto("install").stdout
+    desk.env["CTO_GITHUB__ORGANIZATION"] = "acme"
+    assert "port-forward" in desk.cto("install").stdout
+
+
 def test_programs_get_one_document(desk: Desk) -> None:
     document = desk.document("install")
     steps = document["data"]["report"].pop("steps")

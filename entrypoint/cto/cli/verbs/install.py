@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from cto.catalog import Component
@@ -49,6 +49,18 @@ def run(wiring: Wiring, terminal: Terminal) -> Result:
         return _Run(wiring, provider, terminal, screen).run()
 
 
+@dataclass(frozen=True)
+class _Told:
+    """What there is to tell at the end."""
+
+    plan: Plan
+    report: Report
+    reach: Reach
+    access: Access
+    reachable: tuple[Component, ...]
+    checks: tuple[Check, ...] = ()
+
+
 class _Run:
     def __init__(
         self, wiring: Wiring, provider: Provider, terminal: Terminal, screen: Screen
@@ -76,14 +88,14 @@ class _Run:
         with self._wiring.installer(self._provider, access, self._screen) as installer:
             plan, report = installer.install()
             self._terminal.simulated = plan.simulated
-            reach = self._reach()
-            self._terminal.data = _data(plan, report, reach, access, ())
+            told = _Told(plan, report, self._reach(), access, self._reachable(plan))
+            self._terminal.data = _data(told)
             raise_errors(report)
             self._phase(Phase.VALIDATION)
             with tells("done: everything is installed; not done: the check of its health"):
                 checks = self._checks(installer, plan)
         self._phase(Phase.ACCESS)
-        return _result(plan, report, reach, access, checks)
+        return _result(replace(told, checks=tuple(checks)))
 
     def _phase(self, phase: Phase) -> None:
         self._screen.listen(PhaseStarted(phase))
@@ -102,6 +114,23 @@ class _Run:
         reach = self._provider.reach()
         nodeport = self._wiring.loaded.config.platform.ingress_type is IngressType.NODEPORT
         return reach if nodeport else replace(reach, ports={})
+
+    def _reachable(self, plan: Plan) -> tuple[Component, ...]:
+        """Return the components that users can go to."""
+        if plan.simulated:
+            return ()
+        found = ((component, component.access) for component in plan.components)
+        return tuple(
+            component
+            for component, access in found
+            if access and (not access.when or self._is_set(access.when))
+        )
+
+    def _is_set(self, path: str) -> bool:
+        value: object = self._wiring.loaded.config
+        for name in path.split("."):
+            value = getattr(value, name)
+        return bool(value)
 
     def _tell(self, checks: Sequence[Check]) -> None:
         """Show what is no reason to stop: what may become one, and what nobody knows."""
@@ -170,20 +199,19 @@ def _configuration(wiring: Wiring) -> str:
     return f"profile {profile.name}, features: {features}, about {profile.minutes} minutes"
 
 
-def _data(
-    plan: Plan, report: Report, reach: Reach, access: Access, checks: Sequence[Check]
-) -> dict[str, Any]:
+def _data(told: _Told) -> dict[str, Any]:
+    plan, reach = told.plan, told.reach
     return {
-        "context": access.context,
-        "kubeconfig": str(reach.kubeconfig or reach.found_in or access.kubeconfig),
+        "context": told.access.context,
+        "kubeconfig": str(reach.kubeconfig or reach.found_in or told.access.kubeconfig),
         "provider": plan.provider,
         "profile": plan.profile,
         "components": [component.name for component in plan.components],
         "changes": [step.id for step in plan.changes],
         "warnings": list(plan.warnings),
-        "report": report.to_json(),
-        "checks": [check.to_json() for check in checks],
-        "access": _access_data(plan.components, reach) if not plan.simulated else [],
+        "report": told.report.to_json(),
+        "checks": [check.to_json() for check in told.checks],
+        "access": _access_data(told.reachable, reach),
     }
 
 
@@ -194,39 +222,39 @@ def _access_data(components: Sequence[Component], reach: Reach) -> list[dict[str
             "namespace": component.namespace,
             "url": url_of(access, reach),
         }
-        | access.model_dump()
+        | access.model_dump(exclude={"when"})
         for component in components
         if (access := component.access)
     ]
 
 
-def _result(
-    plan: Plan, report: Report, reach: Reach, access: Access, checks: Sequence[Check]
-) -> Result:
+def _result(told: _Told) -> Result:
+    plan, checks = told.plan, told.checks
     failed = any(check.status is CheckStatus.FAILED for check in checks)
     changes = counted(len(plan.changes), "change")
     changed = changes if plan.changes else "nothing had to be changed"
     lines = [
-        f"{counted(len(plan.components), 'component')} on {access.context}: {changed}.",
+        f"{counted(len(plan.components), 'component')} on {told.access.context}: {changed}.",
         "",
         "Health:",
         checks_text(checks),
         "",
-        time_text(report),
+        time_text(told.report),
         "",
         *(f"warning: {text}" for text in plan.warnings),
-        *_access(plan, reach),
+        *_access(told),
     ]
     return Result(
         command="install",
-        data=_data(plan, report, reach, access, checks),
+        data=_data(told),
         text="\n".join(lines),
         exit_code=9 if failed else 0,
         simulated=plan.simulated,
     )
 
 
-def _access(plan: Plan, reach: Reach) -> list[str]:
+def _access(told: _Told) -> list[str]:
+    reach = told.reach
     file = f" --kubeconfig {reach.kubeconfig}" if reach.kubeconfig else ""
     look = [
         "Look around:",
@@ -234,6 +262,6 @@ def _access(plan: Plan, reach: Reach) -> list[str]:
         f"  kubectl{file} --context {reach.context} get pods -A",
         f"  helm{file} --kube-context {reach.context} list -A",
     ]
-    if plan.simulated:
+    if told.plan.simulated:
         return ["There is nothing to log in to: no program runs on simulated nodes.", *look]
-    return [*access_lines(plan.components, reach), *look]
+    return [*access_lines(told.reachable, reach), *look]
