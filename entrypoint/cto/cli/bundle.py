@@ -206,12 +206,14 @@ def serve(terminal: Terminal, *, folder: Path, listen: str, tools: Path | None) 
 
     Images are called HOST/NAME, with the host that upstream has them on. Ends when it is told to.
     """
+    from cto.cli.workshop import serving  # noqa: PLC0415 - `--help` need not wait for it
+
     wiring = terminal.wiring(ClusterOptions(tools=tools))
-    serving = wiring.serving()
+    server = serving(wiring)
     with terminal.screen(wiring.clock) as screen:
-        prepared = serving.prepare(folder, listen)
+        prepared = server.prepare(folder, listen)
         screen.notice(prepared.text)
-    serving.serve(prepared)
+    server.serve(prepared)
 
 
 def _lock(file: Path | None) -> Path:
@@ -223,7 +225,8 @@ def _opened(
     terminal: Terminal, registries: RegistryOptions, options: ClusterOptions
 ) -> Iterator[Bundling]:
     from cto.cli.wiring import Wiring  # noqa: PLC0415 - `--help` need not wait for it
+    from cto.cli.workshop import bundling  # noqa: PLC0415 - nor for that
 
     wiring = Wiring(options)
     with terminal.screen(wiring.clock) as screen:
-        yield wiring.bundling(registries, screen)
+        yield bundling(wiring, registries, screen)

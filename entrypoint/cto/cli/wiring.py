@@ -31,7 +31,7 @@ from cto.cli import clusters
 from cto.cli.bundled import BundledCharts, lacking
 from cto.cli.options import ClusterOptions
 from cto.cli.output import Screen
-from cto.cli.registries import RegistryOptions, docker_config
+from cto.cli.registries import docker_config
 from cto.engine.execute import CrdSource
 from cto.engine.installer import Installer, all_told, charts_of, secret_values
 from cto.engine.lock import ClusterLock
@@ -47,10 +47,7 @@ from cto.ports import Access, Clock, Cluster, NodeOptions, Provider, Releases, R
 from cto.result import Check
 
 if TYPE_CHECKING:
-    from cto.bundle.collect import Rendering
-    from cto.cli.bundling import Bundling
     from cto.cli.relocating import Relocations
-    from cto.cli.serving import Serving
     from cto.config.load import Loaded
     from cto_airgap.logins import Login
     from cto_airgap.session import Session
@@ -189,34 +186,8 @@ class Wiring:
         home = self.cache / "helm" / "templates"
         return self.open_helm(self.runner, partial(self.tools.path, "helm"), nowhere, home)
 
-    def bundling(self, registries: RegistryOptions, screen: Screen) -> Bundling:
-        """Return what works on locks and bundles."""
-        # Late: `requests` is slow to import, and no other verb needs any of it.
-        from cto.bundle.platform import node_image  # noqa: PLC0415
-        from cto.bundle.rendering import ComponentRenderer  # noqa: PLC0415
-        from cto.bundle.wishes import wishes  # noqa: PLC0415
-        from cto.cli.bundling import Bundling  # noqa: PLC0415
-
-        names = [component.name for component in self.catalog.components]
-        wanted = partial(wishes, self.root / "profiles", names)
-
-        def render() -> Iterator[Rendering]:
-            made = ComponentRenderer(self.catalog, self.charts.resolve, self.templates())
-            return made.render(list(wanted()), supported(self.root / "bundle").ends)
-
-        return Bundling(
-            catalog=self.catalog,
-            wishes=wanted,
-            render=render,
-            charts=self.charts.resolve,
-            open_session=partial(self._session, registries.ca_file, {}),
-            registries=registries,
-            screen=screen,
-            node=node_image(self.root / "bundle"),
-        )
-
     @contextmanager
-    def _session(
+    def session(
         self, ca_file: Path | None, logins: Mapping[str, Login], stop: Flag
     ) -> Iterator[Session]:
         """Open connections to registries; log-ins beside those that `docker login` keeps."""
@@ -233,13 +204,6 @@ class Wiring:
 
         selected = select(self.catalog, self.loaded.config).managed
         return relocations(self.loaded, selected, self.root / "bundle", self.options.bundle)
-
-    def serving(self) -> Serving:
-        """Return what turns this process into the registry of a bundle."""
-        from cto.cli.serving import Serving  # noqa: PLC0415 - no other verb needs it
-
-        program = partial(self.tools.path, "registry")
-        return Serving(program=program, host=self.host, become=self.become)
 
     def connect(self, access: Access) -> Cluster:
         return self.open_cluster(access, self.clock)
@@ -409,7 +373,7 @@ class Wiring:
             return ()
         password = secret_values(config, cluster, "registry.password").get("", "")
         trusted = config.registry.ca_file or self.env.get("CTO_CA_FILE")
-        opened = partial(self._session, Path(trusted) if trusted else None)
+        opened = partial(self.session, Path(trusted) if trusted else None)
         return checks(config.registry, password, self.relocations, opened)
 
     def _is_secret(self, text: str) -> bool:
