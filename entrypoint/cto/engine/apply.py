@@ -15,7 +15,7 @@ from graphlib import TopologicalSorter
 from threading import Event as Flag
 
 from cto.engine.report import Progress, Report, StepRun
-from cto.engine.waiting import Wait
+from cto.engine.verdict import Wait
 from cto.errors import Cancelled, CtoError, ToolError, WaitError
 from cto.events import Listener, Outcome, PhaseStarted, StepFinished, StepProgress, StepStarted
 from cto.plan.estimates import remaining_s

@@ -16,7 +16,8 @@ from cto.engine.nodeports import ReservedPorts, refused_ports
 from cto.engine.observe import inventory
 from cto.engine.repair import Repair
 from cto.engine.state import StateStore
-from cto.engine.waiting import GoneWait, ReadyWait, Wait
+from cto.engine.verdict import Wait
+from cto.engine.waiting import GoneWait, ReadyWait
 from cto.errors import ApiError, Cancelled, ToolError, WaitError
 from cto.objects import Manifest, ObjectRef, annotations_of, ref_of
 from cto.plan import labels

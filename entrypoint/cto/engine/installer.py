@@ -25,7 +25,8 @@ from cto.engine.nodeports import PortsWatch, ReservedPorts
 from cto.engine.observe import Observer
 from cto.engine.report import Report
 from cto.engine.state import NAMESPACE, StateStore
-from cto.engine.waiting import HookWatch, Wait
+from cto.engine.verdict import Wait
+from cto.engine.waiting import HookWatch
 from cto.errors import ApiError, Cancelled, LockedError, PreflightError, ToolError
 from cto.events import Listener, Outcome, Phase, StepFinished, StepProgress, StepStarted
 from cto.objects import ObjectRef

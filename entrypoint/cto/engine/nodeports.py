@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from threading import Event as Flag
 
-from cto.engine.waiting import Verdict, Wait
+from cto.engine.verdict import Verdict, Wait
 from cto.errors import ApiError, Cancelled, ToolError
 from cto.objects import Manifest
 from cto.ports import Clock, Cluster

@@ -7,9 +7,9 @@ once a second, and passes on what they say.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 from cto.engine import evidence as ev
 from cto.engine.asker import Answer, Question
@@ -19,6 +19,7 @@ from cto.engine.live import Live, Scope
 from cto.engine.lookups import Group, checked, grouped, items_of, names_of, served_by, silence
 from cto.engine.readiness import Readiness, ReadyState, has_status, status_of
 from cto.engine.timers import Timers
+from cto.engine.verdict import Verdict
 from cto.errors import ApiError, CtoError
 from cto.objects import Manifest, ObjectRef, annotations_of, labels_of, ref_of
 from cto.ports import Clock, Cluster
@@ -43,33 +44,6 @@ _CLAIMING = {"PersistentVolumeClaim", "StatefulSet"}
 _BUILT_IN = {"", "apps", "batch", "policy"}
 
 _Answers: TypeAlias = dict[Group | ObjectRef | str, Answer | None]
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What a wait says.
-
-    Attributes:
-        done: It is over, and well.
-        message: The live cause, or how far it is; one line.
-        error: It is over, and never will be well.
-        missing: Objects that do not exist: waiting alone will not bring them.
-        failed: What to tell if whoever is waited for gives up: a hook has failed for good.
-        patient: This time does not count for the step's timeout: what is waited for has its own.
-    """
-
-    done: bool
-    message: str
-    error: CtoError | None = None
-    missing: tuple[ObjectRef, ...] = ()
-    failed: CtoError | None = None
-    patient: bool = False
-
-
-class Wait(Protocol):
-    """Something that is over later; looked at whenever the cluster changed."""
-
-    def evaluate(self) -> Verdict: ...
 
 
 class ReadyWait:

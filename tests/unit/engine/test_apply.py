@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cto.catalog import Crds
-from cto.engine.apply import LANES, Engine, Wait
+from cto.engine.apply import LANES, Engine
 from cto.engine.report import Report, StepRun
-from cto.engine.waiting import Verdict
+from cto.engine.verdict import Verdict, Wait
 from cto.errors import ApiError, Cancelled, CtoError, LockedError, ToolError, WaitError
 from cto.events import Event, Outcome, Phase, PhaseStarted, StepFinished, StepProgress, StepStarted
 from cto.plan.steps import Action, ApplyCrds, ApplyRelease, Note, Plan, Step

@@ -6,8 +6,8 @@ from threading import Event as Flag
 
 import pytest
 
-from cto.engine.apply import Engine, Wait
-from cto.engine.waiting import Verdict
+from cto.engine.apply import Engine
+from cto.engine.verdict import Verdict, Wait
 from cto.errors import ApiError, CtoError, ToolError, WaitError
 from cto.events import Phase
 from cto.plan.steps import Action, Plan, Step

@@ -8,7 +8,7 @@ from threading import Event as Flag
 import pytest
 
 from cto.engine.nodeports import LONGEST_S, PortsWatch, ReservedPorts, refused_ports
-from cto.engine.waiting import Verdict
+from cto.engine.verdict import Verdict
 from cto.errors import ApiError, Cancelled, ToolError
 from fakes.clock import FakeClock
 from fakes.cluster import FakeCluster

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from cto.engine.live import Live
-from cto.engine.waiting import GoneWait, HookWatch, ReadyWait, Verdict
+from cto.engine.verdict import Verdict
+from cto.engine.waiting import GoneWait, HookWatch, ReadyWait
 from cto.errors import ApiError
 from cto.objects import Manifest, ObjectRef, ref_of
 from fakes.cluster import FakeCluster
