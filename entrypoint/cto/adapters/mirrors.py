@@ -54,7 +54,8 @@ def script(texts: dict[str, str], folder: str = FOLDER) -> str:
         "for file in */hosts.toml; do",
         '  case "${file%/hosts.toml}" in',
         f"    {kept}) ;;",
-        f'    *) if grep -qsF \'{_MARK}\' "$file"; then rm "$file"; fi ;;',
+        f"    *) if grep -qsF '{_MARK}' \"$file\"; then",
+        '      rm "$file"; rmdir "${file%/hosts.toml}" 2>/dev/null || true; fi ;;',
         "  esac",
         "done",
     ]
