@@ -108,7 +108,7 @@ class Builder:
         )
         images = self._each(lambda image: self._describe(layout, wanted, image), wanted.images)
         items = sorted([*charts, *images], key=lambda item: item.name)
-        contents = Contents(platform=wanted.platform, items=tuple(items))
+        contents = Contents(platform=wanted.platform, profile=wanted.profile, items=tuple(items))
         trees = [open_item(layout, item) for item in contents.items]
         fetched = self._fetch_all(layout, wanted, trees)
         found = {key: blob for tree in trees for key, blob in tree.all.items()}

@@ -27,6 +27,7 @@ _KIND = "dev.cto.bundle.kind"
 _ABSENT = "dev.cto.bundle.absent"
 _FORMAT = "dev.cto.bundle.format"
 _PLATFORM = "dev.cto.bundle.platform"
+_PROFILE = "dev.cto.bundle.profile"
 # Of the index itself, without this annotation: nothing else vouches for the one file of a layout
 # that is not named by its digest.
 _SEAL = "dev.cto.bundle.seal"
@@ -83,9 +84,14 @@ class Item:
 
 @dataclass(frozen=True, kw_only=True)
 class Contents:
-    """All items of a bundle, in the order of their names."""
+    """All items of a bundle, in the order of their names.
+
+    Attributes:
+        profile: What it was made to be enough for; '' if nobody said.
+    """
 
     platform: Platform
+    profile: str = ""
     items: tuple[Item, ...] = ()
 
     def __post_init__(self) -> None:
@@ -112,11 +118,14 @@ class Contents:
         return to_bytes(body)
 
     def _body(self) -> dict[str, Any]:
+        said = {_FORMAT: FORMAT, _PLATFORM: str(self.platform)}
+        if self.profile:
+            said[_PROFILE] = self.profile
         return {
             "schemaVersion": 2,
             "mediaType": OCI_INDEX,
             "manifests": [item.to_json() for item in self.items],
-            "annotations": {_FORMAT: FORMAT, _PLATFORM: str(self.platform)},
+            "annotations": said,
         }
 
 
@@ -133,6 +142,7 @@ def read(data: bytes) -> Contents:
         raise ValueError(message)
     found = Contents(
         platform=Platform.parse(str(said.get(_PLATFORM))),
+        profile=str(said.get(_PROFILE, "")),
         items=tuple(Item.from_json(item) for item in body.get("manifests") or ()),
     )
     if found.to_bytes() != data:

@@ -36,6 +36,7 @@ class Wanted:
     """Everything that goes into a bundle."""
 
     platform: Platform
+    profile: str = ""
     images: tuple[WantedImage, ...] = ()
     charts: tuple[WantedChart, ...] = ()
 

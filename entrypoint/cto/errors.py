@@ -164,7 +164,8 @@ _TABLE = (
         "CTO-1202",
         "No cluster to work on",
         "There is no kubeconfig with a context, and no provider was named.",
-        "Name a kubeconfig (`--kubeconfig FILE`), or make a cluster (`--provider kwok`).",
+        "Start Docker, name a kubeconfig (`--kubeconfig FILE`), or make a simulated cluster "
+        "(`--provider kwok`).",
     ),
     ErrorKind(
         "CTO-1203",
@@ -183,6 +184,12 @@ _TABLE = (
         "Unknown error code",
         "`cto explain` was asked for a code that is not in its table.",
         "`cto explain` without a code lists them all.",
+    ),
+    ErrorKind(
+        "CTO-1206",
+        "Which cluster is to be deleted?",
+        "cto has made a cluster in Docker and a simulated one, and the command names neither.",
+        "Repeat the command with `--provider kind` or `--provider kwok`.",
     ),
     # 3: configuration, catalog, templates
     ErrorKind(
@@ -260,6 +267,46 @@ _TABLE = (
         "Another program is changing the kubeconfig, or ended without taking its lock file away.",
         "Repeat the command. If no such program runs, remove the lock file that is named.",
     ),
+    ErrorKind(
+        "CTO-1420",
+        "No Docker answers",
+        "There is no Docker daemon at the address that is named, or it is not running.",
+        "Start Docker. In a container, mount its socket: "
+        "`-v /var/run/docker.sock:/var/run/docker.sock`. Or name where it listens: DOCKER_HOST.",
+    ),
+    ErrorKind(
+        "CTO-1421",
+        "Docker refuses access",
+        "This user may not use the Docker socket.",
+        "Add the user to the socket's group (often docker), or run the command as root.",
+    ),
+    ErrorKind(
+        "CTO-1422",
+        "Docker's version does not fit",
+        "The daemon and the docker client have no API version in common.",
+        "Update Docker. If DOCKER_API_VERSION is set, remove it.",
+    ),
+    ErrorKind(
+        "CTO-1423",
+        "Not a Docker that can be used",
+        "What answers is not Docker, or runs in a way in which kind nodes do not work.",
+        "The message names what was found. Name another daemon (DOCKER_HOST), or use a cluster "
+        "that exists (`--provider existing`).",
+    ),
+    ErrorKind(
+        "CTO-1424",
+        "A foreign cluster is in the way",
+        "There is a kind cluster of that name which this installer did not make.",
+        "Install on it as it is (`--provider existing --context kind-NAME`), or make another one "
+        "beside it (`--cluster-name NAME`).",
+    ),
+    ErrorKind(
+        "CTO-1430",
+        "The bundle cannot be served from here",
+        "Nodes get the bundle's images from a container of an image that holds the bundle, and "
+        "there is no such image, or it is another bundle.",
+        "Run cto by `docker run`, or name an image of cto that Docker has: CTO_IMAGE.",
+    ),
     # 5: external tools, charts, downloads
     ErrorKind(
         "CTO-1500",
@@ -331,6 +378,37 @@ _TABLE = (
         "Registry refused a request",
         "The registry answered with an error, or with something that no registry answers.",
         "The answer is shown. What was transferred is kept: the same command goes on from there.",
+    ),
+    ErrorKind(
+        "CTO-1520",
+        "Docker refused a command",
+        "The Docker daemon could not do what was asked.",
+        "Its answer is shown. Running the same command again is safe.",
+    ),
+    ErrorKind(
+        "CTO-1521",
+        "Docker cannot get an image",
+        "The image is not where Docker looks for it, or that place cannot be reached from there.",
+        "Check the image's name and that Docker's host reaches its registry. "
+        "CTO_NODE_IMAGE names another node image, also one that Docker has already.",
+    ),
+    ErrorKind(
+        "CTO-1522",
+        "Name taken in Docker",
+        "A container of this name exists, and is not ours or was made at the same moment.",
+        "Look at it with `docker inspect`; rename or remove it if it is not needed.",
+    ),
+    ErrorKind(
+        "CTO-1523",
+        "Docker's disk is full",
+        "There is no room left where Docker keeps images and containers.",
+        "Make room: `docker system df` tells what takes it. Then the same command goes on.",
+    ),
+    ErrorKind(
+        "CTO-1530",
+        "The bundle's registry does not run",
+        "The container that serves the bundle's images to the nodes ends, or does not answer.",
+        "Its last lines are shown. `docker rm -f` it; the same command makes it anew.",
     ),
     # 6: cluster API
     ErrorKind(
@@ -441,6 +519,13 @@ _TABLE = (
         "Program does not answer its probe",
         "A container runs, and its startup or readiness probe fails.",
         "The probe's answer is shown; `kubectl logs` has what the program says.",
+    ),
+    ErrorKind(
+        "CTO-1712",
+        "Image is not in the bundle",
+        "A pod needs an image that the bundle does not have, and nodes may ask nobody else.",
+        "Take the image of cto whose bundle has it (`cto bundle list DIR`), or let nodes ask "
+        "upstream's registries: `--no-air-gapped`.",
     ),
     # 8: integrity
     ErrorKind(

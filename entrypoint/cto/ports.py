@@ -292,6 +292,20 @@ class Access:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Reach:
+    """How the user reaches a cluster: from their own machine, not from a container of ours.
+
+    Attributes:
+        kubeconfig: The file to name; None if kubectl finds the context by itself.
+        ports: Port of every node -> port of http://localhost where it is published.
+    """
+
+    context: str
+    kubeconfig: Path | None = None
+    ports: Mapping[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class NodeOptions:
     """What a provider needs to know to make a cluster."""
 
@@ -299,6 +313,7 @@ class NodeOptions:
     profile: str
     cpu: int
     memory_gib: int
+    disk_gib: int = 0
 
 
 class Provider(Protocol):
@@ -313,6 +328,11 @@ class Provider(Protocol):
     @property
     def creates(self) -> bool:
         """Whether `provision` makes a cluster and `destroy` may take it away."""
+        ...
+
+    @property
+    def resizes(self) -> bool:
+        """Whether `provision` adds nodes to a cluster that has fewer than wanted."""
         ...
 
     def validate(self) -> Sequence[Check]:
@@ -333,6 +353,38 @@ class Provider(Protocol):
         """Return how to reach a cluster that is ready."""
         ...
 
+    def reach(self) -> Reach:
+        """Return how the user reaches a cluster that is ready."""
+        ...
+
     def destroy(self) -> bool:
         """Remove the cluster and every trace; False if there was nothing."""
+        ...
+
+
+class ImageSupply(Protocol):
+    """Where the images of a cluster in Docker come from: a bundle's registry, or upstream.
+
+    All methods are idempotent and may be called again after a run was killed anywhere. They raise
+    what the Docker adapter raises.
+    """
+
+    def start(self, progress: Callable[[str], None]) -> None:
+        """Serve the bundle, before a cluster is made; return when it answers."""
+        ...
+
+    def node_image(self, progress: Callable[[str], None]) -> str:
+        """Return a reference to the node image, which the daemon then has."""
+        ...
+
+    def join(self, cluster: str, network: str, nodes: Sequence[str]) -> None:
+        """Let the nodes (names of running containers) pull from it.
+
+        Called after the cluster was made, and again on every run: nodes come back after a restart
+        of Docker.
+        """
+        ...
+
+    def leave(self, cluster: str) -> None:
+        """Called when the cluster's nodes are gone: end what no other cluster uses."""
         ...

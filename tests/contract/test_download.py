@@ -260,3 +260,22 @@ def test_two_at_once_fetch_once(server: WebServer, cache: Path) -> None:
     assert len(paths) == 4
     assert len(set(paths)) == 1
     assert len(server.seen) == 1
+
+
+def test_offline_only_the_cache_and_the_mirror_are_asked(
+    server: WebServer, cache: Path, tmp_path: Path
+) -> None:
+    downloader = Downloader(cache, mirror=str(tmp_path / "mirror"), offline=lambda: True)
+    with pytest.raises(ToolError) as caught:
+        fetch(downloader, server.url + PATH)
+    assert caught.value.code == "CTO-1501"
+    asked, not_asked = caught.value.details.splitlines()
+    assert asked.startswith(str(tmp_path / "mirror"))
+    assert not_asked == f"{server.url}{PATH}: not asked, because this run is air-gapped"
+    assert server.seen == []
+    host = server.url.removeprefix("http://")
+    kept = tmp_path / "mirror" / host / PATH.removeprefix("/")
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(DATA)
+    assert fetch(downloader, server.url + PATH).read_bytes() == DATA
+    assert server.seen == []

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from cto.errors import ToolError
-from cto.ports import Access, NodeOptions, ProviderState
+from cto.ports import Access, NodeOptions, ProviderState, Reach
 from cto.result import Check
 
 
@@ -31,6 +31,8 @@ class FakeProvider:
         self.name = name
         self.simulated = simulated
         self.creates = creates
+        self.resizes = creates
+        self.ports: dict[int, int] = {}
         self.checks: tuple[Check, ...] = ()
         self.fails: Exception | None = None
         self.provisioned: list[NodeOptions] = []
@@ -60,6 +62,10 @@ class FakeProvider:
         if self._state is not ProviderState.READY:
             raise ToolError("CTO-1504", f"the cluster of {self.name} is {self._state}")
         return self._access
+
+    def reach(self) -> Reach:
+        access = self.access()
+        return Reach(context=access.context, kubeconfig=access.kubeconfig, ports=self.ports)
 
     def destroy(self) -> bool:
         existed = self._state is not ProviderState.ABSENT

@@ -284,5 +284,5 @@ def test_what_no_registry_has_stays_unresolved(desk: Desk) -> None:
     assert [item.image for item in lock.images if item.resolved] == [
         "docker.io/library/nats:2.10.10"
     ]
-    assert "27 unresolved" in done.stdout
+    assert "28 unresolved" in done.stdout
     assert "quay.io/argoproj/argocd:v3.4.4" in done.stdout

@@ -1,8 +1,9 @@
-"""Charts as archives: from a folder that the user named, the bundle, or by their digest."""
+"""Charts as archives: from a folder that the user named, a bundle, or by their digest."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -35,15 +36,23 @@ class ChartResolver:
         bundle: The folder with the charts that are ours.
         folder: What `--charts` names. Its charts come first and are used as they are.
         cache: Where packed charts are kept.
+        stock: Gets name, version and sha256, and returns the chart if a bundle of images has it.
     """
 
     def __init__(
-        self, downloader: Downloader, bundle: Path, folder: Path | None, cache: Path
+        self,
+        downloader: Downloader,
+        bundle: Path,
+        folder: Path | None,
+        cache: Path,
+        *,
+        stock: Callable[[str, str, str], Chart | None] = lambda *_: None,
     ) -> None:
         self._downloader = downloader
         self._bundle = bundle
         self._folder = folder
         self._cache = cache
+        self._stock = stock
 
     def resolve(self, component: Component) -> Chart:
         """Return the chart.
@@ -57,6 +66,8 @@ class ChartResolver:
             return given
         if source.path:
             return self._packed(source.name, self._bundle / source.path)
+        if stocked := self._stock(source.name, source.version, source.sha256):
+            return stocked
         try:
             path = self._downloader.fetch(
                 source.url, algorithm="sha256", digest=source.sha256, code="CTO-1502"

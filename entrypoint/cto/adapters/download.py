@@ -53,6 +53,7 @@ class Downloader:
         mirror: An address or a folder that has the files as HOST/PATH; tried before the URL.
         clock: Waits between attempts.
         progress: Gets a line when a download starts.
+        offline: Tells whether only the cache and the mirror may be asked.
     """
 
     def __init__(
@@ -62,11 +63,13 @@ class Downloader:
         mirror: str = "",
         clock: Clock | None = None,
         progress: Callable[[str], None] = lambda _: None,
+        offline: Callable[[], bool] = lambda: False,
     ) -> None:
         self._cache = cache
         self._mirror = mirror.rstrip("/")
         self._clock = clock or SystemClock()
         self._progress = progress
+        self._offline = offline
 
     def fetch(self, url: str, *, algorithm: str, digest: str, code: str = "CTO-1501") -> Path:
         """Return the file behind a URL, verified: from the cache, the mirror, or the URL itself.
@@ -108,6 +111,8 @@ class Downloader:
             else:
                 part.replace(target)
                 return
+        if self._offline():
+            tried.append(f"{_shown(wanted.url)}: not asked, because this run is air-gapped")
         text = f"{wanted.name} cannot be had"
         raise ToolError(wanted.code, text, details="\n".join(tried))
 
@@ -115,7 +120,8 @@ class Downloader:
         if self._mirror:
             parts = urlsplit(_shown(url))
             yield f"{self._mirror}/{parts.netloc}{parts.path}"
-        yield url
+        if not self._offline():
+            yield url
 
     def _take(self, source: str, wanted: _Wanted, part: Path) -> None:
         """Fill the part file from one source, as far as it is not filled yet, and verify it."""

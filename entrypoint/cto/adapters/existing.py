@@ -15,7 +15,7 @@ from cto.adapters.host import Host
 from cto.adapters.kubeconfig import named, read
 from cto.errors import ApiError
 from cto.objects import annotations_of, labels_of
-from cto.ports import Access, Cluster, NodeOptions, ProviderState
+from cto.ports import Access, Cluster, NodeOptions, ProviderState, Reach
 from cto.result import Check, CheckStatus
 
 # Docker Desktop, and every Docker with `--add-host host.docker.internal:host-gateway`.
@@ -39,6 +39,7 @@ class Existing:
 
     name: str = "existing"
     creates: bool = False
+    resizes: bool = False
 
     def __init__(
         self,
@@ -104,6 +105,10 @@ class Existing:
 
     def access(self) -> Access:
         return self._access
+
+    def reach(self) -> Reach:
+        access = self.access()
+        return Reach(context=access.context, kubeconfig=access.kubeconfig)
 
     def destroy(self) -> bool:
         return False

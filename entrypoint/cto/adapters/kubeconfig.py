@@ -37,12 +37,15 @@ class Entry:
     cluster: Mapping[str, Any]
     user: Mapping[str, Any] = field(repr=False)
 
-    def sections(self) -> dict[str, dict[str, Any]]:
-        context = {"cluster": self.name, "user": self.name}
+    def sections(self, *, made_file: bool = False) -> dict[str, dict[str, Any]]:
+        """Return the parts, marked as ours, and as the reason why there is a file at all."""
+        # Not one mark for both: YAML would write the second as a reference to the first.
+        cluster = {**self.cluster, **_mark(made_file=made_file)}
+        context = {"cluster": self.name, "user": self.name, **_mark(made_file=made_file)}
         return {
-            "clusters": {"name": self.name, "cluster": {**self.cluster, **_mark()}},
+            "clusters": {"name": self.name, "cluster": cluster},
             "users": {"name": self.name, "user": dict(self.user)},
-            "contexts": {"name": self.name, "context": {**context, **_mark()}},
+            "contexts": {"name": self.name, "context": context},
         }
 
     def document(self) -> dict[str, Any]:
@@ -158,22 +161,42 @@ def owned(document: Mapping[str, Any], name: str) -> bool:
     )
 
 
-def _mark() -> dict[str, Any]:
-    return {"extensions": [{"name": _MARK, "extension": {"managed": True}}]}
+def _mark(*, made_file: bool) -> dict[str, Any]:
+    content = {"managed": True, **({"made-file": True} if made_file else {})}
+    return {"extensions": [{"name": _MARK, "extension": content}]}
 
 
 def _marked(entry: Mapping[str, Any]) -> bool:
+    return _marking(entry) is not None
+
+
+def _marking(entry: Mapping[str, Any]) -> dict[str, Any] | None:
     extensions = entry.get("extensions")
-    return isinstance(extensions, list) and any(
-        isinstance(extension, dict) and extension.get("name") == _MARK for extension in extensions
-    )
+    for extension in extensions if isinstance(extensions, list) else ():
+        if isinstance(extension, dict) and extension.get("name") == _MARK:
+            content = extension.get("extension")
+            return content if isinstance(content, dict) else {}
+    return None
+
+
+def _made_file(document: Mapping[str, Any], name: str) -> bool:
+    """Whether there was no file before our entry came."""
+    entry = named(document, "contexts").get(name) or {}
+    return bool((_marking(entry) or {}).get("made-file"))
 
 
 class SharedFile:
-    """A kubeconfig that others write too: every change is made under kubectl's own lock."""
+    """A kubeconfig that others write too: every change is made under kubectl's own lock.
 
-    def __init__(self, file: Path, clock: Clock, host: Host) -> None:
+    Args:
+        owner: User and group of the file, should it have to be made; None: those of its folder.
+    """
+
+    def __init__(
+        self, file: Path, clock: Clock, host: Host, *, owner: tuple[int, int] | None = None
+    ) -> None:
         self.file = file
+        self._owner = owner
         self._clock = clock
         self._host = host
         self._holder = f"cto {host.boot_id} {host.pid_namespace} "
@@ -190,12 +213,13 @@ class SharedFile:
             document = read(self.file)
             if not owned(document, entry.name):
                 return False
-            items = entry.sections().items()
+            made_file = not self.file.exists() or _made_file(document, entry.name)
+            items = entry.sections(made_file=made_file).items()
             there = all(item in (document.get(section) or ()) for section, item in items)
             if there and not make_current and _current(document):
                 return True
             changed = _without(document, entry.name)
-            for section, item in entry.sections().items():
+            for section, item in items:
                 changed[section] = [*(changed.get(section) or ()), item]
             changed = {"apiVersion": "v1", "kind": "Config", **changed}
             if make_current or not _current(changed):
@@ -208,7 +232,8 @@ class SharedFile:
 
         Args:
             name: Of the entry.
-            delete_empty: Delete the file if nothing else is left in it.
+            delete_empty: Delete the file if nothing else is left in it, though our entry does
+                not say that the file is ours.
         """
         if not self.file.exists():
             return False
@@ -219,7 +244,8 @@ class SharedFile:
             changed = _without(document, name)
             if changed.get("current-context") == name:
                 changed["current-context"] = ""
-            if delete_empty and not any(changed.get(section) for section in _SECTIONS):
+            ours = delete_empty or _made_file(document, name)
+            if ours and not any(changed.get(section) for section in _SECTIONS):
                 self.file.unlink()
             else:
                 self._write(changed)
@@ -269,13 +295,16 @@ class SharedFile:
 
     def _write(self, document: Mapping[str, Any]) -> None:
         try:
-            replace_file(self.file, dump_yaml(dict(document)))
+            replace_file(self.file, dump_yaml(dict(document)), owner=self._owner)
         except OSError as error:
             raise _unusable(self.file, f"cannot be written: {error.strerror}") from error
 
 
-def replace_file(file: Path, text: str) -> None:
+def replace_file(file: Path, text: str, *, owner: tuple[int, int] | None = None) -> None:
     """Write a private file: whole or not at all, its owner and mode kept, links followed.
+
+    A new one belongs to `owner`, else to whom its folder belongs: root in a container writes into
+    somebody's home.
 
     A file that is a mount of its own, as `docker run -v FILE:FILE` makes it, cannot be renamed
     over (EBUSY), and one in a foreign folder neither: these are written in place.
@@ -284,7 +313,7 @@ def replace_file(file: Path, text: str) -> None:
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     data = text.encode()
     try:
-        _write_beside(temporary, target, data)
+        _write_beside(temporary, target, data, owner)
         temporary.replace(target)
     except OSError:
         if not target.exists():
@@ -295,16 +324,32 @@ def replace_file(file: Path, text: str) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def _write_beside(temporary: Path, target: Path, data: bytes) -> None:
+def _write_beside(
+    temporary: Path, target: Path, data: bytes, owner: tuple[int, int] | None
+) -> None:
     descriptor = os.open(temporary, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
     with os.fdopen(descriptor, "wb") as file:
-        if target.exists():
+        if not target.exists():
+            _give(descriptor, owner or _owner_of(target.parent))
+        else:
             status = target.stat()
             os.fchown(descriptor, status.st_uid, status.st_gid)
             os.fchmod(descriptor, status.st_mode & 0o7777)
         file.write(data)
         file.flush()
         os.fsync(descriptor)
+
+
+def _owner_of(folder: Path) -> tuple[int, int]:
+    status = folder.stat()
+    return status.st_uid, status.st_gid
+
+
+def _give(descriptor: int, owner: tuple[int, int]) -> None:
+    # Only root may give files away, and on some mounted file systems not even root.
+    if os.geteuid() == 0:
+        with suppress(OSError):
+            os.fchown(descriptor, *owner)
 
 
 def _write_in_place(target: Path, data: bytes) -> None:

@@ -23,7 +23,7 @@ from cto.adapters.kwok_checks import Programs, folder_check, tools_check
 from cto.adapters.kwok_config import NEEDED_TOOLS, PROGRAMS, configuration, free_ports, node
 from cto.errors import ApiError, ToolError, WaitError
 from cto.objects import Manifest, ObjectRef, dump_yaml
-from cto.ports import Access, Clock, Cluster, NodeOptions, ProviderState, Runner
+from cto.ports import Access, Clock, Cluster, NodeOptions, ProviderState, Reach, Runner
 from cto.result import Check
 
 # Measured: 3 s on two cores. kwokctl itself would wait two minutes for an API server that died.
@@ -57,6 +57,7 @@ class Kwok:
     name: str = "kwok"
     simulated: bool = True
     creates: bool = True
+    resizes: bool = True
 
     def __init__(
         self,
@@ -131,6 +132,10 @@ class Kwok:
 
     def access(self) -> Access:
         return Access(self.folder / "kubeconfig", self._context)
+
+    def reach(self) -> Reach:
+        access = self.access()
+        return Reach(context=access.context, kubeconfig=access.kubeconfig)
 
     def destroy(self) -> bool:
         if not self.folder.exists() and not any(self._processes()):

@@ -26,6 +26,7 @@ from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from threading import Event as Flag
+from typing import NoReturn
 
 from cto.adapters.pipes import LineReader, Reader, Writer
 from cto.errors import Cancelled, CtoError, ToolError, WaitError
@@ -253,6 +254,23 @@ class _Child:
             self._selector.unregister(key.fileobj)
             key.data.file.close()
         self._selector.close()
+
+
+def become(argv: Sequence[str], changes: Mapping[str, str]) -> NoReturn:
+    """Replace this process by a program: it gets the signals, and its end is ours.
+
+    Args:
+        argv: Program, with its folder, and arguments.
+        changes: To the environment.
+
+    Raises:
+        ToolError: CTO-1500, it cannot be started.
+    """
+    try:
+        os.execve(argv[0], list(argv), _environment(changes))  # noqa: S606 - no shell is wanted
+    except OSError as error:
+        text = f"{argv[0]} cannot be started"
+        raise ToolError("CTO-1500", text, details=str(error)) from error
 
 
 def _environment(changes: Mapping[str, str | None]) -> dict[str, str]:

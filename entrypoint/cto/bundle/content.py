@@ -23,10 +23,16 @@ def components_of(catalog: Catalog, wishes: Iterable[Wish], profile: str) -> tup
     return tuple(component for component in catalog.components if component.name in names)
 
 
-def check_fresh(lock: Lock, components: Iterable[Component], normalise: Normalise) -> None:
-    """Make sure that a lock has the images that these components list, and no others.
+def check_fresh(
+    lock: Lock,
+    components: Iterable[Component],
+    normalise: Normalise,
+    others: Iterable[str] = (),
+) -> None:
+    """Make sure that a lock has the images that these components list, and no others of them.
 
-    Whether pods have them is not looked at again: that takes all charts, and Helm.
+    Whether pods have them is not looked at again: that takes all charts, and Helm. `others` are
+    images that belong to no component.
 
     Raises:
         ConfigError: CTO-1312, naming each image that differs.
@@ -34,6 +40,8 @@ def check_fresh(lock: Lock, components: Iterable[Component], normalise: Normalis
     problems = [
         line for component in components for line in _differences(lock, component, normalise)
     ]
+    locked = {item.image for item in lock.images}
+    problems += [f"{name} is not in the lock" for name in others if name not in locked]
     if problems:
         text = "the lock is older than the catalog"
         hint = "Write it anew: `cto bundle lock`."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -149,6 +149,27 @@ def push(terminal: Terminal, *, folder: Path, registry: str, registries: Registr
     """
     with _opened(terminal, registries, ClusterOptions()) as work:
         return work.push(folder, registry)
+
+
+@bundle.command()
+@click.argument("folder", metavar="DIR", type=_FOLDER)
+@click.option(
+    "--listen", metavar="ADDRESS", default=":5000", show_default=True, help="[HOST]:PORT, no TLS."
+)
+@tools_option
+@output_options()
+@click.pass_obj
+def serve(terminal: Terminal, *, folder: Path, listen: str, tools: Path | None) -> NoReturn:
+    """Be a registry that has what the bundle DIR has, and takes nothing.
+
+    Images are called HOST/NAME, with the host that upstream has them on. Ends when it is told to.
+    """
+    wiring = terminal.wiring(ClusterOptions(tools=tools))
+    serving = wiring.serving()
+    with terminal.screen(wiring.clock) as screen:
+        prepared = serving.prepare(folder, listen)
+        screen.notice(prepared.text)
+    serving.serve(prepared)
 
 
 def _lock(file: Path | None) -> Path:

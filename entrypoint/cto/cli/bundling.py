@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event as Flag
 
 from cto.bundle import lock as locks
-from cto.bundle.collect import Rendering, collect
+from cto.bundle.collect import Need, Rendering, collect
 from cto.bundle.content import check_fresh, components_of
 from cto.bundle.lock import LockedImage
+from cto.bundle.platform import NodeImage, node_need
 from cto.bundle.rendering import Wish
 from cto.bundle.resolve import changes, resolved
 from cto.bundle.wishes import PROFILES
@@ -52,6 +53,7 @@ class Bundling:
         charts: Finds a component's chart.
         open_session: Connects to registries.
         registries: Which ones.
+        node: What nodes of clusters that are made consist of; None leaves it out.
         screen: Told how it goes.
     """
 
@@ -62,13 +64,14 @@ class Bundling:
     open_session: OpenSession
     registries: RegistryOptions
     screen: Screen
+    node: NodeImage | None = None
 
     def lock(self, path: Path, *, update: bool) -> Result:
         """Write the lock anew: what is needed now, with the digests that registries tell."""
         old = locks.read(path)
         components = bundletext.count(len(self.catalog.components), "component")
         self.screen.notice(f"rendering {components}")
-        needs = collect(self.catalog.components, self.render(), PROFILES, normalise)
+        needs = collect(self.catalog.components, self.render(), PROFILES, normalise) | self._node()
         new = locks.merged(needs, old)
         asked = new.images if update else new.unresolved
         if asked:
@@ -92,17 +95,18 @@ class Bundling:
         """
         lock = locks.read(path)
         components = components_of(self.catalog, self.wishes(), profile)
-        check_fresh(lock, components, normalise)
+        check_fresh(lock, components, normalise, self._node())
         images = lock.of_profile(profile)
         wanted = Wanted(
             platform=platform,
+            profile=profile,
             images=tuple(WantedImage(parse(one.image), one.digest) for one in images),
         )
         # Charts may have to be fetched, and for nothing if images lack digests.
         wanted.check_resolved()
         charts = [self._chart(component) for component in components]
         files = {_wanted(chart): chart.path for chart in charts}
-        wanted = Wanted(platform=platform, images=wanted.images, charts=tuple(sorted(files)))
+        wanted = replace(wanted, charts=tuple(sorted(files)))
         many = (bundletext.count(len(images), "image"), bundletext.count(len(charts), "chart"))
         self.screen.notice(f"bringing {' and '.join(many)}")
         with self._registry(images) as (registry, stop):
@@ -136,6 +140,9 @@ class Bundling:
             data=bundletext.pushed_data(folder, to, pushed),
             text=bundletext.pushed_text(to, pushed),
         )
+
+    def _node(self) -> dict[str, tuple[Need, ...]]:
+        return node_need(self.node, PROFILES, normalise) if self.node else {}
 
     @contextmanager
     def _registry(self, images: Sequence[LockedImage]) -> Iterator[tuple[Registry, Flag]]:

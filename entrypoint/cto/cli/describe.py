@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cto.catalog import Component
+from cto.catalog import Access, Component
 from cto.engine.report import Report
 from cto.events import Phase
 from cto.plan.steps import Action, Plan, Step
+from cto.ports import Reach
 from cto.result import Check, CheckStatus
 
 _MARKS = {
@@ -110,19 +111,20 @@ def checks_text(checks: Sequence[Check]) -> str:
     return "\n".join(lines)
 
 
-def access_lines(components: Sequence[Component], context: str) -> list[str]:
+def access_lines(components: Sequence[Component], reach: Reach) -> list[str]:
     """Return how to reach the user interfaces and how to log in."""
     lines = []
     for component in components:
         access = component.access
         if access is None:
             continue
-        kubectl = f"kubectl --context {context} -n {component.namespace}"
-        forward = f"{kubectl} port-forward svc/{access.service} {_local(access.port)}:{access.port}"
-        lines += [
-            f"{component.title}: http://localhost:{_local(access.port)} after",
-            f"  {forward}",
-        ]
+        kubectl = f"kubectl --context {reach.context} -n {component.namespace}"
+        port = f"{_local(access.port)}:{access.port}"
+        if url := url_of(access, reach):
+            lines.append(f"{component.title}: {url}")
+        else:
+            lines.append(f"{component.title}: http://localhost:{_local(access.port)} after")
+            lines.append(f"  {kubectl} port-forward svc/{access.service} {port}")
         if access.user and access.secret:
             name, _, key = access.secret.partition("/")
             jsonpath = "{.data." + key.replace(".", "\\.") + "}"
@@ -131,6 +133,14 @@ def access_lines(components: Sequence[Component], context: str) -> list[str]:
         elif access.command:
             lines.append(f"  log in with a token: {access.command}")
     return lines
+
+
+def url_of(access: Access, reach: Reach) -> str:
+    """Return the address where the cluster publishes it on the user's machine; '' if nowhere."""
+    port = reach.ports.get(access.node_port or 0)
+    if port is None:
+        return ""
+    return f"http://localhost{'' if port == 80 else f':{port}'}{access.path}"
 
 
 def _local(port: int) -> int:

@@ -16,7 +16,7 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 # The names only: what they stand for is slow to import. cto.cli.wiring builds each of them.
-PROVIDERS = ("kwok", "existing")
+PROVIDERS = ("kind", "existing", "kwok")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +31,7 @@ class ClusterOptions:
         yes: Take every confirmation as given.
         charts: Folder to take charts from.
         tools: Folder to take programs from.
+        bundle: Folder of a bundle to take charts and images from.
     """
 
     flags: Mapping[str, tuple[str, str]] = field(default_factory=dict)
@@ -40,12 +41,18 @@ class ClusterOptions:
     yes: bool = False
     charts: Path | None = None
     tools: Path | None = None
+    bundle: Path | None = None
 
 
+# As a configuration file would say it.
+_TRUTH = {True: "true", False: "false"}
 _FLAGS = {
     "provider": ("cluster.provider", "--provider"),
     "context": ("cluster.context", "--context"),
     "profile": ("profile", "--profile"),
+    "nodes": ("cluster.nodes", "--nodes"),
+    "cluster_name": ("cluster.name", "--cluster-name"),
+    "air_gapped": ("air_gapped", "--air-gapped"),
 }
 
 
@@ -56,13 +63,14 @@ def cluster_options(function: _Function) -> Callable[..., Any]:
     def collect(*args: Any, **values: Any) -> Any:
         given = {name: values.pop(name) for name in _FLAGS}
         options = ClusterOptions(
-            flags={_FLAGS[name][0]: (_FLAGS[name][1], v) for name, v in given.items() if v},
+            flags={_FLAGS[name][0]: (_FLAGS[name][1], str(v)) for name, v in given.items() if v},
             files=values.pop("files"),
             kubeconfig=values.pop("kubeconfig"),
             non_interactive=values.pop("non_interactive"),
             yes=values.pop("yes"),
             charts=values.pop("charts"),
             tools=values.pop("tools"),
+            bundle=values.pop("bundle"),
         )
         return function(*args, options=options, **values)
 
@@ -114,6 +122,7 @@ def _folder(name: str, variable: str, text: str) -> Decorator:
 
 
 charts_option = _folder("--charts", "CTO_CHARTS", "Folder to take charts from.")
+bundle_option = _folder("--bundle", "CTO_BUNDLE", "Bundle to take charts and images from.")
 tools_option = _folder("--tools", "CTO_TOOLS", "Folder to take kubectl, helm and the like from.")
 
 _FORMATS = ("human", "json")
@@ -122,7 +131,15 @@ _CLUSTER: tuple[Decorator, ...] = (
     click.option(
         "--provider",
         type=click.Choice(PROVIDERS),
-        help="Where the cluster comes from: kwok makes a simulated one, existing takes yours.",
+        help="Where the cluster comes from: kind makes one in Docker, existing takes yours, kwok "
+        "makes a simulated one.",
+    ),
+    click.option("--cluster-name", metavar="NAME", help="Name of the kind cluster: cto."),
+    click.option(
+        "--nodes",
+        metavar="N",
+        type=click.IntRange(1, 100),
+        help="Nodes of a cluster that is made; a kind cluster keeps what it was made with.",
     ),
     click.option("--context", metavar="NAME", help="Context of the kubeconfig to work on."),
     click.option(
@@ -144,6 +161,13 @@ _CLUSTER: tuple[Decorator, ...] = (
     ),
     click.option("--non-interactive", is_flag=True, help="Never ask; take defaults, or fail."),
     click.option("-y", "--yes", is_flag=True, help="Take confirmations as given."),
+    click.option(
+        "--air-gapped/--no-air-gapped",
+        default=None,
+        callback=lambda _context, _option, value: _TRUTH.get(value),
+        help="Fetch nothing from outside: the default with a bundle that has images.",
+    ),
+    bundle_option,
     charts_option,
     tools_option,
 )

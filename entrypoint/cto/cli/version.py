@@ -4,37 +4,63 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
+from pathlib import Path
 
 import click
 
 from cto import __version__
-from cto.cli.options import output_options
+from cto.cli.options import bundle_option, output_options
 from cto.result import Result
 
 
 @click.command()
+@bundle_option
 @output_options()
-def version() -> Result:
-    """Show the versions of cto, its tools and its charts."""
-    from cto import assets, catalog  # noqa: PLC0415 - `--help` need not wait for them
+def version(bundle: Path | None) -> Result:
+    """Show the versions of cto, its tools and its charts, and its bundle."""
+    from cto import assets  # noqa: PLC0415 - `--help` need not wait for it
     from cto.objects import load_yaml  # noqa: PLC0415 - as above
 
-    bundle = assets.root() / "bundle"
-    pinned = load_yaml((bundle / "tools.yaml").read_text(encoding="utf-8"))["tools"]
+    data = assets.root() / "bundle"
+    pinned = load_yaml((data / "tools.yaml").read_text(encoding="utf-8"))["tools"]
     tools = {name: str(tool["version"]) for name, tool in pinned.items()}
-    charts = {c.name: f"{c.chart.name} {c.chart.version}" for c in catalog.load(bundle).components}
+    # Not by cto.catalog: its models take longer to import than all the rest.
+    files = sorted(data.glob("components/*/component.yaml"))
+    parsed = [load_yaml(file.read_text(encoding="utf-8")) for file in files]
+    charts = {one["name"]: f"{one['chart']['name']} {one['chart']['version']}" for one in parsed}
     python = platform.python_version()
+    held = _bundle(bundle) if bundle else {}
     return Result(
         command="version",
-        data={"cto": __version__, "python": python, "tools": tools, "charts": charts},
+        data={
+            "cto": __version__,
+            "python": python,
+            "tools": tools,
+            "charts": charts,
+            "bundle": held,
+        },
         text="\n".join(
             [
                 f"cto {__version__} (Python {python})",
                 *_section("Tools", tools),
                 *_section("Charts", charts),
+                *(_section("Bundle", held) if held else ()),
             ]
         ),
     )
+
+
+def _bundle(folder: Path) -> dict[str, str]:
+    from cto_airgap.source import Source  # noqa: PLC0415 - most installers have no bundle
+
+    source = Source(folder)
+    return {
+        "folder": str(folder),
+        "digest": source.digest,
+        "profile": source.profile,
+        "platform": str(source.platform),
+        "images": str(len(source.contents.images)),
+    }
 
 
 def _section(title: str, rows: Mapping[str, str]) -> list[str]:

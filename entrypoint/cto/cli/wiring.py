@@ -11,22 +11,24 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from threading import Event as Flag
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from cto import __version__, assets, catalog
 from cto.adapters.chartcrds import chart_crds
 from cto.adapters.charts import ChartResolver
 from cto.adapters.clock import SystemClock
 from cto.adapters.cluster import KubeCluster
+from cto.adapters.container import Engine
 from cto.adapters.download import Downloader
 from cto.adapters.existing import Existing
 from cto.adapters.guard import HelmGuard
 from cto.adapters.helm import HelmReleases
 from cto.adapters.host import Host
 from cto.adapters.kubeconfig import choose_access, paths
-from cto.adapters.kwok import Kwok
-from cto.adapters.process import ProcessRunner
+from cto.adapters.process import ProcessRunner, become
 from cto.adapters.tools import Tools
+from cto.cli import clusters
+from cto.cli.bundled import BundledCharts
 from cto.cli.options import ClusterOptions
 from cto.cli.output import Screen
 from cto.cli.registries import RegistryOptions, docker_config
@@ -47,10 +49,10 @@ from cto.result import Check
 if TYPE_CHECKING:
     from cto.bundle.collect import Rendering
     from cto.cli.bundling import Bundling
+    from cto.cli.serving import Serving
     from cto.config.load import Loaded
+    from cto_airgap.source import Source
 
-KWOK = "kwok"
-EXISTING = "existing"
 _RENDERED_AT_ONCE = 4
 
 
@@ -73,7 +75,9 @@ class Wiring:
         notice: Told what users should know.
         debug: Told every command line that is run.
         root: The folder with bundle, templates and profiles.
+        docker_socket: Where Docker listens, unless somebody names another place.
         open_helm: Takes the runner, the program, the cluster and Helm's home.
+        become: Replaces this process by a program.
     """
 
     options: ClusterOptions
@@ -83,8 +87,10 @@ class Wiring:
     clock: Clock = field(default_factory=SystemClock)
     host: Host = field(default_factory=Host)
     root: Path = field(default_factory=assets.root)
+    docker_socket: Path = Path("/var/run/docker.sock")
     open_cluster: Callable[[Access, Clock], Cluster] = _cluster
     open_helm: Callable[[Runner, Callable[[], Path], Access, Path], Releases] = _helm
+    become: Callable[[Sequence[str], Mapping[str, str]], NoReturn] = become
 
     # data
 
@@ -125,7 +131,25 @@ class Wiring:
 
     @cached_property
     def downloader(self) -> Downloader:
-        return Downloader(self.cache / "downloads", mirror=self.env.get("CTO_MIRROR", ""))
+        return Downloader(
+            self.cache / "downloads",
+            mirror=self.env.get("CTO_MIRROR", ""),
+            offline=lambda: self.air_gapped,
+        )
+
+    @cached_property
+    def source(self) -> Source | None:
+        """The bundle that was named."""
+        from cto_airgap.source import Source  # noqa: PLC0415 - most runs have none
+
+        return Source(self.options.bundle) if self.options.bundle else None
+
+    @property
+    def air_gapped(self) -> bool:
+        """Whether nothing may be fetched from outside."""
+        # Verbs that need no configuration have none to ask.
+        wish = self.loaded.config.air_gapped if "loaded" in vars(self) else None
+        return bool(self.source and self.source.has_images) if wish is None else wish
 
     @cached_property
     def tools(self) -> Tools:
@@ -143,7 +167,11 @@ class Wiring:
     @cached_property
     def charts(self) -> ChartResolver:
         return ChartResolver(
-            self.downloader, self.root / "bundle", self.options.charts, self.cache / "charts"
+            self.downloader,
+            self.root / "bundle",
+            self.options.charts,
+            self.cache / "charts",
+            stock=BundledCharts(self.source, lambda text: self.notice(text)).find,  # noqa: PLW0108 - `notice` is set late
         )
 
     def templates(self) -> Releases:
@@ -155,6 +183,7 @@ class Wiring:
     def bundling(self, registries: RegistryOptions, screen: Screen) -> Bundling:
         """Return what works on locks and bundles."""
         # Late: `requests` is slow to import, and no other verb needs any of it.
+        from cto.bundle.platform import node_image  # noqa: PLC0415
         from cto.bundle.rendering import ComponentRenderer  # noqa: PLC0415
         from cto.bundle.wishes import wishes  # noqa: PLC0415
         from cto.cli.bundling import Bundling  # noqa: PLC0415
@@ -184,7 +213,15 @@ class Wiring:
             open_session=session,
             registries=registries,
             screen=screen,
+            node=node_image(self.root / "bundle"),
         )
+
+    def serving(self) -> Serving:
+        """Return what turns this process into the registry of a bundle."""
+        from cto.cli.serving import Serving  # noqa: PLC0415 - no other verb needs it
+
+        program = partial(self.tools.path, "registry")
+        return Serving(program=program, host=self.host, become=self.become)
 
     def connect(self, access: Access) -> Cluster:
         return self.open_cluster(access, self.clock)
@@ -193,42 +230,40 @@ class Wiring:
 
     @cached_property
     def kwok(self) -> Provider:
-        return Kwok(
-            runner=self.runner,
-            tools=self.tools,
-            clock=self.clock,
-            host=self.host,
-            connect=self.connect,
-            manifests=self._simulation,
-            folder=self.state / KWOK / "cto",
-            shared=self._kubeconfigs()[0],
-            environ=self.env,
-        )
+        return clusters.kwok(self)
+
+    @property
+    def cluster_name(self) -> str:
+        return clusters.cluster_name(self)
+
+    @cached_property
+    def docker(self) -> Engine:
+        return clusters.docker(self)
+
+    @cached_property
+    def kind(self) -> Provider:
+        return clusters.kind(self)
 
     def provider(self) -> Provider:
-        """Return where the cluster comes from: as asked for, else the kubeconfig's only context.
-
-        Raises:
-            UsageError: CTO-1201 (several contexts), CTO-1202 (none), CTO-1203.
-        """
-        wish = self.loaded.config.cluster
-        if wish.provider == KWOK:
-            return self.kwok
-        return self._existing(wish.context or "")
+        """Return where the cluster of an installation comes from."""
+        return clusters.chosen(self)
 
     def existing(self) -> Provider:
         """Return the cluster that is there, for verbs that need no configuration."""
-        flags = {path: value for path, (_, value) in self.options.flags.items()}
-        if flags.get("cluster.provider") == KWOK:
-            return self.kwok
-        return self._existing(flags.get("cluster.context", ""))
+        return clusters.there(self)
 
-    def _existing(self, context: str) -> Existing:
+    def made(self) -> Provider:
+        """Return the provider whose cluster is to be deleted."""
+        return clusters.made(self)
+
+    def take_existing(self, context: str) -> Existing:
+        """Return a cluster of the kubeconfig: the named one, or the only one."""
         context = context or self.env.get("CTO_CONTEXT", "")
-        access = choose_access(self._kubeconfigs(), context)
+        access = choose_access(self.kubeconfigs(), context)
         return Existing(access, connect=self.connect, host=self.host)
 
-    def _kubeconfigs(self) -> Sequence[Path]:
+    def kubeconfigs(self) -> Sequence[Path]:
+        """Return the kubeconfig files to read, the one to write first."""
         given = self.options.kubeconfig or self.env.get("CTO_KUBECONFIG")
         if given:
             return (Path(given).absolute(),)
@@ -241,9 +276,11 @@ class Wiring:
             profile=profile.name,
             cpu=profile.cpu,
             memory_gib=profile.memory_gb,
+            disk_gib=profile.disk_gb,
         )
 
-    def _simulation(self) -> Sequence[Manifest]:
+    def simulation(self) -> Sequence[Manifest]:
+        """Return what simulated nodes need to know."""
         seconds = int(self.env.get("CTO_KWOK_POD_READY_SECONDS", "0") or 0)
         from cto.render import Renderer  # noqa: PLC0415 - jinja2 is slow to import
 
@@ -293,6 +330,7 @@ class Wiring:
                 base=self.loaded.profile.base if configured else "",
                 provider=provider.name,
                 creates_cluster=provider.creates,
+                resizes_cluster=provider.resizes,
                 context=access.context,
                 version=__version__,
                 env=self.env,

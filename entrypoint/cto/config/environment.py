@@ -19,6 +19,7 @@ PREFIX = "CTO_"
 # Settings of the program, not of the platform.
 PROGRAM_VARIABLES = frozenset(
     {
+        "CTO_BUNDLE",
         "CTO_CACHE_DIR",
         "CTO_CA_FILE",
         "CTO_CHARTS",

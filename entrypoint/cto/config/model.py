@@ -67,6 +67,12 @@ class Config(Section):
     registry: Registry = Field(
         default=Registry(), description="Where the cluster gets its images.", examples=[{}]
     )
+    air_gapped: bool | None = Field(
+        default=None,
+        description="Nothing is fetched from outside, not even by the nodes of a cluster that is "
+        "made. Left out: yes if there is a bundle with images.",
+        examples=[True],
+    )
     features: Features = Field(
         default=Features(), description="What is installed beyond the core.", examples=[{}]
     )

@@ -207,8 +207,9 @@ class Features(Section):
 
 
 class ClusterProvider(StrEnum):
-    KWOK = "kwok"
+    KIND = "kind"
     EXISTING = "existing"
+    KWOK = "kwok"
 
 
 class Cluster(Section):
@@ -216,8 +217,9 @@ class Cluster(Section):
 
     provider: ClusterProvider | None = Field(
         default=None,
-        description="existing (a cluster that you have), kwok (a real API server with simulated "
-        "nodes). Left out: decided by what is there.",
+        description="kind (a cluster whose nodes are containers of your Docker), existing (a "
+        "cluster that you have), kwok (a real API server with simulated nodes). Left out: kind "
+        "where there is a Docker, else existing.",
         examples=["existing"],
     )
     context: str | None = Field(
@@ -226,8 +228,19 @@ class Cluster(Section):
         description="Context of the kubeconfig, for provider existing.",
         examples=["staging"],
     )
+    name: KubeName = Field(
+        default="cto",
+        # kind adds to it, and host names have 63 characters at most.
+        max_length=40,
+        description="Name of a kind cluster that is made.",
+        examples=["cto-two"],
+    )
     nodes: int = Field(
-        default=1, ge=1, le=100, description="Nodes of a cluster that is made.", examples=[3]
+        default=1,
+        ge=1,
+        le=100,
+        description="Nodes of a cluster that is made. A kind cluster keeps what it was made with.",
+        examples=[3],
     )
 
 

@@ -55,6 +55,7 @@ class Installer:
         config: None for verbs that need no configuration.
         base: The built-in profile that the configuration's profile is made from.
         provider: Name of the cluster's provider.
+        resizes_cluster: Whether nodes can be added to the cluster.
         lock: Makes the lock of the cluster, a context manager.
         preflight: Checks the cluster against what is wanted.
     """
@@ -64,6 +65,7 @@ class Installer:
     base: str
     provider: str
     creates_cluster: bool
+    resizes_cluster: bool = True
     context: str
     version: str
     env: Mapping[str, str]
@@ -109,6 +111,7 @@ class Installer:
             creates_cluster=self.creates_cluster,
             base=self.base,
             env=self.env,
+            resizes=self.resizes_cluster,
         )
 
     def plan_install(self) -> Plan:
@@ -300,6 +303,7 @@ def plan_new_cluster(
         creates_cluster=True,
         base=base,
         env=env,
+        resizes=provider.resizes,
     )
     return install(wish, observed)
 

@@ -11,6 +11,7 @@ from cto.config.model import Config
 from cto.config.sections import ComponentSettings, Mode, RegistryType, TunnelProvider
 from cto.errors import ConfigError
 from cto.plan.build import Wanted, WantedComponent
+from cto.plan.nodes import nodes_warnings
 from cto.plan.observed import Observed
 from cto.ports import Chart
 
@@ -56,6 +57,7 @@ def wanted(
     creates_cluster: bool,
     base: str,
     env: Mapping[str, str],
+    resizes: bool = True,
 ) -> Wanted:
     """Render every managed component, in the sizes of the built-in profile `base`.
 
@@ -65,6 +67,7 @@ def wanted(
     from cto.render import Renderer  # noqa: PLC0415 - jinja2 is slow to import, status needs none
 
     _check(config, charts)
+    nodes = nodes_warnings(config, observed, resizes=resizes) if creates_cluster else ()
     renderer = Renderer(_context(config, selection, observed, provider, base), env=env)
     return Wanted(
         provider=provider,
@@ -83,7 +86,7 @@ def wanted(
         external=selection.external,
         disabled=selection.disabled,
         creates_cluster=creates_cluster,
-        warnings=tuple(_without_effect(config)),
+        warnings=(*nodes, *_without_effect(config)),
     )
 
 

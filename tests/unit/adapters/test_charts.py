@@ -289,3 +289,20 @@ def test_an_archive_that_cannot_be_read_is_named(
         find(Chart(name="c", version="1", path=file, digest="d"), Crds(source="crds"))
     assert caught.value.code == "CTO-1502"
     assert str(file) in caught.value.message
+
+
+def test_a_bundle_is_asked_after_the_folder_and_before_the_publisher(lab: Lab) -> None:
+    asked: list[tuple[str, str, str]] = []
+
+    def stock(name: str, version: str, sha256: str) -> Chart:
+        asked.append((name, version, sha256))
+        return stocked
+
+    stocked = Chart(name="grafana", version="12.11.1", path=Path("blob"), digest=SHA)
+    resolver = ChartResolver(lab.downloader, lab.bundle, lab.folder, lab.cache, stock=stock)
+    assert resolver.resolve(component()) is stocked
+    assert asked == [("grafana", "12.11.1", SHA)]
+    lab.put("grafana-12.11.1.tgz")
+    assert resolver.resolve(component()).path == lab.folder / "grafana-12.11.1.tgz"
+    assert len(asked) == 1
+    assert lab.downloader.asked == []

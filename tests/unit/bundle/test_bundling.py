@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Event as Flag
 from typing import Any
@@ -15,6 +15,7 @@ from cto import assets
 from cto.bundle import lock as locks
 from cto.bundle.collect import Rendering
 from cto.bundle.lock import Lock
+from cto.bundle.platform import NodeImage, node_image
 from cto.bundle.wishes import wishes
 from cto.catalog import Catalog, Component
 from cto.cli import bundling
@@ -26,6 +27,7 @@ from cto.ports import Chart
 from cto_airgap.descriptor import Platform
 from cto_airgap.progress import Progress
 from cto_airgap.session import Session
+from cto_airgap.source import Source
 from fakes import images
 from fakes.clock import FakeClock
 from fakes.components import component
@@ -384,3 +386,37 @@ def test_a_transfer_is_told_by_tenths() -> None:
     assert screen.said[0] == "fetched 10 % of 2.0 kB"
     tell(Progress("x", 0, 0))
     assert len(screen.said) == 10
+
+
+def test_the_nodes_image_is_locked_like_the_others(world: World) -> None:
+    """Every profile has it, though no component does."""
+    world.add("kindest/node", "v1.34.0")
+    node = NodeImage(image="r.example/kindest/node:v1.34.0", digest="sha256:" + "0" * 64)
+    work = replace(world.bundling(), node=node)
+    work.lock(world.lock, update=False)
+    found = next(item for item in locks.read(world.lock).images if item.image == node.image)
+    assert found.resolved
+    (need,) = found.needed_by
+    assert (need.component, need.where) == ("cluster", "node")
+    assert need.profiles == ("minimal", "standard", "production")
+    work.build(world.lock, world.folder / "out", profile="minimal", platform=AMD64)
+    assert Source(world.folder / "out").image(node.image) is not None
+
+
+def test_a_lock_without_the_nodes_image_is_older_than_the_platform(locked: World) -> None:
+    node = NodeImage(image="r.example/kindest/node:v1.34.0", digest="sha256:" + "0" * 64)
+    work = replace(locked.bundling(), node=node)
+
+    def build() -> object:
+        return work.build(locked.lock, locked.folder / "out", profile="minimal", platform=AMD64)
+
+    details = details_of(ConfigError, "CTO-1312", build)
+    assert details == f"{node.image} is not in the lock"
+
+
+def test_the_platform_names_the_image_that_its_kind_was_released_with() -> None:
+    node = node_image(assets.root() / "bundle")
+    assert node.kube_version == "v1.34.0"
+    assert node.pinned == f"{node.image}@{node.digest}"
+    locked = {item.image: item for item in locks.read(assets.root() / "bundle/lock.yaml").images}
+    assert locked[node.image].digest in {node.digest, locks.UNRESOLVED}

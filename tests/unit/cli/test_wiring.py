@@ -119,8 +119,8 @@ class TestConfiguration:
         assert config.components["argo-events"].mode.value == "external"
 
     def test_simulated_pods_take_as_long_as_the_environment_says(self, tmp_path: Path) -> None:
-        quick = wiring(tmp_path)._simulation()
-        slow = wiring(tmp_path, {"CTO_KWOK_POD_READY_SECONDS": "8"})._simulation()
+        quick = wiring(tmp_path).simulation()
+        slow = wiring(tmp_path, {"CTO_KWOK_POD_READY_SECONDS": "8"}).simulation()
         assert {item["kind"] for item in quick} >= {"Stage"}
         assert "8000" in str(slow)
         assert quick != slow

@@ -4,22 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any
 
 from cto.catalog import Component
-from cto.cli.describe import access_lines, checks_text, counted, plan_text, time_text
+from cto.cli.bundled import described
+from cto.cli.describe import (
+    access_lines,
+    checks_text,
+    counted,
+    plan_text,
+    time_text,
+    url_of,
+)
 from cto.cli.outcome import raise_errors
 from cto.cli.output import Screen, Terminal
 from cto.cli.wiring import Wiring
+from cto.config.sections import IngressType
 from cto.engine.files import folder_checks
 from cto.engine.health import HealthContext, run_checks
 from cto.engine.installer import Installer, refuse_failed, shown
 from cto.engine.interruption import tells
 from cto.engine.report import Report
 from cto.events import Phase, PhaseStarted
-from cto.plan.observed import State
+from cto.plan.nodes import nodes_warnings
+from cto.plan.observed import Observed, State
 from cto.plan.steps import Plan
-from cto.ports import Access, Provider
+from cto.ports import Access, Provider, Reach
 from cto.result import Check, CheckStatus, Result
 
 # Charts, their definitions, Helm's own caches; programs, if they are to be fetched.
@@ -51,7 +62,10 @@ class _Run:
         self._announce_sources()
         self._phase(Phase.PREREQUISITES)
         folders = folder_checks({self._wiring.cache: _CACHE_BYTES})
-        refuse_failed([*self._provider.validate(), *folders])
+        before = [*self._provider.validate(), *folders]
+        refuse_failed(before)
+        self._tell(before)
+        self._refuse_nodes()
         self._phase(Phase.CONFIGURATION)
         self._screen.notice(_configuration(self._wiring))
         with self._shown(Phase.CONFIGURATION, "fetch", "Get charts and programs"):
@@ -62,13 +76,14 @@ class _Run:
         with self._wiring.installer(self._provider, access, self._screen) as installer:
             plan, report = installer.install()
             self._terminal.simulated = plan.simulated
-            self._terminal.data = _data(plan, report, access, ())
+            reach = self._reach()
+            self._terminal.data = _data(plan, report, reach, access, ())
             raise_errors(report)
             self._phase(Phase.VALIDATION)
             with tells("done: everything is installed; not done: the check of its health"):
                 checks = self._checks(installer, plan)
         self._phase(Phase.ACCESS)
-        return _result(plan, report, access, checks)
+        return _result(plan, report, reach, access, checks)
 
     def _phase(self, phase: Phase) -> None:
         self._screen.listen(PhaseStarted(phase))
@@ -80,6 +95,28 @@ class _Run:
         if options.charts:
             text = f"charts come from {options.charts}, not from their published archives"
             self._screen.notice(text, warning=True)
+        if source := self._wiring.source:
+            self._screen.notice(described(source, source.folder))
+
+    def _reach(self) -> Reach:
+        reach = self._provider.reach()
+        nodeport = self._wiring.loaded.config.platform.ingress_type is IngressType.NODEPORT
+        return reach if nodeport else replace(reach, ports={})
+
+    def _tell(self, checks: Sequence[Check]) -> None:
+        """Show what is no reason to stop: what may become one, and what nobody knows."""
+        for check in checks:
+            if check.status in (CheckStatus.WARNING, CheckStatus.SKIPPED):
+                lines = [f"{check.title}: {check.message}", *check.items, check.fix]
+                text = "; ".join(line for line in lines if line)
+                self._screen.notice(text, warning=check.status is CheckStatus.WARNING)
+
+    def _refuse_nodes(self) -> None:
+        """See that there will be enough nodes, before any is made."""
+        provider = self._provider
+        if provider.creates and not provider.resizes:
+            new = Observed(exists=False, kube_version="", simulated=provider.simulated)
+            nodes_warnings(self._wiring.loaded.config, new, resizes=False)
 
     def _cluster(self) -> Access:
         if not self._provider.creates:
@@ -132,10 +169,12 @@ def _configuration(wiring: Wiring) -> str:
     return f"profile {profile.name}, features: {features}, about {profile.minutes} minutes"
 
 
-def _data(plan: Plan, report: Report, access: Access, checks: Sequence[Check]) -> dict[str, Any]:
+def _data(
+    plan: Plan, report: Report, reach: Reach, access: Access, checks: Sequence[Check]
+) -> dict[str, Any]:
     return {
         "context": access.context,
-        "kubeconfig": str(access.kubeconfig),
+        "kubeconfig": str(reach.kubeconfig or access.kubeconfig),
         "provider": plan.provider,
         "profile": plan.profile,
         "components": [component.name for component in plan.components],
@@ -143,20 +182,26 @@ def _data(plan: Plan, report: Report, access: Access, checks: Sequence[Check]) -
         "warnings": list(plan.warnings),
         "report": report.to_json(),
         "checks": [check.to_json() for check in checks],
-        "access": _access_data(plan.components) if not plan.simulated else [],
+        "access": _access_data(plan.components, reach) if not plan.simulated else [],
     }
 
 
-def _access_data(components: Sequence[Component]) -> list[dict[str, Any]]:
+def _access_data(components: Sequence[Component], reach: Reach) -> list[dict[str, Any]]:
     return [
-        {"component": component.name, "namespace": component.namespace}
-        | component.access.model_dump()
+        {
+            "component": component.name,
+            "namespace": component.namespace,
+            "url": url_of(access, reach),
+        }
+        | access.model_dump()
         for component in components
-        if component.access
+        if (access := component.access)
     ]
 
 
-def _result(plan: Plan, report: Report, access: Access, checks: Sequence[Check]) -> Result:
+def _result(
+    plan: Plan, report: Report, reach: Reach, access: Access, checks: Sequence[Check]
+) -> Result:
     failed = any(check.status is CheckStatus.FAILED for check in checks)
     changes = counted(len(plan.changes), "change")
     changed = changes if plan.changes else "nothing had to be changed"
@@ -169,24 +214,25 @@ def _result(plan: Plan, report: Report, access: Access, checks: Sequence[Check])
         time_text(report),
         "",
         *(f"warning: {text}" for text in plan.warnings),
-        *_access(plan, access),
+        *_access(plan, reach),
     ]
     return Result(
         command="install",
-        data=_data(plan, report, access, checks),
+        data=_data(plan, report, reach, access, checks),
         text="\n".join(lines),
         exit_code=9 if failed else 0,
         simulated=plan.simulated,
     )
 
 
-def _access(plan: Plan, access: Access) -> list[str]:
+def _access(plan: Plan, reach: Reach) -> list[str]:
+    file = f" --kubeconfig {reach.kubeconfig}" if reach.kubeconfig else ""
     look = [
         "Look around:",
-        f"  cto status --kubeconfig {access.kubeconfig} --context {access.context}",
-        f"  kubectl --kubeconfig {access.kubeconfig} --context {access.context} get pods -A",
-        f"  helm --kubeconfig {access.kubeconfig} --kube-context {access.context} list -A",
+        f"  cto status{file} --context {reach.context}",
+        f"  kubectl{file} --context {reach.context} get pods -A",
+        f"  helm{file} --kube-context {reach.context} list -A",
     ]
     if plan.simulated:
         return ["There is nothing to log in to: no program runs on simulated nodes.", *look]
-    return [*access_lines(plan.components, access.context), *look]
+    return [*access_lines(plan.components, reach), *look]

@@ -66,12 +66,13 @@ def _need_somebody(wiring: Wiring, terminal: Terminal, message: str) -> None:
 
 def destroy(wiring: Wiring, terminal: Terminal) -> Result:
     """Delete the cluster that we made, with all in it."""
-    terminal.simulated = wiring.kwok.simulated
+    provider = wiring.made()
+    terminal.simulated = provider.simulated
     if not wiring.options.yes:
         _need_somebody(wiring, terminal, "deleting the cluster needs a confirmation")
-        name = wiring.kwok.access().context
+        name = f"{provider.name}-{wiring.cluster_name}"
         terminal.confirm(f"Delete the cluster {name} with everything in it?")
-    gone = wiring.kwok.destroy()
+    gone = provider.destroy()
     text = "The cluster is gone, with all its files." if gone else "There is no cluster of cto's."
     return Result(
         command="uninstall",

@@ -1,0 +1,235 @@
+"""The bundle as a registry for a cluster in Docker: our own image, started a second time.
+
+One container per bundle, shared by all clusters. Nothing is written down about who uses it: nodes
+name it in their containerd's files, and what no node names is not needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from threading import Event as Flag
+from typing import NoReturn
+
+from cto.adapters import mirrors, registries
+from cto.adapters.container import LOOPBACK, ContainerSpec, Engine, Image, Publish
+from cto.adapters.registries import PREFIX, REGISTRY, ROLE_LABEL
+from cto.adapters.upstream_images import UpstreamImages
+from cto.errors import PreflightError, ToolError
+from cto.ports import Clock
+
+BUNDLE_LABEL = "cto.dev/bundle"
+# RFC 6761 keeps this name from ever being a host: nobody can be asked for such an image.
+NODE_HOST = "cto.invalid"
+_DIGITS = 12
+_ATTEMPTS = 4
+_ANSWER_S = 60.0
+_LOOK_S = 0.2
+_TAKEN = "CTO-1522"
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+_DEAD = ("dead", "removing", "restarting", "paused")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bundle:
+    """What has to be known of a bundle to serve it.
+
+    Attributes:
+        hosts: Upstream's hosts of its images.
+        node: The node image, `docker.io/kindest/node:v1.34.0`; '' if the bundle has none.
+        node_digest: Its digest.
+        architecture: Of its images, `amd64`.
+    """
+
+    digest: str
+    hosts: tuple[str, ...]
+    node: str
+    node_digest: str
+    architecture: str
+
+
+class BundleRegistry:
+    """Implements `ports.ImageSupply`.
+
+    Args:
+        engine: Docker.
+        clock: Waits until the registry answers.
+        bundle: What is served.
+        image: An image that holds the bundle; '' is the one of our own container.
+        node_image: Taken instead of the bundle's.
+        air_gapped: Asked when nodes are told where to look.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        clock: Clock,
+        bundle: Bundle,
+        *,
+        image: str,
+        node_image: str = "",
+        air_gapped: Callable[[], bool],
+    ) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._bundle = bundle
+        self._image = image
+        self._given = UpstreamImages(engine, node_image) if node_image else None
+        self._air_gapped = air_gapped
+        self.name = f"{PREFIX}{_short(bundle.digest)}"
+
+    def start(self, progress: Callable[[str], None]) -> None:
+        """Serve the bundle; return when it answers.
+
+        Raises:
+            PreflightError: CTO-1430, there is no image to serve it from.
+            ToolError: CTO-1530, the registry does not run.
+        """
+        for _ in range(_ATTEMPTS):
+            found = self._engine.container(self.name)
+            if found is None:
+                progress(f"Serving the bundle: container {self.name}")
+                self._create()
+            elif found.labels.get(BUNDLE_LABEL) != self._bundle.digest:
+                raise _foreign(self.name)
+            elif found.state in _DEAD:
+                self._engine.remove(self.name)
+            elif not found.running:
+                self._engine.start(self.name)
+            else:
+                self._wait()
+                return
+        self._fail("it ends again and again")
+
+    def node_image(self, progress: Callable[[str], None]) -> str:
+        """Return the node image, which Docker pulls from the registry by its digest.
+
+        Its name here has no port in it: another one is published after each start.
+        """
+        if self._given:
+            return self._given.node_image(progress)
+        bundle = self._bundle
+        if not bundle.node:
+            text = "the bundle has no image for nodes"
+            hint = "Name one that Docker has: CTO_NODE_IMAGE."
+            raise PreflightError("CTO-1430", text, hint=hint)
+        name, _, tag = bundle.node.rpartition(":")
+        target = f"{NODE_HOST}/{name}:{tag}-{_short(bundle.node_digest)}"
+        if self._engine.image(target) is None:
+            self.start(progress)
+            source = f"{LOOPBACK}:{self._port()}/{name}@{bundle.node_digest}"
+            progress(f"Docker pulls {bundle.node} from the bundle")
+            self._engine.pull(source)
+            self._engine.tag(source, target)
+            self._engine.untag(source)
+        return target
+
+    def join(self, cluster: str, network: str, nodes: Sequence[str]) -> None:
+        """Put the registry into the nodes' network, and tell them of it.
+
+        What they used before is asked second: pods of the bundle before may still move around.
+        """
+        del cluster  # its nodes say which registries it uses
+        self.start(lambda _: None)
+        self._engine.connect(network, self.name)
+        air_gapped = self._air_gapped()
+        for node in nodes:
+            before = self._previous(node)
+            texts = mirrors.files(self._bundle.hosts, (self.name, *before), air_gapped=air_gapped)
+            self._engine.execute(node, ("sh", "-s"), stdin=mirrors.script(texts))
+        registries.sweep(self._engine, kept=self.name)
+
+    def leave(self, cluster: str) -> None:
+        """Remove the registries that no node names any more, and the node image with ours."""
+        registries.sweep(self._engine, gone=cluster)
+        if self._bundle.node and self._engine.container(self.name) is None:
+            name, _, tag = self._bundle.node.rpartition(":")
+            self._engine.untag(f"{NODE_HOST}/{name}:{tag}-{_short(self._bundle.node_digest)}")
+
+    # the container
+
+    def _create(self) -> None:
+        image = self._own_image()
+        self._check(image)
+        spec = ContainerSpec(
+            name=self.name,
+            image=image.id,
+            command=("bundle", "serve", "--listen", f":{mirrors.PORT}"),
+            labels={ROLE_LABEL: REGISTRY, BUNDLE_LABEL: self._bundle.digest},
+            publish=(Publish(container_port=mirrors.PORT),),
+            restart="unless-stopped",
+        )
+        try:
+            self._engine.create(spec)
+        except ToolError as error:
+            # Another installer was quicker: it has the same bundle.
+            if error.code != _TAKEN:
+                raise
+
+    def _own_image(self) -> Image:
+        reference = self._image
+        if not reference:
+            own = self._engine.own()
+            if own is None:
+                text = "cto does not run in a container whose image could serve the bundle"
+                hint = "Run it by `docker run`, or name an image that holds the bundle: CTO_IMAGE."
+                raise PreflightError("CTO-1430", text, hint=hint)
+            reference = own.image_id
+        image = self._engine.image(reference)
+        if image is None:
+            text = f"Docker does not have the image {reference}"
+            hint = f"Bring it: `docker pull {reference}`, or `docker load`."
+            raise PreflightError("CTO-1430", text, hint=hint)
+        return image
+
+    def _check(self, image: Image) -> None:
+        """Make sure that the image has this bundle, and nodes can run what is in it."""
+        held = image.labels.get(BUNDLE_LABEL, "")
+        if held != self._bundle.digest:
+            text = f"the image {image.id[:19]} holds {held or 'no bundle'}"
+            details = f"the bundle that was named is {self._bundle.digest}"
+            hint = "Leave --bundle (CTO_BUNDLE) out, or name the image that holds it: CTO_IMAGE."
+            raise PreflightError("CTO-1430", text, details=details, hint=hint)
+        machine = self._engine.daemon().architecture
+        if _ARCHITECTURES.get(machine, machine) != self._bundle.architecture:
+            text = f"the bundle is for {self._bundle.architecture}, and Docker runs on {machine}"
+            hint = f"Take the image of cto for {_ARCHITECTURES.get(machine, machine)}."
+            raise PreflightError("CTO-1430", text, hint=hint)
+
+    def _wait(self) -> None:
+        """Wait until the registry answers. Asked from inside: its ports may be out of our reach."""
+        end = self._clock.monotonic() + _ANSWER_S
+        question = ("crane", "catalog", "--insecure", f"{LOOPBACK}:{mirrors.PORT}")
+        while self._engine.execute(self.name, question, check=False).returncode:
+            found = self._engine.container(self.name)
+            if found is None or not found.running:
+                self._fail("it ended")
+            if self._clock.monotonic() >= end:
+                self._fail(f"it does not answer within {_ANSWER_S:g} s")
+            self._clock.wait(Flag(), _LOOK_S)
+
+    def _fail(self, why: str) -> NoReturn:
+        text = f"the bundle's registry {self.name} does not run: {why}"
+        raise ToolError("CTO-1530", text, details=self._engine.logs(self.name))
+
+    def _port(self) -> int:
+        found = self._engine.container(self.name)
+        port = found.ports.get(mirrors.PORT, 0) if found else 0
+        if not port:
+            self._fail("Docker publishes no port of it")
+        return port
+
+    def _previous(self, node: str) -> Sequence[str]:
+        """Return the registry that a node asks now, if it is another one and still there."""
+        named = registries.named_by(self._engine, node)
+        return [n for n in named if n != self.name and self._engine.container(n)][:1]
+
+
+def _short(digest: str) -> str:
+    return digest.rpartition(":")[2][:_DIGITS]
+
+
+def _foreign(name: str) -> PreflightError:
+    text = f"there is a container {name}, and cto did not make it"
+    hint = f"Look at it: `docker inspect {name}`; rename or remove it."
+    return PreflightError("CTO-1401", text, hint=hint)

@@ -1,0 +1,372 @@
+"""Provider `kind`: a real cluster whose nodes are containers (https://kind.sigs.k8s.io).
+
+kind is called as a process. A marker container (adapters.kind_marker) says which cluster is ours,
+and whether it ever came up: what did not is removed and made again, what did is never removed
+unless asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from threading import Event as Flag
+
+from cto.adapters import kind_checks as checks
+from cto.adapters.container import Container, Engine
+from cto.adapters.docker_host import DockerHost
+from cto.adapters.kind_access import NETWORK, KindAccess
+from cto.adapters.kind_config import Ranges, Shape, needs_old_cgroups, placed, ranges
+from cto.adapters.kind_marker import NODE_LABEL, NODE_ROLE_LABEL, Found, Marker, Stage
+from cto.adapters.kind_program import KindProgram
+from cto.errors import ApiError, CtoError, PreflightError, ToolError
+from cto.objects import labels_of
+from cto.ports import Access, Clock, Cluster, ImageSupply, NodeOptions, ProviderState, Reach
+from cto.result import Check, CheckStatus
+
+# After a restart of a node its API answers within seconds; on a busy machine within a minute.
+_API_S = 180.0
+_POLL_S = 0.5
+
+
+class Kind:
+    """Makes, repairs, starts and removes one kind cluster.
+
+    Args:
+        engine: Docker.
+        ground: The machine that Docker runs on.
+        program: kind itself.
+        supply: Where images come from.
+        access: Kubeconfig files.
+        marker: The lock, and the proof that the cluster is ours.
+        connect: Opens the API.
+        options: Returns the wanted size; for checks before anything is made.
+        ports: Port of every node -> wanted port of the host.
+        kube_version: Of the nodes of a new cluster.
+        cluster: The cluster's name.
+    """
+
+    name: str = "kind"
+    simulated: bool = False
+    creates: bool = True
+    resizes: bool = False
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        ground: DockerHost,
+        program: KindProgram,
+        supply: ImageSupply,
+        access: KindAccess,
+        marker: Marker,
+        clock: Clock,
+        connect: Callable[[Access], Cluster],
+        options: Callable[[], NodeOptions],
+        ports: Mapping[int, int],
+        kube_version: Callable[[], str],
+        cluster: str = "cto",
+    ) -> None:
+        self._engine = engine
+        self._ground = ground
+        self._program = program
+        self._supply = supply
+        self._access = access
+        self._marker = marker
+        self._clock = clock
+        self._connect = connect
+        self._options = options
+        self._wanted_ports = ports
+        self._kube_version = kube_version
+        self._cluster = cluster
+
+    # ports.Provider
+
+    def validate(self) -> Sequence[Check]:
+        try:
+            daemon, standing = self._ground.daemon, self._ground.standing
+            found = [checks.docker_check(daemon), checks.place_check(standing, daemon)]
+            if all(check.status is not CheckStatus.FAILED for check in found):
+                found += self._measured()
+        except CtoError as error:
+            return (_refused(error),)
+        return tuple(found)
+
+    def state(self) -> ProviderState:
+        found, nodes = self._look()
+        if found.stage is Stage.NONE and nodes:
+            raise self._foreign(nodes)
+        if found.stage is Stage.NONE:
+            return ProviderState.ABSENT
+        if found.stage is Stage.MAKING or not nodes:
+            return ProviderState.PARTIAL
+        self._control_plane(nodes)
+        running = all(node.running for node in nodes)
+        return ProviderState.READY if running else ProviderState.STOPPED
+
+    def kube_version(self) -> str:
+        if self.state() is ProviderState.READY:
+            with self._open(self.access()) as cluster:
+                return cluster.server_version()
+        return self._kube_version()
+
+    def provision(self, options: NodeOptions, progress: Callable[[str], None]) -> Access:
+        self._refuse_living(self._marker.find())
+        self._supply.start(progress)
+        match self.state():
+            case ProviderState.ABSENT:
+                self._make(options, progress)
+            case ProviderState.PARTIAL:
+                self._clear(progress)
+                self._make(options, progress)
+            case ProviderState.STOPPED:
+                self._start(progress)
+            case ProviderState.READY:
+                pass
+        nodes = self._nodes()
+        self._supply.join(self._cluster, NETWORK, [node.name for node in nodes])
+        access = self._access.open()
+        self._wait_for_api(access)
+        self._label_nodes(access, options.profile)
+        self._access.share(self._control_plane(nodes), progress)
+        return access
+
+    def access(self) -> Access:
+        state = self.state()
+        if state is not ProviderState.READY:
+            raise ToolError(
+                "CTO-1504",
+                f"the kind cluster {self._cluster} is {state.value}",
+                hint="`cto install` makes it, or starts it again.",
+            )
+        return self._access.open()
+
+    def reach(self) -> Reach:
+        return self._access.reach(self._control_plane(self._nodes()))
+
+    def destroy(self) -> bool:
+        found, nodes = self._look()
+        if found.stage is Stage.NONE:
+            if nodes:
+                raise self._foreign(nodes)
+            self._access.unshare()
+            return False
+        self._refuse_living(found)
+        self._marker.begin_removal(found)
+        for node in nodes:
+            self._engine.remove(node.id)
+        self._supply.leave(self._cluster)
+        if found.made_network:
+            self._remove_network()
+        self._marker.release(found)
+        self._access.unshare()
+        return True
+
+    # before anything is made
+
+    def _measured(self) -> list[Check]:
+        """Return the checks of the machine; of a cluster that is there only what it still needs."""
+        daemon, options = self._ground.daemon, self._options()
+        found, nodes = self._look()
+        there = bool(nodes) and found.stage is Stage.MADE
+        free = self._ground.free_disk()
+        made = [
+            checks.room_check(daemon, options),
+            checks.disk_check(free, daemon, options, there=there),
+        ]
+        if nodes and found.stage is Stage.NONE:
+            return [*made, checks.foreign_check(self._cluster, _names(nodes), self._marker.name)]
+        if there:
+            return made
+        return [
+            *made,
+            checks.cgroup_check(daemon, self._kube_version()),
+            checks.inotify_check(self._ground.inotify(), options.nodes),
+            checks.ports_check(self._wanted_ports, self._ports),
+            checks.ranges_check(self._ranges, self._subnets),
+        ]
+
+    @cached_property
+    def _ports(self) -> Mapping[int, int]:
+        """Port of every node -> port of the host that nobody has.
+
+        Nodes that are about to be removed may hold some: those are ours.
+        """
+        own = {port for node in self._nodes() for port in node.bindings.values()}
+        taken = self._ground.taken(port for port in self._wanted_ports.values() if port not in own)
+        result = placed(self._wanted_ports, taken)
+        moved = [port for port in result.values() if port not in self._wanted_ports.values()]
+        while moved and (more := self._ground.taken(moved)):
+            taken |= more
+            result = placed(self._wanted_ports, taken)
+            moved = [port for port in result.values() if port not in self._wanted_ports.values()]
+        return result
+
+    @cached_property
+    def _subnets(self) -> Sequence[str]:
+        return [subnet for network in self._engine.networks() for subnet in network.subnets]
+
+    @cached_property
+    def _ranges(self) -> Ranges | None:
+        return ranges(self._subnets)
+
+    # making
+
+    def _make(self, options: NodeOptions, progress: Callable[[str], None]) -> None:
+        image = self._supply.node_image(progress)
+        makes_network = self._engine.network(NETWORK) is None
+        self._marker.take(image, nodes=options.nodes, makes_network=makes_network)
+        if self._nodes():
+            # Between our look and our marker another run has made it, or somebody with kind.
+            self._marker.release(self._marker.find())
+            self.state()
+            raise self._marker.locked(self._marker.find())
+        self._create(image, options, progress)
+        self._engine.keep_running(*_names(self._nodes()))
+        self._marker.finish()
+
+    def _create(self, image: str, options: NodeOptions, progress: Callable[[str], None]) -> None:
+        found = self._ranges
+        if found is None:
+            raise PreflightError("CTO-1400", "no private address range is left")
+        version = self._kube_version()
+        shape = Shape(
+            cluster=self._cluster,
+            nodes=options.nodes,
+            profile=options.profile,
+            ports=self._ports,
+            ranges=found,
+            old_cgroups=needs_old_cgroups(version, self._ground.daemon.cgroup_version),
+        )
+        for node_port, wanted in self._wanted_ports.items():
+            if (port := self._ports[node_port]) != wanted:
+                progress(f"Port {wanted} is taken: {port} is used instead")
+        try:
+            self._program.create(shape, image, progress)
+        except ToolError:
+            self._give_up()
+            raise
+
+    def _give_up(self) -> None:
+        """Leave nothing half-made behind, where there is still somebody to do it."""
+        found = self._marker.find()
+        for node in self._nodes():
+            self._engine.remove(node.id)
+        self._marker.release(found)
+
+    def _clear(self, progress: Callable[[str], None]) -> None:
+        """Remove what a run left that died while it made the cluster."""
+        # The nodes are listed before the marker is looked at: another run that takes over makes
+        # its own only after this very marker is gone, so none of its nodes are on the list.
+        nodes = self._nodes()
+        found = self._marker.find()
+        if found.stage is Stage.NONE or (found.stage is Stage.MADE and self._nodes()):
+            return
+        self._refuse_living(found)
+        if nodes:
+            progress(f"Removing {len(nodes)} nodes of a cluster that never came up")
+        for node in nodes:
+            self._engine.remove(node.id)
+        self._marker.release(found)
+
+    def _start(self, progress: Callable[[str], None]) -> None:
+        stopped = [node for node in self._nodes() if not node.running]
+        progress(f"Starting {', '.join(_names(stopped))} again")
+        for node in stopped:
+            self._engine.start(node.id)
+
+    def _wait_for_api(self, access: Access) -> None:
+        end = self._clock.monotonic() + _API_S
+        while True:
+            try:
+                with self._open(access) as cluster:
+                    cluster.server_version()
+            except ApiError as error:
+                if self._clock.monotonic() >= end:
+                    raise self._silent(error) from error
+            else:
+                return
+            self._clock.wait(Flag(), _POLL_S)
+
+    def _silent(self, error: ApiError) -> ToolError:
+        return ToolError(
+            "CTO-1504",
+            f"the API of the cluster {self._cluster} does not answer",
+            details=str(error),
+            hint=f"docker logs --tail 50 {self._cluster}-control-plane",
+        )
+
+    def _label_nodes(self, access: Access, profile: str) -> None:
+        """Let the nodes say which profile they carry now."""
+        with self._open(access) as cluster:
+            for node in cluster.list_metadata("v1", "Node"):
+                if labels_of(node).get("profile") != profile:
+                    labels = {"cto": "true", "profile": profile}
+                    meta = {"name": node["metadata"]["name"], "labels": labels}
+                    cluster.apply({"apiVersion": "v1", "kind": "Node", "metadata": meta})
+
+    @contextmanager
+    def _open(self, access: Access) -> Iterator[Cluster]:
+        cluster = self._connect(access)
+        try:
+            yield cluster
+        finally:
+            # Connections belong to the adapter; the port knows nothing of them.
+            getattr(cluster, "close", lambda: None)()
+
+    # ending
+
+    def _remove_network(self) -> None:
+        """Remove the network that came with the cluster, unless somebody else uses it now."""
+        if own := self._engine.own():
+            self._engine.disconnect(NETWORK, own.id)
+        if not any(NETWORK in one.networks for one in self._engine.containers()):
+            self._engine.remove_network(NETWORK)
+
+    # looking
+
+    def _look(self) -> tuple[Found, Sequence[Container]]:
+        """Return the marker and the nodes, listed before it: see `_clear`."""
+        nodes = self._nodes()
+        found = self._marker.find()
+        if nodes and found.stage is Stage.NONE:
+            # It may have got its other name just between the looks at the two.
+            found = self._marker.find()
+        return found, nodes
+
+    def _nodes(self) -> Sequence[Container]:
+        return self._engine.containers(**{NODE_LABEL: self._cluster})
+
+    def _control_plane(self, nodes: Sequence[Container]) -> Container:
+        for node in nodes:
+            if node.labels.get(NODE_ROLE_LABEL) == "control-plane":
+                return node
+        raise ToolError(
+            "CTO-1504",
+            f"the cluster {self._cluster} has lost its control plane, and all it knew",
+            hint="cto uninstall --provider kind --cluster, then cto install",
+        )
+
+    def _refuse_living(self, found: Found) -> None:
+        if found.stage is Stage.MAKING and self._marker.lives(found) is not False:
+            raise self._marker.locked(found)
+
+    def _foreign(self, nodes: Sequence[Container]) -> PreflightError:
+        check = checks.foreign_check(self._cluster, _names(nodes), self._marker.name)
+        return PreflightError("CTO-1424", check.message, hint=check.fix)
+
+
+def _names(nodes: Sequence[Container]) -> list[str]:
+    return [node.name for node in nodes]
+
+
+def _refused(error: CtoError) -> Check:
+    return Check(
+        name="docker",
+        title="Docker",
+        status=CheckStatus.FAILED,
+        message=error.message,
+        fix=error.hint,
+        code=error.code,
+        items=tuple(error.details.splitlines()),
+    )

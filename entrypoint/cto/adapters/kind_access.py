@@ -1,0 +1,169 @@
+"""How a kind cluster is reached: by us, perhaps from a container, and by the user.
+
+In a container of the same Docker the API's address is that of the node, in the network that kind
+makes. The user's kubeconfig gets the one that Docker publishes on the loopback address.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from pathlib import Path
+
+from cto.adapters.container import LOOPBACK, Container, Engine
+from cto.adapters.host import Host
+from cto.adapters.kubeconfig import Entry, SharedFile, named, replace_file
+from cto.errors import PreflightError
+from cto.objects import dump_yaml, load_yaml
+from cto.ports import Access, Clock, Reach
+
+NETWORK = "kind"
+API_PORT = 6443
+
+
+class KindAccess:
+    """Kubeconfig files of one cluster.
+
+    Args:
+        print_kubeconfig: Returns what `kind get kubeconfig` prints.
+        folder: Where our own kubeconfig is kept.
+        shared: The user's kubeconfig.
+        usual: Whether kubectl finds that file by itself.
+        owner: User and group of the user's file, should it have to be made.
+        make_current: Make it the current context, though there is another one.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        print_kubeconfig: Callable[[], str],
+        *,
+        cluster: str,
+        clock: Clock,
+        host: Host,
+        folder: Path,
+        shared: Path,
+        usual: bool,
+        owner: tuple[int, int] | None = None,
+        make_current: bool = False,
+    ) -> None:
+        self._engine = engine
+        self._print_kubeconfig = print_kubeconfig
+        self._cluster = cluster
+        self._clock = clock
+        self._host = host
+        self._folder = folder
+        self._shared = Path(os.path.abspath(shared))  # noqa: PTH100 - a link stays a link
+        self._usual = usual
+        self._owner = owner
+        self._make_current = make_current
+        self._written: Access | None = None
+
+    @property
+    def context(self) -> str:
+        return f"kind-{self._cluster}"
+
+    def open(self) -> Access:
+        """Return our own way in, with our container in the cluster's network if it has to be."""
+        if self._written is None:
+            self._written = self._write()
+        return self._written
+
+    def reach(self, control_plane: Container) -> Reach:
+        ports = {node: host for node, host in control_plane.bindings.items() if node != API_PORT}
+        kubeconfig = None if self._usual else self._shared
+        return Reach(context=self.context, kubeconfig=kubeconfig, ports=ports)
+
+    def share(self, control_plane: Container, progress: Callable[[str], None]) -> None:
+        """Put the cluster into the user's kubeconfig; if that cannot be, say how to get one."""
+        port = control_plane.bindings.get(API_PORT, 0)
+        new = not self._shared.exists()
+        shared = SharedFile(self._shared, self._clock, self._host, owner=self._owner)
+        try:
+            merged = shared.merge(self._outer, make_current=self._make_current)
+        except PreflightError as error:
+            progress(f"{error.message}; {self._instead(port)}")
+            return
+        if not merged:
+            text = f"{self._shared} has a context {self.context} that is not cto's, and keeps it"
+            progress(f"{text}; {self._instead(port)}")
+        elif new and self._host.in_container and self._shared.stat().st_uid == 0:
+            mine = '"$(id -u):$(id -g)"'
+            progress(f"The new kubeconfig belongs to root: sudo chown -R {mine} ~/.kube")
+
+    def unshare(self) -> None:
+        """Take our entry out of the user's kubeconfig, and our own file away.
+
+        Raises:
+            PreflightError: CTO-1403, CTO-1404, the user's file cannot be written.
+        """
+        self._written = None
+        self._file.unlink(missing_ok=True)
+        SharedFile(self._shared, self._clock, self._host).remove(self.context)
+
+    # files
+
+    @property
+    def _file(self) -> Path:
+        return self._folder / "kubeconfig"
+
+    def _write(self) -> Access:
+        entry = self._inner() if self._enter_network() else self._outer
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        replace_file(self._file, dump_yaml(entry.document()))
+        return Access(self._file, self.context)
+
+    def _enter_network(self) -> bool:
+        """Connect our container to the nodes' network; False if the loopback address leads there.
+
+        A container with the host's network has no other, and needs none.
+        """
+        own = self._engine.own()
+        if own is None or "host" in own.networks:
+            return False
+        if "none" in own.networks:
+            # Docker connects no container to a network as long as it is in this one.
+            self._engine.disconnect("none", own.id)
+        self._engine.connect(NETWORK, own.id)
+        return True
+
+    @cached_property
+    def _outer(self) -> Entry:
+        """The address on the loopback address of Docker's host, and the credentials."""
+        document = load_yaml(self._print_kubeconfig())
+        cluster = named(document, "clusters").get(self.context)
+        user = named(document, "users").get(self.context)
+        if cluster is None or user is None:
+            raise PreflightError("CTO-1403", f"kind knows no kubeconfig of {self._cluster}")
+        return Entry(self.context, cluster, user)
+
+    def _inner(self) -> Entry:
+        outer = self._outer
+        server = f"https://{self._cluster}-control-plane:{API_PORT}"
+        return Entry(self.context, {**outer.cluster, "server": server}, outer.user)
+
+    def _instead(self, port: int) -> str:
+        address = f"s#server: .*#server: https://{LOOPBACK}:{port}#"
+        node = f"{self._cluster}-control-plane"
+        return (
+            "to get a kubeconfig: docker exec "
+            f"{node} sed {shlex.quote(address)} /etc/kubernetes/admin.conf > cto-kubeconfig"
+        )
+
+
+def owner_of(environ: Mapping[str, str]) -> tuple[int, int] | None:
+    """Return who CTO_HOST_UID (UID or UID:GID) says that new files belong to.
+
+    Raises:
+        PreflightError: CTO-1400, it says something else.
+    """
+    text = environ.get("CTO_HOST_UID", "")
+    if not text:
+        return None
+    uid, _, gid = text.partition(":")
+    if not uid.isdecimal() or not (gid or uid).isdecimal():
+        hint = 'Give numbers: -e CTO_HOST_UID="$(id -u):$(id -g)"'
+        raise PreflightError("CTO-1400", f"CTO_HOST_UID is {text!r}", hint=hint)
+    return int(uid), int(gid or uid)

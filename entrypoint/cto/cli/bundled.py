@@ -1,0 +1,63 @@
+"""Charts out of a bundle, for an installation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cto.adapters.bundle_registry import Bundle
+from cto.ports import Chart
+
+if TYPE_CHECKING:
+    from cto_airgap.source import Source
+
+
+class BundledCharts:
+    """Finds charts in a bundle, and says so once if one is not the pinned one.
+
+    Args:
+        source: The bundle; None has no charts.
+        notice: Told.
+    """
+
+    def __init__(self, source: Source | None, notice: Callable[[str], None]) -> None:
+        self._source = source
+        self._notice = notice
+        self._found: dict[str, Chart | None] = {}
+
+    def find(self, name: str, version: str, sha256: str) -> Chart | None:
+        """Return a chart, None if the bundle has none of that name."""
+        if not self._source:
+            return None
+        if name not in self._found:
+            found = self._source.chart(name, version, sha256)
+            self._found[name] = found
+            if found and found.digest != sha256:
+                text = f"chart {name} {found.version} of the bundle is not the one that is pinned"
+                self._notice(text)
+        return self._found[name]
+
+
+def served(source: Source, node: str) -> Bundle:
+    """Return what has to be known of a bundle to serve it.
+
+    Args:
+        source: The bundle.
+        node: Upstream's name of the node image.
+    """
+    held = source.image(node)
+    return Bundle(
+        digest=source.digest,
+        hosts=source.hosts,
+        node=node if held else "",
+        node_digest=held.descriptor.digest if held else "",
+        architecture=source.platform.architecture,
+    )
+
+
+def described(source: Source, folder: Path) -> str:
+    """Return one line about a bundle."""
+    what = "charts and images" if source.has_images else "charts"
+    profile = f"profile {source.profile}, " if source.profile else ""
+    return f"{what} come from {folder}: {profile}{source.platform}, {source.digest}"

@@ -1,0 +1,107 @@
+"""Charts that come out of a bundle, and what is said about it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cto.adapters.bundle_registry import Bundle
+from cto.cli.bundled import BundledCharts, described, served
+from cto_airgap.source import Source
+from fakes.desk import Desk
+from unit.airgap.conftest import client, fake, world
+from unit.airgap.world import HOST, World
+
+__all__ = ["client", "fake", "world"]
+
+
+@pytest.fixture
+def bundle(world: World) -> Source:
+    world.wanted = replace(world.wanted, profile="minimal")
+    world.build()
+    return Source(world.bundle)
+
+
+def test_without_a_bundle_there_is_no_chart() -> None:
+    said: list[str] = []
+    assert BundledCharts(None, said.append).find("thing", "1", "0" * 64) is None
+    assert said == []
+
+
+def test_the_pinned_chart_is_taken_without_a_word(world: World, bundle: Source) -> None:
+    said: list[str] = []
+    sha256 = world.wanted.charts[0].sha256
+    found = BundledCharts(bundle, said.append).find("thing", "0.1.0+build", sha256)
+    assert found is not None
+    assert found.digest == sha256
+    assert said == []
+
+
+def test_another_chart_is_told_once(bundle: Source) -> None:
+    said: list[str] = []
+    charts = BundledCharts(bundle, said.append)
+    assert charts.find("thing", "0.1.0", "0" * 64) is charts.find("thing", "0.1.0", "0" * 64)
+    assert said == ["chart thing 0.1.0+build of the bundle is not the one that is pinned"]
+
+
+def test_a_chart_that_it_lacks_is_looked_for_elsewhere(bundle: Source) -> None:
+    said: list[str] = []
+    assert BundledCharts(bundle, said.append).find("other", "1", "0" * 64) is None
+    assert said == []
+
+
+def test_a_bundle_is_described_in_a_line(world: World, bundle: Source) -> None:
+    text = f"profile minimal, linux/amd64, {bundle.digest}"
+    assert described(bundle, Path("b")) == f"charts and images come from b: {text}"
+    world.wanted = replace(world.wanted, images=(), profile="")
+    world.build()
+    slim = Source(world.bundle)
+    assert described(slim, Path("b")) == f"charts come from b: linux/amd64, {slim.digest}"
+
+
+def test_what_serving_takes_is_known(bundle: Source, world: World) -> None:
+    found = served(bundle, f"{HOST}/two:2.0")
+    assert found == Bundle(
+        digest=bundle.digest,
+        hosts=(HOST,),
+        node=f"{HOST}/two:2.0",
+        node_digest=world.two.root,
+        architecture="amd64",
+    )
+    without = served(bundle, f"{HOST}/three:3.0")
+    assert (without.node, without.node_digest) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "gapped"), [((), True), (("--no-air-gapped",), False), (("--air-gapped",), True)]
+)
+def test_an_installation_from_a_bundle_says_so_and_fetches_nothing_else(
+    desk: Desk, bundle: Source, *, words: tuple[str, ...], gapped: bool
+) -> None:
+    """A chart that the bundle lacks is looked for where it is published only if that is allowed."""
+    desk.component(ELSEWHERE)
+    desk.env["CTO_MIRROR"] = str(desk.folder / "mirror")
+    done = desk.cto("install", "--bundle", str(bundle.folder), *words)
+    assert f"charts and images come from {bundle.folder}: profile minimal" in done.stderr
+    assert done.exit_code == 5
+    assert "CTO-1502" in done.stderr
+    assert ("not asked, because this run is air-gapped" in done.stderr) is gapped
+
+
+ELSEWHERE = """
+name: elsewhere
+title: Elsewhere
+category: core
+required: true
+namespace: elsewhere
+release: elsewhere
+chart:
+  name: elsewhere
+  version: 1.0.0
+  url: file:///nowhere/elsewhere-1.0.0.tgz
+  sha256: "0000000000000000000000000000000000000000000000000000000000000000"
+homepage: https://example.com
+licence: Apache-2.0
+"""
