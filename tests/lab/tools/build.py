@@ -48,7 +48,7 @@ MIB = 1024**2
 GO_WITH_TOOLCHAINS = (1, 21)
 
 _VERSION = "k8s.io/component-base/version"
-_KUBERNETES_FLAGS = " ".join(
+KUBERNETES_FLAGS = " ".join(
     f"-X {_VERSION}.{name}={value}"
     for name, value in (
         ("gitVersion", f"v{KUBERNETES}"),
@@ -71,6 +71,7 @@ class GoTool:
     size_mib: int
     cache_mib: int
     ldflags: str = ""
+    tags: str = ""
 
     @property
     def source(self) -> str:
@@ -84,8 +85,8 @@ class GoTool:
             self.package,
             self.ldflags,
             machine(),
-            (module / "go.mod").read_text(),
-            (module / "go.sum").read_text(),
+            *(path.read_text() for path in (module / "go.mod", module / "go.sum") if path.exists()),
+            *self.tags.split(),
         )
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
@@ -144,7 +145,7 @@ INSTEAD_OF_WHEEL = (
         version=KUBERNETES,
         folder="kubernetes",
         package="k8s.io/kubernetes/cmd/kubectl",
-        ldflags=_KUBERNETES_FLAGS,
+        ldflags=KUBERNETES_FLAGS,
         seconds=100,
         size_mib=58,
         cache_mib=900,
@@ -194,7 +195,7 @@ FROM_MODULES = (
         version=KUBERNETES,
         folder="kubernetes",
         package="k8s.io/kubernetes/cmd/kube-apiserver",
-        ldflags=_KUBERNETES_FLAGS,
+        ldflags=KUBERNETES_FLAGS,
         seconds=260,
         size_mib=98,
         cache_mib=2650,
@@ -204,7 +205,7 @@ FROM_MODULES = (
         version=KUBERNETES,
         folder="kubernetes",
         package="k8s.io/kubernetes/cmd/kube-controller-manager",
-        ldflags=_KUBERNETES_FLAGS,
+        ldflags=KUBERNETES_FLAGS,
         seconds=65,
         size_mib=89,
         cache_mib=650,
@@ -214,7 +215,7 @@ FROM_MODULES = (
         version=KUBERNETES,
         folder="kubernetes",
         package="k8s.io/kubernetes/cmd/kube-scheduler",
-        ldflags=_KUBERNETES_FLAGS,
+        ldflags=KUBERNETES_FLAGS,
         seconds=10,
         size_mib=70,
         cache_mib=30,
@@ -463,10 +464,15 @@ class Progress:
 # --- making them ---------------------------------------------------------------------------------
 
 
+def bound(argv: list[str]) -> list[str]:
+    """Make a program end with this one, also when this one is killed."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "KILL", *argv] if setpriv else argv
+
+
 def run_quietly(argv: list[str], env: dict[str, str] | None = None, cwd: Path | None = None) -> str:
     """Run a program that must not outlive this one; its whole output is the error's text."""
-    if setpriv := shutil.which("setpriv"):
-        argv = [setpriv, "--pdeathsig", "KILL", *argv]
+    argv = bound(argv)
     done = subprocess.run(argv, env=env, cwd=cwd, capture_output=True, text=True, check=False)
     if done.returncode:
         said = (done.stderr or done.stdout).strip().splitlines()[-15:]
@@ -499,8 +505,9 @@ def build_with_go(tool: GoTool, to: Path) -> None:
     if go is None:
         raise BuildError(VANISHED.format("Go"))
     ldflags = f"-s -w {tool.ldflags}".strip()
+    options = ["-trimpath", "-tags", tool.tags.replace(" ", ","), "-ldflags", ldflags]
     run_quietly(
-        [go, "build", "-trimpath", "-ldflags", ldflags, "-o", str(to), tool.package],
+        [go, "build", *options, "-o", str(to), tool.package],
         env=go_environment(go, tool),
         cwd=HERE / tool.folder,
     )

@@ -1,0 +1,226 @@
+#!/usr/bin/env python3
+"""Makes images of little programs under the names of upstream's, for two platforms.
+
+    python3 tests/lab/images/build.py
+
+No registry is in reach of the lab: these stand in for all images of bundle/lock.yaml. They are
+made without Docker, the same bytes every time: an index of linux/amd64 and linux/arm64, and three
+layers: one that all images of a host share, one with the program, one of its own.
+CTO_LAB_LAYER_MIB makes the first that big (1), out of words that gzip to 1/2.8 as upstream's do.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import os
+import shutil
+import sys
+import tarfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+from images import catalog, layout  # noqa: E402 - a bare Python has no other way to find it
+from tools import build  # noqa: E402 - as above
+
+ARCHITECTURES = ("amd64", "arm64")
+PROGRAM = "/stand-in"
+# Upstream's images say one, and pods that must not run as root rely on it.
+USER = "65532"
+REFERENCE = "org.opencontainers.image.ref.name"
+
+SECONDS, KEPT_MIB = 40, 60
+
+_MIB = 1024**2
+_WORDS = 1024
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer that is in the layout."""
+
+    descriptor: dict[str, Any]
+    diff_id: str
+
+
+def folder() -> Path:
+    return build.cache_dir() / "images"
+
+
+def layer_mib() -> int:
+    return int(os.environ.get("CTO_LAB_LAYER_MIB") or 1)
+
+
+def recipe() -> str:
+    """Hash what the images are made of."""
+    own = [HERE / name for name in ("build.py", "catalog.py", "layout.py")]
+    files = [*own, *sorted((HERE / "program").iterdir())]
+    names = [str(reference) for reference in catalog.references()]
+    parts = [path.read_text() for path in files] + names + [str(layer_mib())]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def made() -> layout.Layout:
+    return layout.Layout(folder() / f"layout-{recipe()}")
+
+
+def is_there() -> bool:
+    return (made().folder / "index.json").exists()
+
+
+# --- layers --------------------------------------------------------------------------------------
+
+
+def packed(files: Mapping[str, bytes], links: tuple[str, ...] = (), to: str = "") -> bytes:
+    """Return a tar in which nothing depends on when and where it was made."""
+    raw = io.BytesIO()
+    with tarfile.open(fileobj=raw, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for folder in sorted({str(Path(name).parent) for name in (*files, *links)} - {"/"}):
+            info = tarfile.TarInfo(folder.lstrip("/"))
+            info.type, info.mode = tarfile.DIRTYPE, 0o755
+            tar.addfile(info)
+        for name, data in files.items():
+            info = tarfile.TarInfo(name.lstrip("/"))
+            info.size, info.mode = len(data), 0o755 if name == PROGRAM else 0o644
+            tar.addfile(info, io.BytesIO(data))
+        for name in links:
+            info = tarfile.TarInfo(name.lstrip("/"))
+            info.type, info.linkname, info.mode = tarfile.SYMTYPE, to, 0o777
+            tar.addfile(info)
+    return raw.getvalue()
+
+
+def layer(out: layout.Layout, tar: bytes) -> Layer:
+    data = gzip.compress(tar, compresslevel=6, mtime=0)
+    return Layer(out.put(data, layout.GZIP_LAYER), layout.digest_of(tar))
+
+
+def numbers(seed: str) -> Iterator[int]:
+    """Yield numbers below 65536, the same on every Python."""
+    count = 0
+    while True:
+        block = hashlib.sha256(f"{seed}/{count}".encode()).digest()
+        yield from (int.from_bytes(block[at : at + 2], "big") for at in range(0, len(block), 2))
+        count += 1
+
+
+def filler(seed: str, mib: int) -> bytes:
+    """Return text that gzips about as well as what upstream's images hold."""
+    dice = numbers(seed)
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    words = [
+        "".join(letters[next(dice) % len(letters)] for _ in range(2 + next(dice) % 7))
+        for _ in range(_WORDS)
+    ]
+    # gzip looks back 32 KiB: text that repeats after 1 MiB packs as if it never did.
+    text = " ".join(words[next(dice) % _WORDS] for _ in range(_MIB // 5)).encode()
+    return (text[:_MIB].ljust(_MIB, b".")) * mib
+
+
+# --- programs and images -------------------------------------------------------------------------
+
+
+def compiled(architecture: str, work: Path) -> bytes:
+    go = build.go_command()
+    if go is None:
+        raise build.BuildError(build.VANISHED.format("Go"))
+    out = work / architecture
+    tool = stand_in()
+    env = {**build.go_environment(go, tool), "GOARCH": architecture}
+    argv = [go, "build", "-trimpath", "-ldflags", "-s -w", "-o", str(out), "."]
+    build.run_quietly(argv, env, HERE / "program")
+    return out.read_bytes()
+
+
+def stand_in() -> build.GoTool:
+    return build.GoTool(
+        name="stand-in",
+        version="1",
+        folder="../images/program",
+        package=".",
+        seconds=SECONDS,
+        size_mib=KEPT_MIB,
+        cache_mib=100,
+    )
+
+
+def lacking() -> list[str]:
+    return [] if is_there() else build.lacking([stand_in()], folder())
+
+
+def index(
+    out: layout.Layout, reference: catalog.Reference, shared: Layer, programs: Mapping[str, Layer]
+) -> dict[str, Any]:
+    """Keep an image of all platforms, and return what describes it."""
+    note = packed({"/etc/stand-in": f"{reference}\n".encode()}, reference.role.names, PROGRAM)
+    own = layer(out, note)
+    config = {
+        "Entrypoint": [PROGRAM],
+        "Env": [
+            "PATH=/bin",
+            f"STAND_IN_IMAGE={reference}",
+            f"STAND_IN_PORTS={reference.role.ports}",
+        ],
+        "User": USER,
+        "WorkingDir": "/",
+    }
+    images = []
+    for architecture, program in programs.items():
+        layers = (shared, program, own)
+        whole = layout.config_of(architecture, [item.diff_id for item in layers], config)
+        platform = {"architecture": architecture, "os": "linux"}
+        images.append(out.image(whole, [item.descriptor for item in layers], platform=platform))
+    body = {"schemaVersion": 2, "mediaType": layout.INDEX, "manifests": images}
+    notes = {REFERENCE: str(reference)}
+    return out.put(layout.as_json(body), layout.INDEX, annotations=notes)
+
+
+def make() -> None:
+    """Write the layout, unless it is there.
+
+    Raises:
+        BuildError: The machine lacks something, or Go refuses.
+    """
+    with build.alone(folder()):
+        if is_there():
+            return
+        if found := lacking():
+            raise build.BuildError("\n  ".join(["this machine lacks:", *found]))
+        work = folder() / ".work.tmp"
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir()
+        out = layout.Layout(work / "layout")
+        programs = {
+            name: layer(out, packed({PROGRAM: compiled(name, work)})) for name in ARCHITECTURES
+        }
+        wanted = catalog.references()
+        hosts = sorted({reference.host for reference in wanted})
+        bases = {
+            host: layer(out, packed({"/usr/share/filler": filler(host, layer_mib())}))
+            for host in hosts
+        }
+        out.finish([index(out, one, bases[one.host], programs) for one in wanted])
+        for older in folder().glob("layout-*"):
+            shutil.rmtree(older)
+        out.folder.replace(made().folder)
+        shutil.rmtree(work)
+
+
+def main() -> int:
+    try:
+        make()
+    except build.BuildError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(made().folder)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

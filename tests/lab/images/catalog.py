@@ -1,0 +1,87 @@
+"""Which images there are to stand in for, and what is asked of each where it runs."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[3]
+NODE = "kindest/node"
+
+
+@dataclass(frozen=True)
+class Role:
+    """What a container of the image must do: listen, and be called by names that pods use.
+
+    `ports`: what the containers of the upstream charts are asked on; `tls` after a slash.
+    """
+
+    ports: str = ""
+    names: tuple[str, ...] = field(default=("/bin/sh", "/bin/cp"))
+
+
+# By repository; what is not here runs until it is told to end.
+ROLES = {
+    "5dlabs/controller": Role("8080", ("/app/agent-controller",)),
+    # One program in five pods: server, repositories, applications, sets, notifications.
+    "argoproj/argocd": Role("7000 8080 8081 8082 8083 8084 9001"),
+    "argoproj/argocli": Role("2746"),
+    # The operator's probes and metrics; the pods of an event source.
+    "argoproj/argo-events": Role("7777 8081 12000"),
+    "argoproj/workflow-controller": Role("6060 9090"),
+    "cloudnative-pg/cloudnative-pg": Role("8080 9443/tls"),
+    "docker/library/haproxy": Role("6379 8404"),
+    "docker/library/redis": Role("6379 26379"),
+    "grafana/grafana": Role("3000 9094"),
+    "library/nats": Role("4222 6222 8222"),
+    "natsio/prometheus-nats-exporter": Role("7777"),
+    "opstree/redis": Role("6379"),
+    "opstree/redis-exporter": Role("9121"),
+    "opstree/redis-operator": Role("8080 8081"),
+    "opstree/redis-sentinel": Role("26379"),
+    "velero/velero": Role("8085"),
+    "victoriametrics/victoria-logs": Role("9428"),
+    "victoriametrics/victoria-metrics": Role("8428"),
+}
+
+
+@dataclass(frozen=True, order=True)
+class Reference:
+    """An image's name in its parts."""
+
+    host: str
+    repository: str
+    tag: str
+
+    @classmethod
+    def parse(cls, text: str) -> Reference:
+        host, _, rest = text.partition("/")
+        repository, _, tag = rest.partition(":")
+        return cls(host, repository, tag)
+
+    def __str__(self) -> str:
+        return f"{self.host}/{self.repository}:{self.tag}"
+
+    @property
+    def role(self) -> Role:
+        return ROLES.get(self.repository, Role())
+
+
+def references() -> list[Reference]:
+    """List every image of the lock but kind's node."""
+    return [one for one in _locked() if one.repository != NODE]
+
+
+def nodes(kubernetes: str) -> list[Reference]:
+    """List the names that kind's node image is asked for by."""
+    text = (ROOT / "bundle" / "platform.yaml").read_text()
+    named = [Reference.parse(name) for name in re.findall(rf"\S+/{NODE}:[\w.-]+", text)]
+    locked = [one for one in _locked() if one.repository == NODE]
+    return sorted({*named, *locked, Reference("docker.io", NODE, f"v{kubernetes}")})
+
+
+def _locked() -> list[Reference]:
+    # By hand: there may be no YAML library yet. `cto bundle lock` writes the file, line by line.
+    text = (ROOT / "bundle" / "lock.yaml").read_text()
+    return [Reference.parse(name) for name in re.findall(r"^- image: (\S+)$", text, re.MULTILINE)]

@@ -1,0 +1,224 @@
+#!/usr/bin/env python3
+"""Builds a node image for kind out of Go modules and Debian packages alone, and loads it.
+
+    python3 tests/lab/nodeimage/build.py
+
+No container registry and no ready-made image takes part. The programs are kept one by one, the
+image as an OCI layout named after the hash of its recipe; a kill at any moment costs no
+more than the step that it was in. Needs root, Debian, Go, and a Docker daemon to load it into.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+from dockerd import engine  # noqa: E402 - a bare Python has no other way to find it
+from nodeimage import archive, debian, images, programs, store  # noqa: E402 - as above
+from tools import apt, build  # noqa: E402 - as above
+
+NAME = f"cto-lab/node:v{programs.KUBERNETES}"
+LABEL = "dev.cto.lab.recipe"
+
+# systemd as the first program: it wants this signal to stop in good order.
+CONFIG = {"Entrypoint": ["/usr/local/sbin/node-entry"], "StopSignal": "SIGRTMIN+3"}
+
+SERVICES = ("containerd", "kubelet", "nodedns")
+# What acts on the kernel, which is the host's.
+MASKED = (
+    "console-getty",
+    "getty@",
+    "systemd-binfmt",
+    "systemd-logind",
+    "systemd-modules-load",
+    "systemd-remount-fs",
+    "systemd-sysctl",
+    "systemd-udevd",
+)
+
+ASSEMBLE_S, LOAD_S = 150, 30
+PEAK_MIB, KEPT_MIB = 3200, 280
+
+
+def folder() -> Path:
+    return build.cache_dir() / "node"
+
+
+def recipe() -> str:
+    """Hash what the image is made of, but for the point release of Debian."""
+    files = [path for path in sorted(HERE.rglob("*")) if path.is_file()]
+    texts = [
+        f"{path.relative_to(HERE)} {path.stat().st_mode & 0o111} {path.read_text()}"
+        for path in files
+        if path.suffix in {"", ".py", ".go", ".yaml", ".toml", ".conf", ".service", ".slice"}
+    ]
+    return hashlib.sha256("\0".join([*texts, *programs.recipes()]).encode()).hexdigest()[:16]
+
+
+def cached() -> Path:
+    """Say where the image is, as an OCI layout."""
+    return folder() / f"image-{recipe()}"
+
+
+def is_cached() -> bool:
+    return (cached() / "index.json").exists()
+
+
+def is_loaded() -> bool:
+    """Ask Docker whether the image that it has under this name is the one of this recipe."""
+    docker = engine.client()
+    if docker is None:
+        return False
+    ask = [docker, "image", "inspect", "--format", f'{{{{index .Config.Labels "{LABEL}"}}}}', NAME]
+    done = subprocess.run(ask, capture_output=True, text=True, check=False)
+    return done.stdout.strip() == recipe()
+
+
+def lacking() -> list[str]:
+    return [] if is_cached() else apt.lacking()
+
+
+# --- the node ------------------------------------------------------------------------------------
+
+
+def versions() -> dict[str, str]:
+    return {
+        "KUBE_VERSION": programs.KUBERNETES,
+        "PAUSE_TAG": programs.PAUSE_TAG,
+        "LOCALPATH_VERSION": programs.PROVISIONER,
+        "OWN_TAG": images.OWN_TAG,
+    }
+
+
+def add_own_files(tree: Path) -> None:
+    """Copy `rootfs`, with versions filled in: @NAME@."""
+    for source in sorted((HERE / "rootfs").rglob("*")):
+        if not source.is_file():
+            continue
+        text = source.read_text()
+        for name, version in versions().items():
+            text = text.replace(f"@{name}@", version)
+        target = tree / source.relative_to(HERE / "rootfs")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text)
+        target.chmod(0o755 if source.parent.name == "sbin" else 0o644)
+    (tree / "kind/version").write_text(f"v{programs.KUBERNETES}\n")
+
+
+def add_services(tree: Path) -> None:
+    units = tree / "etc/systemd/system"
+    wanted = units / "multi-user.target.wants"
+    wanted.mkdir(parents=True, exist_ok=True)
+    for name in SERVICES:
+        (wanted / f"{name}.service").symlink_to(f"../{name}.service")
+    links = {"default.target": "/usr/lib/systemd/system/multi-user.target"}
+    links |= {f"{name}.service": "/dev/null" for name in MASKED}
+    for name, target in links.items():
+        (units / name).unlink(missing_ok=True)
+        (units / name).symlink_to(target)
+
+
+def add_programs(tree: Path) -> None:
+    in_images = {program for program, _ in images.singles().values()} | {"kube-proxy", "podnet"}
+    everything = {tool.name for tool in programs.PROGRAMS} | set(programs.SHARED)
+    for name in sorted(everything - in_images):
+        programs.copy(name, tree / "usr/local/bin" / name)
+
+
+def assemble(tree: Path, work: Path) -> None:
+    """Turn the Debian tree into a node's."""
+    (work / "images").mkdir()
+    images.make(tree, work / "images")
+    add_own_files(tree)
+    add_programs(tree)
+    add_services(tree)
+    for name in ("etc/kubernetes/manifests", "etc/cni/net.d", "etc/containerd/certs.d"):
+        (tree / name).mkdir(parents=True, exist_ok=True)
+    store.make(work / "images", tree / "var/lib/containerd")
+
+
+# --- making it -----------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def workspace() -> Iterator[Path]:
+    """Make a folder that goes whatever happens, also the one that a killed run left."""
+    for left in folder().glob(".work-*"):
+        shutil.rmtree(left)
+    with tempfile.TemporaryDirectory(dir=folder(), prefix=".work-") as name:
+        yield Path(name)
+
+
+def make_image() -> None:
+    """Build the image, unless the cache has it.
+
+    Raises:
+        BuildError: The machine lacks something, or a step failed.
+    """
+    with build.alone(folder()):
+        if is_cached():
+            return
+        if found := lacking():
+            raise build.BuildError("\n  ".join(["this machine lacks:", *found]))
+        programs.make()
+        with workspace() as work:
+            tree = work / "tree"
+            say("node image: Debian's part")
+            debian.make(tree)
+            say("node image: the rest of it")
+            assemble(tree, work)
+            say("node image: packing it")
+            labelled = {**CONFIG, "Labels": {LABEL: recipe()}}
+            archive.write(work / "image", f"docker.io/{NAME}", tree, labelled, is_node=True)
+            (work / "image").replace(cached())
+        drop_older()
+
+
+def drop_older() -> None:
+    for old in folder().glob("image-*"):
+        if old != cached():
+            shutil.rmtree(old)
+
+
+def load() -> None:
+    """Make Docker have the image; the one before goes, unless a cluster runs from it."""
+    docker = engine.client()
+    if docker is None or is_loaded():
+        return
+    archive.feed(cached(), [docker, "load", "--quiet"])
+    if not is_loaded():
+        text = f"Docker took {cached()}, but has no {NAME} of it"
+        raise build.BuildError(text)
+
+
+def make() -> None:
+    make_image()
+    load()
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def main() -> int:
+    try:
+        engine.up()
+        make()
+    except build.BuildError as error:
+        say(str(error))
+        return 1
+    say(f"{NAME} is in Docker, and in {cached()}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,56 @@
+"""Debian's packages: what a build takes from the archive that this machine itself comes from."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from tools import build
+
+# Those whose archive is known to have what is taken from it.
+RELEASES = ("bookworm", "trixie")
+
+
+def release() -> str:
+    """Name this machine's distribution as its archive does; `ID` where there is no such name."""
+    file = Path("/etc/os-release")
+    text = file.read_text() if file.exists() else ""
+    fields = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    return fields.get("VERSION_CODENAME", fields.get("ID", "")).strip('"')
+
+
+def lacking() -> list[str]:
+    """List what keeps a build from taking anything from Debian here."""
+    found = [] if not os.geteuid() else ["root, for apt-get, debootstrap and Docker"]
+    if release() not in RELEASES or not shutil.which("apt-get"):
+        found.append(f"Debian 12 or 13, whose packages are used; this is {release()!r}")
+    return found
+
+
+def install(packages: dict[str, str]) -> None:
+    """Install the packages whose programs are not there (program: package)."""
+    missing = [package for program, package in packages.items() if not shutil.which(program)]
+    if missing:
+        update()
+        quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        argv = ["apt-get", "-qq", "-y", "--no-install-recommends", "install", *missing]
+        build.run_quietly(argv, quiet)
+
+
+def update() -> None:
+    build.run_quietly(["apt-get", "-qq", "update"])
+
+
+def archive() -> str:
+    """Find the archive that this machine takes its own Debian from; it has other suites too."""
+    ask = ["apt-get", "indextargets", "--format", "$(REPO_URI)"]
+    ask += [f"Codename: {release()}", "Component: main", "Created-By: Packages"]
+    found = build.run_quietly(ask).split()
+    if not found:
+        update()
+        found = build.run_quietly(ask).split()
+    if not found:
+        text = f"no archive of Debian's {release()} is in this machine's apt sources"
+        raise build.BuildError(text)
+    return found[0]
