@@ -59,6 +59,10 @@ faults: lab ## every kill -9 moment, not just the subset of `make test`
 bench: lab ## measure against Helm, and write docs/performance.md
 	@$(BIN)/python tests/bench/run.py $(ARGS)
 
+# --- to make the image ----------------------------------------------------------------------------
+
+include image.mk
+
 # --- to keep it in order --------------------------------------------------------------------------
 
 .PHONY: schema docs format lock

@@ -187,6 +187,19 @@ def test_an_image_has_an_id_and_may_get_another_name(engine: Engine) -> None:
     assert engine.image("cto-contract/none:1") is None
 
 
+def test_an_image_loses_a_name_though_a_container_is_made_of_it(engine: Engine) -> None:
+    engine.tag(IMAGE, "cto-contract/other:1")
+    assert engine.image("cto-contract/other:1") is not None
+    spec = ContainerSpec(
+        name="cto-contract-a", image="cto-contract/other:1", entrypoint="true", labels={LABEL: "a"}
+    )
+    engine.create(spec)
+    engine.untag("cto-contract/other:1")
+    engine.untag("cto-contract/other:1")
+    assert engine.image("cto-contract/other:1") is None
+    assert engine.image(IMAGE) is not None
+
+
 def test_an_image_that_nobody_has_cannot_be_pulled(engine: Engine) -> None:
     # Port 9 is that of the discard protocol: nobody listens there.
     with pytest.raises(ToolError) as caught:

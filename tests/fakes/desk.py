@@ -38,6 +38,7 @@ class Desk:
     Attributes:
         attended: Whether somebody sits there and can answer.
         kwok: Given, it is what `--provider kwok` takes instead of the true provider.
+        kind: The same of `--provider kind`; there is a Docker then.
     """
 
     folder: Path
@@ -46,6 +47,7 @@ class Desk:
     env: dict[str, str] = field(default_factory=dict)
     attended: bool = False
     kwok: Provider | None = None
+    kind: Provider | None = None
     releases: FakeReleases = field(init=False)
     machine: FakeMachine = field(init=False)
 
@@ -120,11 +122,15 @@ class Desk:
             clock=self.clock,
             host=self.machine.host,
             root=self.root,
+            docker_socket=self.folder / "docker.sock",
             open_cluster=lambda access, clock: self.cluster,
             open_helm=lambda runner, program, access, home: self.releases,
         )
         if self.kwok:
             made.kwok = self.kwok
+        if self.kind:
+            made.docker_socket.touch()
+            made.kind = self.kind
         return made
 
 

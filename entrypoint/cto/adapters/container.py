@@ -40,7 +40,6 @@ class ContainerSpec:
         network: '' is Docker's default network.
         aliases: Further names in that network (not in the default one).
         restart: no, on-failure, always, unless-stopped.
-        volumes_from: A container whose mounts it gets, read-only.
     """
 
     name: str
@@ -52,7 +51,6 @@ class ContainerSpec:
     aliases: tuple[str, ...] = ()
     publish: tuple[Publish, ...] = ()
     restart: str = "no"
-    volumes_from: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

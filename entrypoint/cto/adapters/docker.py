@@ -259,8 +259,6 @@ def _create_arguments(spec: ContainerSpec) -> list[str]:
     if spec.network:
         flags.append(f"--network={spec.network}")
     flags += [f"--network-alias={alias}" for alias in spec.aliases]
-    if spec.volumes_from:
-        flags.append(f"--volumes-from={spec.volumes_from}:ro")
     return [*flags, spec.image, *spec.command]
 
 

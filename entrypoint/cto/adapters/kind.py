@@ -10,23 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from threading import Event as Flag
 
 from cto.adapters import kind_checks as checks
+from cto.adapters import kind_nodes
 from cto.adapters.container import Container, Engine
 from cto.adapters.docker_host import DockerHost
 from cto.adapters.kind_access import NETWORK, KindAccess
 from cto.adapters.kind_config import Ranges, Shape, needs_old_cgroups, placed, ranges
 from cto.adapters.kind_marker import NODE_LABEL, NODE_ROLE_LABEL, Found, Marker, Stage
 from cto.adapters.kind_program import KindProgram
-from cto.errors import ApiError, CtoError, PreflightError, ToolError
-from cto.objects import labels_of
+from cto.errors import CtoError, PreflightError, ToolError
 from cto.ports import Access, Clock, Cluster, ImageSupply, NodeOptions, ProviderState, Reach
 from cto.result import Check, CheckStatus
-
-# After a restart of a node its API answers within seconds; on a busy machine within a minute.
-_API_S = 180.0
-_POLL_S = 0.5
 
 
 class Kind:
@@ -126,8 +121,9 @@ class Kind:
         nodes = self._nodes()
         self._supply.join(self._cluster, NETWORK, [node.name for node in nodes])
         access = self._access.open()
-        self._wait_for_api(access)
-        self._label_nodes(access, options.profile)
+        with self._open(access) as cluster:
+            kind_nodes.wait(cluster, self._clock, self._cluster, progress)
+            kind_nodes.label(cluster, options.profile)
         self._access.share(self._control_plane(nodes), progress)
         return access
 
@@ -149,6 +145,8 @@ class Kind:
         if found.stage is Stage.NONE:
             if nodes:
                 raise self._foreign(nodes)
+            # A run may have died between its marker and these.
+            self._supply.leave(self._cluster)
             self._access.unshare()
             return False
         self._refuse_living(found)
@@ -274,36 +272,6 @@ class Kind:
         progress(f"Starting {', '.join(_names(stopped))} again")
         for node in stopped:
             self._engine.start(node.id)
-
-    def _wait_for_api(self, access: Access) -> None:
-        end = self._clock.monotonic() + _API_S
-        while True:
-            try:
-                with self._open(access) as cluster:
-                    cluster.server_version()
-            except ApiError as error:
-                if self._clock.monotonic() >= end:
-                    raise self._silent(error) from error
-            else:
-                return
-            self._clock.wait(Flag(), _POLL_S)
-
-    def _silent(self, error: ApiError) -> ToolError:
-        return ToolError(
-            "CTO-1504",
-            f"the API of the cluster {self._cluster} does not answer",
-            details=str(error),
-            hint=f"docker logs --tail 50 {self._cluster}-control-plane",
-        )
-
-    def _label_nodes(self, access: Access, profile: str) -> None:
-        """Let the nodes say which profile they carry now."""
-        with self._open(access) as cluster:
-            for node in cluster.list_metadata("v1", "Node"):
-                if labels_of(node).get("profile") != profile:
-                    labels = {"cto": "true", "profile": profile}
-                    meta = {"name": node["metadata"]["name"], "labels": labels}
-                    cluster.apply({"apiVersion": "v1", "kind": "Node", "metadata": meta})
 
     @contextmanager
     def _open(self, access: Access) -> Iterator[Cluster]:

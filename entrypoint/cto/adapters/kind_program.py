@@ -22,8 +22,8 @@ _STEP = re.compile(r"^\s*•\s*(?P<title>[ -~]+)")
 _FULL = re.compile(r"(?i)no space left on device")
 _PORT = re.compile(r"(?i)port is already allocated|address already in use")
 _POOL = re.compile(r"(?i)could not find an available.{0,40}address pool|pools? (have )?overlap")
-# What an own container in the nodes' network is called ends so; see where it is used as an alias.
-INSIDE = ".cto.internal"
+# Docker resolves NAME.NETWORK as well as NAME: our registry has to be asked without the proxy.
+_INSIDE = ".kind"
 
 
 class KindProgram:
@@ -63,7 +63,8 @@ class KindProgram:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         # kind wants to write a kubeconfig; without this it would be the user's.
         written = self._folder / "kind-wrote"
-        hosts = (shape.ranges.pods, shape.ranges.services, f"{shape.cluster}-control-plane", INSIDE)
+        node = f"{shape.cluster}-control-plane"
+        hosts = (shape.ranges.pods, shape.ranges.services, node, _INSIDE)
         arguments = ("create", "cluster", "--name", self._cluster, "--image", image)
         try:
             self._runner.run(

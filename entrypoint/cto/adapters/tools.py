@@ -72,11 +72,22 @@ class Tools:
         cache: Path,
         system: str = "",
     ) -> None:
+        self._bundle = bundle
         self._file = bundle / "tools.yaml"
         self.folder = folder
         self._downloader = downloader
         self._cache = cache
         self._system = system or _this_system()
+
+    def on(self, system: str) -> Tools:
+        """Return the same for machines of another kind, e.g. `linux/arm64`."""
+        return Tools(
+            self._bundle,
+            folder=self.folder,
+            downloader=self._downloader,
+            cache=self._cache,
+            system=system,
+        )
 
     def path(self, name: str) -> Path:
         """Return an executable.
@@ -109,6 +120,11 @@ class Tools:
         """Return the pinned version, without a `v`."""
         return str(self._tool(name)["version"])
 
+    @property
+    def of_image(self) -> tuple[str, ...]:
+        """The names of those that the image of cto holds."""
+        return tuple(self._data["image"])
+
     def versions(self) -> tuple[ToolInfo, ...]:
         return tuple(self._info(name) for name in sorted(self._tools))
 
@@ -133,8 +149,13 @@ class Tools:
         return program
 
     @cached_property
+    def _data(self) -> Mapping[str, Any]:
+        data: Mapping[str, Any] = load_yaml(self._file.read_text(encoding="utf-8"))
+        return data
+
+    @property
     def _tools(self) -> Mapping[str, Any]:
-        tools: Mapping[str, Any] = load_yaml(self._file.read_text(encoding="utf-8"))["tools"]
+        tools: Mapping[str, Any] = self._data["tools"]
         return tools
 
     def _tool(self, name: str) -> Mapping[str, Any]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 # The names only: cto.bundle.wishes has what they stand for, and is slow to import.
 PROFILES = ("minimal", "standard", "production")
 _FOLDER = click.Path(file_okay=False, path_type=Path)
+_FILE = click.Path(dir_okay=False, path_type=Path)
 
 lock_option = click.option(
     "--lock",
@@ -73,6 +74,7 @@ def lock(
 )
 @click.option("--platform", default="linux/amd64", show_default=True, help="Of the nodes.")
 @click.option("--out", metavar="DIR", required=True, type=_FOLDER, help="Folder for the bundle.")
+@click.option("--no-images", is_flag=True, help="Charts only, for networks with a registry.")
 @lock_option
 @charts_option
 @reading_options
@@ -84,6 +86,7 @@ def build(
     profile: str,
     platform: str,
     out: Path,
+    no_images: bool,
     file: Path | None,
     charts: Path | None,
     registries: RegistryOptions,
@@ -95,7 +98,10 @@ def build(
     from cto.cli.bundling import platform_of  # noqa: PLC0415 - `--help` need not wait for it
 
     with _opened(terminal, registries, ClusterOptions(charts=charts)) as work:
-        return work.build(_lock(file), out, profile=profile, platform=platform_of(platform))
+        found = platform_of(platform)
+        return work.build(
+            _lock(file), out, profile=profile, platform=found, with_images=not no_images
+        )
 
 
 @bundle.command("list")
@@ -152,7 +158,43 @@ def push(terminal: Terminal, *, folder: Path, registry: str, registries: Registr
 
 
 @bundle.command()
+@click.option("--out", metavar="DIR", required=True, type=_FOLDER, help="Folder for the programs.")
+@click.option("--platform", default="linux/amd64", show_default=True, help="Where they will run.")
+@tools_option
+@output_options()
+@click.pass_obj
+def tools(terminal: Terminal, *, out: Path, platform: str, tools: Path | None) -> Result:
+    """Bring kubectl, helm, kind and what else cto calls into a folder, for --tools there.
+
+    Each one is checked against its published digest, unless it is from the folder that --tools
+    names here.
+    """
+    from cto.cli import toolbox  # noqa: PLC0415 - `--help` need not wait for it
+    from cto.cli.bundling import platform_of  # noqa: PLC0415 - as above
+
+    wiring = terminal.wiring(ClusterOptions(tools=tools))
+    with terminal.screen(wiring.clock) as screen:
+        return toolbox.filled(wiring.tools.on(str(platform_of(platform))), out, screen.notice)
+
+
+@bundle.command()
 @click.argument("folder", metavar="DIR", type=_FOLDER)
+@click.option("--program", metavar="FILE", required=True, type=_FILE, help="An image of cto.")
+@click.option("--out", metavar="FILE", required=True, type=_FILE, help="The image to write.")
+@click.option("--name", metavar="NAME:TAG", required=True, help="What Docker is to call it.")
+@output_options()
+def image(folder: Path, *, program: Path, out: Path, name: str) -> Result:
+    """Put the bundle DIR into an image of cto; `docker load` takes what is written.
+
+    The image is an OCI layout in a tar, as `docker buildx build --output type=oci` makes it.
+    """
+    from cto.cli import imaging  # noqa: PLC0415 - `--help` need not wait for it
+
+    return imaging.written(program, folder, out, name)
+
+
+@bundle.command()
+@click.argument("folder", metavar="[DIR]", envvar="CTO_BUNDLE", type=_FOLDER)
 @click.option(
     "--listen", metavar="ADDRESS", default=":5000", show_default=True, help="[HOST]:PORT, no TLS."
 )
@@ -160,7 +202,7 @@ def push(terminal: Terminal, *, folder: Path, registry: str, registries: Registr
 @output_options()
 @click.pass_obj
 def serve(terminal: Terminal, *, folder: Path, listen: str, tools: Path | None) -> NoReturn:
-    """Be a registry that has what the bundle DIR has, and takes nothing.
+    """Be a registry that has what the bundle DIR (CTO_BUNDLE) has, and takes nothing.
 
     Images are called HOST/NAME, with the host that upstream has them on. Ends when it is told to.
     """

@@ -87,7 +87,9 @@ class Bundling:
             text=bundletext.lock_text(path, outcome, diff, written=written),
         )
 
-    def build(self, path: Path, out: Path, *, profile: str, platform: Platform) -> Result:
+    def build(
+        self, path: Path, out: Path, *, profile: str, platform: Platform, with_images: bool = True
+    ) -> Result:
         """Build the bundle of a profile, or go on with it.
 
         Raises:
@@ -96,7 +98,7 @@ class Bundling:
         lock = locks.read(path)
         components = components_of(self.catalog, self.wishes(), profile)
         check_fresh(lock, components, normalise, self._node())
-        images = lock.of_profile(profile)
+        images = lock.of_profile(profile) if with_images else ()
         wanted = Wanted(
             platform=platform,
             profile=profile,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,7 +15,7 @@ from cto.adapters.docker import Docker, own_ids
 from cto.adapters.docker_host import DockerHost
 from cto.adapters.kind import Kind
 from cto.adapters.kind_access import KindAccess, owner_of
-from cto.adapters.kind_config import node_ports
+from cto.adapters.kind_config import node_ports, without_proxy
 from cto.adapters.kind_marker import Marker
 from cto.adapters.kind_program import KindProgram
 from cto.adapters.kwok import Kwok
@@ -83,42 +84,49 @@ def kwok(wiring: Wiring) -> Kwok:
 def kind(wiring: Wiring) -> Kind:
     """Return the provider of clusters in Docker."""
     engine, name = wiring.docker, wiring.cluster_name
-    marker = Marker(engine, wiring.host, name)
-    folder = wiring.state / KIND / name
-    kubeconfig = wiring.kubeconfigs()[0]
-    home = Path(wiring.env.get("HOME", "/"))
     runner = KindProgram(
         wiring.runner,
         lambda: wiring.tools.path("kind"),
         program(wiring),
         cluster=name,
         environ=wiring.env,
-        folder=folder,
+        folder=wiring.state / KIND / name,
     )
-    access = KindAccess(
-        engine,
-        runner.kubeconfig,
-        cluster=name,
-        clock=wiring.clock,
-        host=wiring.host,
-        folder=folder,
-        shared=kubeconfig,
-        usual=kubeconfig == home / ".kube" / "config",
-        owner=owner_of(wiring.env),
-    )
+    if wiring.env is os.environ:
+        # In a container the API's address is a name that no proxy knows; helm has to know that too.
+        os.environ.update(without_proxy(os.environ, [f"{name}-control-plane"]))
     return Kind(
         engine=engine,
         ground=DockerHost(engine, wiring.host),
         program=runner,
         supply=supply(wiring),
-        access=access,
-        marker=marker,
+        access=_kind_access(wiring, runner.kubeconfig),
+        marker=Marker(engine, wiring.host, name),
         clock=wiring.clock,
         connect=wiring.connect,
         options=wiring.node_options,
         ports=node_ports(_published(wiring)),
         kube_version=lambda: _kube_version(wiring),
         cluster=name,
+    )
+
+
+def _kind_access(wiring: Wiring, print_kubeconfig: Callable[[], str]) -> KindAccess:
+    kubeconfig = wiring.kubeconfigs()[0]
+    home = Path(wiring.env.get("HOME", "/"))
+    # Verbs without a configuration make no cluster.
+    configured = "loaded" in vars(wiring)
+    return KindAccess(
+        wiring.docker,
+        print_kubeconfig,
+        cluster=wiring.cluster_name,
+        clock=wiring.clock,
+        host=wiring.host,
+        folder=wiring.state / KIND / wiring.cluster_name,
+        shared=kubeconfig,
+        usual=kubeconfig == home / ".kube" / "config",
+        owner=owner_of(wiring.env),
+        make_current=configured and wiring.loaded.config.cluster.use_context,
     )
 
 

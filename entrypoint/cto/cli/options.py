@@ -51,6 +51,7 @@ _FLAGS = {
     "context": ("cluster.context", "--context"),
     "profile": ("profile", "--profile"),
     "nodes": ("cluster.nodes", "--nodes"),
+    "use_context": ("cluster.use_context", "--use-context"),
     "cluster_name": ("cluster.name", "--cluster-name"),
     "air_gapped": ("air_gapped", "--air-gapped"),
 }
@@ -140,6 +141,13 @@ _CLUSTER: tuple[Decorator, ...] = (
         metavar="N",
         type=click.IntRange(1, 100),
         help="Nodes of a cluster that is made; a kind cluster keeps what it was made with.",
+    ),
+    click.option(
+        "--use-context",
+        is_flag=True,
+        default=None,
+        callback=lambda _context, _option, value: _TRUTH.get(value),
+        help="Let kubectl use the cluster that is made, though it uses another one now.",
     ),
     click.option("--context", metavar="NAME", help="Context of the kubeconfig to work on."),
     click.option(

@@ -235,6 +235,11 @@ class Cluster(Section):
         description="Name of a kind cluster that is made.",
         examples=["cto-two"],
     )
+    use_context: bool = Field(
+        default=False,
+        description="Let kubectl use the cluster that is made, though it uses another one now.",
+        examples=[True],
+    )
     nodes: int = Field(
         default=1,
         ge=1,

@@ -284,6 +284,73 @@ class TestRemoving:
         assert not file.parent.exists()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+class TestOwner:
+    """Root in a container writes into somebody's home."""
+
+    def owner(self, file: Path) -> tuple[int, int]:
+        status = file.stat()
+        return status.st_uid, status.st_gid
+
+    def test_a_new_file_belongs_to_whom_its_folder_does(
+        self, shared: SharedFile, file: Path
+    ) -> None:
+        file.parent.mkdir(parents=True)
+        os.chown(file.parent, 1234, 2345)
+        shared.merge(ENTRY)
+        assert self.owner(file) == (1234, 2345)
+
+    def test_or_to_whom_was_named(self, file: Path, machine: FakeMachine) -> None:
+        SharedFile(file, FakeClock(), machine.host, owner=(1234, 2345)).merge(ENTRY)
+        assert self.owner(file) == (1234, 2345)
+
+    def test_one_that_is_there_stays_with_its_owner(self, file: Path, machine: FakeMachine) -> None:
+        os.chown(write(file, "one"), 1234, 2345)
+        file.chmod(0o640)
+        SharedFile(file, FakeClock(), machine.host, owner=(1, 1)).merge(ENTRY)
+        assert self.owner(file) == (1234, 2345)
+        assert stat.S_IMODE(file.stat().st_mode) == 0o640
+
+
+class TestMadeFile:
+    def test_a_file_that_came_with_our_entry_goes_with_it(
+        self, shared: SharedFile, file: Path
+    ) -> None:
+        shared.merge(ENTRY)
+        shared.merge(Entry(ENTRY.name, {"server": "https://127.0.0.1:2"}, ENTRY.user))
+        assert shared.remove(ENTRY.name)
+        assert not file.exists()
+
+    def test_one_that_others_have_written_to_since_stays(
+        self, shared: SharedFile, file: Path
+    ) -> None:
+        shared.merge(ENTRY)
+        kept = document("one")
+        made = yaml.safe_load(file.read_text())
+        for section in ("clusters", "users", "contexts"):
+            made[section] += kept[section]
+        file.write_text(yaml.safe_dump(made))
+        shared.remove(ENTRY.name)
+        assert [c["name"] for c in yaml.safe_load(file.read_text())["contexts"]] == ["one"]
+
+    def test_an_empty_one_that_was_there_before_stays(self, shared: SharedFile, file: Path) -> None:
+        file.parent.mkdir(parents=True)
+        file.touch()
+        shared.merge(ENTRY)
+        shared.remove(ENTRY.name)
+        assert file.exists()
+
+    def test_a_mark_of_another_shape_is_ours_all_the_same(
+        self, shared: SharedFile, file: Path
+    ) -> None:
+        shared.merge(ENTRY)
+        made = yaml.safe_load(file.read_text())
+        made["contexts"][0]["context"]["extensions"] = [{"name": "x"}, {"name": "cto.dev"}]
+        file.write_text(yaml.safe_dump(made))
+        assert shared.remove(ENTRY.name)
+        assert file.exists()
+
+
 class TestLocking:
     def test_a_lock_that_stays_is_named_with_its_age(self, shared: SharedFile, file: Path) -> None:
         write(file, "mine")

@@ -12,6 +12,7 @@ from cto.engine.report import Report, StepRun
 from cto.errors import ApiError, CtoError, ToolError
 from cto.events import Outcome, Phase
 from cto.plan.steps import Action, Note, Plan
+from cto.ports import Reach
 from cto.result import Check, CheckStatus
 from fakes.components import component
 
@@ -106,7 +107,7 @@ class TestPlan:
 class TestAccess:
     def lines(self, **access: Any) -> list[str]:
         item = component("web", access={"service": "ui", "port": 3000, **access})
-        return access_lines([component("api"), item], "here")
+        return access_lines([component("api"), item], Reach(context="here"))
 
     def test_a_port_that_needs_privileges_is_forwarded_from_a_higher_one(self) -> None:
         assert self.lines(port=443)[:2] == [
@@ -114,6 +115,16 @@ class TestAccess:
             "  kubectl --context here -n web-ns port-forward svc/ui 8443:443",
         ]
         assert self.lines()[0] == "Web: http://localhost:3000 after"
+
+    @pytest.mark.parametrize(
+        ("port", "url"), [(8080, "http://localhost:8080/ui"), (80, "http://localhost/ui")]
+    )
+    def test_what_the_cluster_publishes_needs_no_forwarding(self, port: int, url: str) -> None:
+        item = component(
+            "web", access={"service": "ui", "port": 80, "node_port": 30080, "path": "/ui"}
+        )
+        reach = Reach(context="here", ports={30080: port})
+        assert access_lines([item], reach) == [f"Web: {url}"]
 
     def test_a_password_is_shown_as_the_command_that_reads_it(self) -> None:
         assert self.lines(user="admin", secret="web/admin.password")[2:] == [

@@ -123,6 +123,7 @@ def test_programs_get_one_document(desk: Desk) -> None:
                 {
                     "component": "web",
                     "namespace": "web",
+                    "url": "",
                     "service": "web",
                     "port": 80,
                     "node_port": None,

@@ -224,7 +224,7 @@ class TestCluster:
         desk.attended = True
         refused = desk.cto("uninstall", "--cluster", answer="n\n")
         assert refused.exit_code == 130
-        assert "Delete the cluster kwok with everything in it? [y/N]" in refused.stderr
+        assert "Delete the cluster kwok-cto with everything in it? [y/N]" in refused.stderr
         assert desk.kwok.state() is ProviderState.READY
         assert desk.cto("uninstall", "--cluster", answer="y\n").exit_code == 0
         assert desk.kwok.state() is ProviderState.ABSENT

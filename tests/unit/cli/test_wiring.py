@@ -28,6 +28,7 @@ def wiring(folder: Path, env: Mapping[str, str] | None = None, **options: Any) -
     return Wiring(
         ClusterOptions(**options),
         env={"HOME": str(folder / "home"), **(env or {})},
+        docker_socket=folder / "docker.sock",
         open_cluster=lambda access, clock: FakeCluster(),
     )
 

@@ -1,0 +1,50 @@
+"""Puts the programs of tools.yaml into a folder: the verb of `cto bundle tools`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from cto.adapters.tools import Tools
+from cto.cli.bundletext import table
+from cto.errors import PreflightError
+from cto.result import Result
+
+
+def filled(tools: Tools, out: Path, notice: Callable[[str], None]) -> Result:
+    """Copy every program that the image holds into a folder; what is there already stays.
+
+    Raises:
+        ToolError: CTO-1501, one cannot be had.
+        IntegrityError: CTO-1800 (wrong digest), CTO-1801 (none is pinned).
+        PreflightError: CTO-1400, the folder cannot be written to.
+    """
+    rows = []
+    for name in tools.of_image:
+        given = tools.is_given(name)
+        program = tools.path(name)
+        notice(f"{name} {tools.version(name)}{' as given' if given else ''}: {program}")
+        try:
+            _copy(program, out / name)
+        except OSError as error:
+            text = f"{out / name} cannot be written"
+            raise PreflightError("CTO-1400", text, details=str(error)) from error
+        rows.append((name, "as given" if given else tools.version(name)))
+    return Result(
+        command="bundle tools",
+        data={"folder": str(out), "tools": dict(rows)},
+        text="\n".join([f"{out}:", *(f"  {line}" for line in table(rows))]),
+    )
+
+
+def _copy(program: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        shutil.copyfile(program, temporary)
+        temporary.chmod(0o755)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,241 @@
+"""Which cluster: what was named, else what there is, and never a guess between several."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cto.adapters.container import Container, Engine
+from cto.adapters.docker import Docker
+from cto.adapters.kind import Kind
+from cto.adapters.upstream_images import UpstreamImages
+from cto.cli import clusters
+from cto.cli.options import ClusterOptions
+from cto.cli.wiring import Wiring
+from cto.errors import PreflightError, UsageError
+from cto.ports import Provider, ProviderState
+from fakes.cluster import FakeCluster
+from fakes.desk import Desk, write_kubeconfig
+from fakes.docker import FakeDocker
+from fakes.provider import FakeProvider
+
+KIND = {"cluster.provider": ("--provider", "kind")}
+EXISTING = {"cluster.provider": ("--provider", "existing")}
+
+
+def wiring(
+    folder: Path, env: dict[str, str] | None = None, docker: Engine | None = None, **options: Any
+) -> Wiring:
+    """Return a wiring; with a Docker, there is a socket."""
+    socket = folder / "docker.sock"
+    if docker:
+        socket.touch()
+    made = Wiring(
+        ClusterOptions(**options),
+        env={"HOME": str(folder / "home"), **(env or {})},
+        docker_socket=socket,
+        open_cluster=lambda access, clock: FakeCluster(),
+    )
+    if docker:
+        made.docker = docker
+    return made
+
+
+def made_cluster(name: str = "cto") -> FakeDocker:
+    """Return a Docker with a cluster of ours."""
+    docker = FakeDocker()
+    labels = {"io.x-k8s.kind.cluster": name, "io.x-k8s.kind.role": "control-plane"}
+    docker.add(Container(id="", name=f"{name}-control-plane", labels=labels))
+    marker = {"cto.dev/role": "kind-cluster"}
+    docker.add(Container(id="", name=f"cto-kind-{name}", state="created", labels=marker))
+    return docker
+
+
+class TestInstalling:
+    def test_a_docker_and_nothing_named_is_kind(self, tmp_path: Path) -> None:
+        write_kubeconfig(tmp_path / "home/.kube/config", "laptop")
+        assert wiring(tmp_path, docker=FakeDocker()).provider().name == "kind"
+
+    @pytest.mark.parametrize("name", ["DOCKER_HOST", "DOCKER_CONTEXT"])
+    def test_a_docker_may_be_somewhere_else(self, tmp_path: Path, name: str) -> None:
+        assert wiring(tmp_path, {name: "somewhere"}).provider().name == "kind"
+
+    @pytest.mark.parametrize(
+        ("config", "found"),
+        [
+            ({"currentContext": "desktop-linux"}, True),
+            ({"currentContext": "default"}, False),
+            ({}, False),
+            ([], False),
+        ],
+    )
+    def test_a_context_names_one_too(self, tmp_path: Path, config: Any, *, found: bool) -> None:
+        file = tmp_path / "home/.docker/config.json"
+        file.parent.mkdir(parents=True)
+        file.write_text(json.dumps(config))
+        env = {"HOME": str(tmp_path / "home")}
+        assert clusters.has_docker(env, tmp_path / "none") is found
+
+    @pytest.mark.parametrize("way", ["flag", "kubeconfig", "variable", "config"])
+    def test_a_cluster_that_is_named_comes_first(self, tmp_path: Path, way: str) -> None:
+        file = write_kubeconfig(tmp_path / "home/.kube/config", "laptop")
+        env: dict[str, str] = {}
+        options: dict[str, Any] = {}
+        match way:
+            case "flag":
+                options["flags"] = {"cluster.context": ("--context", "laptop")}
+            case "kubeconfig":
+                options["kubeconfig"] = file
+            case "variable":
+                env["CTO_CONTEXT"] = "laptop"
+            case _:
+                env["CTO_CLUSTER__PROVIDER"] = "existing"
+        assert wiring(tmp_path, env, FakeDocker(), **options).provider().name == "existing"
+
+    def test_neither_a_docker_nor_a_context_gives_both_lines(self, tmp_path: Path) -> None:
+        with pytest.raises(UsageError) as caught:
+            wiring(tmp_path).provider()
+        assert caught.value.code == "CTO-1202"
+        assert caught.value.hint.count("docker run") == 2
+        assert "-v /var/run/docker.sock:/var/run/docker.sock" in caught.value.hint
+
+    def test_several_contexts_are_a_question(self, tmp_path: Path) -> None:
+        write_kubeconfig(tmp_path / "home/.kube/config", "one", "two")
+        with pytest.raises(UsageError) as caught:
+            wiring(tmp_path).provider()
+        assert caught.value.details == "--context one\n--context two"
+
+
+class TestLooking:
+    """Verbs that need no configuration."""
+
+    def name(self, made: Wiring) -> tuple[str, ProviderState]:
+        provider = made.existing()
+        return provider.name, provider.state()
+
+    def test_our_cluster_in_docker_comes_first(self, tmp_path: Path) -> None:
+        write_kubeconfig(tmp_path / "home/.kube/config", "laptop")
+        assert self.name(wiring(tmp_path, docker=made_cluster())) == (
+            "kind",
+            ProviderState.READY,
+        )
+
+    def test_without_one_it_is_the_kubeconfigs(self, tmp_path: Path) -> None:
+        write_kubeconfig(tmp_path / "home/.kube/config", "laptop")
+        assert wiring(tmp_path, docker=FakeDocker()).existing().name == "existing"
+        broken = FakeDocker(fails=PreflightError("CTO-1420", "no Docker answers"))
+        assert wiring(tmp_path, docker=broken).existing().name == "existing"
+
+    def test_another_name_is_another_cluster(self, tmp_path: Path) -> None:
+        docker = made_cluster("two")
+        flags = {"cluster.name": ("--cluster-name", "two"), **KIND}
+        assert self.name(wiring(tmp_path, docker=docker, flags=flags))[1] is ProviderState.READY
+        env = {"CTO_CLUSTER__NAME": "two", "CTO_CLUSTER__PROVIDER": "kind"}
+        assert self.name(wiring(tmp_path, env, docker))[1] is ProviderState.READY
+        file = tmp_path / "cto.yaml"
+        file.write_text("cluster: {name: two}\n")
+        named = wiring(tmp_path, docker=docker, flags=KIND, files=(str(file),))
+        assert self.name(named)[1] is ProviderState.READY
+        assert self.name(wiring(tmp_path, docker=docker, flags=KIND))[1] is ProviderState.ABSENT
+
+
+class TestDeleting:
+    def provider(self, folder: Path, docker: Engine, *, kwok: bool, **options: Any) -> Provider:
+        made = wiring(folder, docker=docker, **options)
+        made.kwok = FakeProvider(name="kwok", ready=kwok)
+        return made.made()
+
+    def test_it_is_what_there_is(self, tmp_path: Path) -> None:
+        assert self.provider(tmp_path, made_cluster(), kwok=False).name == "kind"
+        assert self.provider(tmp_path, FakeDocker(), kwok=True).name == "kwok"
+        assert self.provider(tmp_path, FakeDocker(), kwok=False).name == "kwok"
+
+    def test_of_two_one_has_to_be_named(self, tmp_path: Path) -> None:
+        with pytest.raises(UsageError) as caught:
+            self.provider(tmp_path, made_cluster(), kwok=True)
+        assert caught.value.code == "CTO-1206"
+        assert self.provider(tmp_path, made_cluster(), kwok=True, flags=KIND).name == "kind"
+
+    def test_somebody_elses_cluster_is_never_deleted(self, tmp_path: Path) -> None:
+        with pytest.raises(UsageError):
+            self.provider(tmp_path, FakeDocker(), kwok=True, flags=EXISTING)
+
+
+class TestKind:
+    def test_it_is_made_of_what_the_catalog_and_the_environment_say(self, tmp_path: Path) -> None:
+        docker = FakeDocker()
+        docker.add_image("mine/node:v1.33.1")
+        made = wiring(tmp_path, {"CTO_NODE_IMAGE": "mine/node:v1.33.1"}, docker)
+        assert made.kind.kube_version() == "v1.33.1"
+        assert clusters._published(made) == {30080: 8080, 30300: 3000, 31200: 80, 32746: 2746}
+        assert isinstance(clusters.supply(made), UpstreamImages)
+
+    @pytest.mark.parametrize("image", ["", "mine/node@sha256:1", "mine/node:latest"])
+    def test_without_a_version_in_its_name_it_has_the_usual_one(
+        self, tmp_path: Path, image: str
+    ) -> None:
+        made = wiring(tmp_path, {"CTO_NODE_IMAGE": image}, FakeDocker())
+        assert made.kind.kube_version() == "v1.34.0"
+
+    def test_the_given_docker_comes_before_the_users_own(self, tmp_path: Path) -> None:
+        for folder in ("given", "path"):
+            (tmp_path / folder).mkdir()
+            (tmp_path / folder / "docker").write_text("#!/bin/false\n")
+            (tmp_path / folder / "docker").chmod(0o755)
+        env = {"PATH": str(tmp_path / "path")}
+        made = wiring(tmp_path, env, tools=tmp_path / "given")
+        assert clusters.program(made)() == str(tmp_path / "given/docker")
+        assert clusters.program(wiring(tmp_path, env))() == str(tmp_path / "path/docker")
+        assert isinstance(made.docker, Docker)
+
+    @pytest.mark.parametrize("asked", [False, True])
+    def test_the_users_context_changes_if_asked_for(self, tmp_path: Path, *, asked: bool) -> None:
+        wish = {"cluster.use_context": ("--use-context", "true")} if asked else {}
+        made = wiring(tmp_path, docker=FakeDocker(), flags={**KIND, **wish})
+        provider = made.provider()
+        assert isinstance(provider, Kind)
+        assert provider._access._make_current is asked
+
+    def test_no_proxy_is_asked_for_the_nodes(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example.com")
+        monkeypatch.setenv("NO_PROXY", "mine")
+        monkeypatch.setenv("no_proxy", "mine")
+        monkeypatch.setenv("HOME", str(tmp_path))
+        made = Wiring(ClusterOptions(), docker_socket=tmp_path / "none")
+        made.docker = FakeDocker()
+        assert made.kind.name == "kind"
+        assert os.environ["NO_PROXY"] == "mine,cto-control-plane"
+
+
+class TestInstall:
+    def test_urls_lead_to_where_the_cluster_publishes_them(self, desk: Desk) -> None:
+        provider = FakeProvider(name="kind", ready=False)
+        provider.resizes = False
+        provider.ports = {30080: 8081}
+        desk.kind = provider
+        access = "access: {service: web, port: 80, "
+        text = (desk.root / "bundle/components/web/component.yaml").read_text()
+        desk.component(text.replace(access, f"{access}node_port: 30080, host_port: 8080, "))
+        result = desk.cto("install", existing=False)
+        assert result.exit_code == 0, result.output
+        assert "Web: http://localhost:8081" in result.stdout.splitlines()
+        document = desk.document("install", existing=False)
+        assert document["data"]["access"][0]["url"] == "http://localhost:8081"
+        env = {"CTO_PLATFORM__INGRESS_TYPE": "none"}
+        desk.env.update(env)
+        assert "port-forward" in desk.cto("install", existing=False).stdout
+
+    def test_high_availability_on_one_node_makes_no_cluster(self, desk: Desk) -> None:
+        provider = FakeProvider(name="kind", ready=False)
+        provider.resizes = False
+        desk.kind = provider
+        desk.env["CTO_FEATURES__HIGH_AVAILABILITY"] = "true"
+        document = desk.document("install", code=3, existing=False)
+        assert document["error"]["code"] == "CTO-1320"
+        assert provider.provisioned == []
