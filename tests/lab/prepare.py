@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Brings what the demo and the tests need: the virtual environment, the tools, the charts.
+"""Brings what the demo and the tests need: the virtual environment, the tools, the charts, Docker.
 
 Runs with a bare Python; nothing is done twice, and a kill at any moment costs only time.
 """
@@ -19,6 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dockerd import engine
+from images import build as images
+from images import bundle
+from nodeimage import build as node
+from nodeimage import programs
 from registry import build as registry
 from tools import build
 
@@ -188,12 +193,103 @@ def registry_task() -> Task | None:
 
 
 def make_tools() -> None:
-    build.build(tools_dir(), keep_caches=False)
+    # The node image is built of the same modules, right after this: `docker_tasks` drops them then.
+    build.build(tools_dir(), keep_caches=engine.is_wanted() and not node.is_cached())
 
 
 def make_charts() -> None:
     """Pack the stand-in charts; quick, and the packer itself knows what is already packed."""
     build.run_quietly([str(VENV / "bin" / "python"), str(PACK_CHARTS), "--out", str(charts_dir())])
+
+
+# --- Docker --------------------------------------------------------------------------------------
+
+
+def docker_tasks(profile: str) -> list[Task | None]:
+    """List what clusters of containers need: the engine, their nodes, images, and a bundle."""
+    return [engine_task(), kind_task(), node_task(), images_task(), bundle_task(profile)]
+
+
+def engine_task() -> Task | None:
+    if engine.version():
+        return None
+    kept = 0 if engine.programs().exists() else engine.KEPT_MIB
+    peak = kept and engine.PEAK_MIB
+    return Task("Docker Engine", engine.SECONDS if kept else 5, peak, kept, engine.up)
+
+
+def kind_task() -> Task | None:
+    missing = programs.kind_missing()
+    if not missing:
+        return None
+    return Task(
+        what="kind",
+        seconds=build.seconds(missing),
+        peak_mib=build.peak_mib(missing),
+        kept_mib=sum(tool.size_mib for tool in missing),
+        run=programs.make_kind,
+    )
+
+
+def node_task() -> Task | None:
+    if node.is_loaded() and node.is_cached():
+        return None
+    missing = [] if node.is_cached() else programs.missing()
+    building = 0 if node.is_cached() else node.ASSEMBLE_S
+    return Task(
+        what="a node image for kind, from Go modules and Debian packages",
+        seconds=build.seconds(missing) + building + node.LOAD_S,
+        peak_mib=build.peak_mib(missing) + (node.PEAK_MIB if building else node.KEPT_MIB),
+        kept_mib=sum(tool.size_mib for tool in missing) + node.KEPT_MIB,
+        run=make_node,
+    )
+
+
+def make_node() -> None:
+    node.make()
+    build.drop_go_caches()
+
+
+def images_task() -> Task | None:
+    if images.is_there():
+        return None
+    kept = images.KEPT_MIB
+    return Task("images that stand in for upstream's", images.SECONDS, kept, kept, images.make)
+
+
+def bundle_task(profile: str) -> Task | None:
+    if images.is_there() and node.is_cached() and bundle.is_there(profile):
+        return None
+    kept = bundle.KEPT_MIB
+
+    def make() -> None:
+        make_charts()
+        bundle.make(profile, VENV / "bin" / "cto")
+
+    return Task(f"a bundle of profile {profile}", bundle.SECONDS, kept, kept, make)
+
+
+def docker_absence() -> str:
+    """Say why nothing can be tested with Docker on this machine; empty if it can.
+
+    Whoever asks for an installation wants to hear what fails, not that it was left out.
+    """
+    if engine.is_wanted():
+        return ""
+    if reason := engine.absence():
+        return reason
+    missing = ", ".join(node.lacking())
+    return f"no node image can be made for the Docker that answers: {missing}" if missing else ""
+
+
+def lacking_for_docker() -> list[str]:
+    """List what Docker, the node image and the images lack on this machine."""
+    if reason := engine.absence():
+        return [reason]
+    found = [] if engine.version() else engine.lacking()
+    wanted = [] if node.is_cached() else programs.missing()
+    found += build.lacking([*wanted, *programs.kind_missing()], programs.folder())
+    return list(dict.fromkeys([*found, *node.lacking(), *images.lacking()]))
 
 
 # --- telling -------------------------------------------------------------------------------------
@@ -234,23 +330,42 @@ def perform(tasks: list[Task]) -> None:
         say(f"{task.what}: there after {build.spell_time(time.monotonic() - begun)}")
 
 
+def tasks_of(what: str, profile: str) -> list[Task]:
+    wanted = [venv_task()]
+    if what != "venv":
+        wanted += [registry_task(), tools_task()]
+    if what == "docker":
+        wanted += docker_tasks(profile)
+    return [task for task in wanted if task]
+
+
+def lacking_of(what: str) -> list[str]:
+    found = lacking()
+    if what != "venv":
+        tools = [*build.tools_missing(tools_dir()), *registry.missing()]
+        found += build.lacking(tools, tools_dir())
+    if what == "docker":
+        found += lacking_for_docker()
+    return list(dict.fromkeys(found))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="Bring what the demo and the tests need.")
-    parser.add_argument("what", choices=("venv", "lab"), help="lab: the tools and the charts")
-    what = parser.parse_args().what
-    wanted = [venv_task()] if what == "venv" else [venv_task(), registry_task(), tools_task()]
-    tasks = [task for task in wanted if task]
-    missing = lacking()
-    if what == "lab":
-        programs = [*build.tools_missing(tools_dir()), *registry.missing()]
-        missing += build.lacking(programs, tools_dir())
-    if missing:
+    parser.add_argument(
+        "what",
+        choices=("venv", "lab", "docker"),
+        help="lab: the tools and the charts; docker: also clusters of containers, and a bundle",
+    )
+    parser.add_argument("--profile", default="minimal", help="of the bundle (minimal)")
+    given = parser.parse_args()
+    if missing := lacking_of(given.what):
         return refuse(missing)
-    if tasks:
-        say(f"bringing {' and '.join(task.what for task in tasks)}: {cost(tasks)}")
     try:
+        tasks = tasks_of(given.what, given.profile)
+        if tasks:
+            say(f"bringing {' and '.join(task.what for task in tasks)}: {cost(tasks)}")
         perform(tasks)
-        if what == "lab":
+        if given.what != "venv":
             make_charts()
     except build.BuildError as error:
         say(str(error))

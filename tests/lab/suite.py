@@ -12,10 +12,11 @@ import sys
 import tempfile
 import time
 import xml.etree.ElementTree as ET
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from prepare import ROOT, say
+from prepare import ROOT, docker_absence, say
 from tools import build
 
 PYTHON = sys.executable
@@ -26,12 +27,16 @@ COVERAGE = (PYTHON, "-m", "coverage")
 
 @dataclass(frozen=True)
 class Part:
-    """Commands that belong together; `tests` are pytest's, and are counted one by one."""
+    """Commands that belong together; `tests` are pytest's, and are counted one by one.
+
+    `unless` says why there is nothing to do on this machine; the part then counts as skipped.
+    """
 
     name: str
     commands: tuple[tuple[str, ...], ...] = ()
     tests: tuple[str, ...] = ()
     needs: str = ""
+    unless: Callable[[], str] = lambda: ""
 
 
 PARTS = (
@@ -54,6 +59,13 @@ PARTS = (
         ),
         needs="integration",
     ),
+    Part(
+        "docker",
+        commands=((PYTHON, "tests/lab/prepare.py", "docker"),),
+        needs="tools",
+        unless=docker_absence,
+    ),
+    Part("e2e", tests=("tests/e2e",), needs="docker", unless=docker_absence),
 )
 
 
@@ -67,6 +79,7 @@ class Outcome:
     skipped: int = 0
     seconds: float = 0
     left_out: str = ""
+    reason: str = ""
 
     @property
     def is_good(self) -> bool:
@@ -76,6 +89,8 @@ class Outcome:
     def line(self) -> str:
         if self.left_out:
             return f"  {self.part.name:<12} NOT RUN  {self.left_out}"
+        if self.reason:
+            return f"  {self.part.name:<12} skipped  {self.reason}"
         word = "ok" if self.is_good else "FAILED"
         tests = f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
         text = tests if self.part.tests else ""
@@ -127,6 +142,9 @@ def main() -> int:
         needed = outcomes.get(part.needs)
         if needed and (needed.left_out or (needed.failed and not needed.part.tests)):
             outcomes[part.name] = Outcome(part, left_out=f"{part.needs} did not work")
+            continue
+        if reason := part.unless():
+            outcomes[part.name] = Outcome(part, skipped=1, reason=reason)
             continue
         say(f"\n=== {part.name} " + "=" * (76 - len(part.name)))
         outcomes[part.name] = run_tests(part) if part.tests else run_commands(part)

@@ -37,6 +37,7 @@ HOST_PACKAGES = {"runc": "runc", "iptables": "iptables"}
 # What a daemon keeps while it runs. Paths of sockets are short: the kernel takes 107 characters.
 RUNTIME = Path("/run/cto-lab-docker")
 SOCKET = Path("/run/docker.sock")
+_CONTAINERD_PID = "containerd/containerd.pid"
 READY_S = 60
 STOP_S = 30
 
@@ -194,19 +195,18 @@ def ours() -> int:
     return pid if began and started_at(pid) == began else 0
 
 
-def drop_stale_pid_files() -> None:
+def drop_stale_pid_files(runtime: Path) -> None:
     """Remove what a hard kill left: Docker takes any process of that number for its own.
 
     https://github.com/moby/moby/blob/v26.1.5/libcontainerd/supervisor/remote_daemon.go
     """
-    files = {"dockerd": RUNTIME / "docker.pid", "containerd": containerd_pid_file()}
+    files = {
+        "dockerd": runtime / "docker.pid",
+        "containerd": runtime / _CONTAINERD_PID,
+    }
     for program, file in files.items():
         if file.exists() and not runs(program, file):
             file.unlink()
-
-
-def containerd_pid_file() -> Path:
-    return RUNTIME / "containerd" / "containerd.pid"
 
 
 def runs(program: str, file: Path) -> bool:
@@ -217,7 +217,7 @@ def runs(program: str, file: Path) -> bool:
 
 
 def start() -> None:
-    drop_stale_pid_files()
+    drop_stale_pid_files(RUNTIME)
     RUNTIME.mkdir(mode=0o711, parents=True, exist_ok=True)
     config = folder() / "daemon.json.config"
     settings = {
@@ -299,9 +299,10 @@ def down() -> bool:
         if pid:
             end(pid)
         # After a hard kill of dockerd, its containerd lives on, and holds the data.
-        left = runs("containerd", containerd_pid_file())
+        file = RUNTIME / _CONTAINERD_PID
+        left = runs("containerd", file)
         if left:
-            end(int(containerd_pid_file().read_text()))
+            end(int(file.read_text()))
         record().unlink(missing_ok=True)
         for link in LINKS:
             link.remove()

@@ -30,7 +30,7 @@ import (
 // hooks, the Jobs of agents.
 var (
 	onceNames = words("sh bash cp")
-	onceVerbs = words("admin install migrate")
+	onceVerbs = words("admin apply install migrate")
 )
 
 func words(text string) map[string]bool {

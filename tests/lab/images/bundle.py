@@ -1,0 +1,129 @@
+"""A lock and bundles of the lab's images, made by the product itself from the lab's registry."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+from images import build as images  # noqa: E402 - a bare Python has no other way to find it
+from images import catalog, layout, serving  # noqa: E402 - as above
+from nodeimage import build as node  # noqa: E402 - as above
+from tools import build  # noqa: E402 - as above
+
+# What decides a bundle, beside images and charts; the rest of the product does not.
+_SOURCES = (
+    "airgap",
+    "bundle",
+    "entrypoint/cto/bundle",
+    "profiles",
+    "templates",
+    "tests/lab/charts",
+)
+
+SECONDS, KEPT_MIB = 90, 700
+
+
+def folder(profile: str) -> Path:
+    """Say where the bundle of a profile is."""
+    return build.cache_dir() / "bundles" / profile
+
+
+def lock() -> Path:
+    return build.cache_dir() / "bundles" / "lock.yaml"
+
+
+def made_from() -> str:
+    """Hash what the bundles are made from."""
+    total = hashlib.sha256(f"{images.recipe()} {node.recipe()}".encode())
+    for name in _SOURCES:
+        for path in sorted((catalog.ROOT / name).rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                total.update(f"{path.relative_to(catalog.ROOT)} {build.sha256_of(path)}\n".encode())
+    return total.hexdigest()
+
+
+def charts() -> Path:
+    return build.cache_dir() / "charts"
+
+
+def is_there(profile: str) -> bool:
+    return _noted().get(profile) == made_from() and folder(profile).is_dir() and lock().exists()
+
+
+def _notes() -> Path:
+    return build.cache_dir() / "bundles" / "made-from.json"
+
+
+def _noted() -> dict[str, str]:
+    try:
+        known = json.loads(_notes().read_text())
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}
+
+
+def make(profile: str, cto: Path) -> None:
+    """Push the images to a registry of the lab's, lock their digests, build a bundle of them.
+
+    Args:
+        profile: Whose bundle.
+        cto: The product.
+
+    Raises:
+        BuildError: One of the steps failed.
+    """
+    with build.alone(build.cache_dir() / "bundles"):
+        if is_there(profile):
+            return
+        wanted = made_from()
+        with serving.registry() as host:
+            push(host)
+            mirrors = list(_mirrors(host))
+            if _noted().get("lock") != wanted or not lock().exists():
+                tools = ["--tools", str(build.cache_dir() / "tools")]
+                _run(cto, ["lock", "--update", "--lock", str(lock()), *tools, *mirrors])
+                _note({"lock": wanted})
+            into = ["--profile", profile, "--platform", f"linux/{build.machine()}"]
+            into += ["--lock", str(lock()), "--out", str(folder(profile))]
+            _run(cto, ["build", *into, *mirrors])
+        _note({**_noted(), profile: wanted})
+
+
+def _note(known: dict[str, str]) -> None:
+    part = _notes().with_suffix(".tmp")
+    part.write_text(json.dumps(known, indent=2) + "\n")
+    part.replace(_notes())
+
+
+def push(host: str) -> None:
+    """Bring to the registry what it lacks of all images, kind's node among them."""
+    made = images.made()
+    pusher = serving.Pusher(host, made)
+    for descriptor in made.images():
+        name = descriptor["annotations"][images.REFERENCE]
+        pusher.push(descriptor, catalog.Reference.parse(name))
+    whole = layout.Layout(node.cached())
+    pusher = serving.Pusher(host, whole)
+    for reference in catalog.nodes(build.KUBERNETES):
+        pusher.push(whole.images()[0], reference)
+
+
+def _mirrors(host: str) -> Iterator[str]:
+    wanted = [*catalog.references(), *catalog.nodes(build.KUBERNETES)]
+    for upstream in sorted({reference.host for reference in wanted}):
+        yield "--mirror"
+        yield f"{upstream}=http://{host}/{upstream}"
+
+
+def _run(cto: Path, argv: list[str]) -> None:
+    env = {**os.environ, "CTO_CACHE_DIR": str(build.cache_dir() / "bundles" / "cto")}
+    # The registry is on this machine, whatever lies between it and others.
+    env |= {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+    build.run_quietly([str(cto), "bundle", *argv, "--charts", str(charts())], env)

@@ -1,0 +1,86 @@
+"""The lab's Docker and what its clusters are made of, as far as files tell."""
+
+from __future__ import annotations
+
+import gzip
+import os
+from pathlib import Path
+
+import pytest
+
+from lab.dockerd import engine
+from lab.images import build as images
+from lab.images import catalog, layout
+from lab.nodeimage import programs
+
+
+@pytest.fixture
+def link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> engine.Link:
+    monkeypatch.setenv("CTO_LAB_CACHE", str(tmp_path / "cache"))
+    return engine.Link(tmp_path / "bin" / "docker", "usr/bin/docker")
+
+
+def test_a_link_of_an_older_suite_is_replaced_and_goes_with_the_daemon(link: engine.Link) -> None:
+    link.name.parent.mkdir()
+    link.name.symlink_to(engine.folder() / "older-programs" / "usr/bin/docker")
+    link.make()
+    assert link.name.readlink() == link.target
+    link.remove()
+    assert not os.path.lexists(link.name)
+
+
+def test_a_client_that_is_not_ours_stays(link: engine.Link) -> None:
+    link.name.parent.mkdir()
+    link.name.write_text("somebody's")
+    link.make()
+    link.remove()
+    assert link.name.read_text() == "somebody's"
+
+
+def test_a_pid_file_of_another_program_is_dropped(tmp_path: Path) -> None:
+    """A hard kill leaves them, and numbers are given again: Docker would not start."""
+    (tmp_path / "containerd").mkdir()
+    files = [tmp_path / "docker.pid", tmp_path / "containerd" / "containerd.pid"]
+    for file in files:
+        file.write_text(str(os.getpid()))
+    engine.drop_stale_pid_files(tmp_path)
+    assert not any(file.exists() for file in files)
+
+
+def test_a_process_is_told_from_another_one_of_its_number() -> None:
+    assert engine.started_at(os.getpid()).isdigit()
+    assert engine.started_at(2**22 + 1) == ""
+
+
+@pytest.mark.parametrize("repository", sorted(catalog.ROLES))
+def test_a_role_is_one_of_an_image_in_the_lock(repository: str) -> None:
+    assert repository in {reference.repository for reference in catalog.references()}
+
+
+def test_the_node_image_is_known_by_every_name_that_the_product_has_for_it() -> None:
+    names = [str(reference) for reference in catalog.nodes(programs.KUBERNETES)]
+    assert f"docker.io/kindest/node:v{programs.KUBERNETES}" in names
+    assert all(reference.repository != catalog.NODE for reference in catalog.references())
+
+
+def test_filler_packs_like_what_upstream_has_in_its_layers() -> None:
+    text = images.filler("quay.io", 2)
+    assert len(text) == 2 * 1024**2
+    assert 2.6 < len(text) / len(gzip.compress(text, compresslevel=6)) < 3.0
+
+
+def test_the_same_recipe_gives_the_same_bytes(tmp_path: Path) -> None:
+    def blobs(name: str) -> set[str]:
+        made = layout.Layout(tmp_path / name)
+        images.layer(made, images.packed({"/etc/stand-in": b"x"}, ("/bin/sh",), images.PROGRAM))
+        return {path.name for path in made.folder.rglob("*") if path.is_file()}
+
+    assert len(blobs("first")) == 1
+    assert blobs("first") == blobs("second")
+
+
+def test_the_node_has_every_program_that_its_recipe_names() -> None:
+    names = [tool.name for tool in programs.PROGRAMS]
+    assert len(names) == len(set(names))
+    assert not set(names) & set(programs.SHARED)
+    assert set(programs.SHARED) <= {tool.name for tool in programs.build.tools()}
