@@ -15,20 +15,16 @@ import os
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dockerd import engine
-from images import build as images
-from images import bundle
-from nodeimage import build as node
-from nodeimage import programs
+import containers
 from registry import build as registry
+from task import Task
 from tools import build
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parents[2]
 VENV = ROOT / ".venv"
@@ -36,17 +32,6 @@ LOCK = ROOT / "requirements-dev.lock"
 PROJECT = ROOT / "pyproject.toml"
 PACK_CHARTS = ROOT / "tests" / "lab" / "charts" / "pack.py"
 OLDEST_PYTHON = (3, 11)
-
-
-@dataclass(frozen=True)
-class Task:
-    """One thing to bring, with what it costs, so that it can be announced before it begins."""
-
-    what: str
-    seconds: int
-    peak_mib: int
-    kept_mib: int
-    run: Callable[[], object]
 
 
 def lacking() -> list[str]:
@@ -193,103 +178,13 @@ def registry_task() -> Task | None:
 
 
 def make_tools() -> None:
-    # The node image is built of the same modules, right after this: `docker_tasks` drops them then.
-    build.build(tools_dir(), keep_caches=engine.is_wanted() and not node.is_cached())
+    # The node image is built of the same modules, right after this, and then they go.
+    build.build(tools_dir(), keep_caches=containers.will_build())
 
 
 def make_charts() -> None:
     """Pack the stand-in charts; quick, and the packer itself knows what is already packed."""
     build.run_quietly([str(VENV / "bin" / "python"), str(PACK_CHARTS), "--out", str(charts_dir())])
-
-
-# --- Docker --------------------------------------------------------------------------------------
-
-
-def docker_tasks(profile: str) -> list[Task | None]:
-    """List what clusters of containers need: the engine, their nodes, images, and a bundle."""
-    return [engine_task(), kind_task(), node_task(), images_task(), bundle_task(profile)]
-
-
-def engine_task() -> Task | None:
-    if engine.version():
-        return None
-    kept = 0 if engine.programs().exists() else engine.KEPT_MIB
-    peak = kept and engine.PEAK_MIB
-    return Task("Docker Engine", engine.SECONDS if kept else 5, peak, kept, engine.up)
-
-
-def kind_task() -> Task | None:
-    missing = programs.kind_missing()
-    if not missing:
-        return None
-    return Task(
-        what="kind",
-        seconds=build.seconds(missing),
-        peak_mib=build.peak_mib(missing),
-        kept_mib=sum(tool.size_mib for tool in missing),
-        run=programs.make_kind,
-    )
-
-
-def node_task() -> Task | None:
-    if node.is_loaded() and node.is_cached():
-        return None
-    missing = [] if node.is_cached() else programs.missing()
-    building = 0 if node.is_cached() else node.ASSEMBLE_S
-    return Task(
-        what="a node image for kind, from Go modules and Debian packages",
-        seconds=build.seconds(missing) + building + node.LOAD_S,
-        peak_mib=build.peak_mib(missing) + (node.PEAK_MIB if building else node.KEPT_MIB),
-        kept_mib=sum(tool.size_mib for tool in missing) + node.KEPT_MIB,
-        run=make_node,
-    )
-
-
-def make_node() -> None:
-    node.make()
-    build.drop_go_caches()
-
-
-def images_task() -> Task | None:
-    if images.is_there():
-        return None
-    kept = images.KEPT_MIB
-    return Task("images that stand in for upstream's", images.SECONDS, kept, kept, images.make)
-
-
-def bundle_task(profile: str) -> Task | None:
-    if images.is_there() and node.is_cached() and bundle.is_there(profile):
-        return None
-    kept = bundle.KEPT_MIB
-
-    def make() -> None:
-        make_charts()
-        bundle.make(profile, VENV / "bin" / "cto")
-
-    return Task(f"a bundle of profile {profile}", bundle.SECONDS, kept, kept, make)
-
-
-def docker_absence() -> str:
-    """Say why nothing can be tested with Docker on this machine; empty if it can.
-
-    Whoever asks for an installation wants to hear what fails, not that it was left out.
-    """
-    if engine.is_wanted():
-        return ""
-    if reason := engine.absence():
-        return reason
-    missing = ", ".join(node.lacking())
-    return f"no node image can be made for the Docker that answers: {missing}" if missing else ""
-
-
-def lacking_for_docker() -> list[str]:
-    """List what Docker, the node image and the images lack on this machine."""
-    if reason := engine.absence():
-        return [reason]
-    found = [] if engine.version() else engine.lacking()
-    wanted = [] if node.is_cached() else programs.missing()
-    found += build.lacking([*wanted, *programs.kind_missing()], programs.folder())
-    return list(dict.fromkeys([*found, *node.lacking(), *images.lacking()]))
 
 
 # --- telling -------------------------------------------------------------------------------------
@@ -335,7 +230,7 @@ def tasks_of(what: str, profile: str) -> list[Task]:
     if what != "venv":
         wanted += [registry_task(), tools_task()]
     if what == "docker":
-        wanted += docker_tasks(profile)
+        wanted += containers.tasks(profile, containers.Prepared(VENV / "bin" / "cto", make_charts))
     return [task for task in wanted if task]
 
 
@@ -345,7 +240,7 @@ def lacking_of(what: str) -> list[str]:
         tools = [*build.tools_missing(tools_dir()), *registry.missing()]
         found += build.lacking(tools, tools_dir())
     if what == "docker":
-        found += lacking_for_docker()
+        found += containers.lacking()
     return list(dict.fromkeys(found))
 
 
@@ -367,6 +262,8 @@ def main() -> int:
         perform(tasks)
         if given.what != "venv":
             make_charts()
+        if given.what == "docker":
+            containers.gather_programs()
     except build.BuildError as error:
         say(str(error))
         return 1

@@ -16,7 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from prepare import ROOT, docker_absence, say
+import containers
+from prepare import ROOT, say
 from tools import build
 
 PYTHON = sys.executable
@@ -63,9 +64,9 @@ PARTS = (
         "docker",
         commands=((PYTHON, "tests/lab/prepare.py", "docker"),),
         needs="tools",
-        unless=docker_absence,
+        unless=containers.absence,
     ),
-    Part("e2e", tests=("tests/e2e",), needs="docker", unless=docker_absence),
+    Part("e2e", tests=("tests/e2e",), needs="docker", unless=containers.absence),
 )
 
 

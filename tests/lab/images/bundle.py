@@ -27,6 +27,9 @@ _SOURCES = (
     "tests/lab/charts",
 )
 
+# The lab's registry is on this machine, whatever lies between it and others.
+NEAR = {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+
 SECONDS, KEPT_MIB = 90, 700
 
 
@@ -85,14 +88,14 @@ def make(profile: str, cto: Path) -> None:
         wanted = made_from()
         with serving.registry() as host:
             push(host)
-            mirrors = list(_mirrors(host))
+            reach = list(mirrors(host))
             if _noted().get("lock") != wanted or not lock().exists():
                 tools = ["--tools", str(build.cache_dir() / "tools")]
-                _run(cto, ["lock", "--update", "--lock", str(lock()), *tools, *mirrors])
+                _run(cto, ["lock", "--update", "--lock", str(lock()), *tools, *reach])
                 _note({"lock": wanted})
             into = ["--profile", profile, "--platform", f"linux/{build.machine()}"]
             into += ["--lock", str(lock()), "--out", str(folder(profile))]
-            _run(cto, ["build", *into, *mirrors])
+            _run(cto, ["build", *into, *reach])
         _note({**_noted(), profile: wanted})
 
 
@@ -109,13 +112,14 @@ def push(host: str) -> None:
     for descriptor in made.images():
         name = descriptor["annotations"][images.REFERENCE]
         pusher.push(descriptor, catalog.Reference.parse(name))
-    whole = layout.Layout(node.cached())
+    whole = layout.Layout(node.image().path)
     pusher = serving.Pusher(host, whole)
     for reference in catalog.nodes(build.KUBERNETES):
         pusher.push(whole.images()[0], reference)
 
 
-def _mirrors(host: str) -> Iterator[str]:
+def mirrors(host: str) -> Iterator[str]:
+    """Yield the options that make the product ask the lab's registry for every host."""
     wanted = [*catalog.references(), *catalog.nodes(build.KUBERNETES)]
     for upstream in sorted({reference.host for reference in wanted}):
         yield "--mirror"
@@ -123,7 +127,5 @@ def _mirrors(host: str) -> Iterator[str]:
 
 
 def _run(cto: Path, argv: list[str]) -> None:
-    env = {**os.environ, "CTO_CACHE_DIR": str(build.cache_dir() / "bundles" / "cto")}
-    # The registry is on this machine, whatever lies between it and others.
-    env |= {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+    env = {**os.environ, "CTO_CACHE_DIR": str(build.cache_dir() / "bundles" / "cto"), **NEAR}
     build.run_quietly([str(cto), "bundle", *argv, "--charts", str(charts())], env)

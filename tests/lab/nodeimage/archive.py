@@ -9,11 +9,11 @@ from typing import Any
 from images import layout
 from tools import build
 
-_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def write(
-    out: Path, name: str, tree: Path, config: dict[str, Any], *, is_node: bool = False
+    out: Path, name: str, tree: Path, config: dict[str, Any], *, is_big: bool = False
 ) -> None:
     """Make a layout of an image; its `index.json` is there when it is whole.
 
@@ -22,20 +22,20 @@ def write(
         name: NAME:TAG of the image.
         tree: What the layer holds.
         config: Members of the image's configuration, e.g. `Entrypoint`.
-        is_node: Keep owners and attributes, and compress. Else all belongs to root.
+        is_big: Keep owners and attributes, and compress. Else all belongs to root.
     """
     out.mkdir(parents=True)
     layer = out / "layer"
-    keep = ["--xattrs"] if is_node else ["--owner=0", "--group=0"]
+    keep = ["--xattrs"] if is_big else ["--owner=0", "--group=0"]
     tar = ["tar", "-C", str(tree), "--sort=name", "--mtime=@0", "--numeric-owner", *keep]
     build.run_quietly([*tar, "-cf", str(layer), "."])
     diff_id = f"sha256:{build.sha256_of(layer)}"
-    if is_node:
+    if is_big:
         build.run_quietly(["gzip", "-n", str(layer)])
         layer = layer.with_suffix(".gz")
     made = layout.Layout(out)
-    described = made.take(layer, layout.GZIP_LAYER if is_node else layout.LAYER)
-    members = {"Env": [_PATH, "container=docker"], "WorkingDir": "/", **config}
+    described = made.take(layer, layout.GZIP_LAYER if is_big else layout.LAYER)
+    members = {"Env": [PATH], "WorkingDir": "/", **config}
     whole = layout.config_of(build.machine(), [diff_id], members)
     _describe_for_older(made, name, layout.digest_of(layout.as_json(whole)), described["digest"])
     notes = {"io.containerd.image.name": name}

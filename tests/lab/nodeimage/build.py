@@ -10,13 +10,8 @@ more than the step that it was in. Needs root, Debian, Go, and a Docker daemon t
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import shutil
-import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -24,13 +19,17 @@ sys.path.insert(0, str(HERE.parent))
 
 from dockerd import engine  # noqa: E402 - a bare Python has no other way to find it
 from nodeimage import archive, debian, images, programs, store  # noqa: E402 - as above
+from nodeimage.kept import Kept  # noqa: E402 - as above
 from tools import apt, build  # noqa: E402 - as above
 
 NAME = f"cto-lab/node:v{programs.KUBERNETES}"
-LABEL = "dev.cto.lab.recipe"
 
-# systemd as the first program: it wants this signal to stop in good order.
-CONFIG = {"Entrypoint": ["/usr/local/sbin/node-entry"], "StopSignal": "SIGRTMIN+3"}
+# systemd as the first program: it asks for `container`, and stops in good order on this signal.
+CONFIG = {
+    "Entrypoint": ["/usr/local/sbin/node-entry"],
+    "Env": [archive.PATH, "container=docker"],
+    "StopSignal": "SIGRTMIN+3",
+}
 
 SERVICES = ("containerd", "kubelet", "nodedns")
 # What acts on the kernel, which is the host's.
@@ -49,10 +48,6 @@ ASSEMBLE_S, LOAD_S = 150, 30
 PEAK_MIB, KEPT_MIB = 3200, 280
 
 
-def folder() -> Path:
-    return build.cache_dir() / "node"
-
-
 def recipe() -> str:
     """Hash what the image is made of, but for the point release of Debian."""
     files = [path for path in sorted(HERE.rglob("*")) if path.is_file()]
@@ -64,27 +59,16 @@ def recipe() -> str:
     return hashlib.sha256("\0".join([*texts, *programs.recipes()]).encode()).hexdigest()[:16]
 
 
-def cached() -> Path:
-    """Say where the image is, as an OCI layout."""
-    return folder() / f"image-{recipe()}"
+def image() -> Kept:
+    return Kept(NAME, build.cache_dir() / "node", recipe())
 
 
-def is_cached() -> bool:
-    return (cached() / "index.json").exists()
-
-
-def is_loaded() -> bool:
-    """Ask Docker whether the image that it has under this name is the one of this recipe."""
-    docker = engine.client()
-    if docker is None:
-        return False
-    ask = [docker, "image", "inspect", "--format", f'{{{{index .Config.Labels "{LABEL}"}}}}', NAME]
-    done = subprocess.run(ask, capture_output=True, text=True, check=False)
-    return done.stdout.strip() == recipe()
+def is_there() -> bool:
+    return image().is_cached and image().is_loaded
 
 
 def lacking() -> list[str]:
-    return [] if is_cached() else apt.lacking()
+    return [] if image().is_cached else apt.lacking()
 
 
 # --- the node ------------------------------------------------------------------------------------
@@ -149,60 +133,31 @@ def assemble(tree: Path, work: Path) -> None:
 # --- making it -----------------------------------------------------------------------------------
 
 
-@contextlib.contextmanager
-def workspace() -> Iterator[Path]:
-    """Make a folder that goes whatever happens, also the one that a killed run left."""
-    for left in folder().glob(".work-*"):
-        shutil.rmtree(left)
-    with tempfile.TemporaryDirectory(dir=folder(), prefix=".work-") as name:
-        yield Path(name)
-
-
-def make_image() -> None:
-    """Build the image, unless the cache has it.
+def make() -> None:
+    """Build the image, unless the cache has it, and load it.
 
     Raises:
         BuildError: The machine lacks something, or a step failed.
     """
-    with build.alone(folder()):
-        if is_cached():
-            return
-        if found := lacking():
-            raise build.BuildError("\n  ".join(["this machine lacks:", *found]))
-        programs.make()
-        with workspace() as work:
-            tree = work / "tree"
-            say("node image: Debian's part")
-            debian.make(tree)
-            say("node image: the rest of it")
-            assemble(tree, work)
-            say("node image: packing it")
-            labelled = {**CONFIG, "Labels": {LABEL: recipe()}}
-            archive.write(work / "image", f"docker.io/{NAME}", tree, labelled, is_node=True)
-            (work / "image").replace(cached())
-        drop_older()
+    kept = image()
+    with build.alone(kept.folder):
+        if not kept.is_cached:
+            build_into(kept)
+        kept.load()
 
 
-def drop_older() -> None:
-    for old in folder().glob("image-*"):
-        if old != cached():
-            shutil.rmtree(old)
-
-
-def load() -> None:
-    """Make Docker have the image; the one before goes, unless a cluster runs from it."""
-    docker = engine.client()
-    if docker is None or is_loaded():
-        return
-    archive.feed(cached(), [docker, "load", "--quiet"])
-    if not is_loaded():
-        text = f"Docker took {cached()}, but has no {NAME} of it"
-        raise build.BuildError(text)
-
-
-def make() -> None:
-    make_image()
-    load()
+def build_into(kept: Kept) -> None:
+    if found := lacking():
+        raise build.BuildError("\n  ".join(["this machine lacks:", *found]))
+    programs.make()
+    with kept.workspace() as work:
+        tree = work / "tree"
+        say("node image: Debian's part")
+        debian.make(tree)
+        say("node image: the rest of it")
+        assemble(tree, work)
+        say("node image: packing it")
+        kept.keep(work, tree, CONFIG)
 
 
 def say(text: str) -> None:
@@ -216,7 +171,7 @@ def main() -> int:
     except build.BuildError as error:
         say(str(error))
         return 1
-    say(f"{NAME} is in Docker, and in {cached()}")
+    say(f"{NAME} is in Docker, and in {image().path}")
     return 0
 
 

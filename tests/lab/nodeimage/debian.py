@@ -31,8 +31,8 @@ PACKAGES = (
 # The plugins that podnet names.
 CNI = ("bridge", "host-local", "loopback", "portmap", "ptp")
 
-# Nothing in a node is for a person to read, and the package tools are not used.
-_UNUSED = (
+# Nothing in an image is for a person to read, and the package tools are not used.
+UNUSED = (
     "etc/machine-id",
     "var/cache/apt/*.bin",
     "var/cache/apt/archives/*.deb",
@@ -58,15 +58,19 @@ _JOURNAL_ONLY = (
 )
 
 
-def make(tree: Path) -> None:
-    """Install the packages into a folder and take out what a node does not need."""
+def install(tree: Path, suite: str, packages: tuple[str, ...]) -> None:
+    """Install packages of a suite into a folder; what is for people to read is taken out again."""
     apt.install({"debootstrap": "debootstrap"})
-    include = f"--include={','.join(PACKAGES)}"
-    argv = ["debootstrap", "--variant=minbase", include, SUITE, str(tree), apt.archive()]
+    include = f"--include={','.join(packages)}"
+    argv = ["debootstrap", "--variant=minbase", include, suite, str(tree), apt.archive()]
     build.run_quietly(argv)
-    for pattern in (*_UNUSED, *_SERVICES):
-        for path in tree.glob(pattern):
-            remove(path)
+    clear(tree, UNUSED)
+
+
+def make(tree: Path) -> None:
+    """Make the tree of a node."""
+    install(tree, SUITE, PACKAGES)
+    clear(tree, _SERVICES)
     for folder in _JOURNAL_ONLY:
         for unit in (tree / folder).iterdir():
             if "journal" not in unit.name:
@@ -78,11 +82,12 @@ def make(tree: Path) -> None:
     shutil.rmtree(tree / "usr/lib/cni")
 
 
-def remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink()
+def clear(tree: Path, patterns: tuple[str, ...]) -> None:
+    for path in [path for pattern in patterns for path in tree.glob(pattern)]:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def copy_with_libraries(debian: Path, to: Path, files: list[str]) -> None:

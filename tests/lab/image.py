@@ -1,0 +1,55 @@
+#!/usr/bin/env python3
+"""Makes the product's image out of what the lab has: base, programs, charts, images.
+
+    python3 tests/lab/image.py [--profile standard] [--target image-tar]
+
+`make image` takes all of it from outside by its variables; this sets them, while the lab's
+registry runs. tests/lab/prepare.py docker brings what it takes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+
+from images import bundle, serving
+from nodeimage import base, programs
+from prepare import ROOT, VENV, make_charts, say
+from tools import build
+
+
+def variables(profile: str, host: str) -> list[str]:
+    """Return what `make image` is told."""
+    options = ["--lock", str(bundle.lock()), *bundle.mirrors(host)]
+    return [f"PROFILE={profile}", f"BASE={base.NAME}", f"BUNDLE_ARGS={' '.join(options)}"]
+
+
+def environment() -> dict[str, str]:
+    folders = {"CTO_TOOLS": str(programs.tools_folder()), "CTO_CHARTS": str(bundle.charts())}
+    return {**os.environ, **folders, **bundle.NEAR}
+
+
+def make(profile: str, target: str) -> int:
+    make_charts()
+    bundle.make(profile, VENV / "bin" / "cto")
+    with serving.registry() as host:
+        argv = ["make", target, *variables(profile, host)]
+        return subprocess.run(argv, cwd=ROOT, env=environment(), check=False).returncode
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Make the product's image out of the lab.")
+    parser.add_argument("--profile", default="minimal")
+    parser.add_argument("--target", default="image", help="of the Makefile (image)")
+    given = parser.parse_args()
+    try:
+        return make(given.profile, given.target)
+    except build.BuildError as error:
+        say(str(error))
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
