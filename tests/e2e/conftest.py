@@ -18,7 +18,6 @@ from .daemon import Daemon
 from .engine import Engine
 from .image import Image, absence, made
 from .installer import Installer
-from .inventory import Inventory
 from .namespaces import HERE
 
 _REPORT = pytest.StashKey[list[str]]()
@@ -97,12 +96,6 @@ def installer(engine: Engine, image: Image, kube: Path) -> Iterator[Installer]:
     made_here = Installer(engine, image.reference, kube)
     yield made_here
     sweep(engine)
-
-
-@pytest.fixture
-def untouched(engine: Engine, kube: Path, installer: Installer) -> Inventory:
-    """Return what there is before a test."""
-    return Inventory.of(engine, kube)
 
 
 def sweep(engine: Engine) -> None:

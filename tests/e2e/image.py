@@ -5,7 +5,6 @@ CTO_E2E_TAR names one that is there already, so that a second run of the tests n
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import subprocess
@@ -74,7 +73,7 @@ def made(profile: str = PROFILE) -> Image:
             "PROFILE": profile,
             "PLATFORM": f"linux/{build.machine()}",
             "BASE": base.NAME,
-            "BUNDLE_ARGS": " ".join(["--lock", str(bundle.lock()), *bundle._mirrors(host)]),
+            "BUNDLE_ARGS": " ".join(["--lock", str(bundle.lock()), *bundle.mirrors(host)]),
         }
         env = {
             **os.environ,

@@ -66,11 +66,18 @@ class Installer:
         mounts = [f"--volume={self.kube}:{KUBE}"]
         if socket:
             mounts.append(f"--volume={self.engine.socket}:{SOCKET}")
-        return ["run", "--rm", f"--name={name}", *mounts, *self.flags, *flags, self.image, *arguments]
+        return [
+            "run",
+            "--rm",
+            f"--name={name}",
+            *mounts,
+            *self.flags,
+            *flags,
+            self.image,
+            *arguments,
+        ]
 
-    def start(
-        self, *arguments: str, socket: bool = True, flags: Sequence[str] = ()
-    ) -> Running:
+    def start(self, *arguments: str, socket: bool = True, flags: Sequence[str] = ()) -> Running:
         name = f"cto-e2e-{next(_NUMBERS)}"
         words = self.words(*arguments, name=name, socket=socket, flags=flags)
         return Running(self.engine, name, self.engine.popen(*words))

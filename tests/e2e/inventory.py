@@ -38,11 +38,7 @@ class Inventory:
 
     @classmethod
     def of(cls, engine: Engine, folder: Path) -> Inventory:
-        """Look at everything.
-
-        Args:
-            folder: What is mounted as ~/.kube.
-        """
+        """Look at everything; `folder` is what is mounted as ~/.kube."""
         return cls(
             containers=frozenset(engine.containers()),
             networks=frozenset(engine.networks()),
