@@ -50,12 +50,14 @@ class Installer:
     Attributes:
         kube: The folder on the host that is mounted as ~/.kube.
         flags: More for `docker run`.
+        mode: How it is mounted: rw or ro.
     """
 
     engine: Engine
     image: str
     kube: Path
     flags: Sequence[str] = ()
+    mode: str = "rw"
     runs: list[subprocess.CompletedProcess[str]] = field(default_factory=list)
 
     @property
@@ -63,7 +65,7 @@ class Installer:
         return self.kube / "config"
 
     def words(self, *arguments: str, name: str, socket: bool, flags: Sequence[str]) -> list[str]:
-        mounts = [f"--volume={self.kube}:{KUBE}"]
+        mounts = [f"--volume={self.kube}:{KUBE}:{self.mode}"]
         if socket:
             mounts.append(f"--volume={self.engine.socket}:{SOCKET}")
         return [

@@ -16,8 +16,15 @@ _PATIENCE_S = 60.0
 
 
 def urls(installed: Mapping[str, Any]) -> dict[str, str]:
-    """Return component -> the address that was printed for it."""
-    return {one["component"]: one["url"] for one in installed["access"] if one["url"]}
+    """Return component -> the address that was printed for people to open.
+
+    The other kind is for GitHub: its program comes with the organization that is configured.
+    """
+    return {
+        one["component"]: one["url"]
+        for one in installed["access"]
+        if one["url"] and one["subdomain"] != "webhooks"
+    }
 
 
 def answers(engine: Engine, url: str) -> int:
