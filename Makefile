@@ -20,7 +20,7 @@ ARGS ?=
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # --- to see it work -------------------------------------------------------------------------------
 
@@ -33,8 +33,8 @@ demo-clean: ## remove what the demo made: processes, state, kubeconfig entries
 
 # --- to check it ----------------------------------------------------------------------------------
 
-.PHONY: test unit lint types imports integration faults bench
-test: $(MADE) ## everything that CI runs, one part after the other, and a table at the end
+.PHONY: test unit lint types imports integration e2e faults bench
+test: $(MADE) ## everything that CI runs, and a table at the end (CTO_LAB=install: with Docker)
 	@$(BIN)/python tests/lab/suite.py
 
 unit: $(MADE) ## the quick part of the tests: seconds
@@ -52,6 +52,9 @@ imports: $(MADE) ## import-linter: the layers
 
 integration: lab ## contract, asset and integration tests on real API servers
 	@$(PYTEST) -q -m 'not slow' tests/contract tests/assets tests/integration $(ARGS)
+
+e2e: docker ## end to end, on clusters of containers
+	@$(PYTEST) -q tests/e2e $(ARGS)
 
 faults: lab ## every kill -9 moment, not just the subset of `make test`
 	@$(PYTEST) -q -m slow tests/integration $(ARGS)
@@ -94,8 +97,11 @@ $(MADE): requirements-dev.lock pyproject.toml
 	@$(PYTHON) tests/lab/prepare.py venv
 	@touch $@
 
-.PHONY: .venv lab
+.PHONY: .venv lab docker
 .venv: $(MADE)
 
 lab: $(MADE)
 	@$(PYTHON) tests/lab/prepare.py lab
+
+docker: $(MADE)
+	@$(PYTHON) tests/lab/prepare.py docker --profile '$(PROFILE)'

@@ -125,23 +125,21 @@ def bundle_task(profile: str, prepared: Prepared) -> Task | None:
 
 
 def absence() -> str:
-    """Say why nothing can be tested with Docker on this machine; empty if it can.
-
-    Whoever asks for an installation wants to hear what fails, not that it was left out.
-    """
-    if engine.is_wanted():
-        return ""
-    if reason := engine.absence():
-        return reason
-    missing = ", ".join(node.lacking())
-    return f"no node image can be made for the Docker that answers: {missing}" if missing else ""
+    """Say why nothing can be tested with Docker on this machine; empty if it can."""
+    answers = engine.version()
+    if not answers and not engine.is_wanted():
+        return engine.ABSENT
+    missing = ", ".join([*([] if answers else engine.lacking()), *node.lacking()])
+    what = "a node image" if answers else "Docker"
+    return f"{what} would need {missing}" if missing else ""
 
 
 def lacking() -> list[str]:
     """List what Docker, the node image and the images lack on this machine."""
-    if reason := engine.absence():
-        return [reason]
-    found = [] if engine.version() else engine.lacking()
+    answers = engine.version()
+    if not answers and not engine.is_wanted():
+        return [f"Docker: {engine.ABSENT}"]
+    found = [] if answers else engine.lacking()
     wanted = [] if node.image().is_cached else programs.missing()
     found += build.lacking([*wanted, *programs.kind_missing()], programs.folder())
     return list(dict.fromkeys([*found, *node.lacking(), *base.lacking(), *images.lacking()]))

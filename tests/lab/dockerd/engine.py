@@ -41,6 +41,8 @@ _CONTAINERD_PID = "containerd/containerd.pid"
 READY_S = 60
 STOP_S = 30
 
+ABSENT = "no Docker daemon answers (CTO_LAB=install brings one, as root on Debian)"
+
 SECONDS, KEPT_MIB, PEAK_MIB = 40, 330, 480
 
 
@@ -110,13 +112,6 @@ def version() -> str:
 def is_wanted() -> bool:
     """Tell whether Docker may be installed and started here, as CI does."""
     return os.environ.get("CTO_LAB") == "install"
-
-
-def absence() -> str:
-    """Say why there is no Docker to test with; empty if there is one, or may be one."""
-    if version() or is_wanted():
-        return ""
-    return "no Docker daemon answers (CTO_LAB=install brings one, as root on Debian)"
 
 
 def lacking() -> list[str]:

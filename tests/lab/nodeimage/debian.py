@@ -62,8 +62,11 @@ def install(tree: Path, suite: str, packages: tuple[str, ...]) -> None:
     """Install packages of a suite into a folder; what is for people to read is taken out again."""
     apt.install({"debootstrap": "debootstrap"})
     include = f"--include={','.join(packages)}"
+    # It mounts /proc and /sys into the tree: in a namespace of its own, they go with it, whatever
+    # ends it, before somebody removes the tree.
+    alone = ["unshare", "--mount", "--propagation", "private"]
     argv = ["debootstrap", "--variant=minbase", include, suite, str(tree), apt.archive()]
-    build.run_quietly(argv)
+    build.run_quietly([*alone, *argv])
     clear(tree, UNUSED)
 
 
