@@ -49,13 +49,15 @@ def docker(*arguments: str, check: bool = True) -> str:
     return done.stdout.strip()
 
 
-def traces() -> dict[str, list[str]]:
-    """Return everything in Docker that a cluster could leave behind."""
-    return {
-        "containers": sorted(docker("ps", "-a", "--format", "{{.Names}}").split()),
-        "networks": sorted(docker("network", "ls", "--format", "{{.Name}}").split()),
-        "volumes": sorted(docker("volume", "ls", "--quiet").split()),
-    }
+def containers() -> list[str]:
+    """Return ours; others may come and go meanwhile."""
+    return [name for name in docker("ps", "-a", "--format", "{{.Names}}").split() if NAME in name]
+
+
+def volumes() -> set[str]:
+    """Return those of our node."""
+    names = '{{range .Mounts}}{{if eq .Type "volume"}}{{.Name}} {{end}}{{end}}'
+    return set(docker("inspect", "--format", names, NODE, check=False).split())
 
 
 @pytest.fixture(scope="module")
@@ -132,10 +134,12 @@ def lab(tools: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         for name, value in settings.items():
             patch.setenv(name, value)
         lab.provider().destroy()
-        before = traces()
         yield lab
+        made = volumes()
         lab.provider().destroy()
-        assert traces() == before
+        assert containers() == []
+        assert made
+        assert not made & set(docker("volume", "ls", "--quiet").split())
         assert not lab.kubeconfig.exists()
 
 

@@ -118,9 +118,13 @@ class DockerHost:
         if self.standing is not Standing.INSIDE:
             rootless = self.daemon.rootless
             return frozenset(p for p in wanted if (rootless and p < 1024) or not self._is_free(p))
-        if self._can_publish(wanted):
-            return frozenset()
-        return frozenset(port for port in wanted if not self._can_publish((port,)))
+        # Each try is a container: what Docker has published itself needs none.
+        running = (one for one in self._engine.containers() if one.running)
+        known = frozenset(wanted) & {port for one in running for port in one.ports.values()}
+        rest = tuple(port for port in wanted if port not in known)
+        if not rest or self._can_publish(rest):
+            return known
+        return known | {port for port in rest if not self._can_publish((port,))}
 
     def _can_publish(self, ports: tuple[int, ...]) -> bool:
         """Let Docker try, with a container of our own image that ends at once."""

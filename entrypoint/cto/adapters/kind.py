@@ -194,7 +194,7 @@ class Kind:
         taken = self._ground.taken(port for port in self._wanted_ports.values() if port not in own)
         result = placed(self._wanted_ports, taken)
         moved = [port for port in result.values() if port not in self._wanted_ports.values()]
-        while moved and (more := self._ground.taken(moved)):
+        while moved and (more := self._ground.taken(p for p in moved if p not in own)):
             taken |= more
             result = placed(self._wanted_ports, taken)
             moved = [port for port in result.values() if port not in self._wanted_ports.values()]
@@ -212,7 +212,8 @@ class Kind:
 
     def _make(self, options: NodeOptions, progress: Callable[[str], None]) -> None:
         image = self._supply.node_image(progress)
-        makes_network = self._engine.network(NETWORK) is None
+        # Whoever of ours goes last takes the network along, if one of ours came with it.
+        makes_network = self._engine.network(NETWORK) is None or self._marker.any_made_network()
         self._marker.take(image, nodes=options.nodes, makes_network=makes_network)
         if self._nodes():
             # Between our look and our marker another run has made it, or somebody with kind.

@@ -111,6 +111,10 @@ class Marker:
                 raise self.locked(found) from error
             raise
 
+    def any_made_network(self) -> bool:
+        """Whether the network came with another cluster of ours that is there."""
+        return bool(self._engine.containers(**{ROLE: _ROLE, _NETWORK: "made"}))
+
     def finish(self) -> None:
         """Say that the cluster came up."""
         self._engine.rename(self.name + _MAKING, self.name)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cto.adapters.bundle_registry import Bundle
+from cto.catalog import Component
+from cto.engine.live import nothing_lacks
 from cto.ports import Chart
 
 if TYPE_CHECKING:
+    from cto.cli.wiring import Wiring
     from cto_airgap.source import Source
+
+
+KIND = "kind"
 
 
 class BundledCharts:
@@ -54,6 +60,37 @@ def served(source: Source, node: str) -> Bundle:
         node_digest=held.descriptor.digest if held else "",
         architecture=source.platform.architecture,
     )
+
+
+def lacking(wiring: Wiring, provider: str) -> Callable[[str], str]:
+    """Return what says that nodes cannot have an image, because the bundle lacks it."""
+    source = wiring.source
+    # Nodes of a cluster that somebody else made get their images as they always did.
+    if provider != KIND or not (source and source.has_images and wiring.air_gapped):
+        return nothing_lacks
+    return lambda image: lacks(source, wiring.catalog.components, image)
+
+
+def lacks(source: Source, components: Iterable[Component], image: str) -> str:
+    """Say that a bundle lacks an image, and who needs it; '' if it has it.
+
+    Args:
+        source: The bundle.
+        components: All components.
+        image: As a pod names it.
+    """
+    from cto_airgap.reference import parse  # noqa: PLC0415 - most installers have no bundle
+
+    try:
+        if source.image(image):
+            return ""
+        wanted = parse(image).name
+    except ValueError:
+        return ""
+    titles = [c.title for c in components if any(parse(i.ref).name == wanted for i in c.images)]
+    who = f" (component {', '.join(titles)})" if titles else ""
+    profile = f" of profile {source.profile}" if source.profile else ""
+    return f"image not in bundle{profile}: {image}{who}"
 
 
 def described(source: Source, folder: Path) -> str:

@@ -28,7 +28,7 @@ from cto.adapters.kubeconfig import choose_access, paths
 from cto.adapters.process import ProcessRunner, become
 from cto.adapters.tools import Tools
 from cto.cli import clusters
-from cto.cli.bundled import BundledCharts
+from cto.cli.bundled import BundledCharts, lacking
 from cto.cli.options import ClusterOptions
 from cto.cli.output import Screen
 from cto.cli.registries import RegistryOptions, docker_config
@@ -131,11 +131,8 @@ class Wiring:
 
     @cached_property
     def downloader(self) -> Downloader:
-        return Downloader(
-            self.cache / "downloads",
-            mirror=self.env.get("CTO_MIRROR", ""),
-            offline=lambda: self.air_gapped,
-        )
+        mirror = self.env.get("CTO_MIRROR", "")
+        return Downloader(self.cache / "downloads", mirror=mirror, offline=lambda: self.air_gapped)
 
     @cached_property
     def source(self) -> Source | None:
@@ -343,6 +340,7 @@ class Wiring:
                 lock=lambda lost: self._lock(cluster, guard, screen, lost),
                 preflight=lambda observed, wish: self._preflight(cluster, observed, wish, crds_of),
                 listen=screen.listen,
+                lacking=lacking(self, provider.name),
             )
 
     def _uid(self, cluster: Cluster) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from cto.engine.causes import causes_of
 from cto.engine.evidence import ClaimLookup, Evidence
+from cto.engine.live import Lacking, nothing_lacks
 from cto.engine.lookups import Group, grouped
 from cto.engine.readiness import conditions_of, status_of
 from cto.engine.snapshot import Snapshot
@@ -36,6 +37,7 @@ class HealthContext:
         state: What is installed; None if nothing is.
         titles: For people, by component.
         simulated: What only a running program could answer is skipped.
+        lacking: Says which images the bundle lacks.
     """
 
     cluster: Cluster
@@ -43,6 +45,7 @@ class HealthContext:
     state: State | None
     titles: Mapping[str, str] = field(default_factory=dict)
     simulated: bool = False
+    lacking: Lacking = nothing_lacks
 
     @property
     def releases(self) -> Sequence[ReleaseState]:
@@ -145,7 +148,7 @@ def _components(context: HealthContext, definition: _Definition) -> Check:
     releases = context.releases
     if not releases:
         return _failed(definition, "the platform is not installed", code="CTO-1901")
-    view = Snapshot(context.cluster)
+    view = Snapshot(context.cluster, context.lacking)
     view.fetch(_groups(context.refs()))
     problems = {release.component: list(_problems(context, view, release)) for release in releases}
     bad = {component: found for component, found in problems.items() if found}

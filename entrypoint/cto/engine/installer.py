@@ -19,7 +19,7 @@ from cto.engine.apply import Engine
 from cto.engine.execute import CrdSource, Executor
 from cto.engine.fence import FencedCluster, FencedReleases, Gate
 from cto.engine.interruption import tells
-from cto.engine.live import Live
+from cto.engine.live import Lacking, Live, nothing_lacks
 from cto.engine.lock import Turns, turns
 from cto.engine.nodeports import PortsWatch, ReservedPorts
 from cto.engine.observe import Observer
@@ -78,6 +78,7 @@ class Installer:
     lock: Lock
     preflight: Preflight
     listen: Listener
+    lacking: Lacking = nothing_lacks
     gate: Gate = field(default_factory=Gate)
     store: StateStore = field(init=False)
 
@@ -203,7 +204,7 @@ class Installer:
 
     def _apply(self, plan: Plan, observed: Observed, lost: Flag) -> Report:
         wake = Flag()
-        live = Live(self.cluster, self.clock, on_change=wake.set)
+        live = Live(self.cluster, self.clock, on_change=wake.set, lacking=self.lacking)
         cluster = FencedCluster(self.cluster, self.gate)
         ports = ReservedPorts(cluster, self.clock)
         executor = Executor(

@@ -46,6 +46,16 @@ class Tail(NamedTuple):
     previous: bool
 
 
+Lacking = Callable[[str], str]
+"""Says that an image can be had from nowhere, because the bundle lacks it; '' if not so."""
+
+
+def nothing_lacks(image: str) -> str:
+    """Say nothing: nodes ask upstream's registries."""
+    del image
+    return ""
+
+
 class View(Protocol):
     """The objects of a cluster as they are now, and the last lines of their logs."""
 
@@ -56,6 +66,9 @@ class View(Protocol):
     def last_line(self, tail: Tail) -> str:
         """Return the last line of a container's log; '' if there is none, or not yet."""
         ...
+
+    @property
+    def lacking(self) -> Lacking: ...
 
 
 class Live:
@@ -68,6 +81,7 @@ class Live:
         clock: For `wait_change`, and to say since when something is wrong.
         on_change: Called in any thread whenever the generation has grown; must return at once.
         pause_s: How long to pause before a failed watch is begun again.
+        lacking: See `View`.
     """
 
     def __init__(
@@ -77,7 +91,9 @@ class Live:
         *,
         on_change: Callable[[], None] = lambda: None,
         pause_s: float = _PAUSE_S,
+        lacking: Lacking = nothing_lacks,
     ) -> None:
+        self.lacking = lacking
         self._cluster = cluster
         self._clock = clock
         self._on_change = on_change

@@ -43,6 +43,9 @@ ROWS = (
     Row("job-failed", "CTO-1704", 5, "a Job that failed stays failed; Helm gets time to say so"),
     Row("image-name", "CTO-1701", 0, "a name that cannot be read will not get better"),
     Row(
+        "image-bundle", "CTO-1712", 5, "what a bundle has does not change, and nobody else is asked"
+    ),
+    Row(
         "image-missing",
         "CTO-1701",
         20,

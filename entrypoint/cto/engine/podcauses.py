@@ -118,6 +118,8 @@ def _pulling(evidence: Evidence, pod: Manifest, state: Mapping[str, Any], messag
     if _NETWORK.search(said):
         row = "image-network"
     elif _NO_IMAGE.search(said):
+        if lacks := evidence.view.lacking(image):
+            return Finding("image-bundle", lacks, raw(message))
         row = "image-missing"
     elif _DENIED.search(said):
         row = "image-denied"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 
-from cto.engine.live import Tail, read_last_line
+from cto.engine.live import Lacking, Tail, nothing_lacks, read_last_line
 from cto.engine.lookups import Group
 from cto.engine.readiness import has_status
 from cto.objects import Manifest
@@ -24,7 +24,8 @@ class Snapshot:
     Kinds without a status are listed as metadata.
     """
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, lacking: Lacking = nothing_lacks) -> None:
+        self.lacking = lacking
         self._cluster = cluster
         self._lists: dict[Group, Mapping[str, Manifest]] = {}
         self._lines: dict[Tail, str] = {}

@@ -107,6 +107,12 @@ class TestPortsFromInside:
         assert made.taken((80, 8080, 3000)) == {8080}
         assert docker.names() == ["installer"]
 
+    def test_what_docker_has_published_needs_no_try(self, machine: FakeMachine) -> None:
+        made, docker = inside(machine)
+        docker.add(Container(id="", name="web", ports={80: 8080}))
+        docker.images.clear()
+        assert made.taken((8080,)) == {8080}
+
     def test_an_image_without_the_program_tells_nothing_about_ports(
         self, machine: FakeMachine
     ) -> None:

@@ -57,6 +57,15 @@ def test_its_stages_are_its_names(marker: Marker, docker: FakeDocker) -> None:
     assert docker.names() == []
 
 
+def test_the_network_of_one_cluster_is_that_of_the_next(
+    marker: Marker, docker: FakeDocker, machine: FakeMachine
+) -> None:
+    other = Marker(docker, machine.host, "two")
+    assert not other.any_made_network()
+    take(marker)
+    assert other.any_made_network()
+
+
 def test_two_cannot_have_it(marker: Marker) -> None:
     take(marker)
     with pytest.raises(LockedError) as caught:

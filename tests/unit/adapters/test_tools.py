@@ -56,7 +56,9 @@ class Place:
         self.data[name] = {"version": "1.2.3", "platforms": {"linux/amd64": platform}}
 
     def tools(self, folder: Path | None = None, system: str = "linux/amd64") -> Tools:
-        (self.bundle / "tools.yaml").write_text(yaml.safe_dump({"tools": self.data}))
+        (self.bundle / "tools.yaml").write_text(
+            yaml.safe_dump({"image": [*self.data], "tools": self.data})
+        )
         return Tools(
             self.bundle, folder=folder, downloader=self.downloader, cache=self.cache, system=system
         )
@@ -243,3 +245,21 @@ def test_the_platform_is_this_machine_s(place: Place) -> None:
 
     with pytest.raises(ToolError, match=r"for \w+/\w+$|cannot be had$"):
         place.tools(system="").path("tool")
+
+
+def test_what_the_image_holds_is_named(place: Place) -> None:
+    place.pin("tool", url="https://x/tool", format="raw", sha256="0" * 64)
+    assert place.tools().of_image == ("tool",)
+    held = Tools(
+        assets.root() / "bundle", folder=None, downloader=place.downloader, cache=place.cache
+    ).of_image
+    assert held == ("kubectl", "helm", "kind", "docker", "crane", "registry")
+
+
+def test_tools_of_another_machine_are_asked_for_by_name(place: Place) -> None:
+    digest = place.downloader.add("https://x/tool", RAW)
+    place.pin("tool", url="https://x/tool", format="raw", sha256=digest)
+    other = place.tools(system="plan9/mips")
+    with pytest.raises(ToolError, match="plan9/mips"):
+        other.path("tool")
+    assert other.on("linux/amd64").path("tool").read_bytes() == RAW

@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 
 from cto.adapters.bundle_registry import Bundle
-from cto.cli.bundled import BundledCharts, described, served
+from cto.cli.bundled import BundledCharts, described, lacking, lacks, served
+from cto.cli.options import ClusterOptions
+from cto.cli.wiring import Wiring
 from cto_airgap.source import Source
+from fakes.components import component
 from fakes.desk import Desk
 from unit.airgap.conftest import client, fake, world
 from unit.airgap.world import HOST, World
@@ -72,6 +75,48 @@ def test_what_serving_takes_is_known(bundle: Source, world: World) -> None:
     )
     without = served(bundle, f"{HOST}/three:3.0")
     assert (without.node, without.node_digest) == ("", "")
+
+
+NEEDS = component("web", images=[{"ref": f"{HOST}/three:3.0", "why": "it"}])
+
+
+@pytest.mark.parametrize(
+    ("image", "told"),
+    [
+        (f"{HOST}/two:2.0", ""),
+        (f"{HOST}/two:2.1", f"image not in bundle of profile minimal: {HOST}/two:2.1"),
+        (
+            f"{HOST}/three:3.0",
+            f"image not in bundle of profile minimal: {HOST}/three:3.0 (component Web)",
+        ),
+        ("NOT AN IMAGE", ""),
+    ],
+)
+def test_what_a_bundle_lacks_is_told_with_who_needs_it(
+    bundle: Source, image: str, told: str
+) -> None:
+    assert lacks(bundle, [NEEDS], image) == told
+
+
+@pytest.mark.parametrize(
+    ("provider", "words", "told"),
+    [
+        ("kind", (), True),
+        ("existing", (), False),
+        ("kind", ("--no-air-gapped",), False),
+    ],
+)
+def test_only_nodes_that_ask_nobody_else_lack_what_the_bundle_lacks(
+    bundle: Source, provider: str, *, words: tuple[str, ...], told: bool
+) -> None:
+    flags = {"air_gapped": ("--air-gapped", "false")} if words else {}
+    wiring = Wiring(ClusterOptions(bundle=bundle.folder, flags=flags), env={})
+    assert wiring.loaded.config.air_gapped is (False if words else None)
+    assert bool(lacking(wiring, provider)(f"{HOST}/four:4")) is told
+
+
+def test_without_a_bundle_nothing_is_lacking() -> None:
+    assert lacking(Wiring(ClusterOptions(), env={}), "kind")("x:1") == ""
 
 
 @pytest.mark.parametrize(

@@ -16,12 +16,13 @@ from cto.adapters.upstream_images import UpstreamImages
 from cto.cli import clusters
 from cto.cli.options import ClusterOptions
 from cto.cli.wiring import Wiring
-from cto.errors import PreflightError, UsageError
+from cto.errors import PreflightError, ToolError, UsageError
 from cto.ports import Provider, ProviderState
 from fakes.cluster import FakeCluster
 from fakes.desk import Desk, write_kubeconfig
 from fakes.docker import FakeDocker
 from fakes.provider import FakeProvider
+from fakes.runner import FakeRunner
 
 KIND = {"cluster.provider": ("--provider", "kind")}
 EXISTING = {"cluster.provider": ("--provider", "existing")}
@@ -211,6 +212,13 @@ class TestKind:
         made.docker = FakeDocker()
         assert made.kind.name == "kind"
         assert os.environ["NO_PROXY"] == "mine,cto-control-plane"
+
+    def test_docker_is_asked_by_its_program(self, tmp_path: Path) -> None:
+        made = wiring(tmp_path, {"DOCKER_HOST": "unix:///x"})
+        made.runner = FakeRunner()  # type: ignore[assignment] # starts nothing
+        with pytest.raises(ToolError):
+            made.docker.networks()
+        assert made.cluster_name == "cto"
 
 
 class TestInstall:

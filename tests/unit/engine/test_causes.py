@@ -11,6 +11,7 @@ import pytest
 from cto.engine import patience
 from cto.engine.causes import Cause, causes_of, finalizers_of
 from cto.engine.evidence import ClaimLookup, Evidence, one_line
+from cto.engine.live import Lacking, nothing_lacks
 from cto.engine.readiness import status_of
 from cto.engine.snapshot import Snapshot
 from cto.errors import KINDS, ApiError
@@ -42,11 +43,19 @@ NOT_FOUND = (
 )
 
 
-def causes(root: Manifest, *others: Manifest, age_s: float = 0, logs: Any = None) -> list[Cause]:
+def causes(
+    root: Manifest,
+    *others: Manifest,
+    age_s: float = 0,
+    logs: Any = None,
+    lacking: Lacking = nothing_lacks,
+) -> list[Cause]:
     cluster = FakeCluster([root, *others])
     cluster.container_logs.update(logs or {})
     clock = FakeClock()
-    evidence = Evidence(Snapshot(cluster), NS, lambda: clock.now() + timedelta(seconds=age_s))
+    evidence = Evidence(
+        Snapshot(cluster, lacking), NS, lambda: clock.now() + timedelta(seconds=age_s)
+    )
     return causes_of(evidence, root)
 
 
@@ -173,6 +182,23 @@ def test_before_kubernetes_1_31_the_registrys_answer_is_in_an_event() -> None:
     told = event(made, "Failed", 'Failed to pull image "quay.io/x:y": x: not found')
     other = event(made, "Failed", "Error: ImagePullBackOff", at=3)
     assert cause(deployment(), made, told, other).row == "image-missing"
+
+
+@pytest.mark.parametrize("message", [NOT_FOUND, "quay.io/x:y: manifest unknown"])
+def test_an_image_that_the_bundle_lacks_is_called_so(message: str) -> None:
+    """Nodes may ask nobody else, so it will not come: five seconds, and not minutes."""
+    made = pod(deployment(), waiting("ErrImagePull", message))
+    found = cause(deployment(), made, lacking=lambda image: f"image not in bundle: {image}")
+    assert (found.row, found.code, found.patience_s) == ("image-bundle", "CTO-1712", 5)
+    assert found.message == "pod server-6b7f-x: image not in bundle: quay.io/x:y"
+    assert "unknown" in found.details or "not found" in found.details
+
+
+def test_an_image_that_the_bundle_has_and_a_network_that_fails_are_called_as_ever() -> None:
+    made = pod(deployment(), waiting("ErrImagePull", NOT_FOUND))
+    assert cause(deployment(), made, lacking=lambda _: "").row == "image-missing"
+    made = pod(deployment(), waiting("ErrImagePull", "dial tcp: connection refused"))
+    assert cause(deployment(), made, lacking=lambda _: "lacks it").row == "image-network"
 
 
 @pytest.mark.parametrize("previous", [True, False])

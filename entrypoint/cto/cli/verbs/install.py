@@ -143,6 +143,7 @@ def health(installer: Installer, state: State | None, *, simulated: bool) -> tup
         state=state,
         titles={component.name: component.title for component in installer.catalog.components},
         simulated=simulated,
+        lacking=installer.lacking,
     )
     return tuple(run_checks(context))
 
