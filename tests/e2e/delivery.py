@@ -16,9 +16,10 @@ _READ = re.compile(r"stop pulling image .*bytes read=(\d+)")
 
 @dataclass(frozen=True)
 class Sent:
-    """A blob that was sent to somebody."""
+    """A blob of a repository of an upstream host that was sent to somebody."""
 
     to: str
+    host: str
     digest: str
     size: int
 
@@ -43,7 +44,7 @@ def _sent(log: str) -> Iterator[Sent]:
             to = entry["http.request.remoteaddr"].rpartition(":")[0]
             size = int(entry.get("http.response.written", 0))
             if size and entry.get("msg") == "response completed":
-                yield Sent(to, entry["vars.digest"], size)
+                yield Sent(to, entry["vars.name"].partition("/")[0], entry["vars.digest"], size)
 
 
 def received(engine: Engine, node: str) -> int:
@@ -53,5 +54,10 @@ def received(engine: Engine, node: str) -> int:
 
 
 def repeated(blobs: list[Sent]) -> dict[Sent, int]:
-    """Return what was sent to the same node more than once."""
+    """Return what was sent to the same node more than once.
+
+    kind's containerd keeps layers unpacked only (`discard_unpacked_layers`): one that lies on other
+    layers than before is asked for again. In the lab's images that is so from host to host, and
+    nowhere else.
+    """
     return {blob: times for blob, times in Counter(blobs).items() if times > 1}
