@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import subprocess
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from e2e.daemon import DATA, Daemon
 from e2e.delivery import registries, sent
@@ -22,6 +20,7 @@ from e2e.installer import CLUSTER, Installer
 NODE = f"{CLUSTER}-control-plane"
 PLAIN = "plain"
 CHUNK = 1 << 20
+GZIP = b"\x1f\x8b"
 DISK_MIB = 512
 
 
@@ -71,11 +70,19 @@ class Subjects:
         files = [str(path) for path in sorted(self.bundle.rglob("*")) if path.is_file()]
         self.samples.add("sha256sum", timed(lambda: _quietly("sha256sum", *files)))
         verify = (str(cto), "bundle", "verify", str(self.bundle))
-        self.samples.add("verify", timed(lambda: _quietly(*verify)))
+        before = os.times()
+        taken = timed(lambda: _quietly(*verify))
+        after = os.times()
+        self.samples.add("verify", taken)
+        busy = sum(after[2:4]) - sum(before[2:4])
+        self.samples.add("cores", max(1.0, min(os.cpu_count() or 1, busy / taken)))
 
     def size(self) -> None:
-        blobs = {path.name: path.stat().st_size for path in (self.bundle / "blobs").rglob("*")
-                 if path.is_file()}
+        blobs = {
+            path.name: path.stat().st_size
+            for path in (self.bundle / "blobs").rglob("*")
+            if path.is_file()
+        }
         total = sum(p.stat().st_size for p in self.bundle.rglob("*") if p.is_file())
         self.samples.add("bundle", total)
         self.samples.add("blobs", sum(blobs.values()))
@@ -133,10 +140,13 @@ class Subjects:
 
     def delivery(self) -> None:
         """Take all images of the set to a node: by the registry, and by `kind load`."""
-        self._forget_images()
         images = self._images()
-        taken = timed(lambda: self._pull(images))
-        self.samples.add("pull", taken)
+        self._forget_images()
+        (registry,) = registries(self.daemon.engine)
+        before = len(sent(self.daemon.engine, registry))
+        self.samples.add("pull", timed(lambda: self._pull(images)))
+        blobs = sent(self.daemon.engine, registry)[before:]
+        self._bound([self.bundle / "blobs" / blob.digest.replace(":", "/") for blob in blobs])
         self._forget_images()
         loaded = self._to_docker(images)
         mount = f"--volume={self.daemon.engine.socket}:/var/run/docker.sock"
@@ -145,15 +155,21 @@ class Subjects:
         self.samples.add("kind load", timed(lambda: self.daemon.engine.run(*load, timeout_s=900)))
         self.daemon.engine.run("rmi", "--force", *loaded)
 
-    def bound(self, layers: Sequence[Path]) -> None:
-        """Take what nobody can be faster than: this disk, and this machine's gunzip."""
+    def _bound(self, blobs: Sequence[Path]) -> None:
+        """Take what nobody can be faster than: this disk, and gunzip of what was sent."""
+        layers = [blob for blob in blobs if blob.read_bytes()[:2] == GZIP]
+        size, seconds = _unpacked(layers)
+        self.samples.add("set", size)
+        self.samples.add("gunzip", size / seconds * (os.cpu_count() or 1))
         self.samples.add("disk", _disk_rate())
-        self.samples.add("gunzip", _gunzip_rate(layers) * (os.cpu_count() or 1))
 
     def _images(self) -> list[str]:
         """Return what the pods of the set are made of, as they name it."""
         found = self.installer.kubectl(
-            "get", "pods", "--all-namespaces", "--output",
+            "get",
+            "pods",
+            "--all-namespaces",
+            "--output",
             "jsonpath={range .items[*].spec['initContainers','containers'][*]}{.image}{'\\n'}{end}",
         )
         hosts = self._in_node("ls", "/etc/containerd/certs.d").split()
@@ -205,19 +221,16 @@ def _disk_rate() -> float:
         file.unlink(missing_ok=True)
 
 
-def _gunzip_rate(layers: Sequence[Path]) -> float:
-    """Return the bytes per second that one core makes out of these layers."""
-    made = 0
-
-    def unpack() -> None:
-        nonlocal made
-        for layer in layers:
-            inflate = zlib.decompressobj(31)
-            with layer.open("rb") as stream:
-                while block := stream.read(CHUNK):
-                    made += len(inflate.decompress(block))
-
-    return made / timed(unpack) if (taken := timed(unpack)) else taken
+def _unpacked(layers: Sequence[Path]) -> tuple[int, float]:
+    """Return how many bytes layers hold, and the seconds that one core takes to unpack them."""
+    size = 0
+    begun = time.monotonic()
+    for layer in layers:
+        inflate = zlib.decompressobj(31)
+        with layer.open("rb") as stream:
+            while block := stream.read(CHUNK):
+                size += len(inflate.decompress(block))
+    return size, time.monotonic() - begun
 
 
 def _quietly(*argv: str) -> None:
