@@ -109,7 +109,7 @@ def section(values: Mapping[str, list[float]], *, rounds: int) -> str:
             f"- {dt.datetime.now(tz=dt.UTC).date()}, {rounds} rounds, medians",
             *(f"- {key}: {value}" for key, value in machine.describe().items()),
             f"- load of the machine at the end: {machine.load():.1f}",
-            "- the lab's images (layers that gzip to 1/2.8) and its node image; one run, one daemon",
+            "- the lab's images (layers gzip to 1/2.8) and its node image; one run, one daemon",
             "",
             "| figure | must reach | measured | |",
             "|---|---|---|---|",

@@ -46,7 +46,7 @@ def assert_healthy(installed: dict[str, Any], engine: Engine) -> None:
 
 def short_form(installer: Installer) -> dict[str, Any]:
     """Install without the socket, as the message says that it can be done from a container."""
-    refused = installer.run("install", code=6, socket=False)
+    refused = installer.run("install", code=4, socket=False)
     found = re.search(r"--network[ =](\S+)", refused.stderr)
     assert found, refused.stderr
     return installer.data("install", socket=False, flags=[f"--network={found[1].strip('`.,;')}"])
