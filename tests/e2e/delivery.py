@@ -47,10 +47,12 @@ def _sent(log: str) -> Iterator[Sent]:
                 yield Sent(to, entry["vars.name"].partition("/")[0], entry["vars.digest"], size)
 
 
-def received(engine: Engine, node: str) -> int:
-    """Return the bytes that a node's containerd read from registries since the node was made."""
-    log = engine.out("exec", node, "journalctl", "--no-pager", "--output=cat", "--unit=containerd")
-    return sum(int(found) for found in _READ.findall(log))
+def received(engine: Engine) -> int:
+    """Return the bytes that all nodes' containerds read from registries since they were made."""
+    log = ["journalctl", "--no-pager", "--output=cat", "--unit=containerd"]
+    nodes = engine.containers("label=io.x-k8s.kind.cluster")
+    logs = [engine.out("exec", node, *log) for node in nodes]
+    return sum(int(found) for text in logs for found in _READ.findall(text))
 
 
 def repeated(blobs: list[Sent]) -> dict[Sent, int]:

@@ -91,7 +91,8 @@ class Engine:
     def events(self, kind: str) -> subprocess.Popen[str]:
         """Follow events of containers: their names, a line each."""
         which = ["--filter", "type=container", "--filter", f"event={kind}"]
-        return self.popen("events", *which, "--format", "{{.Actor.Attributes.name}}")
+        shown = ["--format", "{{.Actor.Attributes.name}}"]
+        return self.popen("events", *which, *shown, stderr=subprocess.DEVNULL)
 
     def networks(self) -> Mapping[str, tuple[str, ...]]:
         """Return every network with its address ranges."""

@@ -13,7 +13,6 @@ import selectors
 import subprocess
 import threading
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -201,14 +200,11 @@ class Watch:
     def _follow(self) -> None:
         """Lay a tap for every container that starts; Docker may be restarted meanwhile."""
         while not self._over.is_set():
-            self._events = self._engine.events("start")
-            with suppress(subprocess.SubprocessError):
+            with self._engine.events("start") as self._events:
                 self._lay_all()
                 for name in self._events.stdout or ():
                     for pid in self._engine.pids(name.strip()):
                         self._lay(name.strip(), of_process(pid))
-            self._events.terminate()
-            self._events.wait(_JOIN_S)
             self._over.wait(_LOOK_S)
 
     def _listen(self) -> None:
