@@ -6,8 +6,8 @@
 ARG BASE=docker.io/library/python:3.13-slim-trixie@sha256:9d2e5553305c7c7b0097999bb17187c69b921ccd6bc9d40e4bb5ebe652c00285
 FROM ${BASE}
 
-COPY build/image/bin/ /usr/local/bin/
-COPY build/image/site/ /opt/cto/site/
+COPY bin/ /usr/local/bin/
+COPY site/ /opt/cto/site/
 COPY --chmod=0755 <<"END" /usr/local/bin/cto
 #!/usr/bin/env -S python3 -I
 import sys

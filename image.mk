@@ -18,7 +18,7 @@ DOCKER ?= docker
 # That of the base image.
 IMAGE_PYTHON := 3.13
 
-PARTS := build/image
+PARTS ?= build/image
 VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"$$/\1/p' entrypoint/cto/__init__.py)
 ARCH = $(notdir $(PLATFORM))
 TAR = dist/cto-$(VERSION)-$(1)-$(ARCH).tar
@@ -60,7 +60,8 @@ $(PARTS)/program.tar: $(PARTS)/site $(PARTS)/bin
 		--provenance=false --sbom=false --network none $(if $(BASE),--build-arg 'BASE=$(BASE)') \
 		--build-arg 'VERSION=$(VERSION)' \
 		--build-arg "REVISION=$$(git rev-parse HEAD 2>/dev/null || true)" \
-		--output 'type=oci,dest=$@,rewrite-timestamp=true' $(BUILD_ARGS) .
+		--output 'type=oci,dest=$@,rewrite-timestamp=true' $(BUILD_ARGS) \
+		--file Dockerfile $(PARTS)
 
 # The installer and what it needs, as Python of the image finds it. Hashes are checked here, and
 # nothing that tells of this machine goes along. The folder gets its name when it is complete.

@@ -48,6 +48,7 @@ def test_what_was_written_before_goes_and_what_others_wrote_stays(folder: Path) 
     texts = mirrors.files(["docker.io"], [NAME, OLD], air_gapped=False)
     write(folder, texts)
     assert held(folder) == {**texts, "example.com": "server = 'https://mirror'\n"}
+    assert {path.name for path in folder.iterdir()} == {*texts, "example.com"}
 
 
 def test_what_was_written_is_read_again(folder: Path) -> None:

@@ -47,6 +47,18 @@ class Bundle:
     node_digest: str
     architecture: str
 
+    @property
+    def node_repository(self) -> str:
+        """What the node image is called in the registry, without its tag."""
+        host, _, name = self.node.rpartition(":")[0].partition("/")
+        return f"{mirrors.prefix_of(host)}/{name}"
+
+    @property
+    def node_name(self) -> str:
+        """What Docker keeps the node image as."""
+        tag = self.node.rpartition(":")[2]
+        return f"{NODE_HOST}/{self.node_repository}:{tag}-{_short(self.node_digest)}"
+
 
 class BundleRegistry:
     """Implements `ports.ImageSupply`.
@@ -113,11 +125,10 @@ class BundleRegistry:
             text = "the bundle has no image for nodes"
             hint = "Name one that Docker has: CTO_NODE_IMAGE."
             raise PreflightError("CTO-1430", text, hint=hint)
-        name, _, tag = bundle.node.rpartition(":")
-        target = f"{NODE_HOST}/{name}:{tag}-{_short(bundle.node_digest)}"
+        target = bundle.node_name
         if self._engine.image(target) is None:
             self.start(progress)
-            source = f"{LOOPBACK}:{self._port()}/{name}@{bundle.node_digest}"
+            source = f"{LOOPBACK}:{self._port()}/{bundle.node_repository}@{bundle.node_digest}"
             progress(f"Docker pulls {bundle.node} from the bundle")
             self._engine.pull(source)
             self._engine.tag(source, target)
@@ -143,8 +154,7 @@ class BundleRegistry:
         """Remove the registries that no node names any more, and the node image with ours."""
         registries.sweep(self._engine, gone=cluster)
         if self._bundle.node and self._engine.container(self.name) is None:
-            name, _, tag = self._bundle.node.rpartition(":")
-            self._engine.untag(f"{NODE_HOST}/{name}:{tag}-{_short(self._bundle.node_digest)}")
+            self._engine.untag(self._bundle.node_name)
 
     # the container
 

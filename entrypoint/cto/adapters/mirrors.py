@@ -27,7 +27,7 @@ def files(hosts: Iterable[str], registries: Sequence[str], *, air_gapped: bool) 
         air_gapped: Ask nobody else, whatever the host.
     """
     found = {
-        host: _text(registries, registries, _path(host), air_gapped=air_gapped)
+        host: _text(registries, registries, prefix_of(host), air_gapped=air_gapped)
         for host in hosts
         if _HOST.fullmatch(host)
     }
@@ -54,7 +54,8 @@ def script(texts: dict[str, str], folder: str = FOLDER) -> str:
         "for file in */hosts.toml; do",
         '  case "${file%/hosts.toml}" in',
         f"    {kept}) ;;",
-        f'    *) if grep -qsF \'{_MARK}\' "$file"; then rm "$file"; fi ;;',
+        f"    *) if grep -qsF '{_MARK}' \"$file\"; then",
+        '      rm "$file"; rmdir "${file%/hosts.toml}" 2>/dev/null || true; fi ;;',
         "  esac",
         "done",
     ]
@@ -94,6 +95,6 @@ def _tables(addresses: Iterable[str]) -> Iterator[str]:
         yield from ("", f'[host."{address}"]', *(f"  {line}" for line in _SETTINGS))
 
 
-def _path(host: str) -> str:
+def prefix_of(host: str) -> str:
     """Return what the images of a host have in front of their names in a bundle's registry."""
     return host.replace(":", "-").lower()

@@ -304,6 +304,13 @@ def test_a_node_image_that_is_there_is_not_pulled_again(yard: Yard) -> None:
     assert yard.docker.pulled == [PULLED]
 
 
+def test_a_port_of_upstream_is_no_part_of_a_name(yard: Yard) -> None:
+    found = bundle(node="registry.local:5000/kindest/node:v1")
+    yard.docker.remote.add(f"127.0.0.1:32768/registry.local-5000/kindest/node@{NODE_DIGEST}")
+    name = yard.supply(found).node_image(yard.said.append)
+    assert name == "cto.invalid/registry.local-5000/kindest/node:v1-cccccccccccc"
+
+
 def test_a_bundle_without_node_image_says_what_to_name(yard: Yard) -> None:
     with pytest.raises(PreflightError) as caught:
         yard.supply(bundle(node="")).node_image(yard.said.append)

@@ -420,3 +420,14 @@ def test_the_platform_names_the_image_that_its_kind_was_released_with() -> None:
     assert node.pinned == f"{node.image}@{node.digest}"
     locked = {item.image: item for item in locks.read(assets.root() / "bundle/lock.yaml").images}
     assert locked[node.image].digest in {node.digest, locks.UNRESOLVED}
+
+
+def test_a_bundle_without_images_has_the_charts(locked: World) -> None:
+    """For networks that have a registry: digests of images need not be known."""
+    folder = locked.folder / "out"
+    locked.bundling().build(
+        locked.lock, folder, profile="standard", platform=AMD64, with_images=False
+    )
+    source = Source(folder)
+    assert not source.has_images
+    assert {item.name for item in source.contents.charts} == {"charts/op:1.0.0", "charts/web:1.0.0"}

@@ -31,7 +31,8 @@ def test_error_codes_are_in_the_table(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_targets_are_in_the_makefile(page: Path) -> None:
-    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    files = [ROOT / "Makefile", *ROOT.glob("*.mk")]
+    makefile = "\n".join(file.read_text(encoding="utf-8") for file in files)
     named = re.findall(r"(?:^|`)make ([a-z-]+)", page.read_text(encoding="utf-8"), re.MULTILINE)
     targets = re.findall(r"^([a-z-]+):", makefile, re.MULTILINE)
     assert set(named) - set(targets) == set()

@@ -1,0 +1,247 @@
+"""The image: two builds are one, it tells what it holds, and serves its bundle to Docker.
+
+Needs a Docker daemon with a base image (CTO_BASE, the lab's), and the registry and crane of the
+lab; the other programs in it are stand-ins. Everything is named `cto-e2e-image` and removed again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from cto.adapters.bundle_registry import BundleRegistry
+from cto.adapters.clock import SystemClock
+from cto.adapters.docker import Docker
+from cto.adapters.process import ProcessRunner
+from cto.cli.bundled import served
+from cto.errors import PreflightError
+from cto_airgap.layout import Layout
+from cto_airgap.source import Source
+from cto_airgap.web import WebTransport
+from fakes.depot import Depot
+from lab.registry import running
+from lab.registry.running import Registries
+
+pytestmark = pytest.mark.docker
+
+ROOT = Path(__file__).resolve().parents[2]
+BASE = os.environ.get("CTO_BASE", "cto-lab/base:trixie")
+NAME = "cto-e2e-image"
+STAND_INS = ("kubectl", "helm", "kind", "docker")
+_LONG_S = 900
+
+
+def docker(*words: str, check: bool = True) -> str:
+    done = subprocess.run(
+        [shutil.which("docker") or "docker", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=_LONG_S,
+    )
+    assert not check or done.returncode == 0, f"{words}\n{done.stderr}"
+    return done.stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def base() -> str:
+    """Return the base image; skip, and say why, where it cannot be had."""
+    if why := running.missing():
+        pytest.skip(why)
+    if not shutil.which("docker") or not docker("info", "--format", "{{.ID}}", check=False):
+        pytest.skip("no Docker answers")
+    if not docker("image", "inspect", "--format", "{{.Id}}", BASE, check=False):
+        pytest.skip(f"Docker has no image {BASE} (CTO_BASE, or tests/lab)")
+    return BASE
+
+
+@pytest.fixture(scope="module")
+def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tools")
+    for name in STAND_INS:
+        (folder / name).write_text(f"#!/bin/sh\necho {name}\n")
+        (folder / name).chmod(0o755)
+    for name in ("registry", "crane"):
+        shutil.copy(running.folder() / name, folder / name)
+    return folder
+
+
+def build(parts: Path, base: str, tools: Path) -> Path:
+    """Run `make` as users do, without what Docker kept of a build before."""
+    words = {
+        "PARTS": str(parts),
+        "BASE": base,
+        "BIN": str(Path(sys.executable).parent),
+        "MADE": "",
+        "BUILD_ARGS": "--no-cache --quiet",
+        "SOURCE_DATE_EPOCH": "1700000000",
+    }
+    target = parts / "program.tar"
+    argv = ["make", *(f"{key}={value}" for key, value in words.items()), str(target)]
+    env = {**os.environ, "CTO_TOOLS": str(tools)}
+    done = subprocess.run(
+        argv, cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=_LONG_S
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return target
+
+
+@pytest.fixture(scope="module")
+def program(base: str, tools: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(tmp_path_factory.mktemp("parts"), base, tools)
+
+
+@dataclass(frozen=True)
+class Made:
+    """An image that Docker has, and the bundle that is in it."""
+
+    name: str
+    bundle: Path
+    upstream: str
+
+    @property
+    def source(self) -> Source:
+        return Source(self.bundle)
+
+
+@pytest.fixture(scope="module")
+def made(program: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
+    """Put a bundle of two little images and a chart into the program; have Docker load it."""
+    folder = tmp_path_factory.mktemp("made")
+    with Registries(folder / "upstream") as registries, WebTransport() as transport:
+        depot = Depot(registries.start(), transport, plain=True)
+        wanted = replace(depot.fill(folder), profile="minimal")
+        depot.builder(folder).build(wanted, folder / "bundle")
+    name = f"{NAME}:1-minimal"
+    out = folder / "image.tar"
+    words = [str(folder / "bundle"), "--program", str(program), "--out", str(out), "--name", name]
+    argv = [sys.executable, "-m", "cto", "bundle", "image", *words]
+    subprocess.run(argv, check=True, capture_output=True, timeout=_LONG_S)
+    docker("load", "--input", str(out))
+    yield Made(name, folder / "bundle", depot.host)
+    docker("rmi", "--force", name)
+
+
+@pytest.fixture
+def registry(made: Made) -> Iterator[BundleRegistry]:
+    engine = Docker(
+        ProcessRunner(log=lambda _: None, clock=SystemClock()),
+        lambda: shutil.which("docker") or "docker",
+        environ=os.environ,
+        own_ids=tuple,
+    )
+    found = served(made.source, f"{made.upstream}/two:2")
+    supply = BundleRegistry(engine, SystemClock(), found, image=made.name, air_gapped=lambda: True)
+    yield supply
+    docker("rm", "--force", "--volumes", supply.name, check=False)
+
+
+def digest_of(program: Path) -> str:
+    with tarfile.open(program) as tar:
+        index = tar.extractfile("index.json")
+        assert index is not None
+        return str(json.load(index)["manifests"][0]["digest"])
+
+
+def test_two_builds_are_one(program: Path, base: str, tools: Path, tmp_path: Path) -> None:
+    """Other folders, another time, nothing kept: the same digest."""
+    assert digest_of(build(tmp_path / "again", base, tools)) == digest_of(program)
+
+
+def test_it_tells_what_it_holds(made: Made) -> None:
+    told = json.loads(docker("run", "--rm", "--network=none", made.name, "version", "-o", "json"))
+    assert told["data"]["bundle"] == {
+        "folder": "/opt/cto/bundle",
+        "digest": made.source.digest,
+        "profile": "minimal",
+        "platform": "linux/amd64",
+        "images": "2",
+    }
+    label = docker(
+        "image", "inspect", "--format", '{{index .Config.Labels "cto.dev/bundle"}}', made.name
+    )
+    assert label == made.source.digest
+
+
+def test_every_bit_of_the_bundle_is_in_it_whoever_runs_it(made: Made) -> None:
+    flags = ("--rm", "--network=none", "--read-only", "--user=12345:12345")
+    done = docker("run", *flags, made.name, "bundle", "verify", "/opt/cto/bundle")
+    assert done.splitlines()[-1] == made.source.digest
+
+
+def test_programs_are_where_they_are_looked_for(made: Made) -> None:
+    for name in STAND_INS:
+        assert docker("run", "--rm", f"--entrypoint={name}", made.name) == name
+
+
+def test_docker_pulls_from_it_by_digest_and_keeps_a_name_without_a_port(
+    made: Made, registry: BundleRegistry
+) -> None:
+    said: list[str] = []
+    name = registry.node_image(said.append)
+    try:
+        assert name.startswith("cto.invalid/")
+        assert registry.node_image(said.append) == name
+        assert docker("image", "ls", "--quiet", "--no-trunc", name)
+        kept = docker("image", "ls", "--digests", "--format", "{{.Repository}}")
+        assert not [line for line in kept.splitlines() if line.startswith("127.0.0.1")]
+        item = made.source.image(f"{made.upstream}/two:2")
+        assert item is not None
+        inspected = docker("image", "inspect", "--format", "{{json .RootFS.Layers}}", name)
+        assert len(json.loads(inspected)) == 1
+    finally:
+        docker("rmi", "--force", name)
+
+
+def test_it_is_found_again_started_again_and_made_again(registry: BundleRegistry) -> None:
+    def identity() -> str:
+        return docker("inspect", "--format", "{{.Id}} {{.State.Running}}", registry.name)
+
+    registry.start(lambda _: None)
+    first = identity()
+    registry.start(lambda _: None)
+    assert identity() == first
+    docker("kill", registry.name)
+    registry.start(lambda _: None)
+    assert identity() == first
+    docker("rm", "--force", registry.name)
+    docker("create", "--name", registry.name, "--label=cto.dev/role=registry", BASE, "false")
+    with pytest.raises(PreflightError):
+        registry.start(lambda _: None)
+    docker("rm", "--force", registry.name)
+    registry.start(lambda _: None)
+    assert identity() != first
+
+
+def test_it_ends_at_once_and_leaves_one_folder(registry: BundleRegistry) -> None:
+    """The registry program is the first process: Docker need not kill it."""
+    registry.start(lambda _: None)
+    for _ in range(2):
+        began = time.monotonic()
+        docker("stop", "--time=30", registry.name)
+        assert time.monotonic() - began < 15
+        registry.start(lambda _: None)
+    folders = docker("exec", registry.name, "sh", "-c", "ls -d /tmp/cto-registry-*")
+    assert len(folders.splitlines()) == 1
+
+
+def test_what_comes_out_is_what_upstream_had(made: Made, registry: BundleRegistry) -> None:
+    registry.start(lambda _: None)
+    port = docker("port", registry.name, "5000/tcp").splitlines()[0].rpartition(":")[2]
+    layout = Layout(made.bundle)
+    item = next(one for one in layout.contents().images if "team/one" in one.name)
+    crane = [str(running.folder() / "crane"), "--insecure", "manifest"]
+    name = f"127.0.0.1:{port}/{made.upstream.replace(':', '-')}/team/one:1"
+    done = subprocess.run([*crane, name], capture_output=True, check=True, timeout=60)
+    assert f"sha256:{hashlib.sha256(done.stdout).hexdigest()}" == item.descriptor.digest
