@@ -70,7 +70,7 @@ def test_taken_ports_move_and_a_second_installer_waits_its_turn(
     )
     assert first.end() == 0, first.text
     for port in busy_ports:
-        assert re.search(rf"Port {port} is taken: \d+ is used instead", first.text)
+        assert re.search(rf"{port} is taken: \d+ is used instead", first.text), first.text
 
     done = installer.install("minimal")
     assert done["changes"] == []
@@ -100,7 +100,8 @@ def test_a_foreign_cluster_of_our_name_is_left_alone(installer: Installer) -> No
 
     refused = installer.run("install", "--profile", "minimal", code=4)
     assert "CTO-1424" in refused.stderr
-    installer.run("uninstall", "--cluster", "--yes", code=4)
+    # There is nothing of ours, so there is nothing to do.
+    installer.run("uninstall", "--cluster", "--yes")
     after = engine.container(NODE)
     assert after
     assert after["Id"] == before["Id"]

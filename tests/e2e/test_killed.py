@@ -130,6 +130,14 @@ def test_killed_again_and_again_along_the_way(installer: Installer) -> None:
     removed(installer, before)
 
 
+@pytest.mark.parametrize("name", ["the registry is made", "blobs are served", "the node is there"])
+def test_what_never_became_a_cluster_can_be_removed(installer: Installer, name: str) -> None:
+    """Whoever changes his mind after a kill is not left with what nobody names any more."""
+    before = Inventory.of(installer.engine, installer.kube)
+    killed(installer, Moment(name, MAKING[name]), *INSTALL)
+    removed(installer, before)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("moment", moments(MAKING | INSTALLING, longest_ms=1500), ids=str)
 def test_a_killed_installation_is_finished_by_the_same_command(
