@@ -8,19 +8,20 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from lab.dockerd import engine as dockerd
-from lab.images import bundle, serving
+from lab.images import bundle
 from lab.nodeimage import base
 from lab.tools import build
 
 from .engine import Engine
 
 ROOT = Path(__file__).resolve().parents[2]
-NAME = "cto-e2e/cto"
+LAB = ROOT / "tests" / "lab" / "image.py"
 # It has all that minimal needs, too.
 PROFILE = "standard"
 _BUILD_S = 1500
@@ -64,26 +65,13 @@ def given() -> Path | None:
 
 
 def made(profile: str = PROFILE) -> Image:
-    """Build the image, as its users do: `make image-tar`."""
+    """Build the image as its users do, by `make image-tar`, of what the lab has."""
     if tar := given():
         return Image(tar)
-    with serving.registry() as host:
-        settings = {
-            "IMAGE": NAME,
-            "PROFILE": profile,
-            "PLATFORM": f"linux/{build.machine()}",
-            "BASE": base.NAME,
-            "BUNDLE_ARGS": " ".join(["--lock", str(bundle.lock()), *bundle.mirrors(host)]),
-        }
-        env = {
-            **os.environ,
-            "CTO_TOOLS": str(build.cache_dir() / "tools"),
-            "CTO_CHARTS": str(bundle.charts()),
-            "CTO_CACHE_DIR": str(build.cache_dir() / "bundles" / "cto"),
-        }
-        make = ["make", "image-tar", *(f"{key}={value}" for key, value in settings.items())]
-        done = subprocess.run(
-            make, cwd=ROOT, env=env, capture_output=True, text=True, timeout=_BUILD_S, check=False
-        )
+    base.make()
+    make = [sys.executable, str(LAB), "--profile", profile, "--target", "image-tar"]
+    done = subprocess.run(
+        make, cwd=ROOT, capture_output=True, text=True, timeout=_BUILD_S, check=False
+    )
     assert done.returncode == 0, f"{' '.join(make)}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     return Image(next(ROOT.glob(f"dist/cto-*-{profile}-{build.machine()}.tar")))
