@@ -33,7 +33,7 @@ demo-clean: ## remove what the demo made: processes, state, kubeconfig entries
 
 # --- to check it ----------------------------------------------------------------------------------
 
-.PHONY: test unit lint types imports integration e2e faults bench
+.PHONY: test unit lint types imports integration e2e faults bench bench-image
 test: $(MADE) ## everything that CI runs, and a table at the end (CTO_LAB=install: with Docker)
 	@$(BIN)/python tests/lab/suite.py
 
@@ -54,10 +54,14 @@ integration: lab ## contract, asset and integration tests on real API servers
 	@$(PYTEST) -q -m 'not slow' tests/contract tests/assets tests/integration $(ARGS)
 
 e2e: docker ## end to end, on clusters of containers
-	@$(PYTEST) -q tests/e2e $(ARGS)
+	@$(PYTEST) -q -m 'not slow' tests/e2e $(ARGS)
 
 faults: lab ## every kill -9 moment, not just the subset of `make test`
-	@$(PYTEST) -q -m slow tests/integration $(ARGS)
+	@$(PYTEST) -q -m slow tests/integration tests/e2e $(ARGS)
+
+bench-image: $(MADE) ## measure the image on Docker and kind, as root; its part of docs/performance.md
+	@CTO_LAB_LAYER_MIB=64 $(BIN)/python tests/lab/prepare.py docker --profile minimal
+	@CTO_LAB_LAYER_MIB=64 $(BIN)/python tests/bench/image.py $(ARGS)
 
 bench: lab ## measure against Helm, and write docs/performance.md
 	@$(BIN)/python tests/bench/run.py $(ARGS)

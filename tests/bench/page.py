@@ -13,6 +13,8 @@ import machine
 
 STAND_INS = "With the stand-in charts"
 REAL = "With the real charts"
+IMAGE = "The image, on Docker and kind"
+_TITLES = (STAND_INS, REAL, IMAGE)
 _HEAD = """# Performance
 
 Written by `make bench`; every figure below was measured by it. Profile `production`, ten
@@ -59,15 +61,22 @@ def section(samples: f.Samples, *, stand_ins: bool, rounds: int) -> str:
 
 
 def write(file: Path, text: str, *, stand_ins: bool) -> None:
-    """Replace one part of the page; the other stays as it is."""
+    """Replace one part of the page; the others stay as they are."""
+    put(file, text, STAND_INS if stand_ins else REAL)
+
+
+def put(file: Path, text: str, title: str) -> None:
+    """Replace the part of that title."""
     old = file.read_text(encoding="utf-8") if file.exists() else ""
-    title = REAL if stand_ins else STAND_INS
-    kept = re.search(rf"^## {title}\n.*?(?=^## |\Z)", old, re.MULTILINE | re.DOTALL)
-    parts = [text, kept[0]] if kept else [text]
-    if not stand_ins:
-        parts.reverse()
-    body = "\n\n".join(part.strip() for part in [_HEAD, *parts])
+    parts = {name: part for name in _TITLES if (part := _part(old, name))} | {title: text}
+    found = [parts[name] for name in _TITLES if name in parts]
+    body = "\n\n".join(part.strip() for part in [_HEAD, *found])
     file.write_text(f"{body}\n", encoding="utf-8")
+
+
+def _part(page: str, title: str) -> str:
+    found = re.search(rf"^## {re.escape(title)}\n.*?(?=^## |\Z)", page, re.MULTILINE | re.DOTALL)
+    return found[0] if found else ""
 
 
 def path_text(report: Mapping[str, Any]) -> str:

@@ -1,0 +1,237 @@
+"""What is measured of the image, each beside what it is compared with."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import time
+import zlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from e2e.daemon import DATA, Daemon
+from e2e.delivery import registries, sent
+from e2e.image import Image
+from e2e.installer import CLUSTER, Installer
+
+NODE = f"{CLUSTER}-control-plane"
+PLAIN = "plain"
+CHUNK = 1 << 20
+GZIP = b"\x1f\x8b"
+DISK_MIB = 512
+
+
+@dataclass
+class Samples:
+    """Seconds, bytes and rates by name."""
+
+    values: dict[str, list[float]] = field(default_factory=dict)
+
+    def add(self, name: str, value: float) -> None:
+        self.values.setdefault(name, []).append(value)
+
+
+def timed(work: Callable[[], object]) -> float:
+    begun = time.monotonic()
+    work()
+    return time.monotonic() - begun
+
+
+@dataclass
+class Subjects:
+    """One daemon with the image, and where the samples go."""
+
+    daemon: Daemon
+    image: Image
+    bundle: Path
+    kube: Path
+    samples: Samples
+
+    @property
+    def installer(self) -> Installer:
+        return Installer(self.daemon.engine, self.image.reference, self.kube)
+
+    # starting the image
+
+    def version(self) -> None:
+        """Take `docker run IMAGE version`, and a container of the image that does nothing."""
+        engine, name = self.daemon.engine, self.image.reference
+        nothing = ["run", "--rm", "--entrypoint", "/bin/true", name]
+        self.samples.add("true", timed(lambda: engine.run(*nothing)))
+        self.samples.add("version", timed(lambda: engine.run("run", "--rm", name, "version")))
+
+    # files
+
+    def verify(self, cto: Path) -> None:
+        """Take `bundle verify`, and sha256sum over the same files on one core."""
+        files = [str(path) for path in sorted(self.bundle.rglob("*")) if path.is_file()]
+        self.samples.add("sha256sum", timed(lambda: _quietly("sha256sum", *files)))
+        verify = (str(cto), "bundle", "verify", str(self.bundle))
+        before = os.times()
+        taken = timed(lambda: _quietly(*verify))
+        after = os.times()
+        self.samples.add("verify", taken)
+        busy = sum(after[2:4]) - sum(before[2:4])
+        self.samples.add("cores", max(1.0, min(os.cpu_count() or 1, busy / taken)))
+
+    def size(self) -> None:
+        blobs = {
+            path.name: path.stat().st_size
+            for path in (self.bundle / "blobs").rglob("*")
+            if path.is_file()
+        }
+        total = sum(p.stat().st_size for p in self.bundle.rglob("*") if p.is_file())
+        self.samples.add("bundle", total)
+        self.samples.add("blobs", sum(blobs.values()))
+
+    # clusters
+
+    def cluster(self) -> None:
+        """Take the cluster within an installation, and kind alone with the same node image."""
+        stamps = self._install()
+        node = self.daemon.engine.out("inspect", "--format", "{{.Config.Image}}", NODE)
+        pulled = stamps["kind"] - stamps["pull"]
+        self.samples.add("node image", pulled)
+        self.samples.add("cluster", stamps["made"] - stamps["begun"] - pulled)
+        self.samples.add("kind", self._plain(node))
+
+    def _install(self) -> dict[str, float]:
+        """Install; return when the cluster was begun, the pull, kind, and when it was made."""
+        signs = {
+            "begun": r"Get charts and programs",
+            "pull": r"Docker pulls",
+            "kind": r"Ensuring node image",
+            "made": r"✓ Make the kind cluster",
+        }
+        running = self.installer.start("install", "--profile", "minimal")
+        stamps: dict[str, float] = {}
+        said = []
+        assert running.process.stderr
+        for line in running.process.stderr:
+            said.append(line)
+            for name, pattern in signs.items():
+                if name not in stamps and re.search(pattern, line):
+                    stamps[name] = time.monotonic()
+        assert running.process.wait() == 0, "".join(said[-30:])
+        return stamps
+
+    def _plain(self, node: str) -> float:
+        """Make a cluster with kind alone, out of the same image's own kind."""
+        kind = ["--entrypoint", "kind", self.image.reference]
+        mount = f"--volume={self.daemon.engine.socket}:/var/run/docker.sock"
+        run = ["run", "--rm", mount, *kind]
+        create = ["create", "cluster", "--name", PLAIN, "--image", node, "--kubeconfig=/tmp/k"]
+        taken = timed(lambda: self.daemon.engine.run(*run, *create))
+        self.daemon.engine.run(*run, "delete", "cluster", "--name", PLAIN)
+        return taken
+
+    def again(self) -> None:
+        """Take a second installation: the bytes that the registry sends meanwhile."""
+        (registry,) = registries(self.daemon.engine)
+        before = sum(blob.size for blob in sent(self.daemon.engine, registry))
+        self.samples.add("again", timed(lambda: self.installer.run("install")))
+        after = sum(blob.size for blob in sent(self.daemon.engine, registry))
+        self.samples.add("again bytes", after - before)
+
+    # delivery
+
+    def delivery(self) -> None:
+        """Take all images of the set to a node: by the registry, and by `kind load`."""
+        images = self._images()
+        self._forget_images()
+        (registry,) = registries(self.daemon.engine)
+        before = len(sent(self.daemon.engine, registry))
+        self.samples.add("pull", timed(lambda: self._pull(images)))
+        blobs = sent(self.daemon.engine, registry)[before:]
+        self._bound([self.bundle / "blobs" / blob.digest.replace(":", "/") for blob in blobs])
+        self._forget_images()
+        loaded = self._to_docker(images)
+        mount = f"--volume={self.daemon.engine.socket}:/var/run/docker.sock"
+        load = ["run", "--rm", mount, "--entrypoint", "kind", self.image.reference]
+        load += ["load", "docker-image", "--name", CLUSTER, *loaded]
+        self.samples.add("kind load", timed(lambda: self.daemon.engine.run(*load, timeout_s=900)))
+        self.daemon.engine.run("rmi", "--force", *loaded)
+
+    def _bound(self, blobs: Sequence[Path]) -> None:
+        """Take what nobody can be faster than: this disk, and gunzip of what was sent."""
+        layers = [blob for blob in blobs if blob.read_bytes()[:2] == GZIP]
+        size, seconds = _unpacked(layers)
+        self.samples.add("set", size)
+        self.samples.add("gunzip", size / seconds * (os.cpu_count() or 1))
+        self.samples.add("disk", _disk_rate())
+
+    def _images(self) -> list[str]:
+        """Return what the pods of the set are made of, as they name it."""
+        found = self.installer.kubectl(
+            "get",
+            "pods",
+            "--all-namespaces",
+            "--output",
+            "jsonpath={range .items[*].spec['initContainers','containers'][*]}{.image}{'\\n'}{end}",
+        )
+        hosts = self._in_node("ls", "/etc/containerd/certs.d").split()
+        return sorted({one for one in found.split() if one.split("/")[0] in hosts})
+
+    def _pull(self, images: Sequence[str]) -> None:
+        # As many at once as a kubelet's users usually allow, and as the layers' own transfers.
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda name: self._in_node("crictl", "pull", name), images))
+
+    def _forget_images(self) -> None:
+        """Take every image of the platform off the node, layers included."""
+        names = self._in_node("ctr", "--namespace=k8s.io", "images", "ls", "--quiet").split()
+        hosts = self._in_node("ls", "/etc/containerd/certs.d").split()
+        ours = [name for name in names if name.split("/")[0] in hosts]
+        if ours:
+            self._in_node("ctr", "--namespace=k8s.io", "images", "rm", "--sync", *ours)
+
+    def _to_docker(self, images: Sequence[str]) -> list[str]:
+        """Let Docker have them, as somebody who uses `kind load` would."""
+        engine = self.daemon.engine
+        (registry,) = registries(engine)
+        port = engine.out("port", registry, "5000").rpartition(":")[2]
+        for image in images:
+            name = f"127.0.0.1:{port}/{image}"
+            engine.run("pull", "--quiet", name)
+            engine.run("tag", name, image)
+            engine.run("rmi", "--force", name)
+        return list(images)
+
+    def _in_node(self, *words: str) -> str:
+        return self.daemon.engine.out("exec", NODE, *words, timeout_s=900)
+
+
+def _disk_rate() -> float:
+    """Return the bytes per second that Docker's disk takes, all of them down on it."""
+    file = DATA / "written"
+    block = os.urandom(CHUNK)
+
+    def write() -> None:
+        with file.open("wb") as stream:
+            for _ in range(DISK_MIB):
+                stream.write(block)
+            os.fsync(stream.fileno())
+
+    try:
+        return DISK_MIB * CHUNK / timed(write)
+    finally:
+        file.unlink(missing_ok=True)
+
+
+def _unpacked(layers: Sequence[Path]) -> tuple[int, float]:
+    """Return how many bytes layers hold, and the seconds that one core takes to unpack them."""
+    size = 0
+    begun = time.monotonic()
+    for layer in layers:
+        inflate = zlib.decompressobj(31)
+        with layer.open("rb") as stream:
+            while block := stream.read(CHUNK):
+                size += len(inflate.decompress(block))
+    return size, time.monotonic() - begun
+
+
+def _quietly(*argv: str) -> None:
+    subprocess.run(argv, check=True, capture_output=True)

@@ -1,0 +1,63 @@
+"""Asks what an installation says can be asked."""
+
+from __future__ import annotations
+
+import http.client
+import ssl
+import time
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from .engine import Engine
+from .namespaces import inside
+
+_PATIENCE_S = 60.0
+
+
+def urls(installed: Mapping[str, Any]) -> dict[str, str]:
+    """Return component -> the address that was printed for people to open.
+
+    The other kind is for GitHub: its program comes with the organization that is configured.
+    """
+    return {
+        one["component"]: one["url"]
+        for one in installed["access"]
+        if one["url"] and one["subdomain"] != "webhooks"
+    }
+
+
+def answers(engine: Engine, url: str) -> int:
+    """Return the status that an address answers with, on the machine where ports are published.
+
+    A node's address rules are written some seconds after its pods are ready: 502, 503 and refused
+    connections are waited out.
+    """
+    end = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            status = inside(engine.namespace, lambda: _ask(url))
+        except OSError:
+            status = 0
+        if status and status not in (502, 503):
+            return status
+        if time.monotonic() > end:
+            return status
+        time.sleep(0.5)
+
+
+def _ask(url: str) -> int:
+    parts = urlsplit(url)
+    host = parts.netloc
+    # Certificates of the cluster's own programs are self-signed: whether they answer is asked.
+    context = ssl._create_unverified_context()  # noqa: S323 - see above
+    connection = (
+        http.client.HTTPSConnection(host, timeout=10, context=context)
+        if parts.scheme == "https"
+        else http.client.HTTPConnection(host, timeout=10)
+    )
+    try:
+        connection.request("GET", parts.path or "/")
+        return connection.getresponse().status
+    finally:
+        connection.close()

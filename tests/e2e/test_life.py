@@ -1,0 +1,97 @@
+"""From `docker run IMAGE install` to nothing left, on a machine without a way out."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from .daemon import Daemon
+from .delivery import received, registries, repeated, sent
+from .engine import Engine
+from .installer import CLUSTER, Installer
+from .inventory import Inventory, entries
+from .probes import answers, urls
+from .watch import Inside, Watch
+
+pytestmark = pytest.mark.docker
+
+NODE = f"{CLUSTER}-control-plane"
+SYSTEM = {"default", "kube-node-lease", "kube-public", "kube-system", "local-path-storage"}
+
+
+def belongs(engine: Engine) -> Inside:
+    """Return what is the cluster's, as the daemon and the API server know it."""
+    networks = [subnet for subnets in engine.networks().values() for subnet in subnets]
+    file = "/etc/kubernetes/manifests/kube-controller-manager.yaml"
+    manifest = engine.out("exec", NODE, "cat", file)
+    ranges = re.findall(r"--(?:cluster-cidr|service-cluster-ip-range)=(\S+)", manifest)
+    assert len(ranges) == 2, manifest
+    return Inside.of([*networks, *ranges], engine.containers())
+
+
+def namespaces(installer: Installer) -> set[str]:
+    found = installer.kubectl("get", "namespaces", "-o", "name").split()
+    return {name.removeprefix("namespace/") for name in found}
+
+
+def assert_healthy(installed: dict[str, Any], engine: Engine) -> None:
+    bad = [check for check in installed["checks"] if check["status"] not in ("passed", "skipped")]
+    assert not bad, bad
+    found = urls(installed)
+    assert found
+    assert {name: answers(engine, url) for name, url in found.items()} == dict.fromkeys(found, 200)
+
+
+def short_form(installer: Installer) -> dict[str, Any]:
+    """Install without the socket, as the message says that it can be done from a container."""
+    refused = installer.run("install", code=4, socket=False)
+    found = re.search(r"--network[ =](\S+)", refused.stderr)
+    assert found, refused.stderr
+    return installer.data("install", socket=False, flags=[f"--network={found[1].strip('`.,;')}"])
+
+
+def test_a_platform_lives_from_docker_run_to_nothing_left(
+    installer: Installer, daemon: Daemon | None, tell: list[str]
+) -> None:
+    """One cluster, the whole way: each step is what the one before leaves."""
+    engine = installer.engine
+    before = Inventory.of(engine, installer.kube)
+    with Watch(engine, cable=daemon.cable if daemon else None) as watch:
+        # Each node has what the machine has; two of them have room for standard on two cores.
+        first = installer.install("minimal", "--nodes", "2")
+        assert first["provider"] == "kind"
+        assert_healthy(first, engine)
+        (registry,) = registries(engine)
+        delivered = sent(engine, registry)
+        assert delivered
+        # Images share layers: whatever a node has, it is not sent again.
+        assert repeated(delivered) == {}
+        read = received(engine)
+        assert read
+
+        again = installer.install("minimal")
+        assert again["changes"] == []
+        assert sent(engine, registry) == delivered
+        assert received(engine) == read
+
+        rows = installer.data("status")["components"]
+        assert [row["release"] for row in rows if row["objects"]] == ["deployed"] * 4
+        assert short_form(installer)["changes"] == []
+
+        larger = installer.install("standard")
+        assert "release:grafana" in larger["changes"]
+        assert_healthy(larger, engine)
+        assert repeated(sent(engine, registry)) == {}
+        report = watch.report(belongs(engine))
+        tell.append(str(report))
+
+        installer.uninstall("--delete-data", "--delete-crds")
+        assert namespaces(installer) == SYSTEM
+        installer.run("status", code=9)
+        assert installer.uninstall("--cluster")["cluster"] is True
+
+    assert report.is_empty, str(report)
+    assert Inventory.of(engine, installer.kube).gained(before) == {}
+    assert entries(installer.kubeconfig) == []
