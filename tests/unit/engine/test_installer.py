@@ -338,7 +338,8 @@ def test_ctrl_c_stops_the_programs_and_says_what_is_left(world: World) -> None:
     done, running, left = str(caught.value).splitlines()
     assert done.startswith("done, and stays done: ")
     assert "Generate secret web-admin" in done
-    assert running == "in the middle of: Install Web 1.0.0"
+    assert running.startswith("in the middle of: ")
+    assert "Install Web 1.0.0" in running
     assert left.startswith("not begun: ")
     assert "Install Api 1.0.0" in left
 
@@ -367,7 +368,9 @@ def test_after_a_lost_lock_helm_is_not_left_time_to_write(world: World) -> None:
         world.installer().install()
     assert caught.value.code == "CTO-2001"
     assert world.runner.at_once
-    assert "in the middle of: Install Web 1.0.0" in caught.value.details
+    _, running, _ = caught.value.details.splitlines()
+    assert running.startswith("in the middle of: ")
+    assert "Install Web 1.0.0" in running
 
 
 def test_a_lock_that_is_lost_before_the_first_step_lets_nothing_be_written(world: World) -> None:
