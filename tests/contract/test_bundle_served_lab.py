@@ -152,7 +152,13 @@ def test_crane_pulls_the_platform_that_is_there(served: Served, tmp_path: Path) 
 
 def test_the_process_is_the_registry_and_ends_when_it_is_told(served: Served) -> None:
     """Docker signals the first process of a container, and kills it when that does not help."""
+    import requests
+
     assert Path(f"/proc/{served.process.pid}/exe").resolve().name == "registry"
+    # It says that it listens before it listens to signals; who gets an answer is past both.
+    with requests.Session() as session:
+        session.trust_env = False
+        assert session.get(f"http://{served.host}/v2/", timeout=_SOON_S).ok
     assert any("stopping server gracefully" in line for line in served.end())
     assert served.process.returncode == 0
 

@@ -183,7 +183,8 @@ spec:
       schema: {openAPIV3Schema: {type: object}}
 """
 
-SLOW = ("slow", "cto", "", {"milliseconds": "8000"})
+# Longer than the time in which the most urgent release is upgraded alone.
+SLOW = ("slow", "cto", "", {"milliseconds": "20000"})
 COMMAND = ("install", "--provider", "kwok", "--profile", "minimal")
 
 

@@ -48,16 +48,16 @@ def after_deployed(*statuses: str) -> Make:
 
 
 def after_none(first: str, second: str) -> Make:
-    """Two records, none deployed."""
+    """Records of which none is deployed."""
 
     def make(cluster: KubeCluster, release: str) -> None:
-        add(cluster, release, second)
-        older = min(statuses(cluster, release))
-        name = f"sh.helm.release.v1.{release}.v{older}"
         namespace = newest(cluster, release)["metadata"]["namespace"]
-        found = cluster.get(ObjectRef("v1", "Secret", namespace, name))
-        assert found
-        set_status(cluster, found, first)
+        for revision in statuses(cluster, release):
+            name = f"sh.helm.release.v1.{release}.v{revision}"
+            found = cluster.get(ObjectRef("v1", "Secret", namespace, name))
+            assert found
+            set_status(cluster, found, first)
+        add(cluster, release, second)
 
     return make
 
