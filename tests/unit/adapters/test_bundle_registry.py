@@ -354,6 +354,16 @@ def test_nodes_are_told_where_to_look(yard: Yard) -> None:
     assert NAME in network.containers
 
 
+@pytest.mark.parametrize("air_gapped", [True, False])
+def test_the_clusters_name_server_asks_nobody_on_its_own_if_air_gapped(
+    yard: Yard, *, air_gapped: bool
+) -> None:
+    yard.air_gapped = air_gapped
+    yard.node("cto-control-plane")
+    yard.supply().join("cto", "kind", ["cto-control-plane"])
+    assert ("configmap coredns" in yard.files["cto-control-plane"]) is air_gapped
+
+
 def test_not_air_gapped_other_hosts_are_left_alone(yard: Yard) -> None:
     yard.air_gapped = False
     yard.supply().join("cto", "kind", [yard.node("cto-control-plane")])
