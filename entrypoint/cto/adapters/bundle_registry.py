@@ -154,8 +154,11 @@ class BundleRegistry:
     def leave(self, cluster: str) -> None:
         """Remove the registries that no node names any more, and the node image with ours."""
         registries.sweep(self._engine, gone=cluster)
-        if self._bundle.node and self._engine.container(self.name) is None:
-            self._engine.untag(self._bundle.node_name)
+        name = self._bundle.node_name
+        # While a container of it is there, Docker would take the name and keep the bytes.
+        used = any(one.image == name for one in self._engine.containers())
+        if self._bundle.node and self._engine.container(self.name) is None and not used:
+            self._engine.untag(name)
 
     # the container
 

@@ -14,7 +14,7 @@ from functools import cached_property
 from cto.adapters import kind_checks as checks
 from cto.adapters import kind_nodes
 from cto.adapters.container import Container, Engine
-from cto.adapters.docker_host import DockerHost
+from cto.adapters.docker_host import DockerHost, sweep
 from cto.adapters.kind_access import NETWORK, KindAccess
 from cto.adapters.kind_config import Ranges, Shape, needs_old_cgroups, placed, ranges
 from cto.adapters.kind_marker import NODE_LABEL, NODE_ROLE_LABEL, Found, Marker, Stage
@@ -107,6 +107,7 @@ class Kind:
 
     def provision(self, options: NodeOptions, progress: Callable[[str], None]) -> Access:
         self._refuse_living(self._marker.find())
+        sweep(self._engine)
         self._supply.start(progress)
         match self.state():
             case ProviderState.ABSENT:
@@ -141,6 +142,7 @@ class Kind:
         return self._access.reach(self._control_plane(self._nodes()))
 
     def destroy(self) -> bool:
+        sweep(self._engine)
         found, nodes = self._look()
         if found.stage is Stage.NONE:
             if nodes:

@@ -413,6 +413,18 @@ def test_the_last_cluster_takes_the_registry_and_the_node_image_along(yard: Yard
     supply.leave("two")
 
 
+def test_the_node_image_stays_whole_until_the_last_container_of_it_is_gone(yard: Yard) -> None:
+    """Docker would take its name and keep its bytes, for nobody to find."""
+    supply = yard.supply()
+    supply.node_image(yard.said.append)
+    yard.docker.add(Container(id="", name="cto-kind-cto.making", image=KEPT, state="created"))
+    supply.leave("cto")
+    assert KEPT in yard.docker.images
+    yard.docker.remove("cto-kind-cto.making")
+    supply.leave("cto")
+    assert KEPT not in yard.docker.images
+
+
 def test_an_installer_without_a_bundle_takes_the_registry_along_as_well(yard: Yard) -> None:
     yard.supply().join("cto", "kind", [yard.node("cto-control-plane")])
     upstream = UpstreamImages(yard.docker, "mine:1")

@@ -33,8 +33,8 @@ def test_error_codes_are_in_the_table(page: Path) -> None:
 def test_targets_are_in_the_makefile(page: Path) -> None:
     files = [ROOT / "Makefile", *ROOT.glob("*.mk")]
     makefile = "\n".join(file.read_text(encoding="utf-8") for file in files)
-    named = re.findall(r"(?:^|`)make ([a-z-]+)", page.read_text(encoding="utf-8"), re.MULTILINE)
-    targets = re.findall(r"^([a-z-]+):", makefile, re.MULTILINE)
+    named = re.findall(r"(?:^|`)make ([a-z0-9-]+)", page.read_text(encoding="utf-8"), re.MULTILINE)
+    targets = re.findall(r"^([a-z0-9-]+):", makefile, re.MULTILINE)
     assert set(named) - set(targets) == set()
 
 
