@@ -113,8 +113,8 @@ class Kind:
             case ProviderState.ABSENT:
                 self._make(options, progress)
             case ProviderState.PARTIAL:
-                self._clear(progress)
-                self._make(options, progress)
+                made_network = self._clear(progress)
+                self._make(options, progress, made_network=made_network)
             case ProviderState.STOPPED:
                 self._start(progress)
             case ProviderState.READY:
@@ -212,10 +212,18 @@ class Kind:
 
     # making
 
-    def _make(self, options: NodeOptions, progress: Callable[[str], None]) -> None:
+    def _make(
+        self,
+        options: NodeOptions,
+        progress: Callable[[str], None],
+        *,
+        made_network: bool = False,
+    ) -> None:
         image = self._supply.node_image(progress)
         # Whoever of ours goes last takes the network along, if one of ours came with it.
-        makes_network = self._engine.network(NETWORK) is None or self._marker.any_made_network()
+        makes_network = (
+            made_network or self._engine.network(NETWORK) is None or self._marker.any_made_network()
+        )
         self._marker.take(image, nodes=options.nodes, makes_network=makes_network)
         if self._nodes():
             # Between our look and our marker another run has made it, or somebody with kind.
@@ -255,20 +263,28 @@ class Kind:
             self._engine.remove(node.id)
         self._marker.release(found)
 
-    def _clear(self, progress: Callable[[str], None]) -> None:
-        """Remove what a run left that died while it made the cluster."""
+    def _clear(self, progress: Callable[[str], None]) -> bool:
+        """Remove what a run left that died while it made the cluster.
+
+        Returns:
+            Whether the network came with that cluster: it may have to stay for others.
+        """
         # The nodes are listed before the marker is looked at: another run that takes over makes
         # its own only after this very marker is gone, so none of its nodes are on the list.
         nodes = self._nodes()
         found = self._marker.find()
         if found.stage is Stage.NONE or (found.stage is Stage.MADE and self._nodes()):
-            return
+            return False
         self._refuse_living(found)
         if nodes:
             progress(f"Removing {len(nodes)} nodes of a cluster that never came up")
         for node in nodes:
             self._engine.remove(node.id)
+        if found.made_network:
+            # As long as the marker says so: a kill after it would leave a network of nobody's.
+            self._remove_network()
         self._marker.release(found)
+        return found.made_network
 
     def _start(self, progress: Callable[[str], None]) -> None:
         stopped = [node for node in self._nodes() if not node.running]
