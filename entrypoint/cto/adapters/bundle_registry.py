@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from threading import Event as Flag
 from typing import NoReturn
 
-from cto.adapters import mirrors, registries
+from cto.adapters import corefile, mirrors, registries
 from cto.adapters.container import LOOPBACK, ContainerSpec, Engine, Image, Publish
 from cto.adapters.registries import PREFIX, REGISTRY, ROLE_LABEL
 from cto.adapters.upstream_images import UpstreamImages
@@ -147,14 +147,18 @@ class BundleRegistry:
         for node in nodes:
             before = self._previous(node)
             texts = mirrors.files(self._bundle.hosts, (self.name, *before), air_gapped=air_gapped)
-            self._engine.execute(node, ("sh", "-s"), stdin=mirrors.script(texts))
+            quiet = corefile.QUIETEN if air_gapped else ""
+            self._engine.execute(node, ("sh", "-s"), stdin=mirrors.script(texts) + quiet)
         registries.sweep(self._engine, kept=self.name)
 
     def leave(self, cluster: str) -> None:
         """Remove the registries that no node names any more, and the node image with ours."""
         registries.sweep(self._engine, gone=cluster)
-        if self._bundle.node and self._engine.container(self.name) is None:
-            self._engine.untag(self._bundle.node_name)
+        name = self._bundle.node_name
+        # While a container of it is there, Docker would take the name and keep the bytes.
+        used = any(one.image == name for one in self._engine.containers())
+        if self._bundle.node and self._engine.container(self.name) is None and not used:
+            self._engine.untag(name)
 
     # the container
 

@@ -25,6 +25,9 @@ _PORT_TAKEN = re.compile(
     r"cannot expose privileged port|failed to bind host port"
 )
 _SOCKETS = ("unix", "npipe", "fd")
+# What is on a container that tries whether ports can be published, and whose it is.
+_ROLE, _PORTS = "cto.dev/role", "ports"
+_OF = "cto.dev/of"
 
 
 class Standing(StrEnum):
@@ -137,7 +140,7 @@ class DockerHost:
                 image=own.image_id,
                 entrypoint="true",
                 publish=tuple(Publish(container_port=p, host_port=p) for p in ports),
-                labels={"cto.dev/role": "ports"},
+                labels={_ROLE: _PORTS, _OF: own.id},
             )
         )
         try:
@@ -148,6 +151,14 @@ class DockerHost:
         finally:
             self._engine.remove(made.id)
         return True
+
+
+def sweep(engine: Engine) -> None:
+    """Remove the tries of installers that were killed in the middle of one."""
+    for one in engine.containers(**{_ROLE: _PORTS}):
+        owner = engine.container(one.labels.get(_OF, one.id))
+        if owner is None or not owner.running:
+            engine.remove(one.id)
 
 
 def port_is_free(port: int) -> bool:

@@ -14,7 +14,7 @@ from functools import cached_property
 from cto.adapters import kind_checks as checks
 from cto.adapters import kind_nodes
 from cto.adapters.container import Container, Engine
-from cto.adapters.docker_host import DockerHost
+from cto.adapters.docker_host import DockerHost, sweep
 from cto.adapters.kind_access import NETWORK, KindAccess
 from cto.adapters.kind_config import Ranges, Shape, needs_old_cgroups, placed, ranges
 from cto.adapters.kind_marker import NODE_LABEL, NODE_ROLE_LABEL, Found, Marker, Stage
@@ -107,13 +107,14 @@ class Kind:
 
     def provision(self, options: NodeOptions, progress: Callable[[str], None]) -> Access:
         self._refuse_living(self._marker.find())
+        sweep(self._engine)
         self._supply.start(progress)
         match self.state():
             case ProviderState.ABSENT:
                 self._make(options, progress)
             case ProviderState.PARTIAL:
-                self._clear(progress)
-                self._make(options, progress)
+                made_network = self._clear(progress)
+                self._make(options, progress, made_network=made_network)
             case ProviderState.STOPPED:
                 self._start(progress)
             case ProviderState.READY:
@@ -141,6 +142,7 @@ class Kind:
         return self._access.reach(self._control_plane(self._nodes()))
 
     def destroy(self) -> bool:
+        sweep(self._engine)
         found, nodes = self._look()
         if found.stage is Stage.NONE:
             if nodes:
@@ -210,10 +212,18 @@ class Kind:
 
     # making
 
-    def _make(self, options: NodeOptions, progress: Callable[[str], None]) -> None:
+    def _make(
+        self,
+        options: NodeOptions,
+        progress: Callable[[str], None],
+        *,
+        made_network: bool = False,
+    ) -> None:
         image = self._supply.node_image(progress)
         # Whoever of ours goes last takes the network along, if one of ours came with it.
-        makes_network = self._engine.network(NETWORK) is None or self._marker.any_made_network()
+        makes_network = (
+            made_network or self._engine.network(NETWORK) is None or self._marker.any_made_network()
+        )
         self._marker.take(image, nodes=options.nodes, makes_network=makes_network)
         if self._nodes():
             # Between our look and our marker another run has made it, or somebody with kind.
@@ -253,20 +263,28 @@ class Kind:
             self._engine.remove(node.id)
         self._marker.release(found)
 
-    def _clear(self, progress: Callable[[str], None]) -> None:
-        """Remove what a run left that died while it made the cluster."""
+    def _clear(self, progress: Callable[[str], None]) -> bool:
+        """Remove what a run left that died while it made the cluster.
+
+        Returns:
+            Whether the network came with that cluster: it may have to stay for others.
+        """
         # The nodes are listed before the marker is looked at: another run that takes over makes
         # its own only after this very marker is gone, so none of its nodes are on the list.
         nodes = self._nodes()
         found = self._marker.find()
         if found.stage is Stage.NONE or (found.stage is Stage.MADE and self._nodes()):
-            return
+            return False
         self._refuse_living(found)
         if nodes:
             progress(f"Removing {len(nodes)} nodes of a cluster that never came up")
         for node in nodes:
             self._engine.remove(node.id)
+        if found.made_network:
+            # As long as the marker says so: a kill after it would leave a network of nobody's.
+            self._remove_network()
         self._marker.release(found)
+        return found.made_network
 
     def _start(self, progress: Callable[[str], None]) -> None:
         stopped = [node for node in self._nodes() if not node.running]

@@ -184,9 +184,12 @@ def made(wiring: Wiring) -> Provider:
         raise UsageError("CTO-1200", "cto deletes no cluster that it did not make")
     if not provider:
         in_docker = _is_made(wiring)
-        if in_docker and wiring.kwok.state() is not ProviderState.ABSENT:
+        simulated = wiring.kwok.state() is not ProviderState.ABSENT
+        if in_docker and simulated:
             raise UsageError("CTO-1206", "cto has made two clusters, and none is named")
-        provider = KIND if in_docker else KWOK
+        # Without a cluster there may be what a killed run made before one.
+        docker = in_docker or has_docker(wiring.env, wiring.docker_socket)
+        provider = KIND if docker and not simulated else KWOK
     return wiring.kind if provider == KIND else wiring.kwok
 
 

@@ -354,6 +354,16 @@ def test_nodes_are_told_where_to_look(yard: Yard) -> None:
     assert NAME in network.containers
 
 
+@pytest.mark.parametrize("air_gapped", [True, False])
+def test_the_clusters_name_server_asks_nobody_on_its_own_if_air_gapped(
+    yard: Yard, *, air_gapped: bool
+) -> None:
+    yard.air_gapped = air_gapped
+    yard.node("cto-control-plane")
+    yard.supply().join("cto", "kind", ["cto-control-plane"])
+    assert ("configmap coredns" in yard.files["cto-control-plane"]) is air_gapped
+
+
 def test_not_air_gapped_other_hosts_are_left_alone(yard: Yard) -> None:
     yard.air_gapped = False
     yard.supply().join("cto", "kind", [yard.node("cto-control-plane")])
@@ -401,6 +411,18 @@ def test_the_last_cluster_takes_the_registry_and_the_node_image_along(yard: Yard
     assert yard.registries() == []
     assert KEPT not in yard.docker.images
     supply.leave("two")
+
+
+def test_the_node_image_stays_whole_until_the_last_container_of_it_is_gone(yard: Yard) -> None:
+    """Docker would take its name and keep its bytes, for nobody to find."""
+    supply = yard.supply()
+    supply.node_image(yard.said.append)
+    yard.docker.add(Container(id="", name="cto-kind-cto.making", image=KEPT, state="created"))
+    supply.leave("cto")
+    assert KEPT in yard.docker.images
+    yard.docker.remove("cto-kind-cto.making")
+    supply.leave("cto")
+    assert KEPT not in yard.docker.images
 
 
 def test_an_installer_without_a_bundle_takes_the_registry_along_as_well(yard: Yard) -> None:

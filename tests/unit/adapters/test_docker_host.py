@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cto.adapters.container import Container
-from cto.adapters.docker_host import DockerHost, Standing
+from cto.adapters.docker_host import DockerHost, Standing, sweep
 from cto.errors import ToolError
 from fakes.docker import FakeDocker
 from fakes.machine import FakeMachine
@@ -124,3 +124,15 @@ class TestPortsFromInside:
 
         docker.start = refuse  # type: ignore[method-assign] # a fake that fails
         assert made.taken((80,)) == frozenset()
+
+
+def test_tries_of_the_dead_are_swept_and_those_of_the_living_left_alone() -> None:
+    docker = FakeDocker()
+    docker.add(OWN)
+    docker.add(replace(OWN, id="0b" * 32, name="ended", state="exited"))
+    for name, owner in (("ours", OWN.id), ("ended's", "0b" * 32), ("gone's", "0c" * 32)):
+        labels = {"cto.dev/role": "ports", "cto.dev/of": owner}
+        docker.add(Container(id="", name=name, labels=labels, state="created"))
+    docker.add(Container(id="", name="older", labels={"cto.dev/role": "ports"}, state="created"))
+    sweep(docker)
+    assert {one.name for one in docker.containers()} == {"installer", "ended", "ours"}

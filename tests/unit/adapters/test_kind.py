@@ -207,13 +207,13 @@ class TestRepair:
         assert bench.provider().state() is ProviderState.READY
 
 
-def half_made(bench: KindBench) -> None:
+def half_made(bench: KindBench, *, makes_network: bool = False) -> None:
     """Leave what a run of process 4711 has begun."""
     machine = bench.machine
     machine.start(4711, "cto")
     bench.docker.add_image(NODE)
     before, machine.host.pid = machine.host.pid, 4711
-    bench.marker().take(NODE, nodes=1, makes_network=False)
+    bench.marker().take(NODE, nodes=1, makes_network=makes_network)
     machine.host.pid = before
     bench.add_node()
 
@@ -283,6 +283,20 @@ class TestRemoving:
         bench.docker.add_network("kind", "172.18.0.0/16")
         bench.make().destroy()
         assert bench.docker.network("kind") is not None
+
+    @pytest.mark.parametrize("in_use", [True, False])
+    def test_a_network_that_a_killed_run_made_goes_with_the_cluster_made_after_it(
+        self, bench: KindBench, *, in_use: bool
+    ) -> None:
+        bench.docker.add_network("kind", "172.18.0.0/16")
+        half_made(bench, makes_network=True)
+        bench.machine.end(4711)
+        if in_use:
+            bench.docker.add(Container(id="", name="registry", networks={"kind": ""}))
+        provider = bench.make()
+        bench.docker.remove("registry")
+        provider.destroy()
+        assert bench.docker.network("kind") is None
 
     def test_a_network_that_others_use_stays_even_if_they_are_stopped(
         self, bench: KindBench

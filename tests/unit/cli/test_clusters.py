@@ -153,7 +153,14 @@ class TestDeleting:
     def test_it_is_what_there_is(self, tmp_path: Path) -> None:
         assert self.provider(tmp_path, made_cluster(), kwok=False).name == "kind"
         assert self.provider(tmp_path, FakeDocker(), kwok=True).name == "kwok"
-        assert self.provider(tmp_path, FakeDocker(), kwok=False).name == "kwok"
+
+    def test_without_a_cluster_it_is_what_a_killed_run_may_have_left_in_docker(
+        self, tmp_path: Path
+    ) -> None:
+        assert self.provider(tmp_path, FakeDocker(), kwok=False).name == "kind"
+        made = wiring(tmp_path / "elsewhere")
+        made.kwok = FakeProvider(name="kwok", ready=False)
+        assert made.made().name == "kwok"
 
     def test_of_two_one_has_to_be_named(self, tmp_path: Path) -> None:
         with pytest.raises(UsageError) as caught:

@@ -31,9 +31,10 @@ def test_error_codes_are_in_the_table(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_targets_are_in_the_makefile(page: Path) -> None:
-    made = "".join((ROOT / name).read_text(encoding="utf-8") for name in ("Makefile", "image.mk"))
+    files = [ROOT / "Makefile", *ROOT.glob("*.mk")]
+    makefile = "\n".join(file.read_text(encoding="utf-8") for file in files)
     named = re.findall(r"(?:^|`)make ([a-z0-9-]+)", page.read_text(encoding="utf-8"), re.MULTILINE)
-    targets = re.findall(r"^([a-z0-9-]+):", made, re.MULTILINE)
+    targets = re.findall(r"^([a-z0-9-]+):", makefile, re.MULTILINE)
     assert set(named) - set(targets) == set()
 
 
