@@ -121,6 +121,7 @@ class Kind:
                 pass
         nodes = self._nodes()
         self._supply.join(self._cluster, NETWORK, [node.name for node in nodes])
+        self._engine.execute(self._control_plane(nodes).id, kind_nodes.LET_GO, check=False)
         access = self._access.open()
         with self._open(access) as cluster:
             kind_nodes.wait(cluster, self._clock, self._cluster, progress)

@@ -16,6 +16,23 @@ _MIRRORS = """\
   config_path = "/etc/containerd/certs.d"
 """
 _OLD_CGROUPS = "kind: KubeletConfiguration\nfailCgroupV1: false\n"
+# Keeps pods off new nodes until they were told where images and names come from: a pod that starts
+# before asks the wrong ones. kind itself takes the control plane's own taint away, and wants to
+# find it: pkg/cluster/internal/create/actions/kubeadminit/init.go
+HOLD = "cto.dev/not-yet"
+_HELD = """\
+kind: InitConfiguration
+nodeRegistration:
+  taints:
+    - {key: node-role.kubernetes.io/control-plane, effect: NoSchedule}
+    - {key: cto.dev/not-yet, effect: NoSchedule}
+"""
+_HELD_TOO = """\
+kind: JoinConfiguration
+nodeRegistration:
+  taints:
+    - {key: cto.dev/not-yet, effect: NoSchedule}
+"""
 # Kubernetes' and kind's own choices first; then others that are seldom used.
 _PODS = ("10.244.0.0/16", "10.245.0.0/16", "10.144.0.0/16", "172.30.0.0/16", "192.168.192.0/18")
 _SERVICES = ("10.96.0.0/16", "10.97.0.0/16", "10.112.0.0/16", "172.29.0.0/16", "192.168.176.0/20")
@@ -71,7 +88,11 @@ def configuration(shape: Shape) -> dict[str, Any]:
             "serviceSubnet": shape.ranges.services,
         },
         "containerdConfigPatches": [_MIRRORS],
-        **({"kubeadmConfigPatches": [_OLD_CGROUPS]} if shape.old_cgroups else {}),
+        "kubeadmConfigPatches": [
+            _HELD,
+            _HELD_TOO,
+            *([_OLD_CGROUPS] if shape.old_cgroups else []),
+        ],
         "nodes": [first, *others],
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from threading import Event as Flag
 
+from cto.adapters.kind_config import HOLD
 from cto.errors import ApiError, ToolError
 from cto.objects import Manifest, labels_of
 from cto.ports import Clock, Cluster
@@ -12,6 +13,12 @@ from cto.ports import Clock, Cluster
 # After a restart of a node its API answers within seconds; on a busy machine within a minute.
 _PATIENCE_S = 180.0
 _POLL_S = 0.5
+_NOT_YET = ("node.kubernetes.io/not-ready", HOLD)
+# Run on the control plane. It fails where nothing is held any more, and `wait` sees what still is.
+LET_GO = (
+    *("kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf"),
+    *("taint", "nodes", "--all", f"{HOLD}-"),
+)
 
 
 def wait(cluster: Cluster, clock: Clock, name: str, progress: Callable[[str], None]) -> None:
@@ -62,7 +69,7 @@ def _takes_pods(node: Manifest) -> bool:
     conditions = node.get("status", {}).get("conditions") or ()
     ready = any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
     taints = node.get("spec", {}).get("taints") or ()
-    return ready and not any(t["key"] == "node.kubernetes.io/not-ready" for t in taints)
+    return ready and not any(taint["key"] in _NOT_YET for taint in taints)
 
 
 def _failed(name: str, missing: Sequence[str], error: str) -> ToolError:

@@ -76,7 +76,7 @@ class TestMaking:
     def test_old_control_groups(self, bench: KindBench) -> None:
         bench.docker.info = replace(bench.docker.info, cgroup_version=1)
         bench.make(kube_version=lambda: "v1.35.1")
-        assert "failCgroupV1" in bench.config["kubeadmConfigPatches"][0]
+        assert "failCgroupV1" in bench.config["kubeadmConfigPatches"][-1]
 
     def test_a_second_run_changes_nothing(self, bench: KindBench) -> None:
         provider = bench.make()

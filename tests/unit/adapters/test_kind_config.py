@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cto.adapters.kind_config import (
+    HOLD,
     Ranges,
     Shape,
     configuration,
@@ -17,6 +18,7 @@ from cto.adapters.kind_config import (
     ranges,
     without_proxy,
 )
+from cto.objects import load_yaml
 
 CATALOG = {30080: 8080, 30300: 3000, 31200: 80, 32746: 2746}
 RANGES = Ranges("10.244.0.0/16", "10.96.0.0/16")
@@ -45,6 +47,7 @@ class TestConfiguration:
                 "serviceSubnet": "10.96.0.0/16",
             },
             "containerdConfigPatches": made["containerdConfigPatches"],
+            "kubeadmConfigPatches": made["kubeadmConfigPatches"],
             "nodes": [
                 {
                     "role": "control-plane",
@@ -69,9 +72,16 @@ class TestConfiguration:
         assert nodes[2]["labels"] == {"cto": "true", "profile": "minimal"}
 
     def test_kubelets_are_told_to_take_old_cgroups_only_where_they_have_to_be(self) -> None:
-        assert "kubeadmConfigPatches" not in configuration(shape())
-        patches = configuration(shape(old_cgroups=True))["kubeadmConfigPatches"]
-        assert patches == ["kind: KubeletConfiguration\nfailCgroupV1: false\n"]
+        told = "kind: KubeletConfiguration\nfailCgroupV1: false\n"
+        assert told not in configuration(shape())["kubeadmConfigPatches"]
+        assert told in configuration(shape(old_cgroups=True))["kubeadmConfigPatches"]
+
+    def test_no_pod_starts_on_a_node_before_it_is_told_where_images_come_from(self) -> None:
+        patches = [load_yaml(text) for text in configuration(shape())["kubeadmConfigPatches"]]
+        taints = {one["kind"]: one["nodeRegistration"]["taints"] for one in patches}
+        held = {"key": HOLD, "effect": "NoSchedule"}
+        own = {"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"}
+        assert taints == {"InitConfiguration": [own, held], "JoinConfiguration": [held]}
 
     @pytest.mark.parametrize(
         ("version", "cgroup", "needed"),

@@ -8,14 +8,15 @@ from typing import Any
 import pytest
 
 from cto.adapters import kind_nodes
+from cto.adapters.kind_config import HOLD
 from cto.errors import ApiError, ToolError
 from cto.objects import Manifest
 from fakes.clock import FakeClock
 from fakes.cluster import FakeCluster
 
 
-def node(name: str, *, ready: bool = True, tainted: bool = False) -> Manifest:
-    taints = [{"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}] if tainted else None
+def node(name: str, *, ready: bool = True, taint: str = "") -> Manifest:
+    taints = [{"key": taint, "effect": "NoSchedule"}] if taint else None
     return {
         "apiVersion": "v1",
         "kind": "Node",
@@ -23,6 +24,13 @@ def node(name: str, *, ready: bool = True, tainted: bool = False) -> Manifest:
         "spec": {"taints": taints},
         "status": {"conditions": [{"type": "Ready", "status": str(ready)}]},
     }
+
+
+LATE = [
+    node("b", ready=False),
+    node("b", taint="node.kubernetes.io/not-ready"),
+    node("b", taint=HOLD),
+]
 
 
 def waited(clock: FakeClock, cluster: FakeCluster) -> list[str]:
@@ -37,7 +45,7 @@ def test_ready_nodes_are_not_waited_for() -> None:
     assert clock.waits == []
 
 
-@pytest.mark.parametrize("late", [node("b", ready=False), node("b", tainted=True)])
+@pytest.mark.parametrize("late", LATE)
 def test_a_late_one_is_named_once_and_waited_for(late: Manifest) -> None:
     clock, cluster = FakeClock(), FakeCluster([node("a"), late])
     clock.at(10, lambda: cluster.add(node("b")))
