@@ -170,7 +170,8 @@ def test_streams_that_were_never_open_are_no_reason_to_fail(lab: Lab) -> None:
     assert installed(lab)
 
 
-@pytest.mark.parametrize("namespace", ["argo", pytest.param("cto-system", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("namespace", ["argo", "cto-system"])
 def test_an_installation_right_after_a_removal_waits_for_what_still_goes(
     lab: Lab, namespace: str
 ) -> None:
@@ -187,7 +188,7 @@ def test_an_installation_right_after_a_removal_waits_for_what_still_goes(
         assert run.process.poll() is None, run.text
     finally:
         hold(lab, ref)
-    assert run.end() == 0, run.text
+    assert run.end() == 0, run.text + run.stdout
     assert installed(lab)
     assert "deletionTimestamp" not in (lab.cluster().get(ref) or {})["metadata"]
 
