@@ -33,6 +33,8 @@ NAMESPACES = Path("/run/netns")
 # Of the range for benchmarks (RFC 2544): nobody's network.
 _INNER, _OUTER, _BITS = "198.18.0.2", "198.18.0.1", 30
 _INNER6, _OUTER6 = "fdc7:0e2e::2", "fdc7:0e2e::1"
+# Both ends of the cable itself.
+CABLE_RANGES = (f"{_INNER}/{_BITS}", f"{_INNER6}/64")
 _PROGRAMS = ("ip", "nsenter", "setpriv", "mkfs.ext4", "mount", "umount")
 DATA = RUN / "data"
 _READY_S = 60

@@ -57,11 +57,13 @@ class Tap:
     Attributes:
         who: Whose namespace it is.
         seen: Every kind of packet, once.
+        everything: Hear every packet, not only those that open a connection.
         lost: How many packets the kernel had no room for: above 0 the tap proves nothing.
     """
 
     who: str
     namespace: Path
+    everything: bool = False
     seen: set[Packet] = field(default_factory=set)
     lost: int = 0
     identity: int = field(init=False)
@@ -70,7 +72,7 @@ class Tap:
     def __post_init__(self) -> None:
         # While the socket lives, so does the namespace, and nobody else gets its number.
         self.identity = identity(self.namespace)
-        self.socket = inside(self.namespace, _listen)
+        self.socket = inside(self.namespace, self._listen)
 
     def drain(self) -> None:
         """Read what came since the last time."""
@@ -82,6 +84,19 @@ class Tap:
         self.drain()
         self.socket.close()
 
+    def _listen(self) -> socket.socket:
+        # With protocol 0 nothing arrives yet: the filter is there before the first packet.
+        listening = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0)
+        if not self.everything:
+            _filter(listening)
+        listening.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
+        listening.settimeout(0)
+        # Python binds to one interface only.
+        where = (socket.AF_PACKET, socket.htons(_ALL_PROTOCOLS), 0, 0, 0, 0)
+        everywhere = struct.pack("=HHiHBB8x", *where)
+        _check(_LIBC.bind(listening.fileno(), everywhere, len(everywhere)), "packet socket")
+        return listening
+
     def _packets(self) -> Iterator[Packet]:
         while True:
             try:
@@ -92,21 +107,11 @@ class Tap:
                 yield packet
 
 
-def _listen() -> socket.socket:
-    # With protocol 0 nothing arrives yet: the filter is there before the first packet.
-    listening = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0)
+def _filter(listening: socket.socket) -> None:
     length, code = program()
     memory = ctypes.create_string_buffer(code)
     pointer = struct.pack("@HP", length, ctypes.addressof(memory))
     listening.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, pointer)
-    listening.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
-    listening.settimeout(0)
-    # Python binds to one interface only.
-    everywhere = struct.pack(
-        "=HHiHBB8x", socket.AF_PACKET, socket.htons(_ALL_PROTOCOLS), 0, 0, 0, 0
-    )
-    _check(_LIBC.bind(listening.fileno(), everywhere, len(everywhere)), "packet socket")
-    return listening
 
 
 def _check(result: int, what: str) -> None:

@@ -12,6 +12,8 @@ SNAP = 512
 _PROTOCOLS = {1: "icmp", 2: "igmp", 6: "tcp", 17: "udp", 58: "icmp6", 132: "sctp"}
 _WITH_PORTS = ("tcp", "udp", "sctp")
 _DNS = 53
+# Unreachable, redirect, time exceeded: RFC 792.
+_ERRORS = (3, 5, 11)
 # Docker's name server in every container; behind the rules of its namespace it has another port.
 DOCKER_DNS = "127.0.0.11"
 
@@ -107,6 +109,9 @@ def _ipv6(data: bytes) -> Packet:
 
 def _payload(source: str, destination: str, number: int, data: bytes) -> Packet:
     protocol = _PROTOCOLS.get(number, str(number))
+    if protocol == "icmp" and data[0] in _ERRORS:
+        # It tells of a packet that could not go on: where that one wanted to is of interest.
+        return _ipv4(data[8:])
     if protocol not in _WITH_PORTS:
         return Packet(source, destination, protocol)
     port: int = struct.unpack_from("!H", data, 2)[0]

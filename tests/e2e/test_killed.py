@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,7 @@ from .inventory import Inventory, entries
 from .moments import (
     NODE,
     Moment,
+    Run,
     Sign,
     blobs_sent,
     container,
@@ -31,7 +33,10 @@ pytestmark = pytest.mark.docker
 
 SEED = 20261123
 MARKER = f"cto-kind-{CLUSTER}"
-INSTALL = ("install", "--profile", "minimal")
+# Without node ports: one that a killed request reserved stays so for minutes, whoever asks for it
+# (docs/known-issues.md), and every one of these installations is killed.
+INSIDE = Path(__file__).resolve().parents[1] / "integration" / "inside.yaml"
+INSTALL = ("install", "--profile", "minimal", "--config", "/inside.yaml")
 REMOVE = ("uninstall", "--cluster", "--yes")
 
 MAKING: dict[str, Sign] = {
@@ -68,6 +73,13 @@ REMOVING: dict[str, Sign] = {
 }
 
 
+@pytest.fixture
+def installer(installer: Installer) -> Installer:
+    """Return the installer with the configuration that these tests use."""
+    installer.flags = [f"--volume={INSIDE}:/inside.yaml:ro"]
+    return installer
+
+
 def moments(signs: dict[str, Sign], *, longest_ms: int) -> list[Moment]:
     """Return each sign, at its boundary or some time after it; every other kills the process."""
     dice = random.Random(SEED)  # noqa: S311 - the same moments in every run
@@ -81,7 +93,7 @@ def moments(signs: dict[str, Sign], *, longest_ms: int) -> list[Moment]:
 def assert_whole(installer: Installer) -> None:
     """See that an installation is as if nothing had ever been killed."""
     engine = installer.engine
-    again = installer.install("minimal")
+    again = installer.data(*INSTALL)
     assert again["changes"] == []
     assert {check["status"] for check in again["checks"]} <= {"passed", "skipped"}
     (served,) = registries(engine)
@@ -163,8 +175,6 @@ def test_a_killed_removal_is_finished_by_the_same_command(
 
 def test_a_registry_that_is_restarted_meanwhile_is_waited_for(installer: Installer) -> None:
     """Pods pull while it is away: kubelets try again, and nothing else is needed."""
-    from .moments import Run
-
     run = Run(installer, *INSTALL)
     run.until(says(r"✓ Make the kind cluster"))
     for name in registries(installer.engine):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from .daemon import Daemon
+from .daemon import CABLE_RANGES, Daemon
 from .installer import Installer
 from .watch import CABLE, Destination, Inside, Question, Watch
 
@@ -31,7 +31,7 @@ socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"x", ("{FAR}", 514))
 def belongs(own_daemon: Daemon) -> Inside:
     networks = own_daemon.engine.networks()
     ranges = [subnet for subnets in networks.values() for subnet in subnets]
-    return Inside.of([*ranges, "198.18.0.0/30"], own_daemon.engine.containers())
+    return Inside.of([*ranges, *CABLE_RANGES], own_daemon.engine.containers())
 
 
 def test_a_container_that_leaves_is_on_the_list(

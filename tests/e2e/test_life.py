@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from .daemon import Daemon
+from .daemon import CABLE_RANGES, Daemon
 from .delivery import received, registries, repeated, sent
 from .engine import Engine
 from .installer import CLUSTER, Installer
@@ -28,7 +28,7 @@ def belongs(engine: Engine) -> Inside:
     manifest = engine.out("exec", NODE, "cat", file)
     ranges = re.findall(r"--(?:cluster-cidr|service-cluster-ip-range)=(\S+)", manifest)
     assert len(ranges) == 2, manifest
-    return Inside.of([*networks, *ranges], engine.containers())
+    return Inside.of([*networks, *ranges, *CABLE_RANGES], engine.containers())
 
 
 def namespaces(installer: Installer) -> set[str]:

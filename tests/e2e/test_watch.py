@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from .namespaces import Tap, inside
-from .packets import Packet
+from .packets import IPV4, Packet, parse
 from .watch import Inside
 
 NAMESPACES = Path("/run/netns")
@@ -108,6 +108,34 @@ def test_what_leaves_a_namespace_is_heard_at_both_ends(cable: tuple[Path, Path])
             Packet("198.18.9.1", FAR, "udp", 53, "registry-1.docker.io"),
             Packet("fd9e::1", FAR6, "udp", 53, "quay.io"),
         }
+
+
+def test_where_all_has_to_pass_not_only_the_first_packet_is_heard(
+    cable: tuple[Path, Path],
+) -> None:
+    near, far = cable
+    tap = Tap("far", far, everything=True)
+    bare = bytes([0x45, 0, 0, 40, 0, 0, 0, 0, 64, 6, 0, 0, 198, 18, 9, 1, 203, 0, 113, 7])
+    reset = struct.pack("!HHIIBBHHH", 4711, 443, 0, 0, 0x50, 0x04, 0, 0, 0)
+
+    def send() -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as raw:
+            raw.sendto(bare + reset, (FAR, 0))
+
+    inside(near, send)
+    tap.close()
+    assert Packet("198.18.9.1", FAR, "tcp", 443) in tap.seen
+
+
+def test_an_error_tells_where_the_packet_wanted_to_go() -> None:
+    """Also if that packet itself was none that is listened for."""
+    addresses = bytes([198, 18, 0, 2, 203, 0, 113, 7])
+    inner = (
+        bytes([0x45, 0, 0, 40, 0, 0, 0, 0, 64, 6, 0, 0]) + addresses + struct.pack("!HH", 1, 443)
+    )
+    icmp = bytes([3, 0, 0, 0, 0, 0, 0, 0]) + inner
+    outer = bytes([0x45, 0, 0, 68, 0, 0, 0, 0, 64, 1, 0, 0, 198, 18, 0, 1, 198, 18, 0, 2]) + icmp
+    assert parse(outer, IPV4) == Packet("198.18.0.2", FAR, "tcp", 443)
 
 
 def test_names_asked_of_dockers_name_server_are_heard(cable: tuple[Path, Path]) -> None:

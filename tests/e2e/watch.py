@@ -127,7 +127,7 @@ class Watch:
 
     def __enter__(self) -> Self:
         if self._cable:
-            self._lay(CABLE, self._cable)
+            self._lay(CABLE, self._cable, everything=True)
         else:
             self._lay(HOST, HERE)
             self._not_measured.append(
@@ -179,12 +179,12 @@ class Watch:
         source = ipaddress.ip_address(packet.source)
         return not source.is_loopback and not source.is_link_local and inside.has(packet.source)
 
-    def _lay(self, who: str, namespace: Path) -> None:
+    def _lay(self, who: str, namespace: Path, *, everything: bool = False) -> None:
         with self._lock:
             try:
                 if identity(namespace) in {tap.identity for tap in self._taps}:
                     return
-                tap = Tap(who, namespace)
+                tap = Tap(who, namespace, everything)
             except FileNotFoundError:
                 return  # it ended meanwhile; what it sent passed the tap that all have to pass
             except OSError as error:

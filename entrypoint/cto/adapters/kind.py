@@ -160,6 +160,8 @@ class Kind:
         if found.made_network:
             self._remove_network()
         self._marker.release(found)
+        # Once more: the node image could not go as long as the marker was made of it.
+        self._supply.leave(self._cluster)
         self._access.unshare()
         return True
 
