@@ -9,6 +9,8 @@ NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c '$(NEW_ENOUGH)' 2>/dev/null && echo $$p && exit; done; echo python3)
 PROFILE ?= minimal
+# Of the demo: kind or kwok; it chooses by itself.
+PROVIDER ?=
 # Everything of the lab: programs, packed charts. The tests look for it here as well.
 export CTO_LAB_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/cto-lab
 
@@ -25,8 +27,8 @@ help: ## list the targets
 # --- to see it work -------------------------------------------------------------------------------
 
 .PHONY: demo demo-clean
-demo: ## install the platform on a real API server with simulated nodes (PROFILE=minimal)
-	@$(PYTHON) tests/lab/demo.py up --profile '$(PROFILE)'
+demo: ## install the platform: on kind where Docker answers, else on simulated nodes (PROFILE=minimal)
+	@$(PYTHON) tests/lab/demo.py up --profile '$(PROFILE)' --provider '$(PROVIDER)'
 
 demo-clean: ## remove what the demo made: processes, state, kubeconfig entries
 	@$(PYTHON) tests/lab/demo.py clean

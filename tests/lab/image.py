@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 
@@ -18,6 +19,16 @@ from images import bundle, serving
 from nodeimage import base, programs
 from prepare import ROOT, VENV, make_charts, say
 from tools import build
+
+
+def reference(profile: str) -> str:
+    """Return the name that `make image` gives to the image of a profile."""
+    package = (ROOT / "entrypoint" / "cto" / "__init__.py").read_text()
+    version = re.search(r'^__version__ = "(.+)"$', package, re.MULTILINE)
+    if version is None:
+        text = "entrypoint/cto/__init__.py has no __version__"
+        raise build.BuildError(text)
+    return f"cto:{version[1]}-{profile}"
 
 
 def variables(profile: str, host: str) -> list[str]:

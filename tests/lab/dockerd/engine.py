@@ -38,8 +38,10 @@ HOST_PACKAGES = {"runc": "runc", "iptables": "iptables"}
 RUNTIME = Path("/run/cto-lab-docker")
 SOCKET = Path("/run/docker.sock")
 _CONTAINERD_PID = "containerd/containerd.pid"
+_USUAL_SOCKET = Path("/var/run/docker.sock")
 READY_S = 60
 STOP_S = 30
+ANSWER_S = 20
 
 ABSENT = "no Docker daemon answers (CTO_LAB=install brings one, as root on Debian)"
 
@@ -99,12 +101,29 @@ def client() -> str | None:
 
 def version() -> str:
     """Ask the daemon for its version; empty if none answers."""
+    return ask("version", "--format", "{{.Server.Version}}")
+
+
+def socket() -> str:
+    """Return the socket on this machine that the client uses; empty if it uses another way."""
+    named = os.environ.get("DOCKER_HOST") or f"unix://{_USUAL_SOCKET}"
+    return named.removeprefix("unix://") if named.startswith("unix://") else ""
+
+
+def keeps_layouts() -> bool:
+    """Tell whether the daemon has the containerd image store, which writes OCI layouts."""
+    return "io.containerd.snapshotter" in ask("info", "--format", "{{json .DriverStatus}}")
+
+
+def ask(*words: str) -> str:
+    """Ask the daemon; empty if there is no answer, or no client."""
     docker = client()
     if docker is None:
         return ""
-    ask = [docker, "version", "--format", "{{.Server.Version}}"]
     with suppress(subprocess.TimeoutExpired):
-        done = subprocess.run(ask, capture_output=True, text=True, timeout=20, check=False)
+        done = subprocess.run(
+            [docker, *words], capture_output=True, text=True, timeout=ANSWER_S, check=False
+        )
         return "" if done.returncode else done.stdout.strip()
     return ""
 
