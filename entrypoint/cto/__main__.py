@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
+
+# pydantic would look through all that is installed for plugins, and run them in an installer.
+# https://docs.pydantic.dev/latest/concepts/plugins/#disable-plugins
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 from cto.cli.root import cli
 from cto.cli.streams import reserve

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cto.adapters.bundle_registry import Bundle
 from cto.catalog import Component
 from cto.engine.live import nothing_lacks
 from cto.ports import Chart
@@ -43,23 +42,6 @@ class BundledCharts:
                 text = f"chart {name} {found.version} of the bundle is not the one that is pinned"
                 self._notice(text)
         return self._found[name]
-
-
-def served(source: Source, node: str) -> Bundle:
-    """Return what has to be known of a bundle to serve it.
-
-    Args:
-        source: The bundle.
-        node: Upstream's name of the node image.
-    """
-    held = source.image(node)
-    return Bundle(
-        digest=source.digest,
-        hosts=source.hosts,
-        node=node if held else "",
-        node_digest=held.descriptor.digest if held else "",
-        architecture=source.platform.architecture,
-    )
 
 
 def lacking(wiring: Wiring, provider: str) -> Callable[[str], str]:

@@ -18,7 +18,6 @@ from cto.adapters.chartcrds import chart_crds
 from cto.adapters.charts import ChartResolver
 from cto.adapters.clock import SystemClock
 from cto.adapters.cluster import KubeCluster
-from cto.adapters.container import Engine
 from cto.adapters.download import Downloader
 from cto.adapters.existing import Existing
 from cto.adapters.guard import HelmGuard
@@ -47,8 +46,10 @@ from cto.ports import Access, Clock, Cluster, NodeOptions, Provider, Releases, R
 from cto.result import Check
 
 if TYPE_CHECKING:
+    from cto.adapters.container import Engine
     from cto.cli.relocating import Relocations
     from cto.config.load import Loaded
+    from cto.relocation import Relocation
     from cto_airgap.logins import Login
     from cto_airgap.session import Session
     from cto_airgap.source import Source
@@ -146,9 +147,11 @@ class Wiring:
     @cached_property
     def source(self) -> Source | None:
         """The bundle that was named."""
+        if self.options.bundle is None:
+            return None
         from cto_airgap.source import Source  # noqa: PLC0415 - most runs have none
 
-        return Source(self.options.bundle) if self.options.bundle else None
+        return Source(self.options.bundle)
 
     @property
     def air_gapped(self) -> bool:
@@ -199,11 +202,19 @@ class Wiring:
             yield Session(transport, known, self.clock, stop)
 
     @cached_property
-    def relocations(self) -> Relocations:  # from a registry, if the configuration names one
+    def relocations(self) -> Relocations | None:
+        """Where images come from, if the configuration names a registry of the user's own."""
+        if self.loaded.config.registry.type == "local":
+            return None
         from cto.cli.relocating import relocations  # noqa: PLC0415 - slow to import
 
         selected = select(self.catalog, self.loaded.config).managed
         return relocations(self.loaded, selected, self.root / "bundle", self.options.bundle)
+
+    @property
+    def moved(self) -> Mapping[str, Relocation]:
+        """What the manifests of components go through, for the sake of such a registry."""
+        return self.relocations.by_component if self.relocations else {}
 
     def connect(self, access: Access) -> Cluster:
         return self.open_cluster(access, self.clock)
@@ -220,11 +231,15 @@ class Wiring:
 
     @cached_property
     def docker(self) -> Engine:
-        return clusters.docker(self)
+        from cto.cli import containers  # noqa: PLC0415 - other clusters need none of it
+
+        return containers.engine(self)
 
     @cached_property
     def kind(self) -> Provider:
-        return clusters.kind(self)
+        from cto.cli import containers  # noqa: PLC0415 - as above
+
+        return containers.kind(self)
 
     def provider(self) -> Provider:
         """Return where the cluster of an installation comes from."""
@@ -326,7 +341,7 @@ class Wiring:
                 lock=lambda lost: self._lock(cluster, guard, screen, lost),
                 preflight=lambda observed, wish: self._preflight(cluster, observed, wish, crds_of),
                 listen=screen.listen,
-                relocations=self.relocations.by_component if configured else {},
+                relocations=self.moved if configured else {},
                 lacking=lacking(self, provider.name),
             )
 
@@ -363,7 +378,7 @@ class Wiring:
         return (*cluster_checks(cluster, needs, clock=self.clock), *self._image_checks(cluster))
 
     def _image_checks(self, cluster: Cluster) -> Sequence[Check]:
-        if not self.relocations.needed:
+        if self.relocations is None or not self.relocations.needed:
             return ()
         from cto.cli.imagecheck import checks  # noqa: PLC0415 - what it asks with is slow to import
 

@@ -15,6 +15,7 @@ from cto.engine.namespaces import what_is_in
 from cto.engine.nodeports import ReservedPorts, refused_ports
 from cto.engine.observe import inventory
 from cto.engine.repair import Repair
+from cto.engine.sight import Sight
 from cto.engine.state import StateStore
 from cto.engine.verdict import Wait
 from cto.engine.waiting import GoneWait, ReadyWait
@@ -65,6 +66,7 @@ class Executor:
     secret_values: SecretValues
     crds_of: CrdSource
     ports: ReservedPorts
+    sight: Sight
 
     def run(  # noqa: C901, PLR0911, PLR0912 - one branch per kind of step
         self, step: Step, cancel: Flag
@@ -211,9 +213,13 @@ class Executor:
                     raise
                 self.ports.wait(spec.name, spec.namespace, error, cancel)
 
-    def _wait_ready(self, step: WaitReady) -> Wait:
+    def _wait_ready(self, step: WaitReady) -> Wait | str:
         known = self.store.release(step.component)
         objects = step.objects or (known.objects if known else ())
+        if self.sight.shows_ready(objects):
+            return ""
+        # It will be another sight when they are.
+        self.sight.drop()
         return ReadyWait(objects, *self._view())
 
     def _probe(self, step: ProbeService, cancel: Flag) -> str:

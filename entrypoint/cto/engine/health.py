@@ -38,6 +38,7 @@ class HealthContext:
         titles: For people, by component.
         simulated: What only a running program could answer is skipped.
         lacking: Says which images the bundle lacks.
+        view: What was just seen, if anything was.
     """
 
     cluster: Cluster
@@ -46,6 +47,7 @@ class HealthContext:
     titles: Mapping[str, str] = field(default_factory=dict)
     simulated: bool = False
     lacking: Lacking = nothing_lacks
+    view: Snapshot | None = None
 
     @property
     def releases(self) -> Sequence[ReleaseState]:
@@ -148,7 +150,7 @@ def _components(context: HealthContext, definition: _Definition) -> Check:
     releases = context.releases
     if not releases:
         return _failed(definition, "the platform is not installed", code="CTO-1901")
-    view = Snapshot(context.cluster, context.lacking)
+    view = context.view or Snapshot(context.cluster, context.lacking)
     view.fetch(_groups(context.refs()))
     problems = {release.component: list(_problems(context, view, release)) for release in releases}
     bad = {component: found for component, found in problems.items() if found}

@@ -24,6 +24,8 @@ from cto.engine.lock import Turns, turns
 from cto.engine.nodeports import PortsWatch, ReservedPorts
 from cto.engine.observe import Observer
 from cto.engine.report import Report
+from cto.engine.sight import Sight
+from cto.engine.snapshot import Snapshot
 from cto.engine.state import NAMESPACE, StateStore
 from cto.engine.verdict import Wait
 from cto.engine.waiting import HookWatch
@@ -85,14 +87,19 @@ class Installer:
     lacking: Lacking = nothing_lacks
     gate: Gate = field(default_factory=Gate)
     store: StateStore = field(init=False)
+    sight: Sight = field(init=False)
 
     def __post_init__(self) -> None:
         store = StateStore(FencedCluster(self.cluster, self.gate), self.version)
         object.__setattr__(self, "store", store)
+        object.__setattr__(self, "sight", Sight(self.clock))
 
     def observe(self, *, for_uninstall: bool = False) -> Observed:
+        view = Snapshot(self.cluster, self.lacking)
+        self.sight.keep(view)
         observer = Observer(
             cluster=self.cluster,
+            view=view,
             releases=self.releases,
             store=self.store,
             components=self.catalog.components,
@@ -196,6 +203,8 @@ class Installer:
                 self.gate.shut()
 
     def _apply(self, plan: Plan, observed: Observed, lost: Flag) -> Report:
+        if plan.changes:
+            self.sight.drop()
         wake = Flag()
         live = Live(self.cluster, self.clock, on_change=wake.set, lacking=self.lacking)
         cluster = FencedCluster(self.cluster, self.gate)
@@ -209,6 +218,7 @@ class Installer:
             secret_values=self.secret_values,
             crds_of=self.crds_of,
             ports=ports,
+            sight=self.sight,
         )
         engine = Engine(
             run=executor.run,

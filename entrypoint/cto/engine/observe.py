@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from cto.catalog import Component
+from cto.engine.snapshot import Snapshot
 from cto.engine.state import StateStore
 from cto.objects import Manifest, ObjectRef, annotations_of, labels_of, ref_of
 from cto.plan import labels
@@ -23,10 +24,12 @@ class Observer:
     """Observes one cluster.
 
     Attributes:
+        view: Keeps what is listed, for those who want to know more than Observed has.
         components: Those that may be there: their releases are looked at.
     """
 
     cluster: Cluster
+    view: Snapshot
     releases: Releases
     store: StateStore
     components: Sequence[Component]
@@ -96,7 +99,10 @@ class Observer:
     def _present(
         self, observed: Observed, state: State | None, pool: ThreadPoolExecutor
     ) -> dict[ObjectRef, Mapping[str, str]]:
-        """Return the labels of all objects of ours that exist: one list per kind and namespace."""
+        """Return the labels of all objects of ours that exist: one list per kind and namespace.
+
+        Those with a status are listed with it: if nothing is to be done, it is what decides.
+        """
         refs = {
             ref
             for release in (state.releases.values() if state else ())
@@ -105,8 +111,18 @@ class Observer:
         groups = {(ref.api_version, ref.kind, ref.namespace) for ref in refs}
         ours = {component.namespace for component in self.components} & set(observed.namespaces)
         groups |= {("v1", "Secret", namespace) for namespace in ours}
-        lists = pool.map(lambda group: self._list_group(*group), sorted(groups))
-        return {ref_of(item): labels_of(item) for items in lists for item in items}
+        # Definitions are megabytes; their labels are known already.
+        definitions = {group for group in groups if group[:2] == _CRD}
+        listed = sorted(groups - definitions)
+        lists = zip(listed, pool.map(lambda group: self.view.objects(*group), listed), strict=True)
+        present: dict[ObjectRef, Mapping[str, str]] = {
+            ObjectRef(*group, name): labels_of(item)
+            for group, items in lists
+            for name, item in items.items()
+        }
+        if definitions:
+            present |= {ObjectRef(*_CRD, "", name): found for name, found in observed.crds.items()}
+        return present
 
     def _list_group(self, api_version: str, kind: str, namespace: str) -> Sequence[Manifest]:
         return self.cluster.list_metadata(api_version, kind, namespace=namespace)

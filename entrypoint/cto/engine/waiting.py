@@ -62,14 +62,18 @@ class ReadyWait:
         self._asked = tuple(ref for ref in judged if ref.kind in _ASKED)
         self._watched = tuple(ref for ref in judged if ref.kind not in _ASKED)
         self._plain = grouped(ref for ref in refs if ref not in set(judged))
-        self._scopes = _scopes(self._watched)
-        for scope in self._scopes:
-            live.track(*scope)
+        self._scopes: tuple[Scope, ...] = ()
+        self._track(Scope(ref.api_version, ref.kind, ref.namespace) for ref in self._watched)
         self._complete: set[ObjectRef] = set()
         self._established: set[ObjectRef] = set()
         self._there: set[Group] = set()
         self._looked: tuple[int, tuple[Answer | None, ...], float] | None = None
         self._last = Verdict(done=False, message="")
+
+    def _track(self, scopes: Iterable[Scope]) -> None:
+        self._scopes = tuple(dict.fromkeys((*self._scopes, *scopes)))
+        for scope in self._scopes:
+            self._live.track(*scope)
 
     def evaluate(self) -> Verdict:
         """Return how it stands now."""
@@ -134,6 +138,9 @@ class ReadyWait:
         }
         if not (missing or waiting or unknown):
             return Verdict(done=True, message=self._progress(len(judged)))
+        if missing or waiting:
+            # Not before: where all is ready, nobody asks why, and a watch costs a connection.
+            self._track(_evidence(self._watched))
         causes = self._causes(manifest for manifest, _ in waiting.values())
         expired = self._timers.expired(causes)
         gone = sum(manifest is None for manifest, _ in judged.values())
@@ -332,9 +339,9 @@ def uid_of(manifest: Manifest) -> str:
     return str(manifest["metadata"].get("uid", ""))
 
 
-def _scopes(refs: Sequence[ObjectRef]) -> tuple[Scope, ...]:
-    """Return what to watch: the objects, and where the causes of their trouble show."""
-    scopes = dict.fromkeys(Scope(ref.api_version, ref.kind, ref.namespace) for ref in refs)
+def _evidence(refs: Sequence[ObjectRef]) -> tuple[Scope, ...]:
+    """Return what to watch where the causes of trouble with the objects show."""
+    scopes: dict[Scope, None] = {}
     for ref in refs:
         custom = ref.group not in _BUILT_IN
         kinds = [ev.POD, ev.EVENT] if custom or ref.kind != "Service" else []

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from cto.adapters.bundle_registry import Bundle
-from cto.cli.bundled import BundledCharts, described, lacking, lacks, served
+from cto.cli.bundled import BundledCharts, described, lacking, lacks
+from cto.cli.containers import served
 from cto.cli.options import ClusterOptions
 from cto.cli.wiring import Wiring
 from cto_airgap.source import Source

@@ -13,7 +13,7 @@ from cto.adapters.container import Container, Engine
 from cto.adapters.docker import Docker
 from cto.adapters.kind import Kind
 from cto.adapters.upstream_images import UpstreamImages
-from cto.cli import clusters
+from cto.cli import clusters, containers
 from cto.cli.options import ClusterOptions
 from cto.cli.wiring import Wiring
 from cto.errors import PreflightError, ToolError, UsageError
@@ -179,8 +179,8 @@ class TestKind:
         docker.add_image("mine/node:v1.33.1")
         made = wiring(tmp_path, {"CTO_NODE_IMAGE": "mine/node:v1.33.1"}, docker)
         assert made.kind.kube_version() == "v1.33.1"
-        assert clusters._published(made) == {30080: 8080, 30300: 3000, 31200: 80, 32746: 2746}
-        assert isinstance(clusters.supply(made), UpstreamImages)
+        assert containers._published(made) == {30080: 8080, 30300: 3000, 31200: 80, 32746: 2746}
+        assert isinstance(containers.supply(made), UpstreamImages)
 
     @pytest.mark.parametrize("image", ["", "mine/node@sha256:1", "mine/node:latest"])
     def test_without_a_version_in_its_name_it_has_the_usual_one(
@@ -196,8 +196,8 @@ class TestKind:
             (tmp_path / folder / "docker").chmod(0o755)
         env = {"PATH": str(tmp_path / "path")}
         made = wiring(tmp_path, env, tools=tmp_path / "given")
-        assert clusters.program(made)() == str(tmp_path / "given/docker")
-        assert clusters.program(wiring(tmp_path, env))() == str(tmp_path / "path/docker")
+        assert containers.program(made)() == str(tmp_path / "given/docker")
+        assert containers.program(wiring(tmp_path, env))() == str(tmp_path / "path/docker")
         assert isinstance(made.docker, Docker)
 
     @pytest.mark.parametrize("asked", [False, True])

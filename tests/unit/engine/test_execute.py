@@ -16,6 +16,7 @@ from cto.catalog import Crds, GeneratedSecret, Probe
 from cto.engine.execute import Executor, supplied_data
 from cto.engine.live import Live
 from cto.engine.nodeports import ReservedPorts
+from cto.engine.sight import Sight
 from cto.engine.state import NAMESPACE, STATE, StateStore
 from cto.errors import ApiError, Cancelled, ToolError, WaitError
 from cto.events import Phase
@@ -82,12 +83,14 @@ class Lab:
     live: Live = field(init=False)
     store: StateStore = field(init=False)
     ports: ReservedPorts = field(init=False)
+    sight: Sight = field(init=False)
 
     def __post_init__(self) -> None:
         self.releases = FakeReleases(self.cluster)
         self.live = Live(self.cluster, self.clock)
         self.store = StateStore(self.cluster, "1.0.0")
         self.ports = ReservedPorts(self.cluster, self.clock)
+        self.sight = Sight(self.clock)
         for name in ("web", NAMESPACE):
             metadata = {"name": name}
             self.cluster.add({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
@@ -103,6 +106,7 @@ class Lab:
             secret_values=lambda path: self.values.get(path, {}),
             crds_of=lambda _: self.crds,
             ports=self.ports,
+            sight=self.sight,
         )
         return executor.run(step, self.cancel)
 

@@ -13,7 +13,7 @@ from cto.config.model import Config
 from cto.engine.installer import refuse_failed
 from cto.errors import Cancelled, LockedError, PreflightError, ToolError
 from cto.events import Event, Outcome, StepFinished, StepStarted
-from cto.objects import ObjectRef
+from cto.objects import Manifest, ObjectRef
 from cto.plan.build import Wanted
 from cto.plan.observed import Observed
 from cto.plan.remove import Options
@@ -115,6 +115,16 @@ def generated(world: World) -> dict[str, str]:
     return world.cluster.everything()[ADMIN]["data"]
 
 
+def held(turns: int) -> Manifest:
+    """Return the lock as somebody has it, who took it as the last of so many."""
+    return {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": "cto-lock", "namespace": "cto-system"},
+        "spec": {"holderIdentity": "somebody", "leaseTransitions": turns},
+    }
+
+
 def test_an_installation_leaves_releases_glue_secrets_crds_and_state(world: World) -> None:
     plan, report = world.installer().install()
     assert report.errors == ()
@@ -139,6 +149,44 @@ def test_the_second_run_changes_nothing_and_calls_no_helm(world: World) -> None:
     assert world.releases.calls == []
     assert {call[0] for call in world.cluster.calls} & {"apply", "create", "delete"} == set()
     assert (generated(world), essence(world)) == (secret, before)
+
+
+def test_the_second_run_looks_at_workloads_once(world: World) -> None:
+    """Whether they exist, are ready and are healthy is told from the same lists."""
+    world.installer().install()
+    world.cluster.calls.clear()
+    installer = world.installer()
+    world.during_lock = lambda _: world.cluster.add(held(turns=1)) and None
+    installer.install()
+    lists = [call for call in world.cluster.calls if call[1] == "Deployment"]
+    assert sorted(lists) == sorted(set(lists))
+    assert {call[0] for call in lists} == {"list"}
+    seen = installer.sight.view()
+    assert seen is not None
+    assert seen.objects("apps/v1", "Deployment", "web").keys() == {"web"}
+
+
+def test_what_became_ready_meanwhile_is_looked_at_again_for_the_health_check(world: World) -> None:
+    world.installer().install()
+    workload = ObjectRef("apps/v1", "Deployment", "web", "web")
+    ready = (world.cluster.get(workload) or {})["status"]
+    world.cluster.set_status(workload, {})
+
+    def made_ready(_: object) -> None:
+        world.cluster.add(held(turns=1))
+        world.cluster.set_status(workload, ready)
+
+    installer = world.installer()
+    world.during_lock = made_ready
+    plan, report = installer.install()
+    assert (plan.changes, report.errors) == ((), ())
+    assert installer.sight.view() is None
+
+
+def test_an_installation_that_changed_something_leaves_no_old_lists(world: World) -> None:
+    installer = world.installer()
+    installer.install()
+    assert installer.sight.view() is None
 
 
 def test_a_generated_secret_has_what_was_asked_for(world: World) -> None:
@@ -506,24 +554,12 @@ def test_the_cluster_is_looked_at_again_if_others_had_the_lock_meanwhile(
     world: World, turns: int, looks: int
 ) -> None:
     """Nobody else took it: it was free, and went to us."""
-    lease = {
-        "apiVersion": "coordination.k8s.io/v1",
-        "kind": "Lease",
-        "metadata": {"name": "cto-lock", "namespace": "cto-system"},
-        "spec": {"holderIdentity": "us", "leaseTransitions": turns},
-    }
-    world.during_lock = lambda _: world.cluster.add(lease) and None
+    world.during_lock = lambda _: world.cluster.add(held(turns)) and None
     world.installer().install()
     assert world.cluster.count("server_version") == looks
 
 
 def test_the_cluster_is_looked_at_again_if_the_lock_was_taken_at_first(world: World) -> None:
-    lease = {
-        "apiVersion": "coordination.k8s.io/v1",
-        "kind": "Lease",
-        "metadata": {"name": "cto-lock", "namespace": "cto-system"},
-        "spec": {"holderIdentity": "somebody who dies", "leaseTransitions": 1},
-    }
-    world.cluster.add(lease)
+    world.cluster.add(held(turns=1))
     world.installer().install()
     assert world.cluster.count("server_version") == 2

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import pytest
 
 from cto.engine.observe import Observer, helm_records, inventory
+from cto.engine.snapshot import Snapshot
 from cto.engine.state import StateStore
 from cto.objects import Manifest, ObjectRef
 from cto.plan import labels
@@ -31,6 +32,7 @@ def claim(name: str, namespace: str = "web", **metadata: Mapping[str, str]) -> M
 def observe(cluster: FakeCluster, *, for_uninstall: bool = False) -> Observed:
     observer = Observer(
         cluster=cluster,
+        view=Snapshot(cluster),
         releases=FakeReleases(cluster),
         store=StateStore(cluster, "1.0.0"),
         components=(WEB,),

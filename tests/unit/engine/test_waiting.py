@@ -308,7 +308,11 @@ def test_unchanged_cluster_is_not_judged_again(world: World) -> None:
     made = deployment()
     world.add(made)
     wait = world.ready(made)
-    verdict = world.says(wait, "0/1 ready")
+    world.says(wait, "0/1 ready")
+    # Why it is not ready is looked for from now on: that is news, too.
+    evidence = (("v1", "Pod"), ("v1", "Event"))
+    world.until(wait, lambda _: all(world.live.synced(*kind, NS) for kind in evidence))
+    verdict = wait.evaluate()
     assert wait.evaluate() is verdict
     world.clock.advance(1)
     again = wait.evaluate()

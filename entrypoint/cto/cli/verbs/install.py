@@ -173,6 +173,7 @@ def health(installer: Installer, state: State | None, *, simulated: bool) -> tup
         titles={component.name: component.title for component in installer.catalog.components},
         simulated=simulated,
         lacking=installer.lacking,
+        view=installer.sight.view(),
     )
     return tuple(run_checks(context))
 

@@ -44,7 +44,7 @@ def _new_cluster(wiring: Wiring, provider: Provider) -> Plan:
         provider,
         base=loaded.profile.base,
         env=wiring.env,
-        relocations=wiring.relocations.by_component,
+        relocations=wiring.moved,
     )
 
 
