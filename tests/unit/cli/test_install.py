@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from threading import Event as Flag
 from typing import Any
 
 import pytest
@@ -10,8 +12,9 @@ import pytest
 from cto.cli.output import SIMULATED
 from cto.engine.lock import ClusterLock
 from cto.errors import ToolError
-from cto.objects import Manifest, ObjectRef
+from cto.objects import Manifest, ObjectRef, ref_of
 from fakes.desk import Desk, node
+from fakes.handclock import HandClock
 from fakes.provider import FakeProvider
 from fakes.workloads import manifest, waiting
 
@@ -182,6 +185,19 @@ def test_no_lock_file_and_no_connection_is_left(desk: Desk) -> None:
     assert not (desk.folder / "state").exists()
 
 
+class BriskClock(HandClock):
+    """Waits a hundredth of what it is asked to, and calls something at long waits."""
+
+    def __init__(self, at_wait: Callable[[], None] = lambda: None) -> None:
+        super().__init__()
+        self._at_wait = at_wait
+
+    def wait(self, flag: Flag, timeout_s: float) -> bool:
+        if timeout_s > 1:
+            self._at_wait()
+        return super().wait(flag, timeout_s / 100)
+
+
 class TestFailures:
     def test_a_wrong_configuration_is_told_before_a_cluster_is_looked_for(
         self, desk: Desk, tmp_path: Path
@@ -263,6 +279,7 @@ class TestFailures:
         assert "couldn't parse X" in document["error"]["message"] + document["error"]["details"]
 
     def test_an_installation_that_is_not_healthy_is_degraded(self, desk: Desk) -> None:
+        desk.clock = BriskClock()
         sick = node("one")
         sick["status"]["conditions"] = [{"type": "Ready", "status": "False"}]
         desk.cluster.add(sick)
@@ -270,6 +287,23 @@ class TestFailures:
         assert (document["ok"], document["error"]) == (False, None)
         assert document["data"]["checks"][0]["status"] == "failed"
         assert "FAILED" in desk.cto("install").stdout
+
+    def test_what_is_only_sick_for_a_moment_is_looked_at_again(self, desk: Desk) -> None:
+        """Right after a removal, garbage collection may still take a pod of the new workload."""
+        desk.cluster.add(sick := node("one"))
+        well = sick["status"]
+        desk.cto("install")
+        ref = ref_of(sick)
+        desk.cluster.set_status(ref, {"conditions": [{"type": "Ready", "status": "False"}]})
+        pauses: list[int] = []
+
+        def get_well() -> None:
+            pauses.append(1)
+            desk.cluster.set_status(ref, well)
+
+        desk.clock = BriskClock(get_well)
+        assert desk.cto("install").exit_code == 0
+        assert pauses == [1]
 
     def test_another_run_at_work_is_named_and_left_alone(self, desk: Desk) -> None:
         other = ClusterLock(desk.cluster, desk.clock, desk.machine.host)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from threading import Event as Flag
 from typing import Any
 
 from cto.catalog import Component
@@ -35,6 +36,8 @@ from cto.result import Check, CheckStatus, Result
 
 # Charts, their definitions, Helm's own caches; programs, if they are to be fetched.
 _CACHE_BYTES = 512 << 20
+# How often the health is looked at before it is called bad.
+_LOOKS, _PAUSE_S = 5, 2.0
 
 
 def run(wiring: Wiring, terminal: Terminal) -> Result:
@@ -155,8 +158,21 @@ class _Run:
             return self._provider.provision(self._wiring.node_options(), progress)
 
     def _checks(self, installer: Installer, plan: Plan) -> Sequence[Check]:
-        with self._shown(Phase.VALIDATION, "health", "Check the platform's health"):
-            return health(installer, installer.store.load(), simulated=plan.simulated)
+        """Check the health, again while it is bad: what follows a removal may yet lose a pod.
+
+        Garbage collection of the old objects goes on for some seconds after the new ones are ready.
+        """
+        state = installer.store.load()
+        with self._shown(Phase.VALIDATION, "health", "Check the platform's health") as progress:
+            for _ in range(_LOOKS - 1):
+                checks = health(installer, state, simulated=plan.simulated)
+                bad = [check for check in checks if check.status is CheckStatus.FAILED]
+                if not bad:
+                    return checks
+                progress(f"{bad[0].message}; looking again")
+                installer.sight.drop()
+                self._wiring.clock.wait(Flag(), _PAUSE_S)
+            return health(installer, state, simulated=plan.simulated)
 
     def _shown(
         self, phase: Phase, name: str, title: str
