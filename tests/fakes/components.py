@@ -8,7 +8,7 @@ from typing import Any
 
 from cto.catalog import Component
 from cto.objects import Manifest
-from cto.plan.build import Wanted, WantedComponent
+from cto.plan.wish import Wanted, WantedComponent
 from cto.ports import Chart
 
 FOLDER = Path("/components")

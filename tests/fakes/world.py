@@ -16,9 +16,9 @@ from cto.engine.installer import Installer
 from cto.engine.state import NAMESPACE
 from cto.events import Event
 from cto.objects import Manifest
-from cto.plan.build import Wanted
 from cto.plan.observed import Observed
 from cto.plan.steps import ApplyCrds
+from cto.plan.wish import Wanted
 from cto.ports import Chart
 from cto.result import Check
 from fakes.clock import FakeClock

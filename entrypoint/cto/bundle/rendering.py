@@ -10,9 +10,9 @@ from cto.bundle.collect import Rendering
 from cto.catalog import Catalog, Component
 from cto.config.model import Config
 from cto.objects import Manifest
-from cto.plan.build import WantedComponent
 from cto.plan.observed import Observed
 from cto.plan.wanted import select, wanted
+from cto.plan.wish import WantedComponent
 from cto.ports import Chart, Releases, ReleaseSpec
 
 

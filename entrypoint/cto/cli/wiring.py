@@ -32,16 +32,17 @@ from cto.cli.options import ClusterOptions
 from cto.cli.output import Screen
 from cto.cli.registries import docker_config
 from cto.engine.execute import CrdSource
-from cto.engine.installer import Installer, all_told, charts_of, secret_values
+from cto.engine.installer import Installer, charts_of, secret_values
 from cto.engine.lock import ClusterLock
 from cto.engine.needs import needs_of
 from cto.engine.preflight import cluster_checks, supported
+from cto.engine.refusal import all_told
 from cto.objects import Manifest, load_documents
 from cto.plan import build
-from cto.plan.build import Wanted
 from cto.plan.observed import Observed
 from cto.plan.steps import ApplyCrds
 from cto.plan.wanted import select
+from cto.plan.wish import Wanted
 from cto.ports import Access, Clock, Cluster, NodeOptions, Provider, Releases, Runner
 from cto.result import Check
 

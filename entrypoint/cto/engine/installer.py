@@ -14,7 +14,6 @@ from typing import Any
 
 from cto.catalog import Catalog, Component
 from cto.config.model import Config
-from cto.engine import permissions
 from cto.engine.apply import Engine
 from cto.engine.execute import CrdSource, Executor
 from cto.engine.fence import FencedCluster, FencedReleases, Gate
@@ -23,23 +22,25 @@ from cto.engine.live import Lacking, Live, nothing_lacks
 from cto.engine.lock import Turns, turns
 from cto.engine.nodeports import PortsWatch, ReservedPorts
 from cto.engine.observe import Observer
+from cto.engine.refusal import all_told, refuse_failed
 from cto.engine.report import Report
 from cto.engine.sight import Sight
 from cto.engine.snapshot import Snapshot
 from cto.engine.state import NAMESPACE, StateStore
 from cto.engine.verdict import Wait
 from cto.engine.waiting import HookWatch
-from cto.errors import ApiError, Cancelled, LockedError, PreflightError, ToolError
+from cto.errors import Cancelled, LockedError, PreflightError, ToolError
 from cto.events import Listener, Outcome, Phase, StepFinished, StepProgress, StepStarted
 from cto.objects import ObjectRef
 from cto.plan import remove
-from cto.plan.build import Wanted, install
+from cto.plan.build import install
 from cto.plan.observed import Observed, State
 from cto.plan.steps import ApplyRelease, DeleteState, Plan, Step
 from cto.plan.wanted import Selection, select, wanted
+from cto.plan.wish import Wanted
 from cto.ports import Chart, Clock, Cluster, Provider, Releases, Runner
 from cto.relocation import Relocation
-from cto.result import Check, CheckStatus
+from cto.result import Check
 
 # The namespace controller looks at every kind that there is; on a busy server this takes a while.
 _NAMESPACE_S = 60.0
@@ -366,45 +367,6 @@ def shown(
         listen(StepFinished(name, Outcome.FAILED, seconds, str(error)))
         raise
     listen(StepFinished(name, Outcome.DONE, clock.monotonic() - begin))
-
-
-@contextmanager
-def all_told(cluster: Cluster, selection: Selection) -> Iterator[None]:
-    """Name every permission that is missing where a refusal names one.
-
-    Raises:
-        PreflightError: CTO-1400, in the place of CTO-1602.
-    """
-    try:
-        yield
-    except ApiError as error:
-        if (error.code, error.status) == ("CTO-1602", 403):
-            names = [component.namespace for component in selection.managed]
-            refuse_failed([permissions.check(cluster, [NAMESPACE, *names])])
-        raise
-
-
-def refuse_failed(checks: Sequence[Check]) -> None:
-    """Raise if a preflight check failed, with all of them.
-
-    Raises:
-        PreflightError: CTO-1400, or the code of the only failed check.
-    """
-    failed = [check for check in checks if check.status is CheckStatus.FAILED]
-    if not failed:
-        return
-    lines = [_check_text(check) for check in failed]
-    codes = {check.code for check in failed}
-    code = codes.pop() if len(codes) == 1 else ""
-    code = code if code.startswith("CTO-14") else "CTO-1400"
-    count = f"{len(failed)} preflight checks" if len(failed) > 1 else "a preflight check"
-    hint = "Correct what is named above, then repeat the command. Nothing was changed."
-    raise PreflightError(code, f"{count} failed", details="\n".join(lines), hint=hint)
-
-
-def _check_text(check: Check) -> str:
-    lines = [f"{check.title}: {check.message}", *(f"  {item}" for item in check.items)]
-    return "\n".join([*lines, f"  fix: {check.fix}"] if check.fix else lines)
 
 
 def _estimates(state: State | None) -> dict[str, float]:

@@ -9,7 +9,7 @@ from cto.catalog import Component
 from cto.engine.ownership import ComponentNeeds
 from cto.engine.preflight import Needs, VersionRange
 from cto.engine.room import quantity
-from cto.plan.build import Wanted, WantedComponent
+from cto.plan.wish import Wanted, WantedComponent
 
 
 def needs_of(

@@ -2,79 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Sequence
 
-from cto import digests
-from cto.catalog import Category, Component, Crds
 from cto.events import Phase
-from cto.objects import Manifest, ObjectRef, labels_of, ref_of
 from cto.plan import labels, pulling
-from cto.plan.observed import Observed, ReleaseRecord, ReleaseState
-from cto.plan.pulling import Login
+from cto.plan.component import ComponentSteps
+from cto.plan.observed import Observed
 from cto.plan.steps import (
     Action,
-    ApplyCrds,
-    ApplyManifests,
-    ApplyRelease,
     EnsureNamespace,
-    GenerateSecret,
     Note,
     Plan,
-    ProbeService,
     Step,
-    SupplySecret,
-    WaitReady,
 )
-from cto.ports import Chart, ReleaseSpec
-from cto.relocation import Relocation
-
-# Raised when the same inputs must lead to another release than before, e.g. by a new Helm flag.
-_RELEASE_FORMAT = 1
-
-# A hook that pulls an image over a slow line, and a workload that does: what the peers' users
-# report as still normal (zarf waits 15 minutes for a whole package, idpbuilder 5).
-RELEASE_TIMEOUT_S = 600.0
-READY_TIMEOUT_S = 600.0
-_CORE = (Category.CORE, Category.ORCHESTRATION)
-
-
-@dataclass(frozen=True, kw_only=True)
-class WantedComponent:
-    """A component with everything rendered.
-
-    Attributes:
-        supplied: For each supplied Secret that gets at least one value: name -> (type, keys).
-        relocation: Where its images come from, if not from upstream.
-    """
-
-    component: Component
-    chart: Chart
-    values: Mapping[str, Any]
-    before: tuple[Manifest, ...] = ()
-    after: tuple[Manifest, ...] = ()
-    supplied: Mapping[str, tuple[str, Mapping[str, str]]] = field(default_factory=dict)
-    relocation: Relocation | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wanted:
-    """The platform as it should be.
-
-    Attributes:
-        login: What nodes log in with where images come from; None if they need not.
-    """
-
-    provider: str
-    profile: str
-    components: tuple[WantedComponent, ...]
-    external: tuple[str, ...] = ()
-    disabled: tuple[str, ...] = ()
-    creates_cluster: bool = False
-    login: Login | None = None
-    step_timeout_s: float = READY_TIMEOUT_S
-    warnings: tuple[str, ...] = ()
+from cto.plan.wish import Wanted, phase_of
 
 
 def install(wanted: Wanted, observed: Observed) -> Plan:
@@ -84,7 +25,7 @@ def install(wanted: Wanted, observed: Observed) -> Plan:
     steps += pulling.supplies(wanted.login, steps, observed)
     installed = {item.component.name for item in wanted.components}
     for item in wanted.components:
-        steps += _Builder(item, observed, installed, wanted).steps()
+        steps += ComponentSteps(item, observed, installed, wanted).steps()
     steps += pulling.removals(wanted.login, steps, observed)
     core = tuple(step.id for step in steps if step.phase is Phase.CORE)
     steps += _notes(wanted, observed, installed, core)
@@ -98,32 +39,6 @@ def install(wanted: Wanted, observed: Observed) -> Plan:
         warnings=(*wanted.warnings, *_warnings(installed, observed)),
         components=tuple(item.component for item in wanted.components),
     )
-
-
-def release_digest(item: WantedComponent, kube_version: str) -> str:
-    """Return the digest that a release's record carries as its label.
-
-    It covers whatever changes what Helm would apply: charts look at the Kubernetes version too.
-    """
-    minor = ".".join(kube_version.split(".")[:2])
-    parts = {
-        "format": _RELEASE_FORMAT,
-        "chart": item.chart.digest,
-        "values": item.values,
-        "kubernetes": minor,
-    }
-    if item.relocation:
-        parts["relocation"] = item.relocation.to_json()
-    return digests.for_label(digests.of_data(parts))
-
-
-def crds_digest(chart: Chart, crds: Crds) -> str:
-    data = {"format": _RELEASE_FORMAT, "chart": chart.digest, "on": crds.on, "source": crds.source}
-    return digests.for_label(digests.of_data(data))
-
-
-def phase_of(component: Component) -> Phase:
-    return Phase.CORE if component.category in _CORE else Phase.OPTIONAL
 
 
 def _cluster(wanted: Wanted, observed: Observed) -> Sequence[Step]:
@@ -171,288 +86,6 @@ def _namespaces(wanted: Wanted, observed: Observed) -> Sequence[Step]:
             },
         )
     return tuple(steps.values())
-
-
-class _Builder:
-    """Builds the steps of one component."""
-
-    def __init__(
-        self, item: WantedComponent, observed: Observed, installed: set[str], wanted: Wanted
-    ) -> None:
-        self._item = item
-        self._component = item.component
-        self._observed = observed
-        self._wanted = wanted
-        self._depends_on = [name for name in self._component.depends_on if name in installed]
-        self._state: ReleaseState | None = (
-            observed.state.releases.get(self._component.name) if observed.state else None
-        )
-        self._phase = phase_of(self._component)
-
-    def steps(self) -> list[Step]:
-        namespace = f"namespace:{self._component.namespace}"
-        generated = self._generated(namespace)
-        steps: list[Step] = [*generated, *self._supplied((namespace, *(s.id for s in generated)))]
-        base = (namespace, *(step.id for step in steps))
-        if self._wanted.login:
-            base += (pulling.step_id(self._component.namespace),)
-        steps += self._crds()
-        if self._component.crds:
-            base += (f"crds:{self._component.name}",)
-        base += tuple(f"release:{name}" for name in self._depends_on)
-        before = self._manifests("before", self._item.before, base)
-        steps += before
-        release = self._release((*base, *(step.id for step in before)))
-        steps += [release, *self._ready(release.id)]
-        return steps
-
-    def _ready(self, release: str) -> list[Step]:
-        """Return the wait for the release, and what may only follow it."""
-        name = self._component.name
-        objects = self._state.objects if self._state and self._is_current() else ()
-        ready = WaitReady(
-            **self._common(f"ready:{name}", Action.WAIT, "every object, by its status"),
-            title=f"{self._component.title} is ready",
-            after=(release,),
-            timeout_s=self._wanted.step_timeout_s,
-            namespace=self._component.namespace,
-            objects=objects,
-            waves=self._component.ready.waves,
-        )
-        waits = (ready.id, *(f"ready:{other}" for other in self._depends_on))
-        after = self._manifests("after", self._item.after, waits)
-        steps: list[Step] = [ready, *after]
-        if after:
-            steps.append(
-                WaitReady(
-                    **self._common(f"settled:{name}", Action.WAIT, "every object, by its status"),
-                    title=f"The own objects of {self._component.title} are ready",
-                    after=(after[0].id,),
-                    timeout_s=self._wanted.step_timeout_s,
-                    namespace=self._component.namespace,
-                    objects=tuple(ref_of(manifest) for manifest in self._item.after),
-                )
-            )
-        if self._component.ready.probe:
-            steps.append(self._probe(steps[-1].id))
-        return steps
-
-    def _common(self, step_id: str, action: Action, reason: str) -> dict[str, Any]:
-        return {
-            "id": step_id,
-            "phase": self._phase,
-            "action": action,
-            "reason": reason,
-            "component": self._component.name,
-        }
-
-    def _generated(self, namespace: str) -> list[Step]:
-        return [
-            GenerateSecret(
-                **self._common(
-                    f"secret:{self._component.namespace}/{secret.name}",
-                    *self._secret_action(secret.name, "made once, never changed"),
-                ),
-                title=f"Generate secret {secret.name}",
-                after=(namespace,),
-                namespace=self._component.namespace,
-                secret=secret,
-            )
-            for secret in self._component.generated_secrets
-        ]
-
-    def _secret_action(self, name: str, reason: str) -> tuple[Action, str]:
-        ref = ObjectRef("v1", "Secret", self._component.namespace, name)
-        if ref in self._observed.present:
-            return Action.KEEP, reason
-        return Action.CREATE, "not there"
-
-    def _supplied(self, after: tuple[str, ...]) -> list[Step]:
-        """Return what writes the user's values: over generated ones of the same Secret."""
-        steps: list[Step] = []
-        for name, (kind, keys) in self._item.supplied.items():
-            action, reason = self._secret_action(name, "values are compared when it runs")
-            steps.append(
-                SupplySecret(
-                    **self._common(
-                        f"supply:{self._component.namespace}/{name}",
-                        Action.CHECK if action is Action.KEEP else action,
-                        reason,
-                    ),
-                    title=f"Write secret {name}",
-                    after=after,
-                    namespace=self._component.namespace,
-                    name=name,
-                    type=kind,
-                    keys=keys,
-                )
-            )
-        return steps
-
-    def _crds(self) -> list[Step]:
-        component, crds = self._component, self._component.crds
-        if crds is None:
-            return []
-        digest = crds_digest(self._item.chart, crds)
-        action, reason = _crds_action(component.name, digest, self._observed)
-        return [
-            ApplyCrds(
-                **self._common(f"crds:{component.name}", action, reason),
-                title=f"Apply the CRDs of {component.title}",
-                after=("cluster",) if self._wanted.creates_cluster else (),
-                timeout_s=120,
-                release=self._spec(digest),
-                crds=crds,
-                digest=digest,
-            )
-        ]
-
-    def _spec(self, digest: str) -> ReleaseSpec:
-        chart = self._item.chart
-        return ReleaseSpec(
-            name=self._component.release,
-            namespace=self._component.namespace,
-            chart=chart,
-            values=self._item.values,
-            relocation=self._item.relocation,
-            labels={
-                labels.MANAGED: "true",
-                labels.COMPONENT: self._component.name,
-                labels.CHART: f"{chart.name}-{chart.version}"[:63],
-                labels.DIGEST: digest,
-            },
-        )
-
-    def _digest(self) -> str:
-        return release_digest(self._item, self._observed.kube_version)
-
-    def _record(self) -> ReleaseRecord | None:
-        return self._observed.records.get(f"{self._component.namespace}/{self._component.release}")
-
-    def _is_current(self) -> bool:
-        """Whether the state's inventory is that of the wanted release."""
-        return self._state is not None and self._state.digest == self._digest()
-
-    def _release(self, after: tuple[str, ...]) -> ApplyRelease:
-        component, chart = self._component, self._item.chart
-        digest = self._digest()
-        action, reason = self._release_action(digest)
-        verb = {Action.CREATE: "Install", Action.KEEP: "Keep"}.get(action, "Upgrade")
-        return ApplyRelease(
-            **self._common(f"release:{component.name}", action, reason),
-            title=f"{verb} {component.title} {chart.version}",
-            after=after,
-            timeout_s=max(RELEASE_TIMEOUT_S, self._wanted.step_timeout_s),
-            release=self._spec(digest),
-        )
-
-    def _release_action(self, digest: str) -> tuple[Action, str]:
-        record = self._record()
-        if record is None:
-            return Action.CREATE, "not installed"
-        if record.status.startswith(("pending-", "uninstalling")):
-            return Action.REPAIR, f"an earlier run left it {record.status}"
-        if record.status != "deployed":
-            return Action.UPDATE, f"the last attempt is {record.status}"
-        if record.labels.get(labels.DIGEST) != digest:
-            return Action.UPDATE, self._change(record)
-        return self._objects_action()
-
-    def _objects_action(self) -> tuple[Action, str]:
-        if not self._is_current():
-            return Action.REPAIR, "its objects are not known"
-        missing = self._missing()
-        if missing:
-            return Action.REPAIR, _missing_text(missing)
-        return Action.KEEP, "unchanged"
-
-    def _change(self, record: ReleaseRecord) -> str:
-        old = record.labels.get(labels.CHART, "another chart")
-        new = f"{self._item.chart.name}-{self._item.chart.version}"
-        return "values changed" if old == new else f"{old} -> {new}"
-
-    def _missing(self) -> list[ObjectRef]:
-        objects = self._state.objects if self._state else ()
-        return [ref for ref in objects if ref not in self._observed.present]
-
-    def _manifests(
-        self, moment: str, manifests: tuple[Manifest, ...], after: tuple[str, ...]
-    ) -> list[Step]:
-        marked = tuple(labels.marked(m, self._component.name, moment) for m in manifests)
-        prune = self._prunable(moment, marked)
-        if not marked and not prune:
-            return []
-        action, reason = self._manifests_action(marked, prune)
-        return [
-            ApplyManifests(
-                **self._common(f"{moment}:{self._component.name}", action, reason),
-                title=f"Apply the own objects of {self._component.title}",
-                after=after,
-                manifests=marked,
-                prune=prune,
-            )
-        ]
-
-    def _prunable(self, moment: str, wanted: tuple[Manifest, ...]) -> tuple[ObjectRef, ...]:
-        """Return what the last run's inventory has and this one has not. Never by label search."""
-        if self._state is None:
-            return ()
-        refs = {ref_of(manifest) for manifest in (*wanted, *self._item.before, *self._item.after)}
-        known = self._observed.present
-        gone = [ref for ref in self._state.glue if ref not in refs and ref in known]
-        return tuple(ref for ref in gone if known[ref].get(labels.MOMENT, moment) == moment)
-
-    def _manifests_action(
-        self, manifests: tuple[Manifest, ...], prune: tuple[ObjectRef, ...]
-    ) -> tuple[Action, str]:
-        if prune:
-            return Action.UPDATE, f"{len(prune)} no longer wanted"
-        found = [self._observed.present.get(ref_of(manifest)) for manifest in manifests]
-        if all(item is None for item in found):
-            return Action.CREATE, "not there"
-        digests_found = [(item or {}).get(labels.DIGEST) for item in found]
-        if digests_found != [labels_of(manifest)[labels.DIGEST] for manifest in manifests]:
-            return Action.UPDATE, "changed or missing"
-        if not {ref_of(manifest) for manifest in manifests} <= self._glue():
-            # A run died before it wrote them down: later runs could not prune them.
-            return Action.UPDATE, "not in the inventory"
-        return Action.KEEP, "unchanged"
-
-    def _glue(self) -> set[ObjectRef]:
-        return set(self._state.glue) if self._state else set()
-
-    def _probe(self, after: str) -> Step:
-        probe = self._component.ready.probe
-        assert probe is not None  # noqa: S101 - the caller asked; for the type checker
-        simulated = self._observed.simulated
-        return ProbeService(
-            **self._common(
-                f"probe:{self._component.name}",
-                Action.SKIP if simulated else Action.CHECK,
-                "simulated: no program runs" if simulated else f"GET {probe.path}",
-            ),
-            title=f"{self._component.title} answers",
-            after=(after,),
-            timeout_s=120,
-            namespace=self._component.namespace,
-            probe=probe,
-        )
-
-
-def _crds_action(component: str, digest: str, observed: Observed) -> tuple[Action, str]:
-    mine = [item for item in observed.crds.values() if item.get(labels.COMPONENT) == component]
-    if not mine:
-        return Action.CREATE, "not there"
-    current = [item for item in mine if item.get(labels.DIGEST) == digest]
-    if current and str(len(current)) == current[0].get(labels.CRD_COUNT):
-        return Action.KEEP, "unchanged"
-    return Action.UPDATE, "changed or missing"
-
-
-def _missing_text(missing: Sequence[ObjectRef]) -> str:
-    shown = ", ".join(str(ref) for ref in missing[:3])
-    more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-    return f"missing: {shown}{more}"
 
 
 def _notes(

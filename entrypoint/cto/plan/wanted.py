@@ -12,10 +12,10 @@ from cto.config.model import Config
 from cto.config.sections import ComponentSettings, Mode, RegistryType, TunnelProvider
 from cto.errors import ConfigError
 from cto.objects import Manifest
-from cto.plan.build import Wanted, WantedComponent
 from cto.plan.nodes import nodes_warnings
 from cto.plan.observed import Observed
 from cto.plan.pulling import SECRET, Login
+from cto.plan.wish import Wanted, WantedComponent
 from cto.ports import Chart
 from cto.relocation import Relocation
 

@@ -8,7 +8,7 @@ import pytest
 
 from cto.catalog import load
 from cto.config.model import Config
-from cto.engine.installer import all_told
+from cto.engine.refusal import all_told
 from cto.errors import ApiError, PreflightError
 from cto.objects import Manifest
 from cto.plan.wanted import Selection, select

@@ -10,14 +10,14 @@ import pytest
 
 from cto.catalog import Component, load
 from cto.config.model import Config
-from cto.engine.installer import refuse_failed
+from cto.engine.refusal import refuse_failed
 from cto.errors import Cancelled, LockedError, PreflightError, ToolError
 from cto.events import Event, Outcome, StepFinished, StepStarted
 from cto.objects import Manifest, ObjectRef
-from cto.plan.build import Wanted
 from cto.plan.observed import Observed
 from cto.plan.remove import Options
 from cto.plan.steps import ApplyRelease
+from cto.plan.wish import Wanted
 from cto.ports import Chart, ReleaseSpec
 from cto.result import Check, CheckStatus
 from fakes.components import chart

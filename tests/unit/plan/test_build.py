@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from cto.objects import ObjectRef, labels_of, ref_of
 from cto.plan import labels
-from cto.plan.build import WantedComponent, crds_digest, install, release_digest
+from cto.plan.build import install
 from cto.plan.observed import Observed, ReleaseRecord, ReleaseState, State
 from cto.plan.steps import Action, ApplyManifests, ApplyRelease, Plan, Step, WaitReady
+from cto.plan.wish import WantedComponent, crds_digest, release_digest
 from fakes.components import chart, component, config_map, wanted, wanted_component
 
 EMPTY = Observed(kube_version="v1.34.4", context="here")

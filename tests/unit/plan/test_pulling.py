@@ -8,11 +8,12 @@ from pathlib import Path
 from cto.catalog import Catalog
 from cto.objects import ObjectRef
 from cto.plan import labels
-from cto.plan.build import WantedComponent, install, release_digest
+from cto.plan.build import install
 from cto.plan.observed import Observed, ReleaseRecord, ReleaseState, State
 from cto.plan.pulling import SECRET, Login, step_id
 from cto.plan.remove import Options, uninstall
 from cto.plan.steps import Action, ApplyRelease, Plan, RemovePullSecret, Step, SupplyPullSecret
+from cto.plan.wish import WantedComponent, release_digest
 from cto.relocation import Relocation
 from fakes.components import component, wanted, wanted_component
 

@@ -11,9 +11,9 @@ import pytest
 from cto.catalog import Catalog, Component
 from cto.config.model import Config
 from cto.errors import ConfigError
-from cto.plan.build import Wanted
 from cto.plan.observed import Observed
 from cto.plan.wanted import Selection, select, wanted
+from cto.plan.wish import Wanted
 from fakes.components import chart, component
 
 CLUSTER = Observed(kube_version="v1.34.4", nodes=3)

@@ -24,8 +24,9 @@ from cto.cli.wiring import Wiring
 from cto.config.sections import IngressType
 from cto.engine.files import folder_checks
 from cto.engine.health import HealthContext, run_checks
-from cto.engine.installer import Installer, refuse_failed, shown
+from cto.engine.installer import Installer, shown
 from cto.engine.interruption import tells
+from cto.engine.refusal import refuse_failed
 from cto.engine.report import Report
 from cto.events import Phase, PhaseStarted
 from cto.plan.nodes import nodes_warnings

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from cto.cli.describe import plan_mermaid, plan_text
 from cto.cli.output import MERMAID, Terminal
 from cto.cli.wiring import Wiring
-from cto.engine.installer import Installer, plan_new_cluster, refuse_failed
+from cto.engine.installer import Installer, plan_new_cluster
+from cto.engine.refusal import refuse_failed
 from cto.plan.remove import Options
 from cto.plan.steps import Plan
 from cto.ports import Provider, ProviderState

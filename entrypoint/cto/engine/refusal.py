@@ -1,0 +1,52 @@
+"""Refuses to begin, and names everything that is in the way at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from cto.engine import permissions
+from cto.engine.state import NAMESPACE
+from cto.errors import ApiError, PreflightError
+from cto.plan.wanted import Selection
+from cto.ports import Cluster
+from cto.result import Check, CheckStatus
+
+
+@contextmanager
+def all_told(cluster: Cluster, selection: Selection) -> Iterator[None]:
+    """Name every permission that is missing where a refusal names one.
+
+    Raises:
+        PreflightError: CTO-1400, in the place of CTO-1602.
+    """
+    try:
+        yield
+    except ApiError as error:
+        if (error.code, error.status) == ("CTO-1602", 403):
+            names = [component.namespace for component in selection.managed]
+            refuse_failed([permissions.check(cluster, [NAMESPACE, *names])])
+        raise
+
+
+def refuse_failed(checks: Sequence[Check]) -> None:
+    """Raise if a preflight check failed, with all of them.
+
+    Raises:
+        PreflightError: CTO-1400, or the code of the only failed check.
+    """
+    failed = [check for check in checks if check.status is CheckStatus.FAILED]
+    if not failed:
+        return
+    lines = [_check_text(check) for check in failed]
+    codes = {check.code for check in failed}
+    code = codes.pop() if len(codes) == 1 else ""
+    code = code if code.startswith("CTO-14") else "CTO-1400"
+    count = f"{len(failed)} preflight checks" if len(failed) > 1 else "a preflight check"
+    hint = "Correct what is named above, then repeat the command. Nothing was changed."
+    raise PreflightError(code, f"{count} failed", details="\n".join(lines), hint=hint)
+
+
+def _check_text(check: Check) -> str:
+    lines = [f"{check.title}: {check.message}", *(f"  {item}" for item in check.items)]
+    return "\n".join([*lines, f"  fix: {check.fix}"] if check.fix else lines)

@@ -1,0 +1,87 @@
+"""What is wanted, with everything rendered, and the digests that tell whether it is there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from cto import digests
+from cto.catalog import Category, Component, Crds
+from cto.events import Phase
+from cto.objects import Manifest
+from cto.plan.pulling import Login
+from cto.ports import Chart
+from cto.relocation import Relocation
+
+# Raised when the same inputs must lead to another release than before, e.g. by a new Helm flag.
+_RELEASE_FORMAT = 1
+
+# A hook that pulls an image over a slow line, and a workload that does: what the peers' users
+# report as still normal (zarf waits 15 minutes for a whole package, idpbuilder 5).
+RELEASE_TIMEOUT_S = 600.0
+READY_TIMEOUT_S = 600.0
+_CORE = (Category.CORE, Category.ORCHESTRATION)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WantedComponent:
+    """A component with everything rendered.
+
+    Attributes:
+        supplied: For each supplied Secret that gets at least one value: name -> (type, keys).
+        relocation: Where its images come from, if not from upstream.
+    """
+
+    component: Component
+    chart: Chart
+    values: Mapping[str, Any]
+    before: tuple[Manifest, ...] = ()
+    after: tuple[Manifest, ...] = ()
+    supplied: Mapping[str, tuple[str, Mapping[str, str]]] = field(default_factory=dict)
+    relocation: Relocation | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """The platform as it should be.
+
+    Attributes:
+        login: What nodes log in with where images come from; None if they need not.
+    """
+
+    provider: str
+    profile: str
+    components: tuple[WantedComponent, ...]
+    external: tuple[str, ...] = ()
+    disabled: tuple[str, ...] = ()
+    creates_cluster: bool = False
+    login: Login | None = None
+    step_timeout_s: float = READY_TIMEOUT_S
+    warnings: tuple[str, ...] = ()
+
+
+def release_digest(item: WantedComponent, kube_version: str) -> str:
+    """Return the digest that a release's record carries as its label.
+
+    It covers whatever changes what Helm would apply: charts look at the Kubernetes version too.
+    """
+    minor = ".".join(kube_version.split(".")[:2])
+    parts = {
+        "format": _RELEASE_FORMAT,
+        "chart": item.chart.digest,
+        "values": item.values,
+        "kubernetes": minor,
+    }
+    if item.relocation:
+        parts["relocation"] = item.relocation.to_json()
+    return digests.for_label(digests.of_data(parts))
+
+
+def crds_digest(chart: Chart, crds: Crds) -> str:
+    data = {"format": _RELEASE_FORMAT, "chart": chart.digest, "on": crds.on, "source": crds.source}
+    return digests.for_label(digests.of_data(data))
+
+
+def phase_of(component: Component) -> Phase:
+    return Phase.CORE if component.category in _CORE else Phase.OPTIONAL
