@@ -30,7 +30,7 @@ DOCKER = (
 
 def up(profile: str, provider: str) -> int:
     sources = reach.probe()
-    ground = grounds.choose(sources, provider)
+    ground = grounds.choose(sources, grounds.look(), provider)
     tasks = ground.tasks(profile)
     announce(ground, tasks, profile)
     missing = list(dict.fromkeys([*prepare.lacking(), *ground.lacking()]))

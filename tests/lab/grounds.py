@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -64,34 +64,61 @@ class Ground(Protocol):
         ...
 
 
-def choose(sources: Sources, wish: str) -> Ground:
+@dataclass(frozen=True)
+class Docker:
+    """What there is of Docker.
+
+    Attributes:
+        version: Of the daemon; empty if none answers.
+        socket: On this machine; empty if the daemon is reached by another way.
+        keeps_layouts: Whether it has the containerd image store.
+        lacking: Lists what this machine lacks for a node image of the lab's.
+    """
+
+    version: str = ""
+    socket: str = ""
+    keeps_layouts: bool = False
+    lacking: Callable[[], Sequence[str]] = tuple
+
+
+def look() -> Docker:
+    version = engine.version()
+    if not version:
+        return Docker()
+    return Docker(version, engine.socket(), engine.keeps_layouts(), containers.lacking)
+
+
+def choose(sources: Sources, docker: Docker, wish: str) -> Ground:
     """Take containers where Docker answers and nodes can be had, else simulated nodes.
 
     Args:
         sources: What can be had from where its makers have it.
+        docker: What there is of it.
         wish: `kind` or `kwok`, where somebody does not want to leave it to us.
     """
-    obstacle = f"PROVIDER={wish}" if wish == "kwok" else without_containers(sources)
+    obstacle = f"PROVIDER={wish}" if wish == "kwok" else without_containers(sources, docker)
     if obstacle and wish != "kind":
         return Simulated(sources, obstacle)
-    answers = f"Docker {engine.version()} answers"
+    answers = f"Docker {docker.version} answers"
     if sources.images:
         return Contained(sources, f"{answers}, and so do the registries of all images")
+    if obstacle:
+        return Imaged(f"PROVIDER=kind, though {obstacle}")
     return Imaged(f"{answers}; no registry of images does, the lab has or makes a node image")
 
 
-def without_containers(sources: Sources) -> str:
+def without_containers(sources: Sources, docker: Docker) -> str:
     """Say why there can be no cluster of containers here; empty if there can be one."""
-    if not engine.version():
+    if not docker.version:
         return "no Docker daemon answers"
     if sources.images:
         return ""
     alone = "no registry of images answers, and for a node image of its own the lab lacks"
-    if not engine.socket():
+    if not docker.socket:
         return f"{alone} a Docker socket on this machine"
-    if not engine.keeps_layouts():
+    if not docker.keeps_layouts:
         return f"{alone} a Docker with the containerd image store"
-    missing = containers.lacking()
+    missing = docker.lacking()
     return f"{alone} {', '.join(missing)}" if missing else ""
 
 
