@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import time
 from typing import Any
 
 import pytest
@@ -44,6 +46,28 @@ def assert_healthy(installed: dict[str, Any], engine: Engine) -> None:
     assert {name: answers(engine, url) for name, url in found.items()} == dict.fromkeys(found, 200)
 
 
+def assert_real_programs_work(installer: Installer) -> None:
+    """Two programs are no stand-ins: what is written to them can be read again."""
+
+    def service(port: int) -> str:
+        wanted = f"{{.items[?(@.spec.ports[0].port=={port})].spec.clusterIP}}"
+        found = installer.kubectl("get", "services", "--all-namespaces", "-o", f"jsonpath={wanted}")
+        return f"{found.split()[0]}:{port}"
+
+    def curl(*words: str) -> str:
+        return installer.engine.out("exec", NODE, "curl", "--silent", "--max-time", "10", *words)
+
+    metrics = f"http://{service(8428)}/api/v1"
+    curl("--data-binary", 'written{by="test"} 42', f"{metrics}/import/prometheus")
+    end = time.monotonic() + 60
+    while not (read := curl(f"{metrics}/export?match[]=written", "--globoff")):
+        assert time.monotonic() < end, "VictoriaMetrics does not give back what it got"
+        time.sleep(1)
+    assert json.loads(read)["values"] == [42]
+    talk = f"exec 3<>/dev/tcp/{service(6379).replace(':', '/')}; echo PING >&3; head -1 <&3"
+    assert installer.engine.out("exec", NODE, "bash", "-c", talk).strip() == "+PONG"
+
+
 def short_form(installer: Installer) -> dict[str, Any]:
     """Install without the socket, as the message says that it can be done from a container."""
     refused = installer.run("install", code=4, socket=False)
@@ -83,6 +107,7 @@ def test_a_platform_lives_from_docker_run_to_nothing_left(
         larger = installer.install("standard")
         assert "release:grafana" in larger["changes"]
         assert_healthy(larger, engine)
+        assert_real_programs_work(installer)
         assert repeated(sent(engine, registry)) == {}
         report = watch.report(belongs(engine))
         tell.append(str(report))

@@ -154,33 +154,9 @@ def fetch() -> None:
         return
     work = folder() / ".fetch.tmp"
     shutil.rmtree(work, ignore_errors=True)
-    (work / "lists" / "partial").mkdir(parents=True)
-    (work / "archives" / "partial").mkdir(parents=True)
-    (work / "tree").mkdir()
-    sources = work / "sources.list"
-    keys = "/usr/share/keyrings/debian-archive-keyring.gpg"
-    sources.write_text(f"deb [signed-by={keys}] {apt.archive()} {SUITE} main\n")
-    get = apt_get(work, sources)
-    build.run_quietly([*get, "update"])
-    build.run_quietly([*get, "download", *PACKAGES], cwd=work)
-    for package in sorted(work.glob("*.deb")):
-        build.run_quietly(["dpkg-deb", "-x", str(package), str(work / "tree")])
-    (work / "tree").replace(programs())
+    work.mkdir(parents=True)
+    apt.unpack(PACKAGES, SUITE, work).replace(programs())
     shutil.rmtree(work)
-
-
-def apt_get(work: Path, sources: Path) -> list[str]:
-    """Return an apt-get that knows one other suite, and leaves the machine's own lists alone."""
-    options = {
-        "Dir::Etc::sourcelist": sources,
-        "Dir::Etc::sourceparts": "-",
-        "Dir::State::lists": work / "lists",
-        "Dir::Cache::archives": work / "archives",
-        "Dir::Cache::pkgcache": "",
-        "Dir::Cache::srcpkgcache": "",
-        "APT::Sandbox::User": "root",
-    }
-    return ["apt-get", "-qq", *(f"-o{key}={value}" for key, value in options.items())]
 
 
 # --- the daemon ----------------------------------------------------------------------------------

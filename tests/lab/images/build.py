@@ -5,7 +5,8 @@
 
 No registry is in reach of the lab: these stand in for all images of bundle/lock.yaml. They are
 made without Docker, the same bytes every time: an index of linux/amd64 and linux/arm64, and three
-layers: one that all images of a host share, one with the program, one of its own.
+layers: one that all images of a host share, one with the program, one of its own. Where Debian has
+the real program, this machine's platform gets that in a fourth layer, and runs it.
 CTO_LAB_LAYER_MIB makes the first that big (1), out of words that gzip to 1/2.8 as upstream's do.
 """
 
@@ -26,7 +27,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from images import catalog, layout  # noqa: E402 - a bare Python has no other way to find it
+from images import catalog, layout, real  # noqa: E402 - a bare Python has no other way to find it
 from tools import build  # noqa: E402 - as above
 
 ARCHITECTURES = ("amd64", "arm64")
@@ -59,10 +60,10 @@ def layer_mib() -> int:
 
 def recipe() -> str:
     """Hash what the images are made of."""
-    own = [HERE / name for name in ("build.py", "catalog.py", "layout.py")]
+    own = [HERE / name for name in ("build.py", "catalog.py", "layout.py", "real.py")]
     files = [*own, *sorted((HERE / "program").iterdir())]
     names = [str(reference) for reference in catalog.references()]
-    parts = [path.read_text() for path in files] + names + [str(layer_mib())]
+    parts = [path.read_text() for path in files] + names + [str(layer_mib()), repr(real.wanted())]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
@@ -77,7 +78,9 @@ def is_there() -> bool:
 # --- layers --------------------------------------------------------------------------------------
 
 
-def packed(files: Mapping[str, bytes], links: tuple[str, ...] = (), to: str = "") -> bytes:
+def packed(
+    files: Mapping[str, bytes], links: tuple[str, ...] = (), to: str = "", mode: int = 0o644
+) -> bytes:
     """Return a tar in which nothing depends on when and where it was made."""
     raw = io.BytesIO()
     with tarfile.open(fileobj=raw, mode="w", format=tarfile.USTAR_FORMAT) as tar:
@@ -87,7 +90,7 @@ def packed(files: Mapping[str, bytes], links: tuple[str, ...] = (), to: str = ""
             tar.addfile(info)
         for name, data in files.items():
             info = tarfile.TarInfo(name.lstrip("/"))
-            info.size, info.mode = len(data), 0o755 if name == PROGRAM else 0o644
+            info.size, info.mode = len(data), mode
             tar.addfile(info, io.BytesIO(data))
         for name in links:
             info = tarfile.TarInfo(name.lstrip("/"))
@@ -155,7 +158,11 @@ def lacking() -> list[str]:
 
 
 def index(
-    out: layout.Layout, reference: catalog.Reference, shared: Layer, programs: Mapping[str, Layer]
+    out: layout.Layout,
+    reference: catalog.Reference,
+    shared: Layer,
+    programs: Mapping[str, Layer],
+    debian: Layer | None,
 ) -> dict[str, Any]:
     """Keep an image of all platforms, and return what describes it."""
     note = packed({"/etc/stand-in": f"{reference}\n".encode()}, reference.role.names, PROGRAM)
@@ -172,8 +179,11 @@ def index(
     }
     images = []
     for architecture, program in programs.items():
-        layers = (shared, program, own)
-        whole = layout.config_of(architecture, [item.diff_id for item in layers], config)
+        layers, runs = [shared, program, own], config
+        if debian and reference.role.debian and architecture == build.machine():
+            layers.append(debian)
+            runs = {**config, "Entrypoint": list(reference.role.debian.argv)}
+        whole = layout.config_of(architecture, [item.diff_id for item in layers], runs)
         platform = {"architecture": architecture, "os": "linux"}
         images.append(out.image(whole, [item.descriptor for item in layers], platform=platform))
     body = {"schemaVersion": 2, "mediaType": layout.INDEX, "manifests": images}
@@ -197,7 +207,13 @@ def make() -> None:
         work.mkdir()
         out = layout.Layout(work / "layout")
         programs = {
-            name: layer(out, packed({PROGRAM: compiled(name, work)})) for name in ARCHITECTURES
+            name: layer(out, packed({PROGRAM: compiled(name, work)}, mode=0o755))
+            for name in ARCHITECTURES
+        }
+        (work / "debian").mkdir()
+        debian = {
+            name: layer(out, packed(files, mode=0o755))
+            for name, files in real.programs(work / "debian").items()
         }
         wanted = catalog.references()
         hosts = sorted({reference.host for reference in wanted})
@@ -205,7 +221,12 @@ def make() -> None:
             host: layer(out, packed({"/usr/share/filler": filler(host, layer_mib())}))
             for host in hosts
         }
-        out.finish([index(out, one, bases[one.host], programs) for one in wanted])
+        out.finish(
+            [
+                index(out, one, bases[one.host], programs, debian.get(one.repository))
+                for one in wanted
+            ]
+        )
         for older in folder().glob("layout-*"):
             shutil.rmtree(older)
         out.folder.replace(made().folder)

@@ -11,14 +11,24 @@ NODE = "kindest/node"
 
 
 @dataclass(frozen=True)
+class Debian:
+    """Where the real program is, and how upstream's image calls it."""
+
+    package: str
+    argv: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Role:
     """What a container of the image must do: listen, and be called by names that pods use.
 
     `ports`: what the containers of the upstream charts are asked on; `tls` after a slash.
+    `debian`: the real program, where Debian has it; then nothing is played.
     """
 
     ports: str = ""
     names: tuple[str, ...] = field(default=("/bin/sh", "/bin/cp"))
+    debian: Debian | None = None
 
 
 # By repository; what is not here runs until it is told to end.
@@ -32,7 +42,10 @@ ROLES = {
     "argoproj/workflow-controller": Role("6060 9090"),
     "cloudnative-pg/cloudnative-pg": Role("8080 9443/tls"),
     "docker/library/haproxy": Role("6379 8404"),
-    "docker/library/redis": Role("6379 26379"),
+    "docker/library/redis": Role(
+        "6379 26379",
+        debian=Debian("redis-server", ("/usr/bin/redis-server", "--protected-mode", "no")),
+    ),
     "grafana/grafana": Role("3000 9094"),
     "library/nats": Role("4222 6222 8222"),
     "natsio/prometheus-nats-exporter": Role("7777"),
@@ -42,7 +55,9 @@ ROLES = {
     "opstree/redis-sentinel": Role("26379"),
     "velero/velero": Role("8085"),
     "victoriametrics/victoria-logs": Role("9428"),
-    "victoriametrics/victoria-metrics": Role("8428"),
+    "victoriametrics/victoria-metrics": Role(
+        "8428", debian=Debian("victoria-metrics", ("/usr/bin/victoria-metrics",))
+    ),
 }
 
 

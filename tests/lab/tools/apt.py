@@ -54,3 +54,47 @@ def archive() -> str:
         text = f"no archive of Debian's {release()} is in this machine's apt sources"
         raise build.BuildError(text)
     return found[0]
+
+
+def unpack(packages: tuple[str, ...], suite: str, work: Path, *, whole: bool = False) -> Path:
+    """Unpack packages of another suite into a folder, and leave this machine's own as they are.
+
+    Args:
+        packages: Their names.
+        suite: One that the machine's archive has.
+        work: A folder for what is needed meanwhile; what is returned is in it.
+        whole: Also everything that they depend on, down to the C library.
+    """
+    (work / "lists" / "partial").mkdir(parents=True)
+    (work / "archives" / "partial").mkdir(parents=True)
+    tree = work / "tree"
+    tree.mkdir()
+    (work / "status").touch()
+    sources = work / "sources.list"
+    keys = "/usr/share/keyrings/debian-archive-keyring.gpg"
+    sources.write_text(f"deb [signed-by={keys}] {archive()} {suite} main\n")
+    get = _apt_get(work, sources)
+    build.run_quietly([*get, "update"])
+    if whole:
+        build.run_quietly([*get, "-y", "--download-only", "install", *packages], cwd=work)
+    else:
+        build.run_quietly([*get, "download", *packages], cwd=work)
+    for package in sorted([*work.glob("*.deb"), *(work / "archives").glob("*.deb")]):
+        build.run_quietly(["dpkg-deb", "-x", str(package), str(tree)])
+    return tree
+
+
+def _apt_get(work: Path, sources: Path) -> list[str]:
+    """Return an apt-get that knows one suite, and takes nothing for installed."""
+    options = {
+        "Dir::Etc::sourcelist": sources,
+        "Dir::Etc::sourceparts": "-",
+        "Dir::State::lists": work / "lists",
+        "Dir::State::status": work / "status",
+        "Dir::Cache::archives": work / "archives",
+        "Dir::Cache::pkgcache": "",
+        "Dir::Cache::srcpkgcache": "",
+        "APT::Install-Recommends": "false",
+        "APT::Sandbox::User": "root",
+    }
+    return ["apt-get", "-qq", *(f"-o{key}={value}" for key, value in options.items())]
