@@ -131,7 +131,10 @@ def absence() -> str:
         return engine.ABSENT
     missing = ", ".join([*([] if answers else engine.lacking()), *node.lacking()])
     what = "a node image" if answers else "Docker"
-    return f"{what} would need {missing}" if missing else ""
+    if missing:
+        return f"{what} would need {missing}"
+    refused = "" if answers else engine.forbidden()
+    return f"Docker may not run on this machine: {refused}" if refused else ""
 
 
 def lacking() -> list[str]:

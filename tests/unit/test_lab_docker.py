@@ -84,3 +84,25 @@ def test_the_node_has_every_program_that_its_recipe_names() -> None:
     assert len(names) == len(set(names))
     assert not set(names) & set(programs.SHARED)
     assert set(programs.SHARED) <= {tool.name for tool in programs.build.tools()}
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (
+            "Docker did not start:\n  failed to mount overlay: operation not permitted\n  bye",
+            "failed to mount overlay: operation not permitted",
+        ),
+        ("Docker did not start:\n  no space left on device", ""),
+        ("", ""),
+    ],
+)
+def test_only_what_the_machine_forbids_is_a_reason_to_do_without(
+    said: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def up() -> None:
+        if said:
+            raise engine.build.BuildError(said)
+
+    monkeypatch.setattr(engine, "up", up)
+    assert engine.forbidden() == reason

@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -42,6 +43,8 @@ _USUAL_SOCKET = Path("/var/run/docker.sock")
 READY_S = 60
 STOP_S = 30
 ANSWER_S = 20
+
+_FORBIDDEN = re.compile("operation not permitted|permission denied", re.IGNORECASE)
 
 ABSENT = "no Docker daemon answers (CTO_LAB=install brings one, as root on Debian)"
 
@@ -271,6 +274,20 @@ def up() -> None:
         for link in LINKS:
             link.make()
         start()
+
+
+def forbidden() -> str:
+    """Try to make a daemon answer; return what this machine forbids it, empty if that is nothing.
+
+    Root is not enough in some containers. What else goes wrong is no reason to do without: it comes
+    again where somebody wants the daemon, and fails there.
+    """
+    try:
+        up()
+    except build.BuildError as error:
+        lines = [line.strip() for line in str(error).splitlines()]
+        return next((line for line in lines if _FORBIDDEN.search(line)), "")
+    return ""
 
 
 def wait_for(pid: int) -> None:
