@@ -272,6 +272,14 @@ class Releases(Protocol):
         """Return the hooks of the newest release; () if there is no such release."""
         ...
 
+    def status(self, name: str, namespace: str) -> str:
+        """Return the status in the newest record itself, '' if there is none.
+
+        The record's label may say otherwise: a Helm that is interrupted writes `failed` while the
+        goroutine that it gave up says `deployed`, and takes payload and label one after the other.
+        """
+        ...
+
     def rollback(self, name: str, namespace: str, revision: int, *, timeout_s: float) -> None: ...
 
     def uninstall(self, name: str, namespace: str, *, timeout_s: float, wait: bool) -> None:

@@ -144,7 +144,9 @@ def test_the_objects_of_a_release_can_be_asked_for(place: Place, spec: ReleaseSp
     releases = place.releases()
     assert releases.manifest("rel", place.namespace) == ()
     assert releases.hooks("rel", place.namespace) == ()
+    assert releases.status("rel", place.namespace) == ""
     objects = releases.upgrade(spec, timeout_s=TIMEOUT_S)
+    assert releases.status("rel", place.namespace) == "deployed"
     found = releases.manifest("rel", place.namespace)
     assert {item["kind"] for item in found} == {item["kind"] for item in objects}
 

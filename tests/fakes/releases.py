@@ -60,6 +60,7 @@ class FakeReleases:
             the annotation `helm.sh/hook` are hooks.
         crds: Chart name -> CRDs in its crds/ folder.
         during_upgrade: Called while the record is pending.
+        contradictions: Release -> the status in its record, where the label says another one.
     """
 
     def __init__(self, cluster: FakeCluster) -> None:
@@ -67,6 +68,7 @@ class FakeReleases:
         self.render: dict[str, Render] = {}
         self.crds: dict[str, Sequence[Manifest]] = {}
         self.during_upgrade: Callable[[ReleaseSpec], None] = lambda _: None
+        self.contradictions: dict[str, str] = {}
         self._cluster = cluster
         self._deaths: dict[str, str] = {}
         self._hooks: dict[tuple[str, str], Sequence[Manifest]] = {}
@@ -126,6 +128,11 @@ class FakeReleases:
         records = self._records(name, namespace)
         return {number: labels_of(record)["status"] for number, record in records.items()}
 
+    def labels(self, name: str, namespace: str) -> dict[str, str]:
+        """Return the newest record's labels, without Helm's own."""
+        records = self._records(name, namespace)
+        return _custom(records[max(records)]) if records else {}
+
     # ports.Releases
 
     def template(
@@ -172,6 +179,7 @@ class FakeReleases:
         self._work(spec, manifests, record, cancel)
         self._supersede(spec.name, spec.namespace, revision)
         record("deployed")
+        self.contradictions.pop(spec.name, None)
         return tuple(copy.deepcopy(manifests))
 
     def manifest(self, name: str, namespace: str) -> Sequence[Manifest]:
@@ -183,6 +191,12 @@ class FakeReleases:
         self.calls.append(("hooks", name))
         records = self._records(name, namespace)
         return self._hooks.get((name, namespace), ()) if records else ()
+
+    def status(self, name: str, namespace: str) -> str:
+        self.calls.append(("status", name))
+        records = self._records(name, namespace)
+        label = labels_of(records[max(records)])["status"] if records else ""
+        return self.contradictions.get(name, label)
 
     def rollback(self, name: str, namespace: str, revision: int, *, timeout_s: float) -> None:
         self.calls.append(("rollback", name))

@@ -122,6 +122,14 @@ class HelmReleases:
     def hooks(self, name: str, namespace: str) -> Sequence[Manifest]:
         return tuple(load_documents(self._get("hooks", name, namespace)))
 
+    def status(self, name: str, namespace: str) -> str:
+        text = self._get("metadata", name, namespace, "--output", "json")
+        try:
+            return str(json.loads(text)["status"]) if text else ""
+        except (ValueError, KeyError, TypeError):
+            message = "helm get metadata did not answer with a status"
+            raise ToolError("CTO-1500", message) from None
+
     def rollback(self, name: str, namespace: str, revision: int, *, timeout_s: float) -> None:
         self._run(
             "rollback",
@@ -150,8 +158,8 @@ class HelmReleases:
             timeout_s=timeout_s + _MARGIN_S,
         )
 
-    def _get(self, what: str, name: str, namespace: str) -> str:
-        place = ("--namespace", namespace, *self._cluster)
+    def _get(self, what: str, name: str, namespace: str, *options: str) -> str:
+        place = ("--namespace", namespace, *options, *self._cluster)
         try:
             return self._run("get", what, name, *place, timeout_s=_READ_S).stdout
         except ToolError as error:

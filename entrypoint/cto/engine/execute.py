@@ -188,8 +188,11 @@ class Executor:
             version = self.cluster.server_version()
             rendered = self.releases.template(spec, kube_version=version)
             strategies.prepare(self.cluster, rendered, spec.namespace)
-        objects = self._upgrade(step, cancel)
         known = self.store.release(step.component) or _nothing(step.component)
+        if known.digest == spec.labels[labels.DIGEST]:
+            # What a run that dies now leaves must not pass for what the state knows to be good.
+            self.store.record(replace(known, digest=""))
+        objects = self._upgrade(step, cancel)
         self.store.record(
             replace(
                 known,

@@ -138,6 +138,9 @@ class FencedReleases:
     def hooks(self, name: str, namespace: str) -> Sequence[Manifest]:
         return self._releases.hooks(name, namespace)
 
+    def status(self, name: str, namespace: str) -> str:
+        return self._releases.status(name, namespace)
+
     def rollback(self, name: str, namespace: str, revision: int, *, timeout_s: float) -> None:
         _refuse_unless(self._may_write)
         self._releases.rollback(name, namespace, revision, timeout_s=timeout_s)

@@ -14,6 +14,7 @@ from cto.plan import labels
 from cto.plan.observed import Claim, Observed, ReleaseRecord, ReleaseState, State
 from cto.ports import Cluster, Releases
 
+_DEPLOYED = "deployed"
 _CRD = ("apiextensions.k8s.io/v1", "CustomResourceDefinition")
 # Metadata lists answer in milliseconds; a few at once hide the round trips of a distant cluster.
 _PARALLEL = 8
@@ -62,24 +63,40 @@ class Observer:
                 ),
                 crds=_labels_by_name(crds.result()),
             )
-            state = self._with_inventories(state, observed, pool)
-            observed = replace(observed, state=state, present=self._present(observed, state, pool))
+            observed = self._with_inventories(replace(observed, state=state), pool)
+            state = observed.state
+            observed = replace(observed, present=self._present(observed, state, pool))
             return self._for_uninstall(observed, pool) if for_uninstall else observed
 
-    def _with_inventories(
-        self, state: State | None, observed: Observed, pool: ThreadPoolExecutor
-    ) -> State | None:
-        """Ask Helm for inventories that the state does not have: a run died in between."""
-        unknown = [c for c in self.components if _is_unknown(c, state, observed)]
+    def _with_inventories(self, observed: Observed, pool: ThreadPoolExecutor) -> Observed:
+        """Ask Helm about releases that the state does not have: a run died in between.
+
+        Where the record contradicts its label `deployed`, it is the record that is believed.
+        """
+        unknown = [c for c in self.components if _is_unknown(c, observed.state, observed)]
         if not unknown:
-            return state
-        state = state or State(writer="", provider="", profile="")
-        manifests = pool.map(lambda c: self.releases.manifest(c.release, c.namespace), unknown)
+            return observed
+        told = list(pool.map(lambda c: self.releases.status(c.release, c.namespace), unknown))
+        failed = {
+            f"{c.namespace}/{c.release}": status
+            for c, status in zip(unknown, told, strict=True)
+            if status not in (_DEPLOYED, "")
+        }
+        records = {
+            key: replace(record, status=failed.get(key, record.status))
+            for key, record in observed.records.items()
+        }
+        lost = [c for c in unknown if f"{c.namespace}/{c.release}" not in failed]
+        if not lost:
+            return replace(observed, records=records)
+        state = observed.state or State(writer="", provider="", profile="")
+        manifests = pool.map(lambda c: self.releases.manifest(c.release, c.namespace), lost)
         found = {
             c.name: self._release_state(c, objects, state, observed)
-            for c, objects in zip(unknown, manifests, strict=True)
+            for c, objects in zip(lost, manifests, strict=True)
         }
-        return replace(state, releases={**state.releases, **found})
+        state = replace(state, releases={**state.releases, **found})
+        return replace(observed, state=state, records=records)
 
     def _release_state(
         self, component: Component, objects: Sequence[Manifest], state: State, observed: Observed
@@ -199,7 +216,7 @@ def _is_unknown(component: Component, state: State | None, observed: Observed) -
     record = observed.records.get(f"{component.namespace}/{component.release}")
     if record is None or record.labels.get(labels.MANAGED) != "true":
         return False
-    if record.status != "deployed":
+    if record.status != _DEPLOYED:
         return False
     known = state.releases.get(component.name) if state else None
     return known is None or known.digest != record.labels.get(labels.DIGEST)

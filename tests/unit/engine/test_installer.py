@@ -281,6 +281,41 @@ def test_a_run_that_died_before_it_wrote_the_state_is_believed_by_helms_record(
     assert world.installer().install()[0].changes == ()
 
 
+def test_a_record_that_contradicts_its_label_is_not_believed(world: World) -> None:
+    """A Helm that is interrupted can leave the label `deployed` on a record that says `failed`."""
+
+    def interrupt(spec: ReleaseSpec) -> None:
+        if spec.name == "web":
+            world.releases.contradictions["web"] = "failed"
+            raise KeyboardInterrupt
+
+    world.releases.during_upgrade = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        world.installer().install()
+    world.releases.put_record("web", "web", labels=world.releases.labels("web", "web"))
+    world.releases.during_upgrade = lambda _: None
+    plan, report = world.installer().install()
+    assert "release:web" in {step.id for step in plan.changes}
+    assert report.errors == ()
+    assert world.releases.statuses("web", "web") == {1: "superseded", 2: "deployed"}
+    assert world.installer().install()[0].changes == ()
+
+
+def test_a_repair_that_dies_does_not_pass_for_the_release_before_it(world: World) -> None:
+    """It has the same digest: the state has to forget that it knows it."""
+    world.installer().install()
+    world.cluster.remove(ObjectRef("apps/v1", "Deployment", "web", "web"))
+    world.releases.during_upgrade = lambda _: world.releases.contradictions.update(web="failed")
+    world.releases.die("web", at="applied")
+    with pytest.raises(Killed):
+        world.installer().install()
+    world.releases.put_record("web", "web", revision=2, labels=world.releases.labels("web", "web"))
+    world.releases.during_upgrade = lambda _: None
+    plan, _ = world.installer().install()
+    assert "release:web" in {step.id for step in plan.changes}
+    assert world.installer().install()[0].changes == ()
+
+
 def test_glue_that_disappears_is_pruned(world: World, tmp_path: Path) -> None:
     world.installer().install()
     write_components(tmp_path, {"web": {"glue.yaml.j2": "# nothing\n"}})
