@@ -276,7 +276,8 @@ class Releases(Protocol):
         """Return the status in the newest record itself, '' if there is none.
 
         The record's label may say otherwise: a Helm that is interrupted writes `failed` while the
-        goroutine that it gave up says `deployed`, and takes payload and label one after the other.
+        goroutine that it gave up goes on, and takes payload and label one after the other.
+        https://github.com/helm/helm/issues/13637
         """
         ...
 

@@ -28,7 +28,8 @@ class Repair:
         record = helm_records(self.cluster, namespace=namespace).get(f"{namespace}/{release}")
         if record is None:
             return ""
-        match record.status:
+        # Helm itself goes by the record, not by its label.
+        match self.releases.status(release, namespace) or record.status:
             case "pending-install" if not record.deployed_revision:
                 # `rollback` would "succeed" here, and skip the pre-install hooks.
                 self._uninstall(record)

@@ -96,6 +96,14 @@ def test_the_newest_record_decides(
     assert lab.revisions()[max(lab.revisions())] == DEPLOYED
 
 
+@pytest.mark.parametrize("label", [DEPLOYED, FAILED])
+def test_the_record_is_believed_where_its_label_contradicts_it(label: str) -> None:
+    """Helm goes by the record, too: it would refuse every later upgrade."""
+    lab = Lab({1: DEPLOYED, 2: label})
+    lab.releases.contradictions["web"] = "pending-upgrade"
+    assert lab.repair().startswith("rolled back to revision")
+
+
 def test_a_repair_that_is_repeated_has_nothing_to_do() -> None:
     lab = Lab({1: "pending-install"})
     lab.repair()
