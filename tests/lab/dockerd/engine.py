@@ -22,6 +22,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -276,14 +277,14 @@ def up() -> None:
         start()
 
 
-def forbidden() -> str:
+def forbidden(begin: Callable[[], None] = up) -> str:
     """Try to make a daemon answer; return what this machine forbids it, empty if that is nothing.
 
     Root is not enough in some containers. What else goes wrong is no reason to do without: it comes
     again where somebody wants the daemon, and fails there.
     """
     try:
-        up()
+        begin()
     except build.BuildError as error:
         lines = [line.strip() for line in str(error).splitlines()]
         return next((line for line in lines if _FORBIDDEN.search(line)), "")
