@@ -22,6 +22,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lab.dockerd import engine as dockerd
+
 from .engine import Engine
 from .namespaces import identity
 
@@ -42,12 +44,14 @@ _END_S = 30
 
 
 def find() -> dict[str, Path]:
-    """Return the programs of Docker: in PATH, or where the client's package has them."""
+    """Return Docker's programs: in PATH, where the client's package has them, or the lab's own."""
     client = shutil.which("docker")
     if client is None:
         return {}
     beside = Path(client).resolve().parent
-    path = os.pathsep.join([os.environ["PATH"], "/usr/sbin", str(beside), f"{beside}/../sbin"])
+    lab = dockerd.programs() / "usr"
+    places = ["/usr/sbin", beside, f"{beside}/../sbin", lab / "sbin", lab / "bin"]
+    path = os.pathsep.join([os.environ["PATH"], *map(str, places)])
     found = {name: shutil.which(name, path=path) for name in ("docker", "dockerd", "containerd")}
     return {name: Path(where) for name, where in found.items() if where}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import subprocess
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ SOCKET = "/var/run/docker.sock"
 KUBE = "/root/.kube"
 CLUSTER = "cto"
 INSTALL_S = 900
+_START_S = 60
 _NUMBERS = itertools.count(1)
 
 
@@ -27,13 +29,22 @@ class Running:
     name: str
     process: subprocess.Popen[str]
 
+    def await_start(self) -> None:
+        """Wait until there is something to kill: the client has to start the container first."""
+        end = time.monotonic() + _START_S
+        while not self.engine.pids(self.name) and self.process.poll() is None:
+            assert time.monotonic() < end, f"{self.name} does not start"
+            time.sleep(0.01)
+
     def kill(self) -> None:
         """End it as `docker kill` does; nothing in it gets to say anything."""
+        self.await_start()
         self.engine.run("kill", self.name, code=None)
         self.wait()
 
     def kill_process(self) -> None:
         """End its first process from outside of Docker, as the kernel does when memory is short."""
+        self.await_start()
         for pid in self.engine.pids(self.name):
             subprocess.run(["/bin/kill", "-KILL", str(pid)], check=False)
         self.wait()

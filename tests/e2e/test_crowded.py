@@ -100,8 +100,8 @@ def test_a_foreign_cluster_of_our_name_is_left_alone(installer: Installer) -> No
 
     refused = installer.run("install", "--profile", "minimal", code=4)
     assert "CTO-1424" in refused.stderr
-    # There is nothing of ours, so there is nothing to do.
-    installer.run("uninstall", "--cluster", "--yes")
+    refused_removal = installer.run("uninstall", "--cluster", "--yes", code=4)
+    assert "CTO-1424" in refused_removal.stderr
     after = engine.container(NODE)
     assert after
     assert after["Id"] == before["Id"]

@@ -7,6 +7,7 @@ what cannot work without an earlier part is left out, and says so.
 
 from __future__ import annotations
 
+import functools
 import subprocess
 import sys
 import tempfile
@@ -40,6 +41,9 @@ class Part:
     unless: Callable[[], str] = lambda: ""
 
 
+# Asked once: the answer may take a daemon's start.
+absence = functools.cache(containers.absence)
+
 PARTS = (
     Part(
         "lint",
@@ -64,9 +68,11 @@ PARTS = (
         "docker",
         commands=((PYTHON, "tests/lab/prepare.py", "docker"),),
         needs="tools",
-        unless=containers.absence,
+        unless=absence,
     ),
-    Part("e2e", tests=("tests/e2e",), needs="docker", unless=containers.absence),
+    # Those of the contracts that were skipped before there was a Docker.
+    Part("on docker", tests=("tests/contract/test_docker.py",), needs="docker", unless=absence),
+    Part("e2e", tests=("tests/e2e",), needs="docker", unless=absence),
 )
 
 

@@ -19,7 +19,7 @@ from cto.adapters.kind_access import NETWORK, KindAccess
 from cto.adapters.kind_config import Ranges, Shape, needs_old_cgroups, placed, ranges
 from cto.adapters.kind_marker import NODE_LABEL, NODE_ROLE_LABEL, Found, Marker, Stage
 from cto.adapters.kind_program import KindProgram
-from cto.errors import CtoError, PreflightError, ToolError
+from cto.errors import CtoError, LockedError, PreflightError, ToolError
 from cto.ports import Access, Clock, Cluster, ImageSupply, NodeOptions, ProviderState, Reach
 from cto.result import Check, CheckStatus
 
@@ -83,6 +83,8 @@ class Kind:
             found = [checks.docker_check(daemon), checks.place_check(standing, daemon)]
             if all(check.status is not CheckStatus.FAILED for check in found):
                 found += self._measured()
+        except LockedError:
+            raise
         except CtoError as error:
             return (_refused(error),)
         return tuple(found)
@@ -171,6 +173,8 @@ class Kind:
         """Return the checks of the machine; of a cluster that is there only what it still needs."""
         daemon, options = self._ground.daemon, self._options()
         found, nodes = self._look()
+        # Looking for free ports takes each for a moment: it would be one that its nodes want now.
+        self._refuse_living(found)
         there = bool(nodes) and found.stage is Stage.MADE
         free = self._ground.free_disk()
         made = [

@@ -156,7 +156,7 @@ class TestRepair:
 
     def test_whoever_lives_is_left_in_peace_and_named(self, bench: KindBench) -> None:
         half_made(bench)
-        for call in (bench.make, bench.provider().destroy):
+        for call in (bench.make, bench.provider().destroy, bench.provider().validate):
             with pytest.raises(LockedError) as caught:
                 call()
             assert caught.value.message == (
@@ -263,6 +263,7 @@ class TestValidating:
 
     def test_ports_of_nodes_that_are_about_to_go_are_ours(self, bench: KindBench) -> None:
         half_made(bench)
+        bench.machine.end(4711)
         bench.taken = set(PORTS.values())
         found = {check.name: check for check in bench.provider().validate()}
         assert found["docker-ports"].status is CheckStatus.PASSED
