@@ -221,7 +221,9 @@ class TestKind:
         assert os.environ["NO_PROXY"] == "mine,cto-control-plane"
 
     def test_docker_is_asked_by_its_program(self, tmp_path: Path) -> None:
-        made = wiring(tmp_path, {"DOCKER_HOST": "unix:///x"})
+        (tmp_path / "docker").write_text("#!/bin/false\n")
+        (tmp_path / "docker").chmod(0o755)
+        made = wiring(tmp_path, {"DOCKER_HOST": "unix:///x", "PATH": str(tmp_path)})
         made.runner = FakeRunner()  # type: ignore[assignment] # starts nothing
         with pytest.raises(ToolError):
             made.docker.networks()
