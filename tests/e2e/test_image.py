@@ -24,7 +24,7 @@ from cto.adapters.bundle_registry import BundleRegistry
 from cto.adapters.clock import SystemClock
 from cto.adapters.docker import Docker
 from cto.adapters.process import ProcessRunner
-from cto.cli.bundled import served
+from cto.cli.containers import served
 from cto.errors import PreflightError
 from cto_airgap.layout import Layout
 from cto_airgap.source import Source

@@ -51,6 +51,8 @@ PARTS = (
     ),
     Part("types", commands=((f"{BIN}/mypy",),)),
     Part("imports", commands=((f"{BIN}/lint-imports",),)),
+    # Also of the tests that this machine may not be able to run.
+    Part("collection", commands=((PYTHON, "-m", "pytest", "-qq", "--collect-only", "tests"),)),
     Part("unit", tests=("tests/unit",)),
     Part("tools", commands=((PYTHON, "tests/lab/prepare.py", "lab"),)),
     Part("contract", tests=("tests/contract",), needs="tools"),
