@@ -49,22 +49,23 @@ def assert_healthy(installed: dict[str, Any], engine: Engine) -> None:
 def assert_real_programs_work(installer: Installer) -> None:
     """Two programs are no stand-ins: what is written to them can be read again."""
 
-    def service(port: int) -> str:
-        wanted = f"{{.items[?(@.spec.ports[0].port=={port})].spec.clusterIP}}"
-        found = installer.kubectl("get", "services", "--all-namespaces", "-o", f"jsonpath={wanted}")
+    def pod(port: int) -> str:
+        first = "subsets[0]"
+        wanted = f"{{.items[?(@.{first}.ports[0].port=={port})].{first}.addresses[0].ip}}"
+        found = installer.kubectl("get", "endpoints", "-A", "-o", f"jsonpath={wanted}")
         return f"{found.split()[0]}:{port}"
 
     def curl(*words: str) -> str:
         return installer.engine.out("exec", NODE, "curl", "--silent", "--max-time", "10", *words)
 
-    metrics = f"http://{service(8428)}/api/v1"
+    metrics = f"http://{pod(8428)}/api/v1"
     curl("--data-binary", 'written{by="test"} 42', f"{metrics}/import/prometheus")
     end = time.monotonic() + 60
     while not (read := curl(f"{metrics}/export?match[]=written", "--globoff")):
         assert time.monotonic() < end, "VictoriaMetrics does not give back what it got"
         time.sleep(1)
     assert json.loads(read)["values"] == [42]
-    talk = f"exec 3<>/dev/tcp/{service(6379).replace(':', '/')}; echo PING >&3; head -1 <&3"
+    talk = f"exec 3<>/dev/tcp/{pod(6379).replace(':', '/')}; echo PING >&3; head -1 <&3"
     assert installer.engine.out("exec", NODE, "bash", "-c", talk).strip() == "+PONG"
 
 

@@ -14,16 +14,45 @@ _TRACES = {"Event", "Endpoints", "EndpointSlice", "Lease", "PodMetrics"}
 _DEFAULTS = {("ConfigMap", "kube-root-ca.crt"), ("ServiceAccount", "default")}
 
 
+# Their owners are in the same namespace; whose owner is not there, garbage collection takes.
+_COLLECTED = {"apps", "batch"}
+
+
 def what_is_in(cluster: Cluster, namespace: str) -> list[ObjectRef]:
-    """Return the objects in a namespace that somebody may miss."""
+    """Return the objects in a namespace that somebody may miss.
+
+    What is being deleted, or is about to be because its owner is, is none of them: a pod that takes
+    its time to end goes with the namespace.
+    """
     kinds = [kind for kind in cluster.kinds() if _matters(kind)]
 
     def listed(kind: ApiKind) -> Sequence[Manifest]:
         return cluster.list_metadata(kind.api_version, kind.kind, namespace=namespace)
 
     with ThreadPoolExecutor(_PARALLEL) as pool:
-        found = [ref_of(item) for items in pool.map(listed, kinds) for item in items]
-    return sorted({ref for ref in found if (ref.kind, ref.name) not in _DEFAULTS})
+        found = [item for items in pool.map(listed, kinds) for item in items]
+    left = {ref_of(item) for item in _staying(found)}
+    return sorted(ref for ref in left if (ref.kind, ref.name) not in _DEFAULTS)
+
+
+def _staying(items: Sequence[Manifest]) -> Sequence[Manifest]:
+    """Return those that will still be there when everything has ended that is ending."""
+    left = [item for item in items if "deletionTimestamp" not in item["metadata"]]
+    while True:
+        owners = {item["metadata"].get("uid") for item in left}
+        kept = [item for item in left if not (_owners(item) - owners)]
+        if len(kept) == len(left):
+            return left
+        left = kept
+
+
+def _owners(item: Manifest) -> set[str]:
+    """Return the uids of the built-in controllers that an object belongs to."""
+    return {
+        owner["uid"]
+        for owner in item["metadata"].get("ownerReferences") or ()
+        if owner.get("controller") and owner["apiVersion"].partition("/")[0] in _COLLECTED
+    }
 
 
 def _matters(kind: ApiKind) -> bool:

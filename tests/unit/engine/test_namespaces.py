@@ -53,3 +53,36 @@ def test_custom_resources_count_as_well() -> None:
     custom = {"apiVersion": "example.com/v1", "kind": "Web"}
     web = {**custom, "metadata": {"name": "w", "namespace": NS}}
     assert found(crd("webs.example.com", "Web"), web) == [f"Web w in {NS}"]
+
+
+def owned(kind: str, name: str, uid: str, owner: str) -> dict:
+    """Return an object of a built-in controller."""
+    by = {"apiVersion": "apps/v1", "kind": "X", "name": "x", "uid": owner, "controller": True}
+    api = "v1" if kind == "Pod" else "apps/v1"
+    return manifest(kind, name, api_version=api, metadata={"uid": uid, "ownerReferences": [by]})
+
+
+def test_what_is_ending_is_missed_by_nobody() -> None:
+    """A pod has half a minute to end by default, and the namespace waits for it."""
+    ending = manifest("ConfigMap", "going", metadata={"deletionTimestamp": "2030-01-01T00:00:00Z"})
+    replicas = owned("ReplicaSet", "web-1", "2", "1")
+    assert found(ending, replicas, owned("Pod", "web-1-a", "3", "2")) == []
+
+
+def test_what_belongs_to_something_that_stays_stays() -> None:
+    web = manifest("Deployment", "web", api_version="apps/v1", metadata={"uid": "1"})
+    names = found(web, owned("ReplicaSet", "web-1", "2", "1"), owned("Pod", "web-1-a", "3", "2"))
+    assert names == [f"Deployment web in {NS}", f"ReplicaSet web-1 in {NS}", f"Pod web-1-a in {NS}"]
+
+
+def test_whose_owner_is_no_controller_of_kubernetes_may_be_missed() -> None:
+    """Its owner may be somewhere else."""
+    by = {
+        "apiVersion": "example.com/v1",
+        "kind": "Web",
+        "name": "w",
+        "uid": "9",
+        "controller": True,
+    }
+    theirs = manifest("ConfigMap", "theirs", metadata={"ownerReferences": [by]})
+    assert found(theirs) == [f"ConfigMap theirs in {NS}"]
