@@ -77,10 +77,11 @@ class Bench:
         self.samples.notes["path"] = page.path_text(run.data["report"])
         helm = Baseline(self.lab, access, self.items)
         before = helm.revisions()
-        again = self._run(f.AGAIN, self.lab.install)
-        if again.data["changes"] or helm.revisions() != before:
-            text = f"the second run changed something: {again.data['changes']}"
-            raise RuntimeError(text)
+        for _ in range(SHORT):
+            again = self._run(f.AGAIN, self.lab.install)
+            if again.data["changes"] or helm.revisions() != before:
+                text = f"the second run changed something: {again.data['changes']}"
+                raise RuntimeError(text)
         for _ in range(SHORT):
             self._time(f.STATUS, str(BIN / "cto"), "status")
             self._time(f.HELP, str(BIN / "cto"), "--help")
