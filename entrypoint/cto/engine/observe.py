@@ -62,10 +62,10 @@ class Observer:
                     if "deletionTimestamp" not in item["metadata"]
                 ),
                 crds=_labels_by_name(crds.result()),
+                state=state,
             )
-            observed = self._with_inventories(replace(observed, state=state), pool)
-            state = observed.state
-            observed = replace(observed, present=self._present(observed, state, pool))
+            observed = self._with_inventories(observed, pool)
+            observed = replace(observed, present=self._present(observed, pool))
             return self._for_uninstall(observed, pool) if for_uninstall else observed
 
     def _with_inventories(self, observed: Observed, pool: ThreadPoolExecutor) -> Observed:
@@ -73,7 +73,7 @@ class Observer:
 
         Where the record contradicts its label `deployed`, it is the record that is believed.
         """
-        unknown = [c for c in self.components if _is_unknown(c, observed.state, observed)]
+        unknown = [c for c in self.components if _is_unknown(c, observed)]
         if not unknown:
             return observed
         told = list(pool.map(lambda c: self.releases.status(c.release, c.namespace), unknown))
@@ -114,7 +114,7 @@ class Observer:
         )
 
     def _present(
-        self, observed: Observed, state: State | None, pool: ThreadPoolExecutor
+        self, observed: Observed, pool: ThreadPoolExecutor
     ) -> dict[ObjectRef, Mapping[str, str]]:
         """Return the labels of all objects of ours that exist: one list per kind and namespace.
 
@@ -122,7 +122,7 @@ class Observer:
         """
         refs = {
             ref
-            for release in (state.releases.values() if state else ())
+            for release in (observed.state.releases.values() if observed.state else ())
             for ref in (*release.objects, *release.glue)
         }
         groups = {(ref.api_version, ref.kind, ref.namespace) for ref in refs}
@@ -201,7 +201,7 @@ def _newest(items: Sequence[Manifest]) -> ReleaseRecord:
 
     newest = max(items, key=revision)
     found = labels_of(newest)
-    deployed = [revision(item) for item in items if labels_of(item).get("status") == "deployed"]
+    deployed = [revision(item) for item in items if labels_of(item).get("status") == _DEPLOYED]
     return ReleaseRecord(
         name=found.get("name", ""),
         namespace=newest["metadata"]["namespace"],
@@ -212,13 +212,13 @@ def _newest(items: Sequence[Manifest]) -> ReleaseRecord:
     )
 
 
-def _is_unknown(component: Component, state: State | None, observed: Observed) -> bool:
+def _is_unknown(component: Component, observed: Observed) -> bool:
     record = observed.records.get(f"{component.namespace}/{component.release}")
     if record is None or record.labels.get(labels.MANAGED) != "true":
         return False
     if record.status != _DEPLOYED:
         return False
-    known = state.releases.get(component.name) if state else None
+    known = observed.state.releases.get(component.name) if observed.state else None
     return known is None or known.digest != record.labels.get(labels.DIGEST)
 
 

@@ -64,6 +64,7 @@ class ReadyWait:
         self._plain = grouped(ref for ref in refs if ref not in set(judged))
         self._scopes: tuple[Scope, ...] = ()
         self._track(Scope(ref.api_version, ref.kind, ref.namespace) for ref in self._watched)
+        self._explaining = False
         self._complete: set[ObjectRef] = set()
         self._established: set[ObjectRef] = set()
         self._there: set[Group] = set()
@@ -71,9 +72,10 @@ class ReadyWait:
         self._last = Verdict(done=False, message="")
 
     def _track(self, scopes: Iterable[Scope]) -> None:
-        self._scopes = tuple(dict.fromkeys((*self._scopes, *scopes)))
-        for scope in self._scopes:
+        for scope in dict.fromkeys(scopes):
             self._live.track(*scope)
+            if scope not in self._scopes:
+                self._scopes += (scope,)
 
     def evaluate(self) -> Verdict:
         """Return how it stands now."""
@@ -138,8 +140,9 @@ class ReadyWait:
         }
         if not (missing or waiting or unknown):
             return Verdict(done=True, message=self._progress(len(judged)))
-        if missing or waiting:
+        if (missing or waiting) and not self._explaining:
             # Not before: where all is ready, nobody asks why, and a watch costs a connection.
+            self._explaining = True
             self._track(_evidence(self._watched))
         causes = self._causes(manifest for manifest, _ in waiting.values())
         expired = self._timers.expired(causes)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,13 +43,8 @@ class Kept:
     @property
     def is_loaded(self) -> bool:
         """Whether the image that Docker has under this name is of this recipe."""
-        docker = engine.client()
-        if docker is None:
-            return False
         label = f'{{{{index .Config.Labels "{LABEL}"}}}}'
-        ask = [docker, "image", "inspect", "--format", label, self.name]
-        done = subprocess.run(ask, capture_output=True, text=True, check=False)
-        return done.stdout.strip() == self.recipe
+        return engine.ask("image", "inspect", "--format", label, self.name) == self.recipe
 
     @contextmanager
     def workspace(self) -> Iterator[Path]:
