@@ -13,14 +13,16 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import platform
 import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from lab.dockerd import engine as dockerd
 
@@ -39,6 +41,7 @@ _INNER6, _OUTER6 = "fdc7:0e2e::2", "fdc7:0e2e::1"
 CABLE_RANGES = (f"{_INNER}/{_BITS}", f"{_INNER6}/64")
 _PROGRAMS = ("ip", "nsenter", "setpriv", "mkfs.ext4", "mount", "umount")
 DATA = RUN / "data"
+CAPPED = Path(dockerd.__file__).with_name("capped.py")
 _READY_S = 60
 _END_S = 30
 
@@ -56,6 +59,18 @@ def find() -> dict[str, Path]:
     return {name: Path(where) for name, where in found.items() if where}
 
 
+def oldest() -> dict[str, Path]:
+    """Return the programs of the oldest Docker that the installer takes, fetched at first.
+
+    Raises:
+        BuildError: Debian's archive does not give them.
+    """
+    dockerd.fetch(dockerd.OLDEST)
+    usr = dockerd.programs(dockerd.OLDEST) / "usr"
+    found = {"docker": "bin", "dockerd": "sbin", "containerd": "bin"}
+    return {name: usr / folder / name for name, folder in found.items()}
+
+
 def lacking() -> list[str]:
     """List what keeps this machine from a daemon of the tests' own."""
     found = [] if os.geteuid() == 0 else ["root"]
@@ -69,15 +84,17 @@ class Daemon:
 
     Attributes:
         folder: Where the disk of Docker is, a file that grows up to `gib` GiB, and the log.
+        programs: What is run.
     """
 
     folder: Path
     gib: int = 24
+    programs: Mapping[str, Path] = field(default_factory=find)
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     @property
     def engine(self) -> Engine:
-        return Engine(str(find()["docker"]), RUN / "docker.sock", NAMESPACES / NAME)
+        return Engine(str(self.programs["docker"]), RUN / "docker.sock", NAMESPACES / NAME)
 
     @property
     def cable(self) -> Path:
@@ -102,7 +119,35 @@ class Daemon:
                 self.stop()
                 _end_leftovers()
 
-    def start(self) -> None:
+    @contextmanager
+    def before_23(self) -> Iterator[Engine]:
+        """Run the oldest Docker in its place for a while, with data of its own on the same disk."""
+        usual, data = self.programs, DATA / "oldest"
+        libraries = dockerd.programs(dockerd.OLDEST) / "lib" / f"{platform.machine()}-linux-gnu"
+        # It knows neither containerd's image store nor which capabilities there are.
+        changes = {
+            "features": {},
+            "data-root": str(data),
+            "runtimes": {"capped": {"path": str(CAPPED)}},
+            "default-runtime": "capped",
+        }
+        self.programs = oldest()
+        self.stop()
+        try:
+            self.start(changes, {"LD_LIBRARY_PATH": str(libraries)})
+            yield self.engine
+        finally:
+            self.stop()
+            self.programs = usual
+            shutil.rmtree(data)
+            self.start()
+
+    def start(
+        self,
+        changes: Mapping[str, object] = MappingProxyType({}),
+        env: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """Start it, with other settings and another environment if it has to be so."""
         settings = {
             "features": {"containerd-snapshotter": True},
             "hosts": [f"unix://{RUN / 'docker.sock'}"],
@@ -110,19 +155,19 @@ class Daemon:
             "exec-root": str(RUN),
             "pidfile": str(RUN / "docker.pid"),
             "cgroup-parent": f"/{NAME}",
+            **changes,
         }
         config = self.folder / "daemon.json"
         config.write_text(json.dumps(settings))
         for stale in ("docker.pid", "containerd/containerd.pid"):
             (RUN / stale).unlink(missing_ok=True)
-        programs = find()
-        own = os.pathsep.join(sorted({str(path.parent) for path in programs.values()}))
+        own = os.pathsep.join(sorted({str(path.parent) for path in self.programs.values()}))
         argv = ["nsenter", f"--net={NAMESPACES / NAME}", "setpriv", "--pdeathsig", "TERM"]
-        argv += [str(programs["dockerd"]), "--config-file", str(config)]
+        argv += [str(self.programs["dockerd"]), "--config-file", str(config)]
         with self.log.open("ab") as said:
             self.process = subprocess.Popen(
                 argv,
-                env={**os.environ, "PATH": f"{own}{os.pathsep}{os.environ['PATH']}"},
+                env={**os.environ, "PATH": f"{own}{os.pathsep}{os.environ['PATH']}", **env},
                 stdin=subprocess.DEVNULL,
                 stdout=said,
                 stderr=said,

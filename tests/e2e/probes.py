@@ -61,3 +61,11 @@ def _ask(url: str) -> int:
         return connection.getresponse().status
     finally:
         connection.close()
+
+
+def assert_healthy(installed: dict[str, Any], engine: Engine) -> None:
+    bad = [check for check in installed["checks"] if check["status"] not in ("passed", "skipped")]
+    assert not bad, bad
+    found = urls(installed)
+    assert found
+    assert {name: answers(engine, url) for name, url in found.items()} == dict.fromkeys(found, 200)

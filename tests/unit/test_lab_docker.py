@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.dockerd import engine
+from lab.dockerd import capped, engine
 from lab.images import build as images
 from lab.images import catalog, layout
 from lab.nodeimage import programs
@@ -103,3 +103,35 @@ def test_only_what_the_machine_forbids_is_a_reason_to_do_without(said: str, reas
             raise engine.build.BuildError(said)
 
     assert engine.forbidden(begin) == reason
+
+
+# All but CAP_SYS_RESOURCE, which is number 24.
+BOUNDING = f"Name:\tpython3\nCapBnd:\t{(1 << 41) - 1 & ~(1 << 24):016x}\n"
+
+
+def test_what_root_lacks_is_struck_from_what_a_container_asks_for() -> None:
+    lacking = capped.missing(BOUNDING)
+    assert lacking == {"CAP_SYS_RESOURCE"}
+    asked = {"bounding": ["CAP_CHOWN", "CAP_SYS_RESOURCE"], "ambient": []}
+    kept = {"bounding": ["CAP_CHOWN"], "ambient": []}
+    process = {"args": ["sleep"], "capabilities": asked}
+    wanted = {"args": ["sleep"], "capabilities": kept}
+    assert capped.without(process, lacking) == wanted
+    container = {"process": process, "mounts": []}
+    assert capped.without(container, lacking) == {"process": wanted, "mounts": []}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "file"),
+    [
+        ("--root /run create --bundle /b --pid-file /b/pid name", "/b/config.json"),
+        ("run -b=/b name", "/b/config.json"),
+        ("--log /l exec --process /tmp/p --detach name", "/tmp/p"),
+        ("create name", "config.json"),
+        ("--root /run delete name", None),
+    ],
+)
+def test_the_file_with_the_capabilities_is_found_in_a_call(
+    arguments: str, file: str | None
+) -> None:
+    assert capped.requested(arguments.split()) == (Path(file) if file else None)

@@ -33,7 +33,12 @@ sys.path.insert(0, str(HERE.parent))
 from tools import apt, build  # noqa: E402 - a bare Python has no other way to find it
 
 SUITE = "trixie"
-PACKAGES = ("docker.io", "docker-cli", "docker-buildx", "containerd")
+# The oldest Docker that the installer takes, 20.10: the tests also have one of their own of it.
+OLDEST = "bookworm"
+PACKAGES = {
+    SUITE: ("docker.io", "docker-cli", "docker-buildx", "containerd"),
+    OLDEST: ("docker.io", "containerd", "libdevmapper1.02.1"),
+}
 HOST_PACKAGES = {"runc": "runc", "iptables": "iptables"}
 
 # What a daemon keeps while it runs. Paths of sockets are short: the kernel takes 107 characters.
@@ -56,9 +61,9 @@ def folder() -> Path:
     return build.cache_dir() / "docker"
 
 
-def programs() -> Path:
+def programs(suite: str = SUITE) -> Path:
     """Say where the unpacked packages are; named by their suite, so that another one replaces."""
-    return folder() / f"{SUITE}-programs"
+    return folder() / f"{suite}-programs"
 
 
 @dataclass(frozen=True)
@@ -151,15 +156,19 @@ def lacking() -> list[str]:
 # --- the programs --------------------------------------------------------------------------------
 
 
-def fetch() -> None:
-    """Unpack the packages, all or none as far as anyone can see."""
+def fetch(suite: str = SUITE) -> None:
+    """Unpack the packages, all or none as far as anyone can see.
+
+    Raises:
+        BuildError: Debian's archive does not give them.
+    """
     apt.install(HOST_PACKAGES)
-    if programs().exists():
+    if programs(suite).exists():
         return
-    work = folder() / ".fetch.tmp"
+    work = folder() / f".{suite}.tmp"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
-    apt.unpack(PACKAGES, SUITE, work).replace(programs())
+    apt.unpack(PACKAGES[suite], suite, work).replace(programs(suite))
     shutil.rmtree(work)
 
 
