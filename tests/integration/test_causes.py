@@ -8,6 +8,7 @@ once.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -24,8 +25,7 @@ from .conftest import ROOT, Lab
 from .witness import Sign, Witness, condition, event, waiting
 
 TOLD_WITHIN_S = 5.0
-# Where others work on the same cores, minutes of theirs are seconds of ours.
-BUSY_LOAD, BUSY_WITHIN_S = 3.0, 30.0
+CORES = os.cpu_count() or 1
 STEP_TIMEOUT_S = 600
 
 # The stand-in's hook is not made for the restricted level of its namespace.
@@ -298,7 +298,8 @@ def test_a_cause_is_told_seconds_after_the_api_shows_it(story: Story, name: str)
     assert name in struck.seen, f"the API never showed it\n{struck.text}"
     told = struck.told(trouble.words)
     assert told is not None, f"no line has {trouble.words}\n{struck.text}"
-    within_s = TOLD_WITHIN_S if struck.load <= BUSY_LOAD else BUSY_WITHIN_S
+    # On a machine with nothing else to do; the installer waits its turn for a core like others.
+    within_s = TOLD_WITHIN_S * max(1.0, struck.load / CORES)
     assert told - struck.seen[name] <= within_s, struck.text
 
 

@@ -16,6 +16,7 @@ from cto.plan import labels
 from .conftest import ROOT, Lab
 
 COMPONENTS = {"minimal": 4, "standard": 9, "production": 10}
+EVENTS = ObjectRef("apps/v1", "Deployment", "argo-events", "argo-events-controller-manager")
 
 
 def revisions(lab: Lab) -> dict[str, str]:
@@ -34,6 +35,14 @@ def with_another_version(lab: Lab, name: str, old: str, new: str) -> Path:
     return folder
 
 
+def replicas(lab: Lab, count: int) -> Path:
+    """Return a configuration with so many controllers of Argo Events."""
+    config = lab.folder / "cto.yaml"
+    values = {"controller": {"replicas": count}}
+    config.write_text(json.dumps({"components": {"argo-events": {"values": values}}}))
+    return config
+
+
 @pytest.mark.parametrize("profile", list(COMPONENTS))
 def test_a_profile_lives_from_installation_to_removal(fresh: Lab, profile: str) -> None:
     """Every step ends as it should, and nothing is left behind in the end."""
@@ -46,6 +55,15 @@ def test_a_profile_lives_from_installation_to_removal(fresh: Lab, profile: str) 
     again = fresh.install(profile)
     assert again["changes"] == []
     assert revisions(fresh) == first
+
+    newer = with_another_version(fresh, "argo-workflows", "1.0.18", "1.0.19")
+    config = replicas(fresh, 2)
+    upgraded = fresh.install(profile, "--config", str(config), "--charts", str(newer))
+    assert {*upgraded["changes"]} - {"crds:argo-workflows"} == {
+        "release:argo-events",
+        "release:argo-workflows",
+    }
+    assert revisions(fresh) == {**first, "argo-events": "2", "argo-workflows": "2"}
 
     status = fresh.data("status")
     assert [row["release"] for row in status["components"]] == ["deployed"] * COMPONENTS[profile]
@@ -68,8 +86,7 @@ def test_changes_touch_what_they_change_and_nothing_else(fresh: Lab) -> None:
     fresh.install()
     before = revisions(fresh)
 
-    config = fresh.folder / "cto.yaml"
-    config.write_text("components:\n  argo-events:\n    values:\n      controller: {replicas: 2}\n")
+    config = replicas(fresh, 2)
     changed = fresh.install("minimal", "--config", str(config))
     assert changed["changes"] == ["release:argo-events"]
     assert revisions(fresh) == {**before, "argo-events": "2"}
@@ -87,12 +104,19 @@ def test_changes_touch_what_they_change_and_nothing_else(fresh: Lab) -> None:
     cluster = fresh.cluster()
     gone = ObjectRef("apps/v1", "Deployment", "cto", "controller")
     cluster.delete(gone)
-    scaled = ObjectRef("apps/v1", "Deployment", "argocd", "argocd-server")
     assert fresh.data("status", code=9)["checks"][1]["status"] == "failed"
     repaired = fresh.install("minimal", "--config", str(config), "--charts", str(newer))
     assert repaired["changes"] == ["release:controller"]
     assert cluster.get(gone) is not None
-    assert cluster.get(scaled) is not None
+
+    # Somebody else's field then, which a plain upgrade would refuse to touch.
+    fresh.kubectl(
+        "scale", "--replicas=5", f"--namespace={EVENTS.namespace}", f"deploy/{EVENTS.name}"
+    )
+    config = replicas(fresh, 3)
+    changed = fresh.install("minimal", "--config", str(config), "--charts", str(newer))
+    assert changed["changes"] == ["release:argo-events"]
+    assert (cluster.get(EVENTS) or {})["spec"]["replicas"] == 3
 
 
 def test_uninstall_keeps_data_and_a_new_installation_finds_it_again(fresh: Lab) -> None:

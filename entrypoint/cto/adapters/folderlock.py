@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import fcntl
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 from cto.errors import LockedError
+
+# A process, a host (64 bytes at most) and a time.
+_LONGEST = 200
 
 
 @contextmanager
@@ -16,7 +21,7 @@ def exclusive(folder: Path) -> Iterator[None]:
     """Hold `folder`/lock; the folder is made if need be. Children do not inherit the lock.
 
     Raises:
-        LockedError: CTO-2000, naming the process that holds it.
+        LockedError: CTO-2000, naming the process that holds it, its host, and since when.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     file = folder / "lock"
@@ -27,7 +32,7 @@ def exclusive(folder: Path) -> Iterator[None]:
             if not _still_there(descriptor, file):
                 continue
             os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+            os.pwrite(descriptor, _holder().encode(), 0)
             yield
             return
         finally:
@@ -38,12 +43,19 @@ def _lock(descriptor: int, folder: Path) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        pid = os.pread(descriptor, 20, 0).decode() or "unknown"
+        # Its holder may have it since this very moment, and not have written yet.
+        text = os.pread(descriptor, _LONGEST, 0).decode() or "unknown host time"
+        pid, host, since = text.split()
         raise LockedError(
             "CTO-2000",
-            f"Process {pid} makes or removes the cluster in {folder}",
+            f"Process {pid} on {host} makes or removes the cluster in {folder}, since {since}",
             hint=f"Wait for it. It is alive as long as this prints a line: ps -o args= -p {pid}",
         ) from None
+
+
+def _holder() -> str:
+    since = datetime.now(UTC).isoformat(timespec="seconds")
+    return f"{os.getpid()} {socket.gethostname()} {since}"
 
 
 def _still_there(descriptor: int, file: Path) -> bool:

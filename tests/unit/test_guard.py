@@ -1,0 +1,24 @@
+"""The guard of the unit tests themselves: what they may not do, they cannot do."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+from collections.abc import Callable
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        lambda: subprocess.run(["/bin/true"], check=True),
+        socket.socket,
+        lambda: socket.getaddrinfo("localhost", 80),
+        os.fork,
+    ],
+)
+def test_a_unit_test_starts_no_process_and_opens_no_socket(action: Callable[[], object]) -> None:
+    with pytest.raises(AssertionError, match="a unit test must not do this"):
+        action()
