@@ -57,7 +57,8 @@ def test_a_profile_lives_from_installation_to_removal(fresh: Lab, profile: str) 
     assert revisions(fresh) == first
 
     newer = with_another_version(fresh, "argo-workflows", "1.0.18", "1.0.19")
-    config = replicas(fresh, 2)
+    # Two is what production has.
+    config = replicas(fresh, 3)
     upgraded = fresh.install(profile, "--config", str(config), "--charts", str(newer))
     assert {*upgraded["changes"]} - {"crds:argo-workflows"} == {
         "release:argo-events",
