@@ -58,8 +58,8 @@ integration: lab ## contract, asset and integration tests on real API servers
 e2e: docker ## end to end, on clusters of containers
 	@$(PYTEST) -q -m 'not slow' tests/e2e $(ARGS)
 
-faults: lab ## every kill -9 moment, not just the subset of `make test`
-	@$(PYTEST) -q -m slow tests/integration tests/e2e $(ARGS)
+faults: $(MADE) ## every kill -9 moment, not just the subset of `make test`, and all damage
+	@$(BIN)/python tests/lab/suite.py --slow
 
 bench-image: $(MADE) ## measure the image on Docker and kind, as root; its part of docs/performance.md
 	@CTO_LAB_LAYER_MIB=64 $(BIN)/python tests/lab/prepare.py docker --profile minimal

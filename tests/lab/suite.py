@@ -1,12 +1,16 @@
 #!/usr/bin/env python3
 """Everything that CI runs: all parts, whichever fails, and at the end which did and how long.
 
+    python3 tests/lab/suite.py            what `make test` runs
+    python3 tests/lab/suite.py --slow     what `make faults` runs: what is too slow for that
+
 Stopping at the first failure would hide the others until the next run, many minutes later. Only
 what cannot work without an earlier part is left out, and says so.
 """
 
 from __future__ import annotations
 
+import argparse
 import functools
 import subprocess
 import sys
@@ -37,12 +41,23 @@ class Part:
     name: str
     commands: tuple[tuple[str, ...], ...] = ()
     tests: tuple[str, ...] = ()
+    marked: str = "not slow"
     needs: str = ""
     unless: Callable[[], str] = lambda: ""
 
 
 # Asked once: the answer may take a daemon's start.
 absence = functools.cache(containers.absence)
+
+TOOLS = Part("tools", commands=((PYTHON, "tests/lab/prepare.py", "lab"),))
+# The bundle that the tests make their image of.
+FOR_IMAGE = ("--profile", "standard")
+DOCKER = Part(
+    "docker",
+    commands=((PYTHON, "tests/lab/prepare.py", "docker", *FOR_IMAGE),),
+    needs="tools",
+    unless=absence,
+)
 
 PARTS = (
     Part(
@@ -54,7 +69,7 @@ PARTS = (
     # Also of the tests that this machine may not be able to run.
     Part("collection", commands=((PYTHON, "-m", "pytest", "-qq", "--collect-only", "tests"),)),
     Part("unit", tests=("tests/unit",)),
-    Part("tools", commands=((PYTHON, "tests/lab/prepare.py", "lab"),)),
+    TOOLS,
     Part("contract", tests=("tests/contract",), needs="tools"),
     Part("assets", tests=("tests/assets",), needs="tools"),
     Part("integration", tests=("tests/integration",), needs="tools"),
@@ -66,15 +81,17 @@ PARTS = (
         ),
         needs="integration",
     ),
-    Part(
-        "docker",
-        commands=((PYTHON, "tests/lab/prepare.py", "docker"),),
-        needs="tools",
-        unless=absence,
-    ),
+    DOCKER,
     # Those of the contracts that were skipped before there was a Docker.
     Part("on docker", tests=("tests/contract/test_docker.py",), needs="docker", unless=absence),
     Part("e2e", tests=("tests/e2e",), needs="docker", unless=absence),
+)
+
+SLOW = (
+    TOOLS,
+    Part("integration", tests=("tests/integration",), marked="slow", needs="tools"),
+    DOCKER,
+    Part("e2e", tests=("tests/e2e",), marked="slow", needs="docker", unless=absence),
 )
 
 
@@ -122,7 +139,7 @@ def run_tests(part: Part) -> Outcome:
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
-        wanted = ("-m", "not slow", "--durations=5", f"--junitxml={report}", *part.tests)
+        wanted = ("-m", part.marked, "--durations=5", f"--junitxml={report}", *part.tests)
         code = run((*COVERAGE, "run", "-m", "pytest", *wanted))
         tests, failed, skipped = counts(report)
     seconds = time.monotonic() - begun
@@ -145,9 +162,12 @@ def counts(report: Path) -> tuple[int, int, int]:
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser(description="Run all tests, and tell how they ended.")
+    parser.add_argument("--slow", action="store_true", help="those that `make test` leaves out")
+    parts = SLOW if parser.parse_args().slow else PARTS
     run((*COVERAGE, "erase"))
     outcomes: dict[str, Outcome] = {}
-    for part in PARTS:
+    for part in parts:
         needed = outcomes.get(part.needs)
         if needed and (needed.left_out or (needed.failed and not needed.part.tests)):
             outcomes[part.name] = Outcome(part, left_out=f"{part.needs} did not work")
