@@ -12,7 +12,7 @@ import pytest
 from .daemon import CABLE_RANGES, Daemon
 from .delivery import received, registries, repeated, sent
 from .engine import Engine
-from .installer import CLUSTER, Installer
+from .installer import CLUSTER, KUBE, Installer
 from .inventory import Inventory, entries
 from .probes import assert_healthy
 from .watch import Inside, Watch
@@ -20,6 +20,13 @@ from .watch import Inside, Watch
 pytestmark = pytest.mark.docker
 
 NODE = f"{CLUSTER}-control-plane"
+# A step of ten minutes; told five seconds after the node's first word of it.
+NAMED_WITHIN_S = 60
+STRANGE = """
+components:
+  argo-events: {values: {global: {image: {tag: v0.0.0-nobody-has}}}}
+  argo-workflows: {values: {controller: {image: {registry: registry.invalid}}}}
+"""
 SYSTEM = {"default", "kube-node-lease", "kube-public", "kube-system", "local-path-storage"}
 
 
@@ -61,6 +68,19 @@ def assert_real_programs_work(installer: Installer) -> None:
     assert installer.engine.out("exec", NODE, "bash", "-c", talk).strip() == "+PONG"
 
 
+def assert_strange_images_are_named(installer: Installer) -> None:
+    """A tag and a host that no bundle has: each is told as what it is, long before a timeout."""
+    config = installer.kube / "strange.yaml"
+    config.write_text(STRANGE)
+    failed = installer.install("minimal", "--config", f"{KUBE}/{config.name}", code=7)
+    config.unlink()
+    steps = {step["id"]: step for step in failed["report"]["steps"]}
+    for component in ("argo-events", "argo-workflows"):
+        step = steps[f"ready:{component}"]
+        assert step["error"] == "CTO-1712", step
+        assert step["seconds"] < NAMED_WITHIN_S, step
+
+
 def short_form(installer: Installer) -> dict[str, Any]:
     """Install without the socket, as the message says that it can be done from a container."""
     refused = installer.run("install", code=4, socket=False)
@@ -96,6 +116,7 @@ def test_a_platform_lives_from_docker_run_to_nothing_left(
         rows = installer.data("status")["components"]
         assert [row["release"] for row in rows if row["objects"]] == ["deployed"] * 4
         assert short_form(installer)["changes"] == []
+        assert_strange_images_are_named(installer)
 
         larger = installer.install("standard")
         assert "release:grafana" in larger["changes"]
