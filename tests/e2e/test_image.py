@@ -33,11 +33,14 @@ from fakes.depot import Depot
 from lab.registry import running
 from lab.registry.running import Registries
 
+from .image import LAB, PROFILE, Image
+
 pytestmark = pytest.mark.docker
 
 ROOT = Path(__file__).resolve().parents[2]
 BASE = os.environ.get("CTO_BASE", "cto-lab/base:trixie")
 NAME = "cto-e2e-image"
+IMAGE = f"{NAME}:1-minimal"
 STAND_INS = ("kubectl", "helm", "kind", "docker")
 _LONG_S = 900
 
@@ -97,6 +100,13 @@ def build(parts: Path, base: str, tools: Path) -> Path:
     return target
 
 
+def put_in(program: Path, bundle: Path, out: Path) -> Path:
+    words = [str(bundle), "--program", str(program), "--out", str(out), "--name", IMAGE]
+    argv = [sys.executable, "-m", "cto", "bundle", "image", *words]
+    subprocess.run(argv, check=True, capture_output=True, timeout=_LONG_S)
+    return out
+
+
 @pytest.fixture(scope="module")
 def program(base: str, tools: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build(tmp_path_factory.mktemp("parts"), base, tools)
@@ -123,14 +133,10 @@ def made(program: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ma
         depot = Depot(registries.start(), transport, plain=True)
         wanted = replace(depot.fill(folder), profile="minimal")
         depot.builder(folder).build(wanted, folder / "bundle")
-    name = f"{NAME}:1-minimal"
-    out = folder / "image.tar"
-    words = [str(folder / "bundle"), "--program", str(program), "--out", str(out), "--name", name]
-    argv = [sys.executable, "-m", "cto", "bundle", "image", *words]
-    subprocess.run(argv, check=True, capture_output=True, timeout=_LONG_S)
+    out = put_in(program, folder / "bundle", folder / "image.tar")
     docker("load", "--input", str(out))
-    yield Made(name, folder / "bundle", depot.host)
-    docker("rmi", "--force", name)
+    yield Made(IMAGE, folder / "bundle", depot.host)
+    docker("rmi", "--force", IMAGE)
 
 
 @pytest.fixture
@@ -147,16 +153,21 @@ def registry(made: Made) -> Iterator[BundleRegistry]:
     docker("rm", "--force", "--volumes", supply.name, check=False)
 
 
-def digest_of(program: Path) -> str:
-    with tarfile.open(program) as tar:
+def digest_of(image: Path) -> str:
+    with tarfile.open(image) as tar:
         index = tar.extractfile("index.json")
         assert index is not None
         return str(json.load(index)["manifests"][0]["digest"])
 
 
-def test_two_builds_are_one(program: Path, base: str, tools: Path, tmp_path: Path) -> None:
-    """Other folders, another time, nothing kept: the same digest."""
-    assert digest_of(build(tmp_path / "again", base, tools)) == digest_of(program)
+def test_two_builds_are_one(
+    program: Path, made: Made, base: str, tools: Path, tmp_path: Path
+) -> None:
+    """Other folders, another time, nothing kept: the same digest, with a bundle and without."""
+    again = build(tmp_path / "again", base, tools)
+    assert digest_of(again) == digest_of(program)
+    whole = put_in(again, made.bundle, tmp_path / "again.tar")
+    assert digest_of(whole) == digest_of(put_in(program, made.bundle, tmp_path / "first.tar"))
 
 
 def test_it_tells_what_it_holds(made: Made) -> None:
@@ -178,6 +189,24 @@ def test_every_bit_of_the_bundle_is_in_it_whoever_runs_it(made: Made) -> None:
     flags = ("--rm", "--network=none", "--read-only", "--user=12345:12345")
     done = docker("run", *flags, made.name, "bundle", "verify", "/opt/cto/bundle")
     assert done.splitlines()[-1] == made.source.digest
+
+
+def test_without_images_it_is_slim(base: str, image: Image) -> None:
+    """For networks with a registry: `make image-slim`, and the sum beside the file."""
+    make = [sys.executable, str(LAB), "--target", "image-slim"]
+    subprocess.run(make, cwd=ROOT, check=True, capture_output=True, timeout=_LONG_S)
+    (slim,) = (ROOT / "dist").glob("cto-*-slim-*.tar")
+    assert slim.stat().st_size < image.tar.stat().st_size / 2
+    for tar in (slim, image.tar):
+        check = ["sha256sum", "--check", "--quiet", f"{tar.name}.sha256"]
+        subprocess.run(check, cwd=tar.parent, check=True, timeout=_LONG_S)
+    name = image.reference.replace(PROFILE, "slim")
+    try:
+        told = json.loads(docker("run", "--rm", name, "version", "-o", "json"))
+        assert told["data"]["bundle"]["images"] == "0"
+        docker("run", "--rm", "--network=none", name, "bundle", "verify", "/opt/cto/bundle")
+    finally:
+        docker("rmi", "--force", name)
 
 
 def test_programs_are_where_they_are_looked_for(made: Made) -> None:
