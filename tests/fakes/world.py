@@ -15,7 +15,7 @@ from cto.config.model import Config
 from cto.engine.installer import Installer
 from cto.engine.state import NAMESPACE
 from cto.events import Event
-from cto.objects import Manifest
+from cto.objects import Manifest, ref_of
 from cto.plan.observed import Observed
 from cto.plan.steps import ApplyCrds
 from cto.plan.wish import Wanted
@@ -123,7 +123,9 @@ class World:
     @contextmanager
     def _lock(self, lost: Flag) -> Iterator[Callable[[], bool]]:
         metadata = {"name": NAMESPACE, "labels": {"app.kubernetes.io/managed-by": "cto"}}
-        self.cluster.apply_quietly({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+        own = {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+        if self.cluster.peek(ref_of(own)) is None:
+            self.cluster.apply_quietly(own)
         self.during_lock(lost)
         yield lambda: not lost.is_set()
 

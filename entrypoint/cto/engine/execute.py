@@ -11,7 +11,7 @@ from threading import Event as Flag
 
 from cto.engine import pullsecrets, strategies
 from cto.engine.live import Live
-from cto.engine.namespaces import what_is_in
+from cto.engine.namespaces import why_kept
 from cto.engine.nodeports import ReservedPorts, refused_ports
 from cto.engine.observe import inventory
 from cto.engine.repair import Repair
@@ -257,12 +257,8 @@ class Executor:
         return GoneWait(gone, *self._view())
 
     def _delete_namespace(self, step: DeleteNamespace) -> Wait | str:
-        rest = what_is_in(self.cluster, step.namespace)
-        if rest:
-            shown = ", ".join(str(ref) for ref in rest[:3])
-            more = f" and {len(rest) - 3} more" if len(rest) > 3 else ""
-            return f"kept: {shown}{more}"
-        return self._delete([ObjectRef("v1", "Namespace", "", step.namespace)])
+        kept = why_kept(self.cluster, step.namespace)
+        return kept or self._delete([ObjectRef("v1", "Namespace", "", step.namespace)])
 
     def _forget(self, step: DeleteState) -> None:
         if step.everything:

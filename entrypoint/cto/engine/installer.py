@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Event as Flag
 from typing import Any
 
@@ -20,10 +20,11 @@ from cto.engine.fence import FencedCluster, FencedReleases, Gate
 from cto.engine.interruption import tells
 from cto.engine.live import Lacking, Live, nothing_lacks
 from cto.engine.lock import Turns, turns
+from cto.engine.namespaces import why_kept
 from cto.engine.nodeports import PortsWatch, ReservedPorts
 from cto.engine.observe import Observer
 from cto.engine.refusal import all_told, refuse_failed
-from cto.engine.report import Report
+from cto.engine.report import Report, StepRun
 from cto.engine.sight import Sight
 from cto.engine.snapshot import Snapshot
 from cto.engine.state import NAMESPACE, StateStore
@@ -31,9 +32,10 @@ from cto.engine.verdict import Wait
 from cto.engine.waiting import HookWatch
 from cto.errors import Cancelled, LockedError, PreflightError, ToolError
 from cto.events import Listener, Outcome, Phase, StepFinished, StepProgress, StepStarted
-from cto.objects import ObjectRef
+from cto.objects import ObjectRef, labels_of
 from cto.plan import remove
 from cto.plan.build import install
+from cto.plan.labels import MANAGED_BY, OWNER
 from cto.plan.observed import Observed, State
 from cto.plan.steps import ApplyRelease, DeleteState, Plan, Step
 from cto.plan.wanted import Selection, select, wanted
@@ -169,16 +171,24 @@ class Installer:
             isinstance(s, DeleteState) and s.everything for s in plan.steps
         ):
             with tells(f"done: everything is removed; namespace {NAMESPACE} is being deleted"):
-                self._delete_own_namespace()
+                report = self._delete_own_namespace(report)
         return plan, report
 
-    def _delete_own_namespace(self) -> None:
-        """Delete what held state and lock, now that the lock is free, and see it go."""
+    def _delete_own_namespace(self, report: Report) -> Report:
+        """Delete what held state and lock, now that the lock is free, and see it go.
+
+        It stays if it is not ours, or if something of somebody is in it: the report says so.
+        """
         ref = ObjectRef("v1", "Namespace", "", NAMESPACE)
+        if labels_of(self.cluster.get(ref) or {}).get(MANAGED_BY) != OWNER:
+            return report
+        if kept := why_kept(self.cluster, NAMESPACE):
+            return _with_kept(report, kept)
         end = self.clock.monotonic() + _NAMESPACE_S
         self.cluster.delete(ref)
         while self.cluster.get(ref) and self.clock.monotonic() < end:
             self.clock.wait(Flag(), _LOOK_S)
+        return report
 
     def secret_values(self, path: str) -> Mapping[str, str]:
         """Return the values of a secret field; references are read from the cluster."""
@@ -292,6 +302,20 @@ def secret_values(config: Config, cluster: Cluster, path: str) -> Mapping[str, s
             raise PreflightError("CTO-1400", message, hint="Create it, then repeat the command.")
         values[name] = base64.b64decode(data[reference.key]).decode()
     return values
+
+
+def _with_kept(report: Report, why: str) -> Report:
+    """Return the report with our own namespace in it, as one that stays."""
+    run = StepRun(
+        id=f"namespace:{NAMESPACE}",
+        title=f"Delete namespace {NAMESPACE} if it is empty",
+        outcome=Outcome.UNCHANGED,
+        started_s=report.seconds,
+        ended_s=report.seconds,
+        after=("state",),
+        message=why,
+    )
+    return replace(report, runs=(*report.runs, run))
 
 
 def _lock_lost(progress: str = "") -> LockedError:

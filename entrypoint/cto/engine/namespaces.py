@@ -35,6 +35,16 @@ def what_is_in(cluster: Cluster, namespace: str) -> list[ObjectRef]:
     return sorted(ref for ref in left if (ref.kind, ref.name) not in _DEFAULTS)
 
 
+def why_kept(cluster: Cluster, namespace: str) -> str:
+    """Return what keeps a namespace from going, '' if nothing does."""
+    rest = what_is_in(cluster, namespace)
+    if not rest:
+        return ""
+    shown = ", ".join(str(ref) for ref in rest[:3])
+    more = f" and {len(rest) - 3} more" if len(rest) > 3 else ""
+    return f"kept: {shown}{more}"
+
+
 def _staying(items: Sequence[Manifest]) -> Sequence[Manifest]:
     """Return those that will still be there when everything has ended that is ending."""
     left = [item for item in items if "deletionTimestamp" not in item["metadata"]]

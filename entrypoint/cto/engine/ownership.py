@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from cto.engine.observe import helm_records
+from cto.engine.state import NAMESPACE
 from cto.objects import labels_of
 from cto.plan.labels import MANAGED, MANAGED_BY, OWNER
 from cto.ports import Cluster
@@ -25,7 +26,10 @@ class ComponentNeeds:
 
 
 def check(cluster: Cluster, components: Sequence[ComponentNeeds]) -> Check:
-    """Name every foreign release, namespace and definition, and what would hand it over."""
+    """Name every foreign release, namespace and definition, and what would hand it over.
+
+    The namespace of the installer itself is among them: nothing can be used in its place.
+    """
     found = tuple(
         dict.fromkeys(
             (
@@ -42,24 +46,30 @@ def check(cluster: Cluster, components: Sequence[ComponentNeeds]) -> Check:
             status=CheckStatus.PASSED,
             message="nothing is in the way",
         )
-    users = sorted({component for component, _, _ in found})
-    modes = "\n".join(f"  components.{component}.mode: external" for component in users)
-    commands = "\n".join(dict.fromkeys(f"  {command}" for _, _, command in found))
     objects = tuple(dict.fromkeys(what for _, what, _ in found))
     return Check(
         name="foreign",
         title="Foreign objects",
         status=CheckStatus.FAILED,
         message=f"{len(objects)} objects were not made by this installer and are in the way",
-        fix=f"Use what is there:\n{modes}\nor hand it over, to be changed and one day removed by "
-        f"this installer:\n{commands}",
+        fix=_fix(found),
         code="CTO-1401",
         items=objects,
     )
 
 
 _Found = tuple[str, str, str]
-"""component, object for people, command that hands it over"""
+"""component ('' for the installer's own), object for people, command that hands it over"""
+
+
+def _fix(found: Sequence[_Found]) -> str:
+    users = sorted({component for component, _, _ in found if component})
+    modes = "\n".join(f"  components.{component}.mode: external" for component in users)
+    commands = "\n".join(dict.fromkeys(f"  {command}" for _, _, command in found))
+    over = f"to be changed and one day removed by this installer:\n{commands}"
+    if not users:
+        return f"Hand it over, {over}"
+    return f"Use what is there:\n{modes}\nor hand it over, {over}"
 
 
 def _releases(cluster: Cluster, components: Sequence[ComponentNeeds]) -> Iterator[_Found]:
@@ -81,10 +91,11 @@ def _namespaces(cluster: Cluster, components: Sequence[ComponentNeeds]) -> Itera
         for item in cluster.list_metadata("v1", "Namespace")
         if labels_of(item).get(MANAGED_BY) != OWNER
     }
-    for component in components:
-        if component.namespace in foreign:
-            command = f"kubectl label namespace {component.namespace} --overwrite {_OURS}"
-            yield component.name, f"Namespace {component.namespace}", command
+    wanted = [("", NAMESPACE), *((component.name, component.namespace) for component in components)]
+    for component, namespace in wanted:
+        if namespace in foreign:
+            command = f"kubectl label namespace {namespace} --overwrite {_OURS}"
+            yield component, f"Namespace {namespace}", command
 
 
 def _definitions(cluster: Cluster, components: Sequence[ComponentNeeds]) -> Iterator[_Found]:

@@ -7,7 +7,7 @@ import pytest
 from cto.cli.output import SIMULATED
 from cto.engine.lock import ClusterLock
 from cto.errors import ApiError
-from cto.objects import ObjectRef
+from cto.objects import ObjectRef, ref_of
 from cto.ports import ProviderState
 from fakes.components import config_map
 from fakes.desk import Desk
@@ -163,6 +163,30 @@ def test_a_namespace_with_something_of_somebody_in_it_stays(desk: Desk) -> None:
     result = desk.cto("uninstall", "--yes", "--delete-data")
     line = "  Delete namespace web if it is empty: kept: ConfigMap theirs in web"
     assert line in result.stdout.splitlines()
+
+
+OWN = ObjectRef("v1", "Namespace", "", "cto-system")
+
+
+def test_somebodys_namespace_of_the_name_of_the_own_one_stays_with_all_in_it(desk: Desk) -> None:
+    desk.cluster.add({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": OWN.name}})
+    theirs = ref_of(desk.cluster.add(config_map("theirs", OWN.name)))
+    result = desk.cto("uninstall", "--yes")
+    assert (result.exit_code, result.stdout) == (0, "Nothing of cto's is installed.\n\n0.0 s.\n")
+    assert desk.cluster.peek(OWN)
+    assert desk.cluster.peek(theirs)
+    error = desk.document("install", code=4)["error"]
+    assert error["code"] == "CTO-1401"
+    assert "kubectl label namespace cto-system" in error["details"]
+
+
+def test_the_own_namespace_with_something_of_somebody_in_it_stays_and_is_named(desk: Desk) -> None:
+    desk.cto("install")
+    desk.cluster.add(config_map("theirs", OWN.name))
+    result = desk.cto("uninstall", "--yes", "--delete-data", "--delete-crds")
+    line = "  Delete namespace cto-system if it is empty: kept: ConfigMap theirs in cto-system"
+    assert line in result.stdout.splitlines()
+    assert desk.cluster.peek(OWN)
 
 
 class TestConfirmation:

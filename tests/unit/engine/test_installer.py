@@ -572,11 +572,42 @@ def test_a_chart_alone_that_cannot_be_had_is_told_as_it_is(world: World) -> None
 
 def test_the_own_namespace_is_not_waited_for_forever(world: World) -> None:
     world.installer().install()
-    held = {"name": "held", "namespace": "cto-system", "finalizers": ["example.com/never"]}
+    held = {
+        "name": "held",
+        "namespace": "cto-system",
+        "finalizers": ["example.com/never"],
+        "deletionTimestamp": "2030-01-01T00:00:00Z",
+    }
     world.cluster.add({"apiVersion": "v1", "kind": "ConfigMap", "metadata": held})
     _, report = world.installer(config=None).uninstall(Options())
     assert report.errors == ()
     assert ObjectRef("v1", "Namespace", "", "cto-system") in world.cluster.everything()
+
+
+@pytest.mark.parametrize("labels", [{}, {"app.kubernetes.io/managed-by": "Helm"}])
+def test_a_namespace_of_somebody_with_the_name_of_the_own_one_stays(
+    world: World, labels: dict[str, str]
+) -> None:
+    """Even an empty one; nothing was ever installed."""
+    metadata = {"name": "cto-system", "labels": labels}
+    world.cluster.add({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+    before = set(world.cluster.everything())
+    plan, report = world.installer(config=None).uninstall(Options())
+    assert [step.id for step in plan.steps] == [run.id for run in report.runs] == ["state"]
+    assert set(world.cluster.everything()) == before
+
+
+def test_the_own_namespace_stays_with_what_somebody_put_there_and_is_named(world: World) -> None:
+    world.installer().install()
+    metadata = {"name": "theirs", "namespace": "cto-system"}
+    world.cluster.add({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata})
+    _, report = world.installer(config=None).uninstall(Options())
+    found = world.cluster.everything()
+    assert ObjectRef("v1", "ConfigMap", "cto-system", "theirs") in found
+    assert ObjectRef("v1", "Namespace", "", "cto-system") in found
+    last = report.runs[-1]
+    assert (last.id, last.outcome) == ("namespace:cto-system", Outcome.UNCHANGED)
+    assert last.message == "kept: ConfigMap theirs in cto-system"
 
 
 def test_a_verb_that_needs_a_configuration_and_has_none_is_a_bug(world: World) -> None:

@@ -364,6 +364,20 @@ class TestForeign:
         assert check.fix.count("kubectl label") == 1
         assert "components.victoria.mode: external" in check.fix
 
+    def test_the_installers_own_namespace_can_only_be_handed_over(
+        self, cluster: FakeCluster
+    ) -> None:
+        cluster.add(namespace("cto-system"))
+
+        check = checks(cluster)["foreign"]
+
+        assert (check.status, check.code) == (CheckStatus.FAILED, "CTO-1401")
+        assert check.items == ("Namespace cto-system",)
+        assert check.fix == (
+            "Hand it over, to be changed and one day removed by this installer:\n"
+            "  kubectl label namespace cto-system --overwrite app.kubernetes.io/managed-by=cto"
+        )
+
     def test_the_same_names_elsewhere_are_no_obstacle(self, cluster: FakeCluster) -> None:
         cluster.add(record("grafana", "theirs", 1))
         cluster.add(definition("other.grafana.io"))
