@@ -92,6 +92,7 @@ class _Removal:
             or self._record(component) is not None
             or bool(self._crds_of(component))
             or any(self._exists(ref) for ref in self._secrets(component))
+            or bool(self._claims(component))
         )
 
     def _is_installed(self, component: Component) -> bool:
@@ -228,11 +229,7 @@ class _Removal:
 
     def _data(self, component: Component, after: tuple[str, ...]) -> None:
         secrets = tuple(ref for ref in self._secrets(component) if self._exists(ref))
-        claims = tuple(
-            claim.ref
-            for claim in self._observed.claims
-            if claim.release == component.release and claim.ref.namespace == component.namespace
-        )
+        claims = self._claims(component)
         if self._options.delete_data:
             self._delete(f"data:{component.name}", component, "data", (*secrets, *claims), after)
         elif secrets or claims:
@@ -242,6 +239,25 @@ class _Removal:
                 f"Keep the data of {component.title}",
                 ", ".join(str(ref) for ref in (*claims, *secrets)) + "; --delete-data deletes them",
             )
+
+    def _claims(self, component: Component) -> tuple[ObjectRef, ...]:
+        """Return its volume claims.
+
+        A claim has no label of ours. It is ours if the release is, or, once that is gone, if the
+        namespace is and nobody else's release has the name now.
+        """
+        free = f"{component.namespace}/{component.release}" not in self._observed.records
+        left = free and self._is_our_namespace(component.namespace)
+        if not left and not self._is_installed(component):
+            return ()
+        return tuple(
+            claim.ref
+            for claim in self._observed.claims
+            if claim.release == component.release and claim.ref.namespace == component.namespace
+        )
+
+    def _is_our_namespace(self, name: str) -> bool:
+        return self._observed.namespaces.get(name, {}).get(labels.MANAGED_BY) == labels.OWNER
 
     def _secrets(self, component: Component) -> tuple[ObjectRef, ...]:
         names = [secret.name for secret in component.generated_secrets]
@@ -300,7 +316,7 @@ class _Removal:
         rest = ", ".join(c.name for c in staying)
         used = {c.namespace for c in staying}
         for name in sorted({c.namespace for c in leaving} - used):
-            if self._observed.namespaces.get(name, {}).get(labels.MANAGED_BY) != labels.OWNER:
+            if not self._is_our_namespace(name):
                 continue
             self._steps.append(
                 DeleteNamespace(

@@ -13,7 +13,7 @@ from cto.config.model import Config
 from cto.engine.refusal import refuse_failed
 from cto.errors import Cancelled, LockedError, PreflightError, ToolError
 from cto.events import Event, Outcome, StepFinished, StepStarted
-from cto.objects import Manifest, ObjectRef
+from cto.objects import Manifest, ObjectRef, ref_of
 from cto.plan.observed import Observed
 from cto.plan.remove import Options
 from cto.plan.steps import ApplyRelease
@@ -513,6 +513,25 @@ def test_data_that_an_earlier_uninstallation_left_can_be_deleted_later(world: Wo
     before = set(world.cluster.everything())
     world.installer().install()
     world.installer(config=None).uninstall(Options())
+    world.installer(config=None).uninstall(Options(delete_data=True, delete_crds=True))
+    assert set(world.cluster.everything()) == before
+
+
+def test_volumes_alone_that_an_earlier_uninstallation_left_can_be_deleted_later(
+    world: World,
+) -> None:
+    """A database without a Secret or a definition: nothing but its claim is left of it."""
+    before = set(world.cluster.everything())
+    world.installer().install()
+    metadata = {
+        "name": "data-api-0",
+        "namespace": "api",
+        "labels": {"app.kubernetes.io/instance": "api"},
+    }
+    claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata}
+    world.cluster.add(claim)
+    world.installer(config=None).uninstall(Options())
+    assert ref_of(claim) in world.cluster.everything()
     world.installer(config=None).uninstall(Options(delete_data=True, delete_crds=True))
     assert set(world.cluster.everything()) == before
 

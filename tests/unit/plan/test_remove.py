@@ -260,6 +260,33 @@ def test_what_an_earlier_removal_left_can_go_later() -> None:
     assert (gone.action, gone.reason) == (Action.KEEP, "not there")
 
 
+OURS_STILL = {"alone-ns": {labels.MANAGED_BY: labels.OWNER}}
+LEFT = Claim(ref=replace(VOLUME, namespace="alone-ns"), release="alone")
+
+
+def test_a_volume_alone_that_an_earlier_removal_left_can_go_later() -> None:
+    """Not every component has Secrets or definitions that would stay beside it."""
+    left = Observed(kube_version="v1.34.4", namespaces=OURS_STILL, claims=(LEFT,))
+    plan = plan_of(left, ALONE, delete_data=True)
+    assert ids(plan) == ["uninstall:alone", "data:alone", "namespace:alone-ns", "state"]
+    assert objects(plan, "data:alone") == (LEFT.ref,)
+    assert "--delete-data" in step(plan_of(left, ALONE), "data:alone").reason
+
+
+@pytest.mark.parametrize(
+    ("namespaces", "records"),
+    [({"alone-ns": {}}, {}), (OURS_STILL, {"alone-ns/alone": record(ALONE, labels={})})],
+    ids=["namespace", "release"],
+)
+def test_a_volume_of_a_namespace_or_a_release_of_somebody_else_is_not_touched(
+    namespaces: dict[str, dict[str, str]], records: dict[str, ReleaseRecord]
+) -> None:
+    theirs = Observed(
+        kube_version="v1.34.4", namespaces=namespaces, records=records, claims=(LEFT,)
+    )
+    assert ids(plan_of(theirs, ALONE, delete_data=True)) == ["state"]
+
+
 def test_what_stays_without_a_state_needs_none_to_be_forgotten() -> None:
     observed = replace(installed(WEB, API), state=None)
     assert ids(plan_of(observed, WEB, API, components=("api",))) == [
