@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from cto.catalog import Catalog, Component
@@ -91,7 +91,7 @@ class _Removal:
             component.name in self._state.releases
             or self._record(component) is not None
             or bool(self._crds_of(component))
-            or any(self._exists(ref) for ref in self._secrets(component))
+            or bool(self._secrets(component))
             or bool(self._claims(component))
         )
 
@@ -228,7 +228,7 @@ class _Removal:
         self._crds(component, after)
 
     def _data(self, component: Component, after: tuple[str, ...]) -> None:
-        secrets = tuple(ref for ref in self._secrets(component) if self._exists(ref))
+        secrets = self._secrets(component)
         claims = self._claims(component)
         if self._options.delete_data:
             self._delete(f"data:{component.name}", component, "data", (*secrets, *claims), after)
@@ -247,7 +247,7 @@ class _Removal:
         namespace is and nobody else's release has the name now.
         """
         free = f"{component.namespace}/{component.release}" not in self._observed.records
-        left = free and self._is_our_namespace(component.namespace)
+        left = free and _is_ours(self._observed.namespaces.get(component.namespace))
         if not left and not self._is_installed(component):
             return ()
         return tuple(
@@ -256,14 +256,14 @@ class _Removal:
             if claim.release == component.release and claim.ref.namespace == component.namespace
         )
 
-    def _is_our_namespace(self, name: str) -> bool:
-        return self._observed.namespaces.get(name, {}).get(labels.MANAGED_BY) == labels.OWNER
-
     def _secrets(self, component: Component) -> tuple[ObjectRef, ...]:
+        """Return those that are there, without any of that name that somebody else made."""
         names = [secret.name for secret in component.generated_secrets]
         names += [secret.name for secret in component.supplied_secrets]
-        unique = dict.fromkeys(names)
-        return tuple(ObjectRef("v1", "Secret", component.namespace, name) for name in unique)
+        refs = [
+            ObjectRef("v1", "Secret", component.namespace, name) for name in dict.fromkeys(names)
+        ]
+        return tuple(ref for ref in refs if _is_ours(self._observed.present.get(ref)))
 
     def _crds(self, component: Component, after: tuple[str, ...]) -> None:
         names = self._crds_of(component)
@@ -316,7 +316,7 @@ class _Removal:
         rest = ", ".join(c.name for c in staying)
         used = {c.namespace for c in staying}
         for name in sorted({c.namespace for c in leaving} - used):
-            if not self._is_our_namespace(name):
+            if not _is_ours(self._observed.namespaces.get(name)):
                 continue
             self._steps.append(
                 DeleteNamespace(
@@ -344,3 +344,8 @@ class _Removal:
                 everything=not staying,
             )
         )
+
+
+def _is_ours(found: Mapping[str, str] | None) -> bool:
+    """Tell from the labels of what is there, if it is."""
+    return found is not None and found.get(labels.MANAGED_BY) == labels.OWNER

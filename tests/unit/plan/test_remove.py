@@ -33,6 +33,7 @@ SECRET = ObjectRef("v1", "Secret", "web-ns", "web-admin")
 GLUE = ObjectRef("v1", "ConfigMap", "web-ns", "glue")
 OURS = ObjectRef("example.com/v1", "Web", "web-ns", "default")
 OBJECT = ObjectRef("apps/v1", "Deployment", "web-ns", "web")
+MINE = {labels.MANAGED_BY: labels.OWNER}
 VOLUME = ObjectRef("v1", "PersistentVolumeClaim", "web-ns", "data-web-0")
 WEB = component(
     "web",
@@ -76,9 +77,9 @@ def installed(*items: Component) -> Observed:
         kube_version="v1.34.4",
         context="here",
         records={f"{item.namespace}/{item.release}": record(item) for item in items},
-        namespaces={item.namespace: {labels.MANAGED_BY: labels.OWNER} for item in items},
+        namespaces={item.namespace: MINE for item in items},
         crds={CRD: {labels.COMPONENT: "web"}, "other.example.com": {}},
-        present={SECRET: {}, GLUE: {}, OURS: {}, OBJECT: {}},
+        present={SECRET: MINE, GLUE: {}, OURS: {}, OBJECT: {}},
         instances={CRD: (OURS,)},
         state=State(
             writer="0.1.0",
@@ -246,13 +247,22 @@ def test_a_release_of_somebody_else_is_not_touched() -> None:
     assert ids(plan_of(observed, ALONE)) == ["state"]
 
 
+def test_a_secret_of_somebody_else_is_neither_ours_nor_touched() -> None:
+    """Names like `grafana-admin` are common."""
+    theirs = {SECRET: {labels.MANAGED_BY: "Helm"}}
+    nothing = Observed(kube_version="v1.34.4", present=theirs)
+    assert ids(plan_of(nothing, WEB, delete_data=True)) == ["state"]
+    beside = replace(installed(WEB), present=theirs)
+    assert "data:web" not in ids(plan_of(beside, WEB, delete_data=True))
+
+
 def test_what_an_earlier_removal_left_can_go_later() -> None:
     """No release and no state: the Secret and the definitions alone say that something is there."""
     left = Observed(
         kube_version="v1.34.4",
         crds={CRD: {labels.COMPONENT: "web"}},
-        present={SECRET: {}},
-        namespaces={"web-ns": {labels.MANAGED_BY: labels.OWNER}},
+        present={SECRET: MINE},
+        namespaces={"web-ns": MINE},
     )
     plan = plan_of(left, WEB, API, delete_data=True, delete_crds=True)
     assert ids(plan) == ["uninstall:web", "data:web", "crds:web", "namespace:web-ns", "state"]
@@ -260,7 +270,7 @@ def test_what_an_earlier_removal_left_can_go_later() -> None:
     assert (gone.action, gone.reason) == (Action.KEEP, "not there")
 
 
-OURS_STILL = {"alone-ns": {labels.MANAGED_BY: labels.OWNER}}
+OURS_STILL = {"alone-ns": MINE}
 LEFT = Claim(ref=replace(VOLUME, namespace="alone-ns"), release="alone")
 
 
