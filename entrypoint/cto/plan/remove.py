@@ -97,7 +97,14 @@ class _Removal:
 
     def _is_installed(self, component: Component) -> bool:
         known = self._state.releases.get(component.name)
+        if self._is_taken(component):
+            return False
         return self._record(component) is not None or (known is not None and bool(known.objects))
+
+    def _is_taken(self, component: Component) -> bool:
+        """Whether somebody else's release has the name."""
+        key = f"{component.namespace}/{component.release}"
+        return key in self._observed.records and self._record(component) is None
 
     def _record(self, component: Component) -> ReleaseRecord | None:
         record = self._observed.records.get(f"{component.namespace}/{component.release}")
@@ -246,9 +253,8 @@ class _Removal:
         A claim has no label of ours. It is ours if the release is, or, once that is gone, if the
         namespace is and nobody else's release has the name now.
         """
-        free = f"{component.namespace}/{component.release}" not in self._observed.records
-        left = free and _is_ours(self._observed.namespaces.get(component.namespace))
-        if not left and not self._is_installed(component):
+        ours = _is_ours(self._observed.namespaces.get(component.namespace))
+        if self._is_taken(component) or not (ours or self._is_installed(component)):
             return ()
         return tuple(
             claim.ref

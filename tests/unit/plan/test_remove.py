@@ -43,6 +43,8 @@ WEB = component(
 )
 API = component("api", depends_on=["web"])
 ALONE = component("alone")
+OURS_STILL = {"alone-ns": MINE}
+LEFT = Claim(ref=replace(VOLUME, namespace="alone-ns"), release="alone")
 
 
 def theirs(number: int) -> ObjectRef:
@@ -256,6 +258,15 @@ def test_a_secret_of_somebody_else_is_neither_ours_nor_touched() -> None:
     assert "data:web" not in ids(plan_of(beside, WEB, delete_data=True))
 
 
+def test_a_release_that_somebody_put_in_the_place_of_ours_is_not_touched() -> None:
+    """The state still knows ours; Helm's record knows better."""
+    foreign = {"alone-ns/alone": record(ALONE, labels={})}
+    observed = replace(installed(ALONE), records=foreign, claims=(LEFT,))
+    plan = plan_of(observed, ALONE, delete_data=True)
+    assert step(plan, "uninstall:alone").action is Action.KEEP
+    assert "data:alone" not in ids(plan)
+
+
 def test_what_an_earlier_removal_left_can_go_later() -> None:
     """No release and no state: the Secret and the definitions alone say that something is there."""
     left = Observed(
@@ -268,10 +279,6 @@ def test_what_an_earlier_removal_left_can_go_later() -> None:
     assert ids(plan) == ["uninstall:web", "data:web", "crds:web", "namespace:web-ns", "state"]
     gone = step(plan, "uninstall:web")
     assert (gone.action, gone.reason) == (Action.KEEP, "not there")
-
-
-OURS_STILL = {"alone-ns": MINE}
-LEFT = Claim(ref=replace(VOLUME, namespace="alone-ns"), release="alone")
 
 
 def test_a_volume_alone_that_an_earlier_removal_left_can_go_later() -> None:
