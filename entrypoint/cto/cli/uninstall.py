@@ -30,4 +30,4 @@ def uninstall(
     from cto.cli.verbs.uninstall import destroy, run  # noqa: PLC0415 - pydantic is slow to import
 
     wiring = terminal.wiring(options)
-    return destroy(wiring, terminal) if cluster else run(wiring, terminal, removal)
+    return destroy(wiring, terminal, removal) if cluster else run(wiring, terminal, removal)

@@ -229,6 +229,23 @@ class TestConfirmation:
 
 
 class TestCluster:
+    @pytest.mark.parametrize(
+        ("option", "value"), [("--component", "web"), ("--context", "test")], ids=str
+    )
+    def test_what_means_something_else_than_the_cluster_is_a_wrong_use(
+        self, desk: Desk, option: str, value: str
+    ) -> None:
+        desk.kwok = FakeProvider(name="kwok", simulated=True)
+        error = desk.document("uninstall", "--cluster", "--yes", option, value, code=2)["error"]
+        assert error["code"] == "CTO-1200"
+        assert error["message"] == f"--cluster and {option} contradict each other"
+        assert desk.kwok.state() is ProviderState.READY
+
+    def test_data_and_definitions_go_with_the_cluster_anyway(self, desk: Desk) -> None:
+        desk.kwok = FakeProvider(name="kwok", simulated=True)
+        desk.document("uninstall", "--cluster", "--yes", "--delete-data", "--delete-crds")
+        assert desk.kwok.state() is ProviderState.ABSENT
+
     def test_the_cluster_that_we_made_goes_with_all_in_it(self, desk: Desk) -> None:
         desk.kwok = FakeProvider(name="kwok", simulated=True)
         result = desk.cto("uninstall", "--cluster", "--yes")

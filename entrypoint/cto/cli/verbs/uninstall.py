@@ -64,8 +64,13 @@ def _need_somebody(wiring: Wiring, terminal: Terminal, message: str) -> None:
         raise UsageError("CTO-1204", message)
 
 
-def destroy(wiring: Wiring, terminal: Terminal) -> Result:
-    """Delete the cluster that we made, with all in it."""
+def destroy(wiring: Wiring, terminal: Terminal, removal: Options) -> Result:
+    """Delete the cluster that we made, with all in it.
+
+    Raises:
+        UsageError: CTO-1200, another option says that something else is meant.
+    """
+    _check_alone(wiring, removal)
     provider = wiring.made()
     terminal.simulated = provider.simulated
     if not wiring.options.yes:
@@ -80,6 +85,22 @@ def destroy(wiring: Wiring, terminal: Terminal) -> Result:
         text=text,
         simulated=terminal.simulated,
     )
+
+
+def _check_alone(wiring: Wiring, removal: Options) -> None:
+    """Refuse what would be smaller than the cluster, or elsewhere.
+
+    Data and definitions go with the cluster anyway; a kubeconfig is where its entry is.
+    """
+    if removal.components:
+        hint = "Every component goes with the cluster: leave one of the two away."
+        raise UsageError("CTO-1200", "--cluster and --component contradict each other", hint=hint)
+    if "cluster.context" in wiring.options.flags:
+        hint = (
+            "Only a cluster that cto made is deleted, and --provider and --cluster-name say which. "
+            "To take the platform away from a context, leave --cluster away."
+        )
+        raise UsageError("CTO-1200", "--cluster and --context contradict each other", hint=hint)
 
 
 def _data(plan: Plan, report: Report) -> dict[str, Any]:
