@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cto.adapters.kwok import Kwok
 from cto.cli.bundled import KIND
-from cto.errors import CtoError, UsageError
+from cto.engine.lock import ClusterLock
+from cto.errors import CtoError, LockedError, UsageError
 from cto.ports import Provider, ProviderState
 
 if TYPE_CHECKING:
@@ -88,6 +90,27 @@ def made(wiring: Wiring) -> Provider:
         docker = in_docker or has_docker(wiring.env, wiring.docker_socket)
         provider = KIND if docker and not simulated else KWOK
     return wiring.kind if provider == KIND else wiring.kwok
+
+
+def refuse_busy(wiring: Wiring, provider: Provider, notice: Callable[[str], None]) -> None:
+    """Refuse to delete a cluster that an installer works on.
+
+    A cluster whose API does not answer has no lock to look at, and must be removable.
+
+    Raises:
+        LockedError: CTO-2000, naming the installer that is alive.
+    """
+    with ExitStack() as stack:
+        try:
+            if provider.state() is not ProviderState.READY:
+                return
+            cluster = wiring.connect(provider.access())
+            stack.callback(getattr(cluster, "close", lambda: None))
+            ClusterLock(cluster, wiring.clock, wiring.host, notice=notice).refuse_living()
+        except LockedError:
+            raise
+        except CtoError:
+            return
 
 
 def has_docker(env: Mapping[str, str], socket: Path) -> bool:

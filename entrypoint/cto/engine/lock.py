@@ -159,10 +159,23 @@ class ClusterLock:
             LockedError: CTO-2000, naming the holder that is alive.
             Cancelled: `stop` was set.
         """
+        self._ensure_namespace()
+        self._wait_until(self._try_to_take)
+
+    def refuse_living(self) -> None:
+        """Return once nobody who lives holds the lease; nothing is written.
+
+        Raises:
+            LockedError: CTO-2000, naming the holder that is alive.
+            Cancelled: `stop` was set.
+        """
+        self._wait_until(self._is_free)
+
+    def _wait_until(self, done: Callable[[str, float], bool]) -> None:
+        """Ask again and again, with the version of the lease that was seen first, and when."""
         seen = ""
         since = self._clock.monotonic()
-        self._ensure_namespace()
-        while not self._try_to_take(seen, since):
+        while not done(seen, since):
             if not seen and self._lease:
                 seen = str(self._lease["metadata"]["resourceVersion"])
                 since = self._clock.monotonic()
@@ -257,8 +270,7 @@ class ClusterLock:
 
     def _try_to_take(self, seen: str, since: float) -> bool:
         """Take the lease if it is free or over; False to look again later."""
-        self._lease = self._cluster.get(self._ref) or {}
-        if self._lease and not self._is_over(self._lease, seen, since):
+        if not self._is_free(seen, since):
             return False
         self._renewed = self._clock.monotonic()
         try:
@@ -273,6 +285,10 @@ class ClusterLock:
             self._lease = self._cluster.get(self._ref) or {}
             return self._holder_is_me()
         return True
+
+    def _is_free(self, seen: str, since: float) -> bool:
+        self._lease = self._cluster.get(self._ref) or {}
+        return not self._lease or self._is_over(self._lease, seen, since)
 
     def _is_over(self, lease: Manifest, seen: str, since: float) -> bool:
         holder = _holder(lease)

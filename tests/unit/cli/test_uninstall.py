@@ -254,6 +254,25 @@ class TestCluster:
         assert result.stdout == f"{SIMULATED}\n{text}\n{SIMULATED}\n"
         assert desk.kwok.state() is ProviderState.ABSENT
 
+    def test_a_cluster_that_an_installer_works_on_stays(self, desk: Desk) -> None:
+        desk.kwok = FakeProvider(name="kwok", simulated=True)
+        other = ClusterLock(desk.cluster, desk.clock, desk.machine.host)
+        other.acquire()
+        error = desk.document("uninstall", "--cluster", "--yes", code=10)["error"]
+        assert error["code"] == "CTO-2000"
+        assert f"Process {desk.machine.host.pid} on" in error["message"]
+        assert desk.kwok.state() is ProviderState.READY
+        other.release()
+        assert desk.cto("uninstall", "--cluster", "--yes").exit_code == 0
+        assert desk.kwok.state() is ProviderState.ABSENT
+
+    def test_a_cluster_whose_api_does_not_answer_goes(self, desk: Desk) -> None:
+        desk.kwok = FakeProvider(name="kwok", simulated=True)
+        ClusterLock(desk.cluster, desk.clock, desk.machine.host).acquire()
+        desk.cluster.fail_next("get", ApiError("CTO-1601", "no answer"), kind="Lease")
+        assert desk.cto("uninstall", "--cluster", "--yes").exit_code == 0
+        assert desk.kwok.state() is ProviderState.ABSENT
+
     def test_a_cluster_that_is_not_there_is_no_error(self, desk: Desk) -> None:
         """The true provider looks for files and processes, and finds none."""
         document = desk.document("uninstall", "--cluster", "--yes", existing=False)

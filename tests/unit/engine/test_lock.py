@@ -261,6 +261,27 @@ def test_an_answer_that_was_lost_on_its_way_is_recognized(lab: Lab) -> None:
     assert lab.clock.waits == []
 
 
+def test_a_look_at_the_lock_writes_nothing(lab: Lab) -> None:
+    lab.lock().refuse_living()
+    assert not {LEASE, NAMESPACE} & lab.cluster.everything().keys()
+
+    lab.hold(lab.here(4711, "5"))
+    before = lab.lease()
+    lab.lock().refuse_living()
+    assert (lab.lease(), lab.clock.waits) == (before, [])
+
+
+def test_a_look_at_the_lock_names_a_living_holder_here_and_elsewhere(lab: Lab) -> None:
+    lab.lock().acquire()
+    with pytest.raises(LockedError, match=f"Process {lab.machine.host.pid} on"):
+        lab.lock().refuse_living()
+
+    lab.hold(ELSEWHERE)
+    lab.clock.at(8, lambda: lab.hold(ELSEWHERE, renewTime="2029-01-01T00:00:08Z"))
+    with pytest.raises(LockedError, match="Process 42 on ci-7"):
+        lab.lock().refuse_living()
+
+
 def test_a_renewal_moves_the_time_and_keeps_the_holder(lab: Lab) -> None:
     lock = lab.lock()
     lock.acquire()

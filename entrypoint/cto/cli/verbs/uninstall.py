@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cto.catalog import Component
+from cto.cli.clusters import refuse_busy
 from cto.cli.describe import plan_text, time_text
 from cto.cli.outcome import raise_errors
 from cto.cli.output import Terminal
@@ -69,6 +70,7 @@ def destroy(wiring: Wiring, terminal: Terminal, removal: Options) -> Result:
 
     Raises:
         UsageError: CTO-1200, another option says that something else is meant.
+        LockedError: CTO-2000, an installer is at work on it.
     """
     _check_alone(wiring, removal)
     provider = wiring.made()
@@ -77,6 +79,8 @@ def destroy(wiring: Wiring, terminal: Terminal, removal: Options) -> Result:
         _need_somebody(wiring, terminal, "deleting the cluster needs a confirmation")
         name = f"{provider.name}-{wiring.cluster_name}"
         terminal.confirm(f"Delete the cluster {name} with everything in it?")
+    with terminal.screen(wiring.clock) as screen:
+        refuse_busy(wiring, provider, screen.notice)
     gone = provider.destroy()
     text = "The cluster is gone, with all its files." if gone else "There is no cluster of cto's."
     return Result(
