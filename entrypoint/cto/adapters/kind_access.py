@@ -14,7 +14,8 @@ from pathlib import Path
 
 from cto.adapters.container import LOOPBACK, Container, Engine
 from cto.adapters.host import Host
-from cto.adapters.kubeconfig import Entry, SharedFile, named, replace_file
+from cto.adapters.kubeconfig import Entry, SharedFile, named
+from cto.adapters.replacing import replace_file
 from cto.errors import PreflightError
 from cto.objects import dump_yaml, load_yaml
 from cto.ports import Access, Clock, Reach

@@ -5,6 +5,7 @@ Files are decoded YAML here: keys that we do not know stay as they are.
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from typing import Any
 import yaml
 
 from cto.adapters.host import Host
+from cto.adapters.replacing import replace_file
 from cto.errors import PreflightError, UsageError
 from cto.objects import dump_yaml, load_yaml
 from cto.ports import Access, Clock
@@ -258,7 +260,7 @@ class SharedFile:
         try:
             lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            raise _unusable(self.file, f"cannot be written: {error.strerror}") from error
+            raise _unwritable(self.file, error) from error
         end = self._clock.monotonic() + _LOCK_WAIT_S
         while not self._take(lock):
             if self._clock.monotonic() >= end:
@@ -277,7 +279,7 @@ class SharedFile:
                 lock.unlink(missing_ok=True)
             return False
         except OSError as error:
-            raise _unusable(self.file, f"cannot be written: {error.strerror}") from error
+            raise _unwritable(self.file, error) from error
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             pid = self._host.pid
             file.write(f"{self._holder}{pid} {self._host.started(pid)}")
@@ -297,67 +299,7 @@ class SharedFile:
         try:
             replace_file(self.file, dump_yaml(dict(document)), owner=self._owner)
         except OSError as error:
-            raise _unusable(self.file, f"cannot be written: {error.strerror}") from error
-
-
-def replace_file(file: Path, text: str, *, owner: tuple[int, int] | None = None) -> None:
-    """Write a private file: whole or not at all, its owner and mode kept, links followed.
-
-    A new one belongs to `owner`, else to whom its folder belongs: root in a container writes into
-    somebody's home.
-
-    A file that is a mount of its own, as `docker run -v FILE:FILE` makes it, cannot be renamed
-    over (EBUSY), and one in a foreign folder neither: these are written in place.
-    """
-    target = Path(os.path.realpath(file))
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    data = text.encode()
-    try:
-        _write_beside(temporary, target, data, owner)
-        temporary.replace(target)
-    except OSError:
-        if not target.exists():
-            raise
-        _write_in_place(target, data)
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-
-
-def _write_beside(
-    temporary: Path, target: Path, data: bytes, owner: tuple[int, int] | None
-) -> None:
-    descriptor = os.open(temporary, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        if not target.exists():
-            _give(descriptor, owner or _owner_of(target.parent))
-        else:
-            status = target.stat()
-            os.fchown(descriptor, status.st_uid, status.st_gid)
-            os.fchmod(descriptor, status.st_mode & 0o7777)
-        file.write(data)
-        file.flush()
-        os.fsync(descriptor)
-
-
-def _owner_of(folder: Path) -> tuple[int, int]:
-    status = folder.stat()
-    return status.st_uid, status.st_gid
-
-
-def _give(descriptor: int, owner: tuple[int, int]) -> None:
-    # Only root may give files away, and on some mounted file systems not even root.
-    if os.geteuid() == 0:
-        with suppress(OSError):
-            os.fchown(descriptor, *owner)
-
-
-def _write_in_place(target: Path, data: bytes) -> None:
-    with target.open("r+b") as file:
-        file.write(data)
-        file.truncate()
-        file.flush()
-        os.fsync(file.fileno())
+            raise _unwritable(self.file, error) from error
 
 
 def _without(document: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -376,6 +318,19 @@ def _unusable(file: Path, why: str) -> PreflightError:
         f"{file}: {why}",
         hint=f"Check {shlex.quote(str(file))}, or name another file with --kubeconfig FILE.",
     )
+
+
+def _unwritable(file: Path, error: OSError) -> PreflightError:
+    folder = shlex.quote(str(file.parent))
+    match error.errno:
+        case errno.EROFS:
+            hint = f"It is mounted to be read only. In a container: mount {folder} without `:ro`."
+        case errno.ENOSPC | errno.EDQUOT:
+            hint = f"Make room where it lies (df -h {folder}), then repeat the command."
+        case _:
+            hint = f"See who may write to it and to its folder: ls -la {folder}"
+    text = f"{file}: cannot be written: {error.strerror}"
+    return PreflightError("CTO-1403", text, hint=hint)
 
 
 def _locked(lock: Path, now: datetime) -> PreflightError:

@@ -18,9 +18,10 @@ from typing import Any
 
 from cto.adapters.folderlock import exclusive
 from cto.adapters.host import Host, Process
-from cto.adapters.kubeconfig import Entry, SharedFile, named, read, replace_file
+from cto.adapters.kubeconfig import Entry, SharedFile, named, read
 from cto.adapters.kwok_checks import Programs, folder_check, tools_check
 from cto.adapters.kwok_config import NEEDED_TOOLS, PROGRAMS, configuration, free_ports, node
+from cto.adapters.replacing import replace_file
 from cto.errors import ApiError, ToolError, WaitError
 from cto.objects import Manifest, ObjectRef, dump_yaml
 from cto.ports import Access, Clock, Cluster, NodeOptions, ProviderState, Reach, Runner

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from cto.adapters.kubeconfig import Entry, SharedFile, choose_access, paths, read
+from cto.adapters.kubeconfig import Entry, SharedFile, _unwritable, choose_access, paths, read
 from cto.errors import PreflightError, UsageError
 from cto.ports import Access
 from fakes.clock import FakeClock
@@ -247,6 +248,20 @@ class TestMerging:
             shared.merge(ENTRY)
 
         assert error.value.code == "CTO-1403"
+
+    @pytest.mark.parametrize(
+        ("number", "fix"),
+        [
+            (errno.EROFS, "mount /home/me/.kube without `:ro`"),
+            (errno.ENOSPC, "df -h /home/me/.kube"),
+            (errno.EDQUOT, "df -h /home/me/.kube"),
+            (errno.EACCES, "ls -la /home/me/.kube"),
+        ],
+    )
+    def test_the_fix_fits_the_reason(self, number: int, fix: str) -> None:
+        error = _unwritable(Path("/home/me/.kube/config"), OSError(number, os.strerror(number)))
+        assert os.strerror(number) in error.message
+        assert fix in error.hint
 
 
 class TestRemoving:

@@ -1,0 +1,87 @@
+"""Files that are replaced: what is in them is never lost."""
+
+from __future__ import annotations
+
+import os
+import resource
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from cto.adapters.replacing import replace_file
+
+OLD = "old\n" * 500
+
+
+@contextmanager
+def no_room_after(size: int) -> Iterator[None]:
+    """Let every write behind the first `size` bytes of a file fail, as a full disk does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    made = tmp_path / "config"
+    made.write_text(OLD)
+    made.chmod(0o640)
+    return made
+
+
+@pytest.fixture
+def alone(file: Path) -> Path:
+    """The file, where none can be made beside it: here the temporary name is taken."""
+    (file.parent / f".config.{os.getpid()}.tmp").mkdir()
+    return file
+
+
+class TestBeside:
+    def test_the_new_file_has_the_mode_of_the_old_one(self, file: Path) -> None:
+        inode = file.stat().st_ino
+        replace_file(file, "new")
+        assert file.read_text() == "new"
+        assert file.stat().st_ino != inode
+        assert stat.S_IMODE(file.stat().st_mode) == 0o640
+
+    def test_a_full_disk_is_an_error_and_costs_nothing(self, file: Path) -> None:
+        with no_room_after(len(OLD) + 10), pytest.raises(OSError, match="too large"):
+            replace_file(file, "new\n" * 1000)
+        assert file.read_text() == OLD
+        assert list(file.parent.iterdir()) == [file]
+
+    def test_a_new_file_that_does_not_fit_is_not_left_half_written(self, tmp_path: Path) -> None:
+        with no_room_after(10), pytest.raises(OSError, match="too large"):
+            replace_file(tmp_path / "config", OLD)
+        assert list(tmp_path.iterdir()) == []
+
+
+class TestInPlace:
+    @pytest.mark.parametrize("text", ["new", "new\n" * 1000, ""], ids=["less", "more", "nothing"])
+    def test_the_file_stays_the_same_one(self, alone: Path, text: str) -> None:
+        inode = alone.stat().st_ino
+        replace_file(alone, text)
+        assert alone.read_text() == text
+        assert alone.stat().st_ino == inode
+
+    @pytest.mark.parametrize("room", [0, 10], ids=["none", "some"])
+    def test_a_disk_without_the_room_is_an_error_and_costs_nothing(
+        self, alone: Path, room: int
+    ) -> None:
+        with no_room_after(len(OLD) + room), pytest.raises(OSError, match="too large"):
+            replace_file(alone, "new\n" * 1000)
+        assert alone.read_text() == OLD
+
+    def test_what_was_there_comes_back_if_not_even_that_can_be_overwritten(
+        self, alone: Path
+    ) -> None:
+        """As where file systems copy on write: here behind the first hundred bytes."""
+        with no_room_after(100), pytest.raises(OSError, match="too large"):
+            replace_file(alone, OLD.replace("old", "new"))
+        assert alone.read_text() == OLD
