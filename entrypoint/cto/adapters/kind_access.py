@@ -15,6 +15,7 @@ from pathlib import Path
 from cto.adapters.container import LOOPBACK, Container, Engine
 from cto.adapters.host import Host
 from cto.adapters.kubeconfig import Entry, SharedFile, named
+from cto.adapters.kubelock import Containers
 from cto.adapters.replacing import replace_file
 from cto.errors import PreflightError
 from cto.objects import dump_yaml, load_yaml
@@ -83,9 +84,8 @@ class KindAccess:
         """Put the cluster into the user's kubeconfig; if that cannot be, say how to get one."""
         port = control_plane.bindings.get(API_PORT, 0)
         new = not self._shared.exists()
-        shared = SharedFile(self._shared, self._clock, self._host, owner=self._owner)
         try:
-            merged = shared.merge(self._outer, make_current=self._make_current)
+            merged = self._shared_file().merge(self._outer, make_current=self._make_current)
         except PreflightError as error:
             progress(f"{error.message}; {self._instead(port)}")
             return
@@ -104,9 +104,20 @@ class KindAccess:
         """
         self._written = None
         self._file.unlink(missing_ok=True)
-        SharedFile(self._shared, self._clock, self._host).remove(self.context)
+        self._shared_file().remove(self.context)
 
     # files
+
+    def _shared_file(self) -> SharedFile:
+        own = self._engine.own()
+        containers = Containers(own.id if own else "", self._may_live)
+        return SharedFile(
+            self._shared, self._clock, self._host, owner=self._owner, containers=containers
+        )
+
+    def _may_live(self, container: str) -> bool:
+        there = self._engine.container(container)
+        return there is not None and there.state in ("running", "paused")
 
     @property
     def _file(self) -> Path:

@@ -9,16 +9,15 @@ import errno
 import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
-from threading import Event as Flag
 from typing import Any
 
 import yaml
 
 from cto.adapters.host import Host
+from cto.adapters.kubelock import Containers, KubeLock
 from cto.adapters.replacing import replace_file
 from cto.errors import PreflightError, UsageError
 from cto.objects import dump_yaml, load_yaml
@@ -26,9 +25,8 @@ from cto.ports import Access, Clock
 
 # Marks an entry as ours, where minikube puts its own mark.
 _MARK = "cto.dev"
-_LOCK_WAIT_S = 5.0
-_LOCK_POLL_S = 0.05
 _SECTIONS = ("clusters", "users", "contexts")
+_NO_CONTAINERS = Containers()
 
 
 @dataclass(frozen=True)
@@ -192,16 +190,21 @@ class SharedFile:
 
     Args:
         owner: User and group of the file, should it have to be made; None: those of its folder.
+        containers: Tells whether a lock of ours belongs to somebody who lives.
     """
 
     def __init__(
-        self, file: Path, clock: Clock, host: Host, *, owner: tuple[int, int] | None = None
+        self,
+        file: Path,
+        clock: Clock,
+        host: Host,
+        *,
+        owner: tuple[int, int] | None = None,
+        containers: Containers = _NO_CONTAINERS,
     ) -> None:
         self.file = file
         self._owner = owner
-        self._clock = clock
-        self._host = host
-        self._holder = f"cto {host.boot_id} {host.pid_namespace} "
+        self._lock = KubeLock(file, clock, host, containers)
 
     def merge(self, entry: Entry, *, make_current: bool = False) -> bool:
         """Put our entry in; False if an entry of that name is somebody else's.
@@ -255,45 +258,14 @@ class SharedFile:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        # The same file, made the same way, as client-go: tools/clientcmd/config.go, lockFile.
-        lock = self.file.with_name(self.file.name + ".lock")
         try:
-            lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock.acquire()
         except OSError as error:
             raise _unwritable(self.file, error) from error
-        end = self._clock.monotonic() + _LOCK_WAIT_S
-        while not self._take(lock):
-            if self._clock.monotonic() >= end:
-                raise _locked(lock, self._clock.now())
-            self._clock.wait(Flag(), _LOCK_POLL_S)
         try:
             yield
         finally:
-            lock.unlink(missing_ok=True)
-
-    def _take(self, lock: Path) -> bool:
-        try:
-            descriptor = os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        except FileExistsError:
-            if self._left_behind(lock):
-                lock.unlink(missing_ok=True)
-            return False
-        except OSError as error:
-            raise _unwritable(self.file, error) from error
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            pid = self._host.pid
-            file.write(f"{self._holder}{pid} {self._host.started(pid)}")
-        return True
-
-    def _left_behind(self, lock: Path) -> bool:
-        """Whether one of us made the lock on this machine and was killed before its end."""
-        try:
-            text = lock.read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            return False
-        pid, _, started = text.removeprefix(self._holder).partition(" ")
-        ours = text.startswith(self._holder) and pid.isdecimal() and started != ""
-        return ours and self._host.started(int(pid)) != started
+            self._lock.release()
 
     def _write(self, document: Mapping[str, Any]) -> None:
         try:
@@ -331,15 +303,3 @@ def _unwritable(file: Path, error: OSError) -> PreflightError:
             hint = f"See who may write to it and to its folder: ls -la {folder}"
     text = f"{file}: cannot be written: {error.strerror}"
     return PreflightError("CTO-1403", text, hint=hint)
-
-
-def _locked(lock: Path, now: datetime) -> PreflightError:
-    with suppress(OSError):
-        age_s = (now - datetime.fromtimestamp(lock.stat().st_mtime, UTC)).total_seconds()
-        return PreflightError(
-            "CTO-1404",
-            f"{lock} has been there for {max(0, round(age_s))} s: another program changes the "
-            "kubeconfig, or ended without taking its lock away",
-            hint=f"If no kubectl config, kind or minikube runs: rm {shlex.quote(str(lock))}",
-        )
-    return PreflightError("CTO-1404", f"{lock} is taken again and again by other programs")

@@ -386,6 +386,20 @@ class TestInsideAContainer:
         assert inside.docker.names() == ["installer"]
         assert inside.docker.network("kind") is None
 
+    @pytest.mark.parametrize("state", ["", "exited", "paused", "running"])
+    def test_a_lock_of_a_killed_installer_is_cleared_and_of_a_living_one_is_not(
+        self, inside: KindBench, state: str
+    ) -> None:
+        if state:
+            inside.docker.add(Container(id="f" * 64, name="other", state=state))
+        inside.file.parent.mkdir(parents=True)
+        lock = inside.file.with_name("config.lock")
+        whose = f"pid=7 started=5 container={'f' * 64}"
+        lock.write_text(f"cto boot=boot-1 pidns=pid:[4026532222] {whose}")
+        inside.make()
+        lives = state in ("paused", "running")
+        assert (lock.exists(), inside.file.exists()) == (lives, not lives)
+
 
 class TestTheUsersKubeconfig:
     def test_a_foreign_entry_stays_and_the_way_round_is_told(self, bench: KindBench) -> None:

@@ -366,53 +366,15 @@ class TestMadeFile:
         assert file.exists()
 
 
-class TestLocking:
-    def test_a_lock_that_stays_is_named_with_its_age(self, shared: SharedFile, file: Path) -> None:
-        write(file, "mine")
-        lock = file.with_name("config.lock")
-        lock.touch()
-        # The fake clock's now, 90 s ago.
-        then = FakeClock().now().timestamp() - 85
-        os.utime(lock, (then, then))
+def test_a_lock_that_stays_is_an_error_and_costs_nothing(shared: SharedFile, file: Path) -> None:
+    """The rest is in test_kubelock.py."""
+    before = write(file, "mine").read_text()
+    lock = file.with_name("config.lock")
+    lock.touch()
 
-        with pytest.raises(PreflightError, match=r"config.lock has been there for 90 s") as error:
-            shared.merge(ENTRY)
+    with pytest.raises(PreflightError) as error:
+        shared.merge(ENTRY)
 
-        assert error.value.code == "CTO-1404"
-        assert f"rm {lock}" in error.value.hint
-        assert lock.exists()
-
-    def test_a_lock_that_goes_is_waited_for(self, file: Path, machine: FakeMachine) -> None:
-        clock = FakeClock()
-        lock = write(file, "mine").with_name("config.lock")
-        lock.touch()
-        clock.at(1.0, lock.unlink)
-
-        assert SharedFile(file, clock, machine.host).merge(ENTRY)
-
-    def test_a_lock_of_an_installer_that_was_killed_is_taken(
-        self, shared: SharedFile, file: Path, machine: FakeMachine
-    ) -> None:
-        write(file, "mine")
-        dead = f"cto {machine.host.boot_id} {machine.host.pid_namespace} 4711 123"
-        file.with_name("config.lock").write_text(dead)
-
-        assert shared.merge(ENTRY)
-
-    def test_a_lock_of_a_living_installer_is_respected(
-        self, shared: SharedFile, file: Path, machine: FakeMachine
-    ) -> None:
-        write(file, "mine")
-        started = machine.start(4711, "python")
-        alive = f"cto {machine.host.boot_id} {machine.host.pid_namespace} 4711 {started}"
-        file.with_name("config.lock").write_text(alive)
-
-        with pytest.raises(PreflightError):
-            shared.merge(ENTRY)
-
-    def test_a_lock_that_cannot_be_read_is_respected(self, shared: SharedFile, file: Path) -> None:
-        write(file, "mine")
-        file.with_name("config.lock").mkdir()
-
-        with pytest.raises(PreflightError):
-            shared.merge(ENTRY)
+    assert error.value.code == "CTO-1404"
+    assert file.read_text() == before
+    assert lock.exists()

@@ -3,28 +3,15 @@
 from __future__ import annotations
 
 import os
-import resource
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from cto.adapters.replacing import replace_file
+from fakes.disk import no_room_after
 
 OLD = "old\n" * 500
-
-
-@contextmanager
-def no_room_after(size: int) -> Iterator[None]:
-    """Let every write behind the first `size` bytes of a file fail, as a full disk does."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.fixture
