@@ -9,7 +9,7 @@ import errno
 import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -161,6 +161,11 @@ def owned(document: Mapping[str, Any], name: str) -> bool:
     )
 
 
+def _has(document: Mapping[str, Any], name: str) -> bool:
+    """Whether there is an entry of that name, and it is ours."""
+    return name in named(document, "contexts") and owned(document, name)
+
+
 def _mark(*, made_file: bool) -> dict[str, Any]:
     content = {"managed": True, **({"made-file": True} if made_file else {})}
     return {"extensions": [{"name": _MARK, "extension": content}]}
@@ -214,23 +219,14 @@ class SharedFile:
         Raises:
             PreflightError: CTO-1403 (not a kubeconfig, not writable), CTO-1404 (locked).
         """
-        with self._locked():
-            document = read(self.file)
-            if not owned(document, entry.name):
-                return False
-            made_file = not self.file.exists() or _made_file(document, entry.name)
-            items = entry.sections(made_file=made_file).items()
-            there = all(item in (document.get(section) or ()) for section, item in items)
-            if there and not make_current and _current(document):
+        try:
+            with self._locked():
+                return self._merge(entry, make_current=make_current)
+        except PreflightError:
+            # Where nothing has to be written, nothing has to be writable.
+            if self._is_whole(entry, make_current=make_current):
                 return True
-            changed = _without(document, entry.name)
-            for section, item in items:
-                changed[section] = [*(changed.get(section) or ()), item]
-            changed = {"apiVersion": "v1", "kind": "Config", **changed}
-            if make_current or not _current(changed):
-                changed["current-context"] = entry.name
-            self._write(changed)
-            return True
+            raise
 
     def remove(self, name: str, *, delete_empty: bool = False) -> bool:
         """Take our entry out; False if there was none.
@@ -239,22 +235,68 @@ class SharedFile:
             name: Of the entry.
             delete_empty: Delete the file if nothing else is left in it, though our entry does
                 not say that the file is ours.
+
+        Raises:
+            PreflightError: CTO-1403, CTO-1404 as with `merge`, and our entry is in it.
         """
-        if not self.file.exists():
+        if not self.file.parent.is_dir():
             return False
-        with self._locked():
+        try:
+            with self._locked():
+                return self._remove(name, delete_empty=delete_empty)
+        except PreflightError:
+            if _has(read(self.file), name):
+                raise
+            return False
+
+    def _merge(self, entry: Entry, *, make_current: bool) -> bool:
+        document = read(self.file)
+        if not owned(document, entry.name):
+            return False
+        changed = self._merged(document, entry, make_current=make_current)
+        if changed is not None:
+            self._write(changed)
+        return True
+
+    def _is_whole(self, entry: Entry, *, make_current: bool) -> bool:
+        with suppress(PreflightError):
             document = read(self.file)
-            if name not in named(document, "contexts") or not owned(document, name):
-                return False
-            changed = _without(document, name)
-            if changed.get("current-context") == name:
-                changed["current-context"] = ""
-            ours = delete_empty or _made_file(document, name)
-            if ours and not any(changed.get(section) for section in _SECTIONS):
+            return self._merged(document, entry, make_current=make_current) is None
+        return False
+
+    def _merged(
+        self, document: Mapping[str, Any], entry: Entry, *, make_current: bool
+    ) -> dict[str, Any] | None:
+        """Return what the file should be; None if it is that already."""
+        made_file = not self.file.exists() or _made_file(document, entry.name)
+        items = entry.sections(made_file=made_file).items()
+        there = all(item in (document.get(section) or ()) for section, item in items)
+        current = document.get("current-context")
+        if there and current and (current == entry.name or not make_current):
+            return None
+        changed = _without(document, entry.name)
+        for section, item in items:
+            changed[section] = [*(changed.get(section) or ()), item]
+        changed = {"apiVersion": "v1", "kind": "Config", **changed}
+        if make_current or not _current(changed):
+            changed["current-context"] = entry.name
+        return changed
+
+    def _remove(self, name: str, *, delete_empty: bool) -> bool:
+        document = read(self.file)
+        if not _has(document, name):
+            return False
+        changed = _without(document, name)
+        if changed.get("current-context") == name:
+            changed["current-context"] = ""
+        ours = delete_empty or _made_file(document, name)
+        if ours and not any(changed.get(section) for section in _SECTIONS):
+            # What is a mount of its own cannot go.
+            with suppress(OSError):
                 self.file.unlink()
-            else:
-                self._write(changed)
-            return True
+                return True
+        self._write(changed)
+        return True
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from cto.adapters.kubeconfig import Entry, SharedFile, _unwritable, choose_acces
 from cto.errors import PreflightError, UsageError
 from cto.ports import Access
 from fakes.clock import FakeClock
+from fakes.disk import no_room_after
 from fakes.machine import FakeMachine
 
 ENTRY = Entry("kwok-cto", {"server": "https://127.0.0.1:1"}, {"client-key-data": "c2VjcmV0"})
@@ -366,15 +369,66 @@ class TestMadeFile:
         assert file.exists()
 
 
-def test_a_lock_that_stays_is_an_error_and_costs_nothing(shared: SharedFile, file: Path) -> None:
-    """The rest is in test_kubelock.py."""
-    before = write(file, "mine").read_text()
-    lock = file.with_name("config.lock")
-    lock.touch()
+class TestWithoutTheLock:
+    """Somebody keeps it, or nothing can be written there. The rest is in test_kubelock.py."""
 
-    with pytest.raises(PreflightError) as error:
+    @pytest.fixture(params=["locked", "full"])
+    def stuck(self, request: pytest.FixtureRequest, file: Path) -> Iterator[Callable[[], None]]:
+        """Return what keeps the file as it is from then on."""
+        with ExitStack() as stack:
+
+            def stick() -> None:
+                if request.param == "locked":
+                    file.with_name("config.lock").touch()
+                else:
+                    stack.enter_context(no_room_after(0))
+
+            yield stick
+
+    def test_an_entry_cannot_come_and_nothing_is_lost(
+        self, shared: SharedFile, file: Path, stuck: Callable[[], None]
+    ) -> None:
+        before = write(file, "mine").read_text()
+        stuck()
+        with pytest.raises(PreflightError) as error:
+            shared.merge(ENTRY)
+        assert error.value.code in ("CTO-1403", "CTO-1404")
+        assert file.read_text() == before
+
+    def test_an_entry_that_is_there_needs_none(
+        self, shared: SharedFile, file: Path, stuck: Callable[[], None]
+    ) -> None:
+        write(file, "mine", current="mine")
         shared.merge(ENTRY)
+        stuck()
+        assert shared.merge(ENTRY)
+        with pytest.raises(PreflightError):
+            shared.merge(ENTRY, make_current=True)
+        with pytest.raises(PreflightError):
+            shared.merge(Entry(ENTRY.name, {"server": "https://127.0.0.1:2"}, ENTRY.user))
 
-    assert error.value.code == "CTO-1404"
-    assert file.read_text() == before
-    assert lock.exists()
+    def test_an_entry_of_ours_cannot_go(
+        self, shared: SharedFile, file: Path, stuck: Callable[[], None]
+    ) -> None:
+        shared.merge(ENTRY)
+        stuck()
+        with pytest.raises(PreflightError):
+            shared.remove(ENTRY.name)
+
+    @pytest.mark.parametrize("names", [(), ("mine",), ("kwok-cto",)], ids=str)
+    def test_where_there_is_none_of_ours_nothing_has_to_go(
+        self, shared: SharedFile, file: Path, stuck: Callable[[], None], names: tuple[str, ...]
+    ) -> None:
+        """The removal of a cluster does not fail because of a file that it has nothing in."""
+        before = write(file, *names).read_text()
+        stuck()
+        assert not shared.remove(ENTRY.name)
+        assert file.read_text() == before
+
+    def test_what_is_no_kubeconfig_may_have_one_of_ours(
+        self, shared: SharedFile, file: Path, stuck: Callable[[], None]
+    ) -> None:
+        write(file).write_text("{")
+        stuck()
+        with pytest.raises(PreflightError, match="not YAML"):
+            shared.remove(ENTRY.name)
