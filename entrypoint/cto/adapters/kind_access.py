@@ -16,7 +16,7 @@ from cto.adapters.container import LOOPBACK, Container, Engine
 from cto.adapters.host import Host
 from cto.adapters.kubeconfig import Entry, SharedFile, named
 from cto.adapters.kubelock import Containers
-from cto.adapters.replacing import replace_file
+from cto.adapters.replacing import replace_file, sweep
 from cto.errors import PreflightError
 from cto.objects import dump_yaml, load_yaml
 from cto.ports import Access, Clock, Reach
@@ -104,6 +104,7 @@ class KindAccess:
         """
         self._written = None
         self._file.unlink(missing_ok=True)
+        sweep(self._file)
         self._shared_file().remove(self.context)
 
     # files

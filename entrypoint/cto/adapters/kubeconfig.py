@@ -18,7 +18,7 @@ import yaml
 
 from cto.adapters.host import Host
 from cto.adapters.kubelock import Containers, KubeLock
-from cto.adapters.replacing import replace_file
+from cto.adapters.replacing import replace_file, sweep
 from cto.errors import PreflightError, UsageError
 from cto.objects import dump_yaml, load_yaml
 from cto.ports import Access, Clock
@@ -305,6 +305,7 @@ class SharedFile:
         except OSError as error:
             raise _unwritable(self.file, error) from error
         try:
+            sweep(self.file)
             yield
         finally:
             self._lock.release()

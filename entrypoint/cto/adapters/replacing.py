@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from contextlib import suppress
 from io import FileIO
 from pathlib import Path
@@ -49,6 +50,19 @@ def replace_file(file: Path, text: str, *, owner: tuple[int, int] | None = None)
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def sweep(file: Path) -> None:
+    """Remove what killed runs left beside a file: new versions of it, with the keys in them.
+
+    Only under the file's lock, where nobody else can be writing one.
+    """
+    target = Path(os.path.realpath(file))
+    name = re.compile(rf"\.{re.escape(target.name)}\.[0-9]+\.tmp")
+    with suppress(OSError):
+        for path in [path for path in target.parent.iterdir() if name.fullmatch(path.name)]:
+            with suppress(OSError):
+                path.unlink()
 
 
 def _write_beside(

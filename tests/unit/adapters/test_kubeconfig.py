@@ -369,6 +369,21 @@ class TestMadeFile:
         assert file.exists()
 
 
+@pytest.mark.parametrize("merged", [True, False], ids=["merging", "removing"])
+def test_a_key_that_a_killed_run_left_beside_the_file_goes(
+    shared: SharedFile, file: Path, *, merged: bool
+) -> None:
+    """Though there is nothing to change: the entry may have been the last one's to write."""
+    if merged:
+        shared.merge(ENTRY)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    (file.parent / ".config.4711.tmp").write_text("client-key-data: c2VjcmV0")
+
+    assert shared.merge(ENTRY) if merged else not shared.remove(ENTRY.name)
+
+    assert list(file.parent.iterdir()) == ([file] if merged else [])
+
+
 class TestWithoutTheLock:
     """Somebody keeps it, or nothing can be written there. The rest is in test_kubelock.py."""
 

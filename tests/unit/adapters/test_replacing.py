@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cto.adapters.replacing import replace_file
+from cto.adapters.replacing import replace_file, sweep
 from fakes.disk import no_room_after
 
 OLD = "old\n" * 500
@@ -72,3 +72,31 @@ class TestInPlace:
         with no_room_after(100), pytest.raises(OSError, match="too large"):
             replace_file(alone, OLD.replace("old", "new"))
         assert alone.read_text() == OLD
+
+
+class TestSweeping:
+    def test_only_what_killed_runs_left_of_this_file_goes(self, file: Path) -> None:
+        for name in (".config.1.tmp", ".config.4711.tmp"):
+            (file.parent / name).touch()
+        others = {"config", "config.1.tmp", ".config.x.tmp", ".config.1.tmp.old", ".other.1.tmp"}
+        for name in others:
+            (file.parent / name).touch()
+        sweep(file)
+        assert {path.name for path in file.parent.iterdir()} == others
+
+    def test_it_is_looked_for_where_a_link_leads(self, file: Path, tmp_path: Path) -> None:
+        link = tmp_path / "elsewhere" / "link"
+        link.parent.mkdir()
+        link.symlink_to(file)
+        left = file.parent / ".config.1.tmp"
+        left.touch()
+        sweep(link)
+        assert not left.exists()
+
+    def test_what_cannot_go_stays(self, alone: Path) -> None:
+        left = alone.parent / ".config.1.tmp"
+        left.touch()
+        sweep(alone)
+        sweep(alone.parent / "nowhere" / "config")
+        assert not left.exists()
+        assert (alone.parent / f".config.{os.getpid()}.tmp").is_dir()
