@@ -310,12 +310,16 @@ class Reach:
     Attributes:
         kubeconfig: The file to name; None if kubectl finds the context by itself.
         found_in: The file in which kubectl finds it then, by the name that it has for us.
+        is_there: Whether such a file is there already; else a note says how to get `kubeconfig`.
+        notes: What the user has to know or to do about it, one line each.
         ports: Port of every node -> port of http://localhost where it is published.
     """
 
     context: str
     kubeconfig: Path | None = None
     found_in: Path | None = None
+    is_there: bool = True
+    notes: tuple[str, ...] = ()
     ports: Mapping[int, int] = field(default_factory=dict)
 
 

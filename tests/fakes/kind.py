@@ -149,8 +149,14 @@ class KindBench:
 
     def make(self, **settings: Any) -> Kind:
         """Make the cluster, and return the provider of a run after that."""
-        self.provider(**settings).provision(OPTIONS, self.said.append)
+        self.makes(**settings)
         return self.provider(**settings)
+
+    def makes(self, **settings: Any) -> Kind:
+        """Make the cluster, and return the provider that did."""
+        provider = self.provider(**settings)
+        provider.provision(OPTIONS, self.said.append)
+        return provider
 
     def add_node(self, name: str = "cto-control-plane", **changes: Any) -> Container:
         role = "control-plane" if name.endswith("control-plane") else "worker"

@@ -17,6 +17,7 @@ class FakeProvider:
         checks: What `validate` returns.
         fails: Raised by the next `provision`.
         provisioned: The options of each `provision`.
+        to_get: What `reach` tells of a kubeconfig that the user has yet to get.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class FakeProvider:
         self.checks: tuple[Check, ...] = ()
         self.fails: Exception | None = None
         self.provisioned: list[NodeOptions] = []
+        self.to_get: tuple[str, ...] = ()
         self._state = ProviderState.READY if ready else ProviderState.ABSENT
         self._access = Access(kubeconfig, name)
 
@@ -65,7 +67,13 @@ class FakeProvider:
 
     def reach(self) -> Reach:
         access = self.access()
-        return Reach(context=access.context, kubeconfig=access.kubeconfig, ports=self.ports)
+        return Reach(
+            context=access.context,
+            kubeconfig=access.kubeconfig,
+            is_there=not self.to_get,
+            notes=self.to_get,
+            ports=self.ports,
+        )
 
     def destroy(self) -> bool:
         existed = self._state is not ProviderState.ABSENT

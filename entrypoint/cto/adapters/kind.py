@@ -128,7 +128,7 @@ class Kind:
         with self._open(access) as cluster:
             kind_nodes.wait(cluster, self._clock, self._cluster, progress)
             kind_nodes.label(cluster, options.profile)
-        self._access.share(self._control_plane(nodes), progress)
+        self._access.share(self._control_plane(nodes))
         return access
 
     def access(self) -> Access:

@@ -23,6 +23,7 @@ from cto.ports import Access, Clock, Reach
 
 NETWORK = "kind"
 API_PORT = 6443
+_TO_GET = Path("cto-kubeconfig")
 
 
 class KindAccess:
@@ -62,6 +63,8 @@ class KindAccess:
         self._owner = owner
         self._make_current = make_current
         self._written: Access | None = None
+        self._is_shared = True
+        self._notes: tuple[str, ...] = ()
 
     @property
     def context(self) -> str:
@@ -74,27 +77,42 @@ class KindAccess:
         return self._written
 
     def reach(self, control_plane: Container) -> Reach:
+        """Return how the user gets there, after `share` with what came of that."""
         ports = {node: host for node, host in control_plane.bindings.items() if node != API_PORT}
-        kubeconfig = None if self._usual else self._shared
+        if not self._is_shared:
+            # As kubeadm names it in the file that is then to be got.
+            context = f"kubernetes-admin@{self._cluster}"
+            return Reach(
+                context=context, kubeconfig=_TO_GET, is_there=False, notes=self._notes, ports=ports
+            )
         return Reach(
-            context=self.context, kubeconfig=kubeconfig, found_in=self._shared, ports=ports
+            context=self.context,
+            kubeconfig=None if self._usual else self._shared,
+            found_in=self._shared,
+            notes=self._notes,
+            ports=ports,
         )
 
-    def share(self, control_plane: Container, progress: Callable[[str], None]) -> None:
-        """Put the cluster into the user's kubeconfig; if that cannot be, say how to get one."""
-        port = control_plane.bindings.get(API_PORT, 0)
+    def share(self, control_plane: Container) -> None:
+        """Put the cluster into the user's kubeconfig; if that cannot be, `reach` tells why."""
         new = not self._shared.exists()
+        why = self._merge()
+        self._is_shared = not why
+        self._notes = ()
+        if why:
+            self._notes = (why, self._instead(control_plane.bindings.get(API_PORT, 0)))
+        elif new and self._host.in_container and self._shared.stat().st_uid == 0:
+            mine = '"$(id -u):$(id -g)"'
+            self._notes = (f"The new kubeconfig belongs to root: sudo chown -R {mine} ~/.kube",)
+
+    def _merge(self) -> str:
+        """Return why the user's kubeconfig has no entry of ours; '' if it has."""
         try:
             merged = self._shared_file().merge(self._outer, make_current=self._make_current)
         except PreflightError as error:
-            progress(f"{error.message}; {self._instead(port)}")
-            return
-        if not merged:
-            text = f"{self._shared} has a context {self.context} that is not cto's, and keeps it"
-            progress(f"{text}; {self._instead(port)}")
-        elif new and self._host.in_container and self._shared.stat().st_uid == 0:
-            mine = '"$(id -u):$(id -g)"'
-            progress(f"The new kubeconfig belongs to root: sudo chown -R {mine} ~/.kube")
+            return f"{error.message} ({error.code}). {error.hint}"
+        text = f"{self._shared} has a context {self.context} that is not cto's, and keeps it"
+        return "" if merged else text
 
     def unshare(self) -> None:
         """Take our entry out of the user's kubeconfig, and our own file away.
@@ -164,7 +182,7 @@ class KindAccess:
         node = f"{self._cluster}-control-plane"
         return (
             "to get a kubeconfig: docker exec "
-            f"{node} sed {shlex.quote(address)} /etc/kubernetes/admin.conf > cto-kubeconfig"
+            f"{node} sed {shlex.quote(address)} /etc/kubernetes/admin.conf > {_TO_GET}"
         )
 
 

@@ -12,7 +12,7 @@ from cto.adapters.container import Container
 from cto.adapters.host import Host
 from cto.errors import Cancelled, CtoError, LockedError, PreflightError, ToolError
 from cto.objects import labels_of, load_yaml
-from cto.ports import Access, ProviderState
+from cto.ports import Access, ProviderState, Reach
 from cto.result import CheckStatus
 from fakes.kind import NODE, OPTIONS, PORTS, KindBench
 from fakes.runner import FakeRunner, Reply
@@ -403,22 +403,47 @@ class TestInsideAContainer:
 
 class TestTheUsersKubeconfig:
     def test_a_foreign_entry_stays_and_the_way_round_is_told(self, bench: KindBench) -> None:
+        """No line leads to somebody else's cluster."""
         bench.file.parent.mkdir(parents=True)
         text = "contexts: [{name: kind-cto, context: {cluster: theirs}}]\n"
         bench.file.write_text(text)
-        bench.make()
+        reach = bench.makes().reach()
+        address = "'s#server: .*#server: https://127.0.0.1:40123#'"
+        files = "/etc/kubernetes/admin.conf > cto-kubeconfig"
         assert bench.file.read_text() == text
-        assert "not cto's" in bench.said[-1]
-        assert "https://127.0.0.1:40123" in bench.said[-1]
+        assert reach == Reach(
+            context="kubernetes-admin@cto",
+            kubeconfig=Path("cto-kubeconfig"),
+            is_there=False,
+            notes=(
+                f"{bench.file} has a context kind-cto that is not cto's, and keeps it",
+                f"to get a kubeconfig: docker exec cto-control-plane sed {address} {files}",
+            ),
+            ports={30080: 8080, 30300: 3000},
+        )
 
     def test_one_that_cannot_be_written_does_not_stop_the_installation(
         self, bench: KindBench
     ) -> None:
         bench.file.parent.parent.mkdir(parents=True)
         bench.file.parent.write_text("a file where the folder should be")
-        bench.make()
-        assert "docker exec cto-control-plane sed" in bench.said[-1]
+        why, instead = bench.makes().reach().notes
+        assert f"{bench.file}: cannot be written" in why
+        assert "(CTO-1403)" in why
+        assert "docker exec cto-control-plane sed" in instead
         assert bench.provider().state() is ProviderState.READY
+
+    def test_of_one_that_is_locked_the_fix_is_told(self, bench: KindBench) -> None:
+        bench.file.parent.mkdir(parents=True)
+        lock = bench.file.with_name("config.lock")
+        lock.touch()
+        provider = bench.makes()
+        why, _ = provider.reach().notes
+        assert "(CTO-1404)" in why
+        assert f"rm {lock}" in why
+        lock.unlink()
+        provider.provision(OPTIONS, bench.said.append)
+        assert provider.reach() == bench.provider().reach()
 
     def test_another_than_the_usual_one_is_named(self, bench: KindBench) -> None:
         assert bench.make().reach().kubeconfig is None
@@ -435,9 +460,11 @@ class TestTheUsersKubeconfig:
     def test_a_new_file_of_root_in_a_container_is_told(self, bench: KindBench) -> None:
         (bench.machine.root / ".dockerenv").touch()
         bench.docker.info = replace(bench.docker.info, host=bench.machine.host.name)
-        bench.make()
+        reach = bench.makes().reach()
         owned_by_root = bench.file.stat().st_uid == 0
-        assert any("chown" in line for line in bench.said) == owned_by_root
+        assert any("sudo chown -R" in note for note in reach.notes) == owned_by_root
+        assert reach.is_there
+        assert bench.makes().reach().notes == ()
 
     def test_kind_may_know_nothing(self, bench: KindBench) -> None:
         bench.runner = FakeRunner().on("kind", "create", reply=bench.creates())

@@ -406,6 +406,19 @@ class TestOwnCluster:
         assert document["simulated"] is True
         assert document["data"]["access"] == []
 
+    @pytest.mark.parametrize("options", [(), ("--quiet",)], ids=str)
+    def test_how_to_get_a_kubeconfig_is_said_at_once_and_at_the_end(
+        self, desk: Desk, kwok: FakeProvider, options: tuple[str, ...]
+    ) -> None:
+        told = ("config.lock has been there for 90 s", "to get a kubeconfig: docker exec X > Y")
+        kwok.to_get = told
+        result = self.install(desk, *options)
+        assert [text in result.stderr for text in (f"! {told[0]}", f"! {told[1]}")] == [True, True]
+        assert f"\nwarning: {told[0]}\nwarning: {told[1]}\n" in result.stdout
+        data = desk.document("install", "--provider", "kwok", *options, existing=False)["data"]
+        assert data["warnings"] == list(told)
+        assert data["kubeconfig"] == ""
+
     def test_a_cluster_that_cannot_be_made_is_a_failed_program(
         self, desk: Desk, kwok: FakeProvider
     ) -> None:

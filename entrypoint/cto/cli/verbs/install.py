@@ -64,6 +64,17 @@ class _Told:
     reachable: tuple[Component, ...]
     checks: tuple[Check, ...] = ()
 
+    @property
+    def warnings(self) -> list[str]:
+        return [*self.plan.warnings, *self.reach.notes]
+
+    @property
+    def kubeconfig(self) -> str:
+        """The user's; '' if it is yet to be got, as a warning says."""
+        reach = self.reach
+        file = reach.kubeconfig or reach.found_in or self.access.kubeconfig
+        return str(file) if reach.is_there else ""
+
 
 class _Run:
     def __init__(
@@ -89,10 +100,11 @@ class _Run:
         self._phase(Phase.CLUSTER)
         with tells("in the middle of: making the cluster; not begun: everything else"):
             access = self._cluster()
+        reach = self._reach()
         with self._wiring.installer(self._provider, access, self._screen) as installer:
             plan, report = installer.install()
             self._terminal.simulated = plan.simulated
-            told = _Told(plan, report, self._reach(), access, self._reachable(plan))
+            told = _Told(plan, report, reach, access, self._reachable(plan))
             self._terminal.data = _data(told)
             raise_errors(report)
             self._phase(Phase.VALIDATION)
@@ -116,6 +128,8 @@ class _Run:
 
     def _reach(self) -> Reach:
         reach = self._provider.reach()
+        for note in reach.notes:
+            self._screen.notice(note, warning=True)
         nodeport = self._wiring.loaded.config.platform.ingress_type is IngressType.NODEPORT
         return reach if nodeport else replace(reach, ports={})
 
@@ -221,12 +235,12 @@ def _data(told: _Told) -> dict[str, Any]:
     plan, reach = told.plan, told.reach
     return {
         "context": told.access.context,
-        "kubeconfig": str(reach.kubeconfig or reach.found_in or told.access.kubeconfig),
+        "kubeconfig": told.kubeconfig,
         "provider": plan.provider,
         "profile": plan.profile,
         "components": [component.name for component in plan.components],
         "changes": [step.id for step in plan.changes],
-        "warnings": list(plan.warnings),
+        "warnings": told.warnings,
         "report": told.report.to_json(),
         "checks": [check.to_json() for check in told.checks],
         "access": _access_data(told.reachable, reach),
@@ -259,7 +273,7 @@ def _result(told: _Told) -> Result:
         "",
         time_text(told.report),
         "",
-        *(f"warning: {text}" for text in plan.warnings),
+        *(f"warning: {text}" for text in told.warnings),
         *_access(told),
     ]
     return Result(
