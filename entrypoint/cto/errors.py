@@ -273,7 +273,8 @@ _TABLE = (
     ErrorKind(
         "CTO-1403",
         "Kubeconfig cannot be used from here",
-        "The kubeconfig names addresses, files or programs that do not exist in this container.",
+        "The kubeconfig names addresses, files or programs that do not exist in this container, or "
+        "it cannot be read or written.",
         "The message has the line that helps.",
     ),
     ErrorKind(
