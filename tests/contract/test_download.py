@@ -203,6 +203,22 @@ def test_a_wrong_beginning_of_an_earlier_run_is_given_up(
     assert fetch(Downloader(cache), server.url + PATH).read_bytes() == DATA
 
 
+def test_a_last_attempt_that_completes_the_wrong_file_says_so(
+    server: WebServer, cache: Path, clock: FakeClock
+) -> None:
+    def wrong(line: Line) -> None:
+        answer(206, b"something else", Content_Range="bytes 1-14/15")(line)
+
+    server.on("GET", PATH, half, half, wrong)
+    with pytest.raises(IntegrityError) as caught:
+        fetch(Downloader(cache, clock=clock), server.url + PATH)
+    assert (caught.value.code, caught.value.exit_code) == ("CTO-1800", 8)
+    assert len(server.seen) == 3
+    assert [file.name for file in cache.rglob("*thing*") if file.is_file()] == []
+    server.on("GET", PATH, answer(200, DATA))
+    assert fetch(Downloader(cache, clock=clock), server.url + PATH).read_bytes() == DATA
+
+
 def test_servers_that_call_an_archive_encoded_do_not_change_it(
     server: WebServer, cache: Path
 ) -> None:

@@ -138,7 +138,7 @@ class Downloader:
                 return
             part.unlink()
             # What an earlier run had left may have been wrong: once more, from the beginning.
-            if not resumed:
+            if pause is None or not resumed:
                 raise _wrong(wanted, found, _shown(source))
 
     def _fill(self, source: str, wanted: _Wanted, part: Path) -> str:
