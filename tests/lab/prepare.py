@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -128,6 +127,9 @@ def works(python: Path) -> bool:
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold a lock on the folder itself: a file in it would go with `venv --clear`."""
+    # Not at the top: Windows has none, and `make demo` is to say so in words there.
+    import fcntl
+
     handle = os.open(folder, os.O_RDONLY)
     try:
         try:

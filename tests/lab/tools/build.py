@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import fcntl
 import hashlib
 import io
 import json
@@ -563,6 +562,9 @@ def make(tool: Tool, out: Path) -> None:
 @contextlib.contextmanager
 def alone(out: Path) -> Iterator[None]:
     """Hold the lock of this folder; the kernel lets go of it however this process ends."""
+    # Not at the top: Windows has none, and `make demo` is to say so in words there.
+    import fcntl
+
     out.mkdir(parents=True, exist_ok=True)
     with (out / ".lock").open("a+") as lock:
         try:
