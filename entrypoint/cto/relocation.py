@@ -159,11 +159,10 @@ def _plain(text: str) -> yaml.ScalarNode:
 
 
 def _child(node: yaml.Node | None, key: str) -> yaml.Node | None:
+    pairs: list[tuple[yaml.Node, yaml.Node]] = []
     if isinstance(node, yaml.MappingNode):
-        for name, value in node.value:
-            if name.value == key:
-                return value  # type: ignore[no-any-return]
-    return None
+        pairs = node.value
+    return next((value for name, value in pairs if name.value == key), None)
 
 
 def _text(node: yaml.Node | None, key: str) -> str:

@@ -44,11 +44,11 @@ class Renderer:
 
     def __init__(self, context: Mapping[str, Any], *, env: Mapping[str, str]) -> None:
         self._context = dict(context)
-        # Undefined is an error; no escaping, for the output is YAML and not HTML.
+        # Undefined is an error.
         self._environment = Environment(
             loader=FunctionLoader(_read),
             undefined=StrictUndefined,
-            autoescape=False,  # noqa: S701
+            autoescape=False,  # noqa: S701 - the output is YAML, not HTML
             keep_trailing_newline=True,
             trim_blocks=True,
             lstrip_blocks=True,

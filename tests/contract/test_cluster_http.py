@@ -566,5 +566,5 @@ def test_a_watch_can_be_left_without_a_stop(cluster: KubeCluster, changes: Chang
     changes.watches = [pieces(change("ADDED", config_map("b", 11)), b"\n", whole=False)]
     watch = cluster.watch("v1", "ConfigMap", namespace="default", stop=Flag())
     assert [next(watch).type.value for _ in range(2)] == ["SYNC", "ADDED"]
-    watch.close()  # type: ignore[attr-defined]
+    watch.close()  # type: ignore[attr-defined] # it is a generator
     assert list(watch) == []

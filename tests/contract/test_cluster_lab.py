@@ -131,7 +131,7 @@ def test_a_quota_is_named(real_cluster: KubeCluster) -> None:
     real_cluster.create(quota)
     ref = ObjectRef("v1", "ResourceQuota", "quota", "small")
     clock, never = SystemClock(), Flag()
-    while "status" not in (real_cluster.get(ref) or {}) or not real_cluster.get(ref)["status"]:  # type: ignore[index]
+    while not (real_cluster.get(ref) or {}).get("status"):
         clock.wait(never, 0.05)
     secret = manifest("Secret", "a")
     secret["metadata"]["namespace"] = "quota"

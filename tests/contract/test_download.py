@@ -14,7 +14,7 @@ import pytest
 from cto.adapters.download import Downloader
 from cto.errors import IntegrityError, ToolError
 from fakes.clock import FakeClock
-from fakes.webserver import Line, WebServer, answer, hang_up
+from fakes.webserver import Line, Script, WebServer, answer, hang_up
 
 DATA = os.urandom(300_000)
 SHA256 = hashlib.sha256(DATA).hexdigest()
@@ -160,9 +160,9 @@ def test_a_host_that_is_not_there_is_told(cache: Path, clock: FakeClock) -> None
 
 @pytest.mark.parametrize("trouble", [answer(503), hang_up])
 def test_trouble_that_may_heal_is_waited_for(
-    server: WebServer, cache: Path, clock: FakeClock, trouble: object
+    server: WebServer, cache: Path, clock: FakeClock, trouble: Script
 ) -> None:
-    server.on("GET", PATH, trouble, trouble, answer(200, DATA))  # type: ignore[arg-type]
+    server.on("GET", PATH, trouble, trouble, answer(200, DATA))
     assert fetch(Downloader(cache, clock=clock), server.url + PATH).read_bytes() == DATA
     assert clock.waits == [1.0, 3.0]
 

@@ -111,7 +111,7 @@ def validate(files: tuple[str, ...], profile: str | None) -> Result:
 def schema() -> Result:
     """Print the JSON schema of configuration files, for editors."""
     from cto.config.schema import schema as build  # noqa: PLC0415 - pydantic is slow to import
-    from cto.config.schema import schema_text  # noqa: PLC0415
+    from cto.config.schema import schema_text  # noqa: PLC0415 - as above
 
     return Result(command="config schema", data=build(), text=schema_text().rstrip("\n"))
 

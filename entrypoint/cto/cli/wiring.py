@@ -195,8 +195,8 @@ class Wiring:
         self, ca_file: Path | None, logins: Mapping[str, Login], stop: Flag
     ) -> Iterator[Session]:
         """Open connections to registries; log-ins beside those that `docker login` keeps."""
-        from cto_airgap.logins import read  # noqa: PLC0415
-        from cto_airgap.session import Session  # noqa: PLC0415
+        from cto_airgap.logins import read  # noqa: PLC0415 - most runs ask no registry
+        from cto_airgap.session import Session  # noqa: PLC0415 - as above
 
         with self.open_web(ca_file) as transport:
             known = {**read(docker_config(self.env)), **logins}

@@ -50,8 +50,7 @@ def dotted(path: Iterable[str | int]) -> str:
 
 def nearest(word: str, choices: Iterable[str], *, likeness: float = 0.7) -> str:
     """Return the choice that the word was probably meant to be, or nothing."""
-    # Not at the top: most runs have no typing error to explain.
-    from difflib import get_close_matches  # noqa: PLC0415
+    from difflib import get_close_matches  # noqa: PLC0415 - most runs have no typing error
 
     known = {choice.lower(): choice for choice in choices}
     found = get_close_matches(word.lower(), known, n=1, cutoff=likeness)

@@ -93,7 +93,7 @@ class Lab:
         return self.provider(**changes).provision(OPTIONS, self.said.append)
 
     def connect(self, access: Access) -> FakeCluster:
-        self.cluster.close = self._close  # type: ignore[attr-defined]
+        self.cluster.close = self._close  # type: ignore[attr-defined] # the real one has it
         return self.cluster
 
     def _close(self) -> None:

@@ -26,7 +26,7 @@ sums = st.binary(max_size=4).map(digests.of_bytes)
 
 @given(hosts, repositories, tags, st.one_of(st.just(""), sums))
 def test_what_is_written_is_read_again(host: str, repository: str, tag: str, digest: str) -> None:
-    reference = Reference(host, repository, tag, digest)  # type: ignore[arg-type]
+    reference = Reference(host, repository, tag, digest)  # type: ignore[arg-type] # as it is
     assert references.parse(str(reference)) == reference
 
 

@@ -44,9 +44,9 @@ def test_every_field_has_a_description_and_examples() -> None:
 def test_a_configuration_cannot_be_changed() -> None:
     config = Config()
     with pytest.raises(ValidationError):
-        config.profile = "standard"  # type: ignore[misc]
+        config.profile = "standard"  # type: ignore[misc] # that is the test
     with pytest.raises(ValidationError):
-        config.platform.name = "x"  # type: ignore[misc]
+        config.platform.name = "x"  # type: ignore[misc] # as above
 
 
 def test_ten_agents_are_known_and_switched_off() -> None:
