@@ -19,6 +19,17 @@ _MARGIN_S = 15.0
 _TEMPLATE_S = 120.0
 _READ_S = 60.0
 _NOT_FOUND = "release: not found"
+# What it is called with, whatever it is about.
+WORDS = (
+    *("get", "install", "rollback", "template", "uninstall", "upgrade"),
+    *("hooks", "manifest", "metadata", "json"),
+    *("--api-versions", "--ignore-not-found", "--include-crds", "--install", "--labels"),
+    *("--kube-context", "--kube-version", "--kubeconfig", "--namespace", "--output"),
+    *("--post-renderer", "--skip-crds", "--skip-tests", "--timeout", "--values"),
+    *_SERVER_SIDE,
+    "--wait=watcher",
+    *("cache", "config", "data", "plugins", "discovery"),
+)
 # `helm env` names them all. What the user set for his own work must not redirect ours.
 _IGNORED = (
     "HELM_BURST_LIMIT",

@@ -111,9 +111,10 @@ class Wiring:
 
     @cached_property
     def loaded(self) -> Loaded:
-        from cto.config.load import load  # noqa: PLC0415 - slow to import, and status needs none
+        from cto.cli import secrecy  # noqa: PLC0415 - slow to import, and status needs none
+        from cto.config.load import load  # noqa: PLC0415 - as above
 
-        return load(
+        loaded = load(
             flags={path: value for path, (_, value) in self.options.flags.items()},
             env=self.env,
             files=self.options.files,
@@ -121,6 +122,8 @@ class Wiring:
             component_names=[component.name for component in self.catalog.components],
             stdin=_stdin,
         )
+        secrecy.refuse_weak(loaded, secrecy.said_anyway(self, loaded.config))
+        return loaded
 
     # folders
 
@@ -300,6 +303,8 @@ class Wiring:
         self, provider: Provider, access: Access, screen: Screen, *, configured: bool = True
     ) -> Iterator[Installer]:
         """Open everything that a verb needs of one cluster, and close it at the end."""
+        if configured:
+            self._refuse_weak(access)
         cluster = self.connect(access)
         with ExitStack() as stack:
             stack.callback(_close, cluster)
@@ -392,16 +397,21 @@ class Wiring:
         opened = partial(self.session, Path(trusted) if trusted else None)
         return checks(config.registry, password, self.relocations, opened)
 
+    def _refuse_weak(self, access: Access) -> None:
+        """Look once more: which cluster it is may only be known now."""
+        from cto.cli import secrecy  # noqa: PLC0415 - status needs none
+
+        secrecy.refuse_weak(self.loaded, (str(access.kubeconfig), access.context))
+
     def _is_secret(self, text: str) -> bool:
         return any(value in text for value in self._secrets)
 
     @cached_property
     def _secrets(self) -> tuple[str, ...]:
-        """Values that must not appear in a command line: short ones would match anything."""
-        config = self.loaded.config
-        paths_of = ("github.webhook_secret", "registry.password", "smtp.password", "providers.*")
-        values = [value for path in paths_of for value in config.secret_values(path).values()]
-        return tuple(value for value in values if len(value) >= 6)
+        """Values that must not appear in a command line."""
+        from cto.cli import secrecy  # noqa: PLC0415 - as above
+
+        return tuple(secrecy.secrets_of(self.loaded.config).values())
 
 
 def _stdin() -> str:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from threading import Event as Flag
 from typing import Any
 
 import pytest
 
-from cto.adapters.helm import HelmReleases
+from cto.adapters import postrender
+from cto.adapters.helm import WORDS, HelmReleases
 from cto.errors import Cancelled, CtoError, ToolError
 from cto.ports import Access, Chart, ReleaseSpec
 from cto.relocation import Relocation
@@ -111,6 +113,27 @@ def test_an_answer_that_is_no_release_is_not_shown(runner: FakeRunner, helm: Hel
             helm.upgrade(spec(), timeout_s=1)
         assert caught.value.code == "CTO-1500"
         assert "hunter2" not in f"{caught.value.message}{caught.value.details}"
+
+
+def test_its_words_are_all_that_it_is_called_with_beside_what_it_is_about(
+    runner: FakeRunner, tmp_path: Path
+) -> None:
+    helm = HelmReleases(runner, lambda: Path("helm"), Access(Path("k"), "c"), home=tmp_path)
+    runner.on("helm", stdout='{"manifest": "", "status": "deployed"}')
+    bare = spec(relocation=Relocation(), labels={})
+    for crds in (True, False):
+        helm.template(bare, kube_version="v1", api_versions=("v1",), crds=crds)
+    helm.upgrade(bare, timeout_s=1)
+    for look in (helm.manifest, helm.hooks, helm.status):
+        look("rel", "ns")
+    helm.rollback("rel", "ns", 1, timeout_s=1)
+    for wait in (True, False):
+        helm.uninstall("rel", "ns", timeout_s=1, wait=wait)
+    ours = postrender.environment(Relocation())
+    known = (*WORDS, *ours.values(), str(tmp_path), str(bare.chart.path), postrender.NAME)
+    said = [text for call in runner.calls for text in (*call.argv, *call.env.values()) if text]
+    words = {word for text in said for word in re.findall(r"[A-Za-z]{6,}", text)}
+    assert [word for word in words if not any(word in text for text in known)] == []
 
 
 def test_an_upgrade_can_be_cancelled(runner: FakeRunner, helm: HelmReleases) -> None:

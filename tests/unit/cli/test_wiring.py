@@ -14,12 +14,13 @@ from cto.adapters.helm import HelmReleases
 from cto.cli.options import ClusterOptions
 from cto.cli.output import Terminal
 from cto.cli.wiring import Wiring
-from cto.errors import UsageError
+from cto.errors import ConfigError, UsageError
 from cto.ports import Access
 from fakes.clock import FakeClock
 from fakes.cluster import FakeCluster
 from fakes.desk import Desk, write_kubeconfig
 from fakes.runner import FakeRunner
+from unit.cli.conftest import WEB
 
 KWOK = {"cluster.provider": ("--provider", "kwok")}
 
@@ -144,6 +145,38 @@ class TestSecrets:
         assert made._is_secret("--set=x=planted-hook")
         assert made._is_secret("planted-mail")
         assert not made._is_secret("--namespace=web")
+
+    @pytest.mark.parametrize(
+        "weak",
+        [
+            pytest.param("jenkins", id="a folder"),
+            pytest.param("webserver", id="a component"),
+            pytest.param("registry.example", id="the registry"),
+            pytest.param("upgrade", id="an option"),
+        ],
+    )
+    def test_one_that_every_command_line_holds_is_told_as_weak(self, desk: Desk, weak: str) -> None:
+        desk.component(WEB.replace("release: web", "release: webserver"))
+        env = {
+            "CTO_CACHE_DIR": "/home/jenkins/.cache/cto",
+            "CTO_REGISTRY__URL": "registry.example.com",
+            "CTO_SMTP__PASSWORD": weak,
+            "CTO_PROVIDERS__ANTHROPIC": f"{weak}-or-not",
+        }
+        with pytest.raises(ConfigError) as caught:
+            self.wiring(desk, **env)
+        assert (caught.value.code, caught.value.exit_code) == ("CTO-1300", 3)
+        (line,) = caught.value.details.splitlines()
+        assert line.startswith("smtp.password (env CTO_SMTP__PASSWORD): is a word that ")
+        assert "{secret: NAME, key: KEY}" in line
+        assert weak not in line
+
+    def test_one_that_is_in_the_name_of_the_context_is_told_as_weak(self, desk: Desk) -> None:
+        desk.contexts("admin@jenkins")
+        desk.env["CTO_PROVIDERS__ANTHROPIC"] = "jenkins"
+        error = desk.document("install", code=3)["error"]
+        assert error["details"].startswith("providers.anthropic (env CTO_PROVIDERS__ANTHROPIC): ")
+        assert "jenkins" not in error["details"]
 
     def test_a_short_one_would_be_found_everywhere(self, desk: Desk) -> None:
         assert not self.wiring(desk, CTO_GITHUB__WEBHOOK_SECRET="web")._is_secret("upgrade web")

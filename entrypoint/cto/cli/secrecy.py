@@ -1,0 +1,77 @@
+"""Which values must not appear where programs are started, and which could not be told from it.
+
+A secret is looked for as a part of every argument and variable. One that is a part of what Helm is
+started with anyway, a folder's name or a component's, would be found in every call: it is told as
+the weak secret that it is, before anything is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from cto.adapters import helm, postrender
+from cto.config.problems import Problem, failure
+from cto.plan import labels
+from cto.relocation import Relocation
+
+if TYPE_CHECKING:
+    from cto.cli.wiring import Wiring
+    from cto.config.load import Loaded
+    from cto.config.model import Config
+
+_FIELDS = ("github.webhook_secret", "registry.password", "smtp.password", "providers.*")
+# Shorter ones would match anything.
+_SHORTEST = 6
+
+
+def secrets_of(config: Config) -> Mapping[str, str]:
+    """Return the values that are looked for, by the dotted path of their field."""
+    return {
+        path.replace("*", name): value
+        for path in _FIELDS
+        for name, value in config.secret_values(path).items()
+        if len(value) >= _SHORTEST
+    }
+
+
+def refuse_weak(loaded: Loaded, said: Iterable[str]) -> None:
+    """Refuse secrets that are a part of what is said anyway; the texts of neither are told.
+
+    Raises:
+        ConfigError: CTO-1300, with a line for each of their fields.
+    """
+    texts = tuple(said)
+    weak = [
+        Problem(
+            path=field,
+            origin=str(loaded.origins.get(field, "")),
+            reason="is a word that also stands in the name of a folder, a component, a context, "
+            "an image or an option: it could not be kept out of command lines",
+            fix="take a longer, random one, or keep it in a Secret of the cluster and refer to it: "
+            "{secret: NAME, key: KEY}",
+        )
+        for field, value in secrets_of(loaded.config).items()
+        if any(value in text for text in texts)
+    ]
+    if weak:
+        raise failure(weak)
+
+
+def said_anyway(wiring: Wiring, config: Config) -> Iterator[str]:
+    """Yield what Helm's command lines and environment hold, whatever is secret."""
+    given = wiring.options
+    folders = (wiring.root, wiring.cache, given.charts, given.tools, given.bundle)
+    yield from (str(path) for path in (*folders, *wiring.kubeconfigs()) if path)
+    yield from helm.WORDS
+    yield from (labels.MANAGED, labels.COMPONENT, labels.CHART, labels.DIGEST)
+    yield from postrender.environment(Relocation()).values()
+    name = config.cluster.name
+    yield from (f"kind-{name}", f"kwok-{name}", config.cluster.context or "")
+    for component in wiring.catalog.components:
+        yield from (component.name, component.release, component.namespace)
+        yield f"{component.chart.name}-{component.chart.version}"
+    if config.registry.url:
+        # What is renamed by the post-renderer is in its environment.
+        yield config.registry.address
+        yield from (image.ref for item in wiring.catalog.components for image in item.images)
