@@ -29,6 +29,7 @@ class FakeCluster:
         container_logs: (namespace, pod, container, previous) -> text.
         probes: (namespace, service) -> what it answers; 503 for all others.
         denied: (verb, resource, namespace) that access reviews refuse; '*' matches all.
+        rules: namespace -> what rules reviews tell.
         logged_in: False makes every request fail with CTO-1602.
     """
 
@@ -44,6 +45,7 @@ class FakeCluster:
         self.container_logs: dict[tuple[str, str, str, bool], str] = {}
         self.probes: dict[tuple[str, str], int] = {}
         self.denied: set[tuple[str, str, str]] = set()
+        self.rules: dict[str, list[dict[str, list[str]]]] = {}
         self.logged_in = True
         self._version = version
         self._kinds = list(kind_table.builtin())
@@ -319,6 +321,9 @@ class FakeCluster:
             self._kinds = [*(kind for kind in self._kinds if kind not in new), *new]
 
     def _review(self, manifest: Manifest) -> Manifest:
+        if manifest["kind"] == "SelfSubjectRulesReview":
+            rules = copy.deepcopy(self.rules.get(manifest["spec"]["namespace"], []))
+            return {**manifest, "status": {"resourceRules": rules, "incomplete": True}}
         asked = manifest["spec"].get("resourceAttributes", {})
         question = tuple(asked.get(field, "") for field in ("verb", "resource", "namespace"))
         refused = any(

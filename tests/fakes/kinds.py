@@ -37,6 +37,7 @@ admissionregistration.k8s.io/v1: *ValidatingWebhookConfiguration/validatingwebho
 admissionregistration.k8s.io/v1: *ValidatingAdmissionPolicy/validatingadmissionpolicies
 authorization.k8s.io/v1: *+SubjectAccessReview/subjectaccessreviews
 authorization.k8s.io/v1: *+SelfSubjectAccessReview/selfsubjectaccessreviews
+authorization.k8s.io/v1: *+SelfSubjectRulesReview/selfsubjectrulesreviews
 authorization.k8s.io/v1: +LocalSubjectAccessReview/localsubjectaccessreviews
 """
 

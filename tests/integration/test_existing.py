@@ -168,9 +168,11 @@ def test_missing_permissions_are_told_all_at_once(there: Lab, kubeconfig: Kubeco
             told = error["details"]
             assert "get, list, create, patch, delete namespaces\n" in told
             assert "create, patch, delete clusterroles.rbac.authorization.k8s.io\n" in told
-            for namespace in ("cto-system", "argo", "argo-events", "argocd", "cto"):
-                (line,) = (text for text in told.splitlines() if "deployments.apps in" in text)
+            assert "get, create, update, delete configmaps in namespace cto-system\n" in told
+            (line,) = (text for text in told.splitlines() if "deployments.apps in" in text)
+            for namespace in ("argo", "argo-events", "argocd", "cto"):
                 assert namespace in line
+            assert "cto-system" not in line
     finally:
         there.kubectl("delete", "serviceaccount", "poor", "--namespace", "default")
 

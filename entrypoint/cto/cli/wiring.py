@@ -34,7 +34,7 @@ from cto.cli.registries import docker_config
 from cto.engine.execute import CrdSource
 from cto.engine.installer import Installer, charts_of, secret_values
 from cto.engine.lock import ClusterLock
-from cto.engine.needs import needs_of
+from cto.engine.needs import Known, needs_of
 from cto.engine.preflight import cluster_checks, supported
 from cto.engine.refusal import all_told
 from cto.objects import Manifest, load_documents
@@ -375,12 +375,10 @@ class Wiring:
         # Each may be a helm that renders a whole chart, the first time.
         with ThreadPoolExecutor(_RENDERED_AT_ONCE) as pool:
             found = zip(steps, pool.map(crds_of, steps), strict=True)
-            names = {
-                step.component: [item["metadata"]["name"] for item in definitions]
-                for step, definitions in found
-            }
+            crds = {step.component: definitions for step, definitions in found}
+        known = Known(crds=crds, kinds=cluster.kinds())
         available = self.loaded.config.features.high_availability
-        needs = needs_of(wish, supported(self.root / "bundle"), names, ha=available)
+        needs = needs_of(wish, supported(self.root / "bundle"), known, ha=available)
         return (*cluster_checks(cluster, needs, clock=self.clock), *self._image_checks(cluster))
 
     def _image_checks(self, cluster: Cluster) -> Sequence[Check]:

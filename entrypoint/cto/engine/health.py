@@ -10,6 +10,7 @@ from cto.engine.causes import causes_of
 from cto.engine.evidence import ClaimLookup, Evidence
 from cto.engine.live import Lacking, nothing_lacks
 from cto.engine.lookups import Group, grouped
+from cto.engine.permissions import Right
 from cto.engine.readiness import conditions_of, status_of
 from cto.engine.snapshot import Snapshot
 from cto.errors import KINDS, ApiError
@@ -24,7 +25,7 @@ _AGENTS = "agents.platform"
 
 
 # What bundle/components/controller installs, and the ServiceAccounts that its chart makes.
-_CONTROLLER = "controller"
+CONTROLLER = "controller"
 _CONTROLLERS_ACCOUNT = "controller"
 _AGENTS_ACCOUNT = "cto-agent"
 
@@ -229,6 +230,10 @@ def _listens(cluster: Cluster, source: ObjectRef) -> bool:
     return any(status_of(pod).ready for pod in pods)
 
 
+# Of whoever asks for the health: a dry run.
+OF_THE_CONTROLLER = (Right("create", _AGENTS, "coderuns"),)
+
+
 @dataclass(frozen=True)
 class _Permission:
     """Something that a ServiceAccount must be allowed to do for an agent's run."""
@@ -256,7 +261,7 @@ _NEEDED = (
 
 
 def _agents(context: HealthContext, definition: _Definition) -> Check:
-    release = next((r for r in context.releases if r.component == _CONTROLLER), None)
+    release = next((r for r in context.releases if r.component == CONTROLLER), None)
     if release is None:
         return _skipped(definition, "the Multi-Agent Controller is not installed")
     with ThreadPoolExecutor(len(_NEEDED), thread_name_prefix="review") as pool:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from cto.engine.observe import helm_records
+from cto.engine.permissions import Right
 from cto.engine.state import NAMESPACE
 from cto.objects import labels_of
 from cto.plan.labels import MANAGED, MANAGED_BY, OWNER
@@ -17,12 +18,17 @@ _OURS = f"{MANAGED_BY}={OWNER}"
 
 @dataclass(frozen=True, kw_only=True)
 class ComponentNeeds:
-    """The names that one component takes."""
+    """The names that one component takes, and what it is to be let do.
+
+    Attributes:
+        rights: In its namespace, besides those that every component needs.
+    """
 
     name: str
     namespace: str
     release: str
     crds: tuple[str, ...] = ()
+    rights: tuple[Right, ...] = ()
 
 
 def check(cluster: Cluster, components: Sequence[ComponentNeeds]) -> Check:

@@ -65,6 +65,11 @@ class Needs:
     def namespaces(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(component.namespace for component in self.components))
 
+    @property
+    def rights(self) -> tuple[permissions.Right, ...]:
+        """What single components are to be let do."""
+        return tuple(right for component in self.components for right in component.rights)
+
 
 def supported(bundle: Path) -> VersionRange:
     """Return the versions of Kubernetes that bundle/platform.yaml names."""
@@ -83,7 +88,7 @@ def cluster_checks(
     if first.status is CheckStatus.FAILED and first.name == "api":
         return (first,)
     checks: tuple[tuple[str, str, Callable[[], Check]], ...] = (
-        ("permissions", "Permissions", partial(permissions.check, cluster, needs.namespaces)),
+        ("permissions", "Permissions", partial(_permissions, cluster, needs)),
         ("storage", "Default StorageClass", partial(_storage, cluster, needs=needs)),
         ("room", "Room", partial(_room, cluster, needs)),
         ("foreign", "Foreign objects", partial(ownership.check, cluster, needs.components)),
@@ -171,6 +176,10 @@ def _storage(cluster: Cluster, needs: Needs) -> Check:
         + f"kubectl annotate storageclass {some} {_DEFAULT_CLASS[0]}=true",
         code="CTO-1400",
     )
+
+
+def _permissions(cluster: Cluster, needs: Needs) -> Check:
+    return permissions.check(cluster, needs.namespaces, needs.rights)
 
 
 def _room(cluster: Cluster, needs: Needs) -> Check:

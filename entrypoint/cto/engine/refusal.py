@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from cto.engine import permissions
-from cto.engine.state import NAMESPACE
 from cto.errors import ApiError, PreflightError
 from cto.plan.wanted import Selection
 from cto.ports import Cluster
@@ -25,7 +24,7 @@ def all_told(cluster: Cluster, selection: Selection) -> Iterator[None]:
     except ApiError as error:
         if (error.code, error.status) == ("CTO-1602", 403):
             names = [component.namespace for component in selection.managed]
-            refuse_failed([permissions.check(cluster, [NAMESPACE, *names])])
+            refuse_failed([permissions.check(cluster, names)])
         raise
 
 

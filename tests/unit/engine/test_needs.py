@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from cto.engine.needs import needs_of
+from cto.engine.needs import Known, needs_of
+from cto.engine.permissions import Right
 from cto.engine.preflight import VersionRange
-from fakes.components import component, wanted, wanted_component
+from cto.ports import ApiKind
+from fakes.components import component, config_map, wanted, wanted_component
+from fakes.world import crd
 
 VERSIONS = VersionRange((1, 33), (1, 35))
 SIZES = {
@@ -19,27 +22,27 @@ PLAIN = component("plain")
 
 def test_requests_are_added_up_in_the_size_of_the_profile() -> None:
     wish = wanted(wanted_component(WEB), wanted_component(API), wanted_component(PLAIN))
-    needs = needs_of(wish, VERSIONS, {}, ha=False)
+    needs = needs_of(wish, VERSIONS, Known(), ha=False)
     assert (needs.cpu, needs.memory) == ("500m", str(256 << 20))
     assert needs.kubernetes is VERSIONS
 
 
 def test_a_profile_of_ones_own_is_as_big_as_standard_or_production() -> None:
     wish = wanted(wanted_component(WEB), profile="mine")
-    assert needs_of(wish, VERSIONS, {}, ha=False).cpu == "1000m"
-    assert needs_of(wish, VERSIONS, {}, ha=True).cpu == "2000m"
+    assert needs_of(wish, VERSIONS, Known(), ha=False).cpu == "1000m"
+    assert needs_of(wish, VERSIONS, Known(), ha=True).cpu == "2000m"
 
 
 def test_volumes_are_needed_if_one_component_claims_some() -> None:
     with_volumes = wanted(wanted_component(API), wanted_component(WEB))
-    assert needs_of(with_volumes, VERSIONS, {}, ha=False).volumes
-    assert not needs_of(wanted(wanted_component(API)), VERSIONS, {}, ha=False).volumes
+    assert needs_of(with_volumes, VERSIONS, Known(), ha=False).volumes
+    assert not needs_of(wanted(wanted_component(API)), VERSIONS, Known(), ha=False).volumes
 
 
 def test_what_must_be_ours_is_named_with_its_definitions() -> None:
     wish = wanted(wanted_component(WEB), wanted_component(API))
-    crds = {"web": ["webs.example.com"]}
-    found = needs_of(wish, VERSIONS, crds, ha=False).components
+    crds = {"web": [crd("webs.example.com", "Web")]}
+    found = needs_of(wish, VERSIONS, Known(crds=crds), ha=False).components
     assert [(item.name, item.namespace, item.release, item.crds) for item in found] == [
         ("web", "web-ns", "web", ("webs.example.com",)),
         ("api", "api-ns", "my-api", ()),
@@ -47,5 +50,47 @@ def test_what_must_be_ours_is_named_with_its_definitions() -> None:
 
 
 def test_nothing_needs_nothing() -> None:
-    needs = needs_of(wanted(), VERSIONS, {}, ha=False)
+    needs = needs_of(wanted(), VERSIONS, Known(), ha=False)
     assert (needs.cpu, needs.memory, needs.volumes, needs.components) == ("0m", "0", False, ())
+
+
+def test_own_objects_are_to_be_made_and_followed_whoever_defines_their_kind() -> None:
+    """One kind is offered already, one will be, and one has no namespace."""
+    role = {"apiVersion": "rbac.example.com/v1", "kind": "Role", "metadata": {"name": "r"}}
+    web = {"apiVersion": "example.com/v1", "kind": "Web", "metadata": {"name": "w"}}
+    wish = wanted(wanted_component(WEB, before=(config_map("a", "there"), role), after=(web,)))
+    known = Known(
+        crds={"web": [crd("webbes.example.com", "Web")]},
+        kinds=[
+            ApiKind("v1", "ConfigMap", "configmaps", namespaced=True, verbs=frozenset()),
+            ApiKind("rbac.example.com/v1", "Role", "roles", namespaced=False, verbs=frozenset()),
+        ],
+    )
+
+    (found,) = needs_of(wish, VERSIONS, known, ha=False).components
+
+    verbs = ("get", "list", "create", "patch", "delete", "watch")
+    assert found.rights == (
+        *(Right(verb, "", "configmaps", "there") for verb in verbs),
+        *(Right(verb, "example.com", "webbes", "web-ns") for verb in verbs),
+    )
+
+
+def test_a_probe_a_run_and_an_ingress_are_to_be_allowed_where_there_is_one() -> None:
+    probe = {"service": "web", "port": 80, "path": "/"}
+    probed = component("controller", ready={"probe": probe})
+    values = {"server": {"ingress": {"enabled": True}}}
+    wish = wanted(
+        wanted_component(probed),
+        wanted_component(API, values=values),
+        wanted_component(PLAIN, values={"ingress": {"enabled": False}, "other": ["ingress"]}),
+    )
+
+    one, two, three = needs_of(wish, VERSIONS, Known(), ha=False).components
+
+    assert one.rights == (
+        Right("get", "", "services/proxy", "controller-ns"),
+        Right("create", "agents.platform", "coderuns", "controller-ns"),
+    )
+    assert {(right.resource, right.namespace) for right in two.rights} == {("ingresses", "api-ns")}
+    assert three.rights == ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from cto import assets
 from cto.engine.files import folder_checks
 from cto.engine.ownership import ComponentNeeds
+from cto.engine.permissions import Right
 from cto.engine.preflight import Needs, VersionRange, cluster_checks, supported
 from cto.engine.room import Amount, quantity
 from cto.errors import ApiError
@@ -103,12 +105,14 @@ class Restricted(FakeCluster):
 
     def __init__(self, *missing: tuple[str, str, str]) -> None:
         super().__init__([node("n1")])
+        self.asked: list[dict[str, str]] = []
         self._missing = {*missing, ("*", "*", "")}
 
     def create(self, manifest: Manifest, *, dry_run: bool = False) -> Manifest:
         if manifest["kind"] != "SelfSubjectAccessReview":
             return super().create(manifest, dry_run=dry_run)
         asked = manifest["spec"]["resourceAttributes"]
+        self.asked.append(asked)
         question = (asked["verb"], asked["resource"], asked.get("namespace", ""))
         return {**manifest, "status": {"allowed": question not in self._missing}}
 
@@ -238,6 +242,108 @@ class TestPermissions:
         check = checks(Restricted(("create", "jobs", "")))["permissions"]
 
         assert check.status is CheckStatus.PASSED
+
+    @pytest.mark.parametrize(
+        ("verb", "resource", "where", "told"),
+        [
+            ("update", "leases", "cto-system", "update leases.coordination.k8s.io"),
+            ("update", "configmaps", "cto-system", "update configmaps"),
+            ("update", "secrets", "monitoring", "update secrets"),
+            ("watch", "pods", "monitoring", "watch pods"),
+            ("list", "events", "monitoring", "list events"),
+            ("watch", "deployments", "monitoring", "watch deployments.apps"),
+            ("create", "coderuns", "monitoring", "create coderuns.agents.platform"),
+        ],
+    )
+    def test_what_the_installer_itself_does_is_asked_for(
+        self, verb: str, resource: str, where: str, told: str
+    ) -> None:
+        right = Right("create", "agents.platform", "coderuns", "monitoring")
+        needs = replace(NEEDS, components=(replace(GRAFANA, rights=(right,)),))
+
+        check = checks(Restricted((verb, resource, ""), (verb, resource, where)), needs)
+
+        assert check["permissions"].items == (f"{told} in namespace {where}",)
+
+    def test_a_subresource_is_asked_for_as_such(self) -> None:
+        right = Right("get", "", "services/proxy", "monitoring")
+        needs = replace(NEEDS, components=(replace(GRAFANA, rights=(right,)),))
+        cluster = Restricted()
+
+        checks(cluster, needs)
+
+        asked = {
+            "verb": "get",
+            "resource": "services",
+            "subresource": "proxy",
+        }
+        assert asked in cluster.asked
+
+    def test_the_platforms_kinds_are_not_asked_for_where_only_the_state_is(self) -> None:
+        cluster = Restricted(*(("create", "deployments", where) for where in ("", "cto-system")))
+
+        assert checks(cluster)["permissions"].status is CheckStatus.PASSED
+
+    def test_what_roles_tell_is_not_asked_for(self) -> None:
+        right = Right("get", "", "services/proxy", "monitoring")
+        needs = replace(NEEDS, components=(replace(GRAFANA, rights=(right,)),))
+        cluster = Restricted()
+        everything = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}
+        cluster.rules = {"monitoring": [everything], "cto-system": [everything]}
+
+        assert checks(cluster, needs)["permissions"].status is CheckStatus.PASSED
+        # What has no namespace no role of a namespace grants.
+        assert {row["resource"] for row in cluster.asked} == {
+            *("*", "namespaces", "nodes", "secrets", "customresourcedefinitions"),
+            *("clusterroles", "clusterrolebindings", "subjectaccessreviews"),
+            *("mutatingwebhookconfigurations", "validatingwebhookconfigurations"),
+        }
+
+    @pytest.mark.parametrize(
+        ("rule", "granted"),
+        [
+            ({"verbs": ["get"], "apiGroups": [""], "resources": ["services/proxy"]}, True),
+            ({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*/proxy"]}, True),
+            ({"verbs": ["get"], "apiGroups": [""], "resources": ["services"]}, False),
+            ({"verbs": ["list"], "apiGroups": [""], "resources": ["services/proxy"]}, False),
+            ({"verbs": ["get"], "apiGroups": ["apps"], "resources": ["services/proxy"]}, False),
+            ({"verbs": ["get"]}, False),
+            (
+                {
+                    "verbs": ["get"],
+                    "apiGroups": [""],
+                    "resources": ["services/proxy"],
+                    "resourceNames": ["one"],
+                },
+                False,
+            ),
+        ],
+    )
+    def test_rules_are_read_as_the_server_reads_them(
+        self, rule: dict[str, list[str]], *, granted: bool
+    ) -> None:
+        right = Right("get", "", "services/proxy", "monitoring")
+        needs = replace(NEEDS, components=(replace(GRAFANA, rights=(right,)),))
+        cluster = Restricted(("get", "services", ""), ("get", "services", "monitoring"))
+        cluster.rules = {
+            "monitoring": [
+                rule,
+                {"verbs": ["get"], "apiGroups": [""], "resources": ["services"]},
+            ]
+        }
+
+        check = checks(cluster, needs)["permissions"]
+
+        assert check.items == (() if granted else ("get services/proxy in namespace monitoring",))
+
+    def test_a_server_that_does_not_tell_rules_is_asked_for_each_right(self) -> None:
+        cluster = Restricted(("create", "jobs", ""), ("create", "jobs", "monitoring"))
+        refused = ApiError("CTO-1602", "forbidden", status=403)
+        cluster.fail_next("create", refused, kind="SelfSubjectRulesReview", times=2)
+
+        check = checks(cluster)["permissions"]
+
+        assert check.items == ("create jobs.batch in namespace monitoring",)
 
 
 class TestStorage:
