@@ -376,7 +376,7 @@ class Wiring:
         with ThreadPoolExecutor(_RENDERED_AT_ONCE) as pool:
             found = zip(steps, pool.map(crds_of, steps), strict=True)
             crds = {step.component: definitions for step, definitions in found}
-        known = Known(crds=crds, kinds=cluster.kinds())
+        known = Known(crds=crds, kinds=cluster.kinds(), records=observed.records)
         available = self.loaded.config.features.high_availability
         needs = needs_of(wish, supported(self.root / "bundle"), known, ha=available)
         return (*cluster_checks(cluster, needs, clock=self.clock), *self._image_checks(cluster))

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil
 from typing import Any
 
+from cto.engine.admission import ANY_IMAGE
 from cto.engine.health import CONTROLLER, OF_THE_CONTROLLER
 from cto.engine.ownership import ComponentNeeds
 from cto.engine.permissions import MADE, Right
 from cto.engine.preflight import Needs, VersionRange
 from cto.engine.room import quantity
 from cto.objects import Manifest
+from cto.plan import labels
+from cto.plan.observed import ReleaseRecord
 from cto.plan.wish import Wanted, WantedComponent
 from cto.ports import ApiKind
+
+_DEPLOYED = "deployed"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,10 +29,12 @@ class Known:
     Attributes:
         crds: The definitions that will be applied, by component.
         kinds: What the API server offers already.
+        records: What Helm keeps, by `NAMESPACE/RELEASE`.
     """
 
     crds: Mapping[str, Sequence[Manifest]] = field(default_factory=dict)
     kinds: Sequence[ApiKind] = ()
+    records: Mapping[str, ReleaseRecord] = field(default_factory=dict)
 
 
 def needs_of(wanted: Wanted, versions: VersionRange, known: Known, *, ha: bool) -> Needs:
@@ -44,6 +51,7 @@ def needs_of(wanted: Wanted, versions: VersionRange, known: Known, *, ha: bool) 
         volumes=any(item.component.volumes for item in wanted.components),
         cpu=f"{ceil(sum(quantity(cpu) for cpu, _ in sizes) * 1000)}m",
         memory=str(ceil(sum(quantity(memory) for _, memory in sizes))),
+        image=next(_images(wanted.components), ANY_IMAGE),
     )
 
 
@@ -53,12 +61,16 @@ _Plurals = Mapping[tuple[str, str], str]
 
 def _component(item: WantedComponent, known: Known, plurals: _Plurals) -> ComponentNeeds:
     component = item.component
+    record = known.records.get(f"{component.namespace}/{component.release}")
     return ComponentNeeds(
         name=component.name,
         namespace=component.namespace,
         release=component.release,
         crds=tuple(crd["metadata"]["name"] for crd in known.crds.get(component.name, ())),
         rights=tuple(dict.fromkeys(_rights(item, plurals))),
+        installed=record is not None
+        and record.status == _DEPLOYED
+        and record.labels.get(labels.MANAGED) == "true",
     )
 
 
@@ -102,6 +114,16 @@ def _has_ingress(values: Any) -> bool:
     own = values.get("ingress")
     asked = isinstance(own, Mapping) and own.get("enabled") is True
     return asked or any(map(_has_ingress, values.values()))
+
+
+def _images(items: Iterable[WantedComponent]) -> Iterator[str]:
+    """Yield images as nodes pull them; those that a registry of the user's lacks are not needed."""
+    for item in items:
+        for image in item.component.images:
+            if item.relocation is None:
+                yield image.ref
+            elif image.ref in item.relocation.images:
+                yield item.relocation.images[image.ref]
 
 
 def _requests(item: WantedComponent, profile: str, *, ha: bool) -> tuple[str, str]:

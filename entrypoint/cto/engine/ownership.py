@@ -22,6 +22,7 @@ class ComponentNeeds:
 
     Attributes:
         rights: In its namespace, besides those that every component needs.
+        installed: A release of it is deployed.
     """
 
     name: str
@@ -29,6 +30,7 @@ class ComponentNeeds:
     release: str
     crds: tuple[str, ...] = ()
     rights: tuple[Right, ...] = ()
+    installed: bool = False
 
 
 def check(cluster: Cluster, components: Sequence[ComponentNeeds]) -> Check:

@@ -53,6 +53,7 @@ class Needs:
         volumes: Whether any of them claims a volume of the default StorageClass.
         cpu: Sum of what the components' pods ask for, as a Kubernetes quantity.
         memory: The same of memory.
+        image: One that the platform's pods run, as nodes pull it.
     """
 
     kubernetes: VersionRange
@@ -60,10 +61,16 @@ class Needs:
     volumes: bool = False
     cpu: str = "0"
     memory: str = "0"
+    image: str = admission.ANY_IMAGE
 
     @property
     def namespaces(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(component.namespace for component in self.components))
+
+    @property
+    def settled(self) -> tuple[str, ...]:
+        """Namespaces with a deployed release."""
+        return tuple(dict.fromkeys(item.namespace for item in self.components if item.installed))
 
     @property
     def rights(self) -> tuple[permissions.Right, ...]:
@@ -93,7 +100,7 @@ def cluster_checks(
         ("room", "Room", partial(_room, cluster, needs)),
         ("foreign", "Foreign objects", partial(ownership.check, cluster, needs.components)),
         ("policies", "Admission policies", partial(admission.policies, cluster, needs.namespaces)),
-        ("pods", "A pod's dry run", partial(admission.dry_run, cluster, needs.namespaces, clock)),
+        ("pods", "A pod's dry run", partial(_pods, cluster, needs, clock)),
     )
     with ThreadPoolExecutor(_PARALLEL) as pool:
         return (first, *pool.map(lambda check: _made(*check), checks))
@@ -180,6 +187,12 @@ def _storage(cluster: Cluster, needs: Needs) -> Check:
 
 def _permissions(cluster: Cluster, needs: Needs) -> Check:
     return permissions.check(cluster, needs.namespaces, needs.rights)
+
+
+def _pods(cluster: Cluster, needs: Needs, clock: Clock | None) -> Check:
+    return admission.dry_run(
+        cluster, needs.namespaces, clock, image=needs.image, settled=needs.settled
+    )
 
 
 def _room(cluster: Cluster, needs: Needs) -> Check:

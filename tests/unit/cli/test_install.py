@@ -11,7 +11,7 @@ import pytest
 
 from cto.cli.output import SIMULATED
 from cto.engine.lock import ClusterLock
-from cto.errors import ToolError
+from cto.errors import ApiError, ToolError
 from cto.objects import Manifest, ObjectRef, ref_of
 from fakes.desk import Desk, node
 from fakes.handclock import HandClock
@@ -156,6 +156,16 @@ def test_programs_get_one_document(desk: Desk) -> None:
         ran("release:web"),
         ran("secret:web/web-admin"),
     ]
+
+
+def test_a_policy_that_refuses_only_the_probe_does_not_block_a_healthy_platform(
+    desk: Desk,
+) -> None:
+    desk.document("install")
+    refused = ApiError("CTO-1605", "admission denied: label team is required", status=403)
+    desk.cluster.fail_next("create", refused, kind="Pod")
+
+    assert desk.document("install")["data"]["changes"] == []
 
 
 def test_the_second_run_says_that_nothing_had_to_be_changed(desk: Desk) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from cto.engine.needs import Known, needs_of
 from cto.engine.permissions import Right
 from cto.engine.preflight import VersionRange
+from cto.plan.observed import ReleaseRecord
+from cto.plan.wish import WantedComponent
 from cto.ports import ApiKind
+from cto.relocation import Relocation
 from fakes.components import component, config_map, wanted, wanted_component
 from fakes.world import crd
 
@@ -94,3 +97,34 @@ def test_a_probe_a_run_and_an_ingress_are_to_be_allowed_where_there_is_one() -> 
     )
     assert {(right.resource, right.namespace) for right in two.rights} == {("ingresses", "api-ns")}
     assert three.rights == ()
+
+
+def test_only_a_deployed_release_of_ours_is_installed() -> None:
+    def record(name: str, status: str, **labels: str) -> ReleaseRecord:
+        where = f"{name}-ns"
+        return ReleaseRecord(name=name, namespace=where, revision=1, status=status, labels=labels)
+
+    ours = {"cto.dev/managed": "true"}
+    records = {
+        "web-ns/web": record("web", "deployed", **ours),
+        "api-ns/my-api": record("my-api", "failed", **ours),
+        "plain-ns/plain": record("plain", "deployed"),
+    }
+    wish = wanted(*map(wanted_component, (WEB, API, PLAIN)))
+
+    needs = needs_of(wish, VERSIONS, Known(records=records), ha=False)
+
+    assert needs.settled == ("web-ns",)
+
+
+def test_an_image_of_the_platform_is_named_as_nodes_pull_it() -> None:
+    images = [{"ref": f"docker.io/library/{name}:1", "why": "all"} for name in ("a", "b")]
+    plain, imaged = wanted_component(PLAIN), component("imaged", images=images)
+    moved = Relocation(images={"docker.io/library/b:1": "registry.example.com/b:1@sha256:ab"})
+
+    def image(item: WantedComponent) -> str:
+        return needs_of(wanted(plain, item), VERSIONS, Known(), ha=False).image
+
+    assert image(wanted_component(imaged)) == "docker.io/library/a:1"
+    assert image(wanted_component(imaged, relocation=moved)) == "registry.example.com/b:1@sha256:ab"
+    assert image(plain) == "registry.k8s.io/pause:3.10"

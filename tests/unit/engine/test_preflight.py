@@ -117,6 +117,18 @@ class Restricted(FakeCluster):
         return {**manifest, "status": {"allowed": question not in self._missing}}
 
 
+class OneRegistry(FakeCluster):
+    """A policy refuses images of other registries than registry.example.com."""
+
+    def create(self, manifest: Manifest, *, dry_run: bool = False) -> Manifest:
+        if manifest["kind"] == "Pod":
+            (container,) = manifest["spec"]["containers"]
+            if not container["image"].startswith("registry.example.com/"):
+                text = f"image {container['image']} is not allowed"
+                raise ApiError("CTO-1605", text, status=403)
+        return super().create(manifest, dry_run=dry_run)
+
+
 @pytest.fixture
 def cluster() -> FakeCluster:
     default = storage_class("fast", **{"storageclass.kubernetes.io/is-default-class": "true"})
@@ -535,6 +547,35 @@ class TestAdmission:
 
         assert (check.status, check.code) == (CheckStatus.FAILED, "CTO-1400")
         assert check.items == ("monitoring: admission denied policy no-latest",)
+
+    def test_a_pod_unlike_those_that_were_let_in_proves_nothing(self, cluster: FakeCluster) -> None:
+        """A quota that the platform fills, a label that its own values give: it is healthy."""
+        cluster.add(namespace("monitoring", **OURS))
+        cluster.fail_next("create", ApiError("CTO-1605", "exceeded quota"), kind="Pod")
+        needs = replace(NEEDS, components=(replace(GRAFANA, installed=True),))
+
+        check = checks(cluster, needs)["pods"]
+
+        assert (check.status, check.code) == (CheckStatus.WARNING, "")
+        assert check.items == ("monitoring: exceeded quota",)
+
+    def test_one_namespace_without_a_release_is_enough_to_fail(self, cluster: FakeCluster) -> None:
+        for name in ("monitoring", "fresh"):
+            cluster.add(namespace(name, **OURS))
+        refused = ApiError("CTO-1605", "admission denied")
+        cluster.fail_next("create", refused, kind="Pod", times=2)
+        fresh = ComponentNeeds(name="fresh", namespace="fresh", release="fresh")
+        needs = replace(NEEDS, components=(replace(GRAFANA, installed=True), fresh))
+
+        assert checks(cluster, needs)["pods"].code == "CTO-1400"
+
+    def test_where_only_one_registry_is_let_in_the_platforms_own_image_is(self) -> None:
+        """All images come from there, and so does the one that the pod names."""
+        cluster = OneRegistry([namespace("monitoring", **OURS)])
+        needs = replace(NEEDS, image="registry.example.com/cto/grafana:1@sha256:ab")
+
+        assert checks(cluster, needs)["pods"].status is CheckStatus.PASSED
+        assert checks(cluster)["pods"].status is CheckStatus.FAILED
 
     def test_a_pod_that_is_refused_in_namespace_default_is_a_warning(
         self, cluster: FakeCluster
