@@ -33,7 +33,7 @@ def held(folder: Path) -> dict[str, str]:
 
 
 def test_the_files_are_what_was_meant(folder: Path) -> None:
-    texts = mirrors.files(["docker.io", "local:5000"], [NAME], air_gapped=True)
+    texts = mirrors.files(["docker.io", "local:5000"], [NAME], network="kind", air_gapped=True)
     write(folder, texts)
     assert held(folder) == texts
     write(folder, texts)
@@ -42,10 +42,10 @@ def test_the_files_are_what_was_meant(folder: Path) -> None:
 
 def test_what_was_written_before_goes_and_what_others_wrote_stays(folder: Path) -> None:
     """Somebody's own mirror of a host that the bundle does not have is theirs."""
-    write(folder, mirrors.files(["docker.io", "quay.io"], [OLD], air_gapped=True))
+    write(folder, mirrors.files(["docker.io", "quay.io"], [OLD], network="kind", air_gapped=True))
     (folder / "example.com").mkdir()
     (folder / "example.com" / "hosts.toml").write_text("server = 'https://mirror'\n")
-    texts = mirrors.files(["docker.io"], [NAME, OLD], air_gapped=False)
+    texts = mirrors.files(["docker.io"], [NAME, OLD], network="kind", air_gapped=False)
     write(folder, texts)
     assert held(folder) == {**texts, "example.com": "server = 'https://mirror'\n"}
     assert {path.name for path in folder.iterdir()} == {*texts, "example.com"}
@@ -53,11 +53,11 @@ def test_what_was_written_before_goes_and_what_others_wrote_stays(folder: Path) 
 
 def test_what_was_written_is_read_again(folder: Path) -> None:
     assert mirrors.registries(read(folder)) == ()
-    write(folder, mirrors.files(["docker.io"], [NAME, OLD], air_gapped=False))
+    write(folder, mirrors.files(["docker.io"], [NAME, OLD], network="kind", air_gapped=False))
     assert mirrors.registries(read(folder)) == (NAME, OLD)
 
 
 def test_nothing_to_write_sweeps_all(folder: Path) -> None:
-    write(folder, mirrors.files(["docker.io"], [NAME], air_gapped=True))
+    write(folder, mirrors.files(["docker.io"], [NAME], network="kind", air_gapped=True))
     write(folder, {})
     assert held(folder) == {}

@@ -32,12 +32,16 @@ SYSTEM = {"default", "kube-node-lease", "kube-public", "kube-system", "local-pat
 
 def belongs(engine: Engine) -> Inside:
     """Return what is the cluster's, as the daemon and the API server know it."""
-    networks = [subnet for subnets in engine.networks().values() for subnet in subnets]
+    networks = engine.networks()
+    subnets = [subnet for found in networks.values() for subnet in found]
     file = "/etc/kubernetes/manifests/kube-controller-manager.yaml"
     manifest = engine.out("exec", NODE, "cat", file)
     ranges = re.findall(r"--(?:cluster-cidr|service-cluster-ip-range)=(\S+)", manifest)
     assert len(ranges) == 2, manifest
-    return Inside.of([*networks, *ranges, *CABLE_RANGES], engine.containers())
+    # Docker's name server knows them as NAME and as NAME.NETWORK.
+    names = engine.containers()
+    long = [f"{name}.{network}" for name in names for network in networks]
+    return Inside.of([*subnets, *ranges, *CABLE_RANGES], [*names, *long])
 
 
 def namespaces(installer: Installer) -> set[str]:

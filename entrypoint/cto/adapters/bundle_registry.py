@@ -146,7 +146,8 @@ class BundleRegistry:
         air_gapped = self._air_gapped()
         for node in nodes:
             before = self._previous(node)
-            texts = mirrors.files(self._bundle.hosts, (self.name, *before), air_gapped=air_gapped)
+            names = (self.name, *before)
+            texts = mirrors.files(self._bundle.hosts, names, network=network, air_gapped=air_gapped)
             quiet = corefile.QUIETEN if air_gapped else ""
             self._engine.execute(node, ("sh", "-s"), stdin=mirrors.script(texts) + quiet)
         registries.sweep(self._engine, kept=self.name)

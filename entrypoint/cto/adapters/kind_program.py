@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from cto.adapters.kind_access import NETWORK
 from cto.adapters.kind_config import Shape, configuration, without_proxy
 from cto.errors import CtoError, ToolError, WaitError
 from cto.objects import dump_yaml
@@ -22,8 +23,8 @@ _STEP = re.compile(r"^\s*•\s*(?P<title>[ -~]+)")
 _FULL = re.compile(r"(?i)no space left on device")
 _PORT = re.compile(r"(?i)port is already allocated|address already in use")
 _POOL = re.compile(r"(?i)could not find an available.{0,40}address pool|pools? (have )?overlap")
-# Docker resolves NAME.NETWORK as well as NAME: our registry has to be asked without the proxy.
-_INSIDE = ".kind"
+# Nodes ask our registries as NAME.NETWORK (adapters.mirrors), and without a proxy.
+_INSIDE = f".{NETWORK}"
 
 
 class KindProgram:

@@ -18,21 +18,25 @@ _MARK = "# Written by cto at each install. It asks:"
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]+)?")
 
 
-def files(hosts: Iterable[str], registries: Sequence[str], *, air_gapped: bool) -> dict[str, str]:
+def files(
+    hosts: Iterable[str], registries: Sequence[str], *, network: str, air_gapped: bool
+) -> dict[str, str]:
     """Return the name of each folder below certs.d -> the text of its hosts.toml.
 
     Args:
         hosts: Upstream's hosts.
         registries: Names of the registries that have their images; they are asked in this order.
+        network: Docker's network in which they and the nodes are.
         air_gapped: Ask nobody else, whatever the host.
     """
+    asked = [f"{name}.{network}" for name in registries]
     found = {
-        host: _text(registries, registries, prefix_of(host), air_gapped=air_gapped)
+        host: _text(registries, asked, prefix_of(host), air_gapped=air_gapped)
         for host in hosts
         if _HOST.fullmatch(host)
     }
     if air_gapped:
-        found[OTHERS] = _text(registries, registries[:1], _NOWHERE, air_gapped=True)
+        found[OTHERS] = _text(registries, asked[:1], _NOWHERE, air_gapped=True)
     return found
 
 
@@ -74,11 +78,15 @@ def registries(texts: str) -> tuple[str, ...]:
 
 
 def _text(named: Sequence[str], asked: Sequence[str], path: str, *, air_gapped: bool) -> str:
-    """Return a hosts.toml.
+    """Return a hosts.toml that names registries, and has these hosts asked.
+
+    Docker's name server knows a container as NAME and as NAME.NETWORK. It is asked by the second:
+    nodes behind a proxy are told once, when they are made, whom they ask without it, and a suffix
+    fits the registries of all bundles to come.
 
     Without `server`, containerd would ask upstream's own registry after all the others.
     """
-    addresses = [f"http://{name}:{PORT}/v2/{path}" for name in asked]
+    addresses = [f"http://{host}:{PORT}/v2/{path}" for host in asked]
     lines = [" ".join([_MARK, *named])]
     if air_gapped:
         lines += [f'server = "{addresses.pop()}"', *_SETTINGS]

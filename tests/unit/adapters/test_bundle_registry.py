@@ -107,7 +107,7 @@ def yard() -> Yard:
 
 def servers(script: str) -> set[str]:
     """Return the registries that a node was told to ask."""
-    return set(re.findall(r"http://([^:]+):5000/v2/", script))
+    return set(re.findall(r"http://([^:]+)\.kind:5000/v2/", script))
 
 
 # the container

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import tomllib
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
+from cto.adapters import mirrors
 from cto.adapters.container import Container
 from cto.adapters.host import Host
+from cto.adapters.kind_access import NETWORK
 from cto.errors import Cancelled, CtoError, LockedError, PreflightError, ToolError
 from cto.objects import labels_of, load_yaml
 from cto.ports import Access, ProviderState, Reach
@@ -31,6 +35,26 @@ def ignore(_: str) -> None:
 
 def fail_creating(bench: KindBench, reply: Reply) -> None:
     bench.runner = FakeRunner().on("kind", "create", reply=reply)
+
+
+def asked(texts: Iterable[str]) -> set[str]:
+    """Return the hosts that these hosts.toml send containerd to."""
+    parsed = [tomllib.loads(text) for text in texts]
+    servers = [one["server"] for one in parsed if "server" in one]
+    addresses = [*servers, *(address for one in parsed for address in one.get("host", ()))]
+    return {urlsplit(address).hostname or "" for address in addresses}
+
+
+def is_proxied(host: str, no_proxy: str) -> bool:
+    """Tell what containerd does: Go's rule for names, which no address range fits.
+
+    https://pkg.go.dev/golang.org/x/net/http/httpproxy#Config: `.x` fits subdomains of x alone, `x`
+    also x itself.
+    """
+    return not any(
+        host.endswith(word) if word.startswith(".") else f".{host}".endswith(f".{word}")
+        for word in no_proxy.split(",")
+    )
 
 
 class TestMaking:
@@ -60,6 +84,22 @@ class TestMaking:
         assert call.env["KIND_EXPERIMENTAL_DOCKER_NETWORK"] is None
         proxy = "10.244.0.0/16,10.96.0.0/16,cto-control-plane,.kind"
         assert call.env["NO_PROXY"] == proxy
+
+    @pytest.mark.parametrize("air_gapped", [True, False])
+    def test_behind_a_proxy_nodes_ask_registries_without_it(
+        self, bench: KindBench, *, air_gapped: bool
+    ) -> None:
+        """Those of today and of bundles to come: a node's environment is that of its making."""
+        bench.environ["HTTP_PROXY"] = "http://proxy"
+        bench.make()
+        call = next(one for one in bench.runner.calls if one.argv[1] == "create")
+        assert call.env["NO_PROXY"]
+        names = ["cto-registry-0123456789ab", "cto-registry-ba9876543210"]
+        texts = mirrors.files(["quay.io"], names, network=NETWORK, air_gapped=air_gapped)
+        hosts = asked(texts.values())
+        assert hosts
+        assert not [host for host in hosts if is_proxied(host, call.env["NO_PROXY"])]
+        assert is_proxied("quay.io", call.env["NO_PROXY"])
 
     def test_ports_that_are_taken_move_and_it_is_told(self, bench: KindBench) -> None:
         bench.taken = {8080, 8081}
