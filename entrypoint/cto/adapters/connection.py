@@ -28,6 +28,7 @@ _READ_S = 30.0
 # Watches hold a connection each, and steps run in parallel.
 _POOL_SIZE = 32
 _CHUNK = 1 << 16
+_LOOPBACK = ("localhost", "127.0.0.0/8", "::1")
 # What the loader raises for a file of another shape.
 _MALFORMED = (yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError)
 
@@ -238,8 +239,12 @@ def _check(access: Access, configuration: Any, user: str, complaint: str) -> Non
 
 
 def _loaded_pool(configuration: Any) -> Any:
+    from urllib.request import getproxies  # noqa: PLC0415 - slow
+
     from kubernetes.client.rest import RESTClientObject  # noqa: PLC0415 - slow
 
+    if configuration.proxy in getproxies().values():
+        configuration.no_proxy = _with_loopback(configuration.no_proxy or "")
     pool: Any = RESTClientObject(configuration).pool_manager
     if urlsplit(configuration.host).scheme == "https":
         for name in ("ca_certs", "ca_cert_data", "cert_file", "key_file"):
@@ -248,6 +253,15 @@ def _loaded_pool(configuration: Any) -> Any:
             configuration.ssl_ca_cert, configuration.cert_file, configuration.key_file
         )
     return pool
+
+
+def _with_loopback(no_proxy: str) -> str:
+    """Return NO_PROXY as Go has it, kubectl and helm included: it always holds loopback addresses.
+
+    That is for the environment's proxies. A kubeconfig's `proxy-url` is meant for its very server,
+    which may well be the loopback address at the other end of a tunnel.
+    """
+    return ",".join((*filter(None, [no_proxy]), *_LOOPBACK))
 
 
 def _load(access: Access, configuration: Any, folder: str) -> str:
