@@ -165,10 +165,21 @@ class KindBench:
         node = Container(id="", name=name, labels=labels, bindings=bindings)
         return self.docker.add(replace(node, **{"networks": {"kind": "172.18.0.2"}, **changes}))
 
-    def _create(self, call: Call) -> None:
-        self.config = load_yaml(call.stdin or "")
+    def fail_creating(self, reply: Reply) -> None:
+        """Let kind fail as it does: its network stays, its nodes do not."""
+
+        def begin(_: Call) -> None:
+            self._make_network()
+
+        self.runner = FakeRunner().on("kind", "create", reply=replace(reply, effect=begin))
+
+    def _make_network(self) -> None:
         if self.docker.network("kind") is None:
             self.docker.add_network("kind", "172.18.0.0/16")
+
+    def _create(self, call: Call) -> None:
+        self.config = load_yaml(call.stdin or "")
+        self._make_network()
         mappings = self.config["nodes"][0]["extraPortMappings"]
         ports = {one["containerPort"]: one["hostPort"] for one in mappings}
         self.add_node(bindings={6443: API_PORT, **ports})

@@ -17,8 +17,9 @@ from cto.adapters.container import Container, Engine
 from cto.adapters.docker_host import DockerHost, sweep
 from cto.adapters.kind_access import NETWORK, KindAccess
 from cto.adapters.kind_config import Ranges, Shape, needs_old_cgroups, placed, ranges
-from cto.adapters.kind_marker import NODE_LABEL, NODE_ROLE_LABEL, Found, Marker, Stage
+from cto.adapters.kind_marker import NODE_LABEL, NODE_ROLE_LABEL, ROLE, Found, Marker, Stage
 from cto.adapters.kind_program import KindProgram
+from cto.adapters.registries import REGISTRY
 from cto.errors import CtoError, LockedError, PreflightError, ToolError
 from cto.ports import Access, Clock, Cluster, ImageSupply, NodeOptions, ProviderState, Reach
 from cto.result import Check, CheckStatus
@@ -268,6 +269,9 @@ class Kind:
         found = self._marker.find()
         for node in self._nodes():
             self._engine.remove(node.id)
+        if found.made_network:
+            # kind makes it first, and never removes it.
+            self._remove_network()
         self._marker.release(found)
 
     def _clear(self, progress: Callable[[str], None]) -> bool:
@@ -314,7 +318,11 @@ class Kind:
         """Remove the network that came with the cluster, unless somebody else uses it now."""
         if own := self._engine.own():
             self._engine.disconnect(NETWORK, own.id)
-        if not any(NETWORK in one.networks for one in self._engine.containers()):
+        inside = [one for one in self._engine.containers() if NETWORK in one.networks]
+        if all(one.labels.get(ROLE) == REGISTRY for one in inside):
+            # Registries are there for nodes; the next ones have them connected again.
+            for one in inside:
+                self._engine.disconnect(NETWORK, one.id)
             self._engine.remove_network(NETWORK)
 
     # looking

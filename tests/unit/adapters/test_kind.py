@@ -33,10 +33,6 @@ def ignore(_: str) -> None:
     pass
 
 
-def fail_creating(bench: KindBench, reply: Reply) -> None:
-    bench.runner = FakeRunner().on("kind", "create", reply=reply)
-
-
 def asked(texts: Iterable[str]) -> set[str]:
     """Return the hosts that these hosts.toml send containerd to."""
     parsed = [tomllib.loads(text) for text in texts]
@@ -143,12 +139,38 @@ class TestMaking:
 
 class TestFailing:
     def test_kind_fails_and_nothing_is_left(self, bench: KindBench) -> None:
-        fail_creating(bench, FAILS)
+        bench.fail_creating(FAILS)
         with pytest.raises(ToolError) as caught:
             bench.make()
         assert caught.value.code == "CTO-1504"
         assert "it rains" in caught.value.details
         assert bench.docker.names() == []
+        assert bench.docker.network("kind") is None
+
+    @pytest.mark.parametrize("labels", [{}, {"cto.dev/role": "registry"}])
+    def test_kind_fails_and_a_network_that_was_there_before_stays(
+        self, bench: KindBench, labels: dict[str, str]
+    ) -> None:
+        bench.docker.add_network("kind", "172.18.0.0/16")
+        bench.docker.add(Container(id="", name="other", networks={"kind": ""}, labels=labels))
+        bench.fail_creating(FAILS)
+        with pytest.raises(ToolError):
+            bench.make()
+        network = bench.docker.network("kind")
+        assert network is not None
+        assert network.containers == ("other",)
+
+    def test_a_network_that_only_a_registry_is_in_goes_as_well(self, bench: KindBench) -> None:
+        """Somebody deleted the nodes of a cluster that came up, and making them anew fails."""
+        bench.make()
+        bench.docker.remove("cto-control-plane")
+        labels = {"cto.dev/role": "registry"}
+        bench.docker.add(Container(id="", name="served", networks={"kind": ""}, labels=labels))
+        bench.fail_creating(FAILS)
+        with pytest.raises(ToolError):
+            bench.make()
+        assert bench.docker.names() == ["served"]
+        assert bench.docker.network("kind") is None
 
     @pytest.mark.parametrize(
         ("said", "code", "hint"),
@@ -161,14 +183,14 @@ class TestFailing:
     def test_what_it_says_is_understood(
         self, bench: KindBench, said: str, code: str, hint: str
     ) -> None:
-        fail_creating(bench, Reply(returncode=1, stderr=said))
+        bench.fail_creating(Reply(returncode=1, stderr=said))
         with pytest.raises(ToolError) as caught:
             bench.make()
         assert caught.value.code == code
         assert hint in caught.value.hint
 
     def test_a_kind_that_hangs_is_ended(self, bench: KindBench) -> None:
-        fail_creating(bench, Reply(seconds=100_000))
+        bench.fail_creating(Reply(seconds=100_000))
         with pytest.raises(ToolError) as caught:
             bench.make()
         assert "did not end" in caught.value.message
