@@ -379,6 +379,10 @@ class Provider(Protocol):
         """Remove the cluster and every trace; False if there was nothing."""
         ...
 
+    def leftovers(self) -> Sequence[str]:
+        """Return what `destroy` had to leave: a line each, with the reason and what to do."""
+        ...
+
 
 class ImageSupply(Protocol):
     """Where the images of a cluster in Docker come from: a bundle's registry, or upstream.
@@ -405,4 +409,8 @@ class ImageSupply(Protocol):
 
     def leave(self, cluster: str) -> None:
         """Called when the cluster's nodes are gone: end what no other cluster uses."""
+        ...
+
+    def leftovers(self) -> Sequence[str]:
+        """Return what `leave` had to leave: a line each, with the reason and what to do."""
         ...

@@ -69,6 +69,9 @@ class Supply:
     def leave(self, cluster: str) -> None:
         self.asked.append(f"leave {cluster}")
 
+    def leftovers(self) -> Sequence[str]:
+        return ("left",)
+
 
 @dataclass
 class KindBench:

@@ -15,6 +15,7 @@ class FakeProvider:
 
     Attributes:
         checks: What `validate` returns.
+        left: What `leftovers` returns.
         fails: Raised by the next `provision`.
         provisioned: The options of each `provision`.
         to_get: What `reach` tells of a kubeconfig that the user has yet to get.
@@ -35,6 +36,7 @@ class FakeProvider:
         self.resizes = creates
         self.ports: dict[int, int] = {}
         self.checks: tuple[Check, ...] = ()
+        self.left: tuple[str, ...] = ()
         self.fails: Exception | None = None
         self.provisioned: list[NodeOptions] = []
         self.to_get: tuple[str, ...] = ()
@@ -79,3 +81,6 @@ class FakeProvider:
         existed = self._state is not ProviderState.ABSENT
         self._state = ProviderState.ABSENT
         return existed
+
+    def leftovers(self) -> Sequence[str]:
+        return self.left

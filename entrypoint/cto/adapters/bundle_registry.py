@@ -161,6 +161,9 @@ class BundleRegistry:
         if self._bundle.node and self._engine.container(self.name) is None and not used:
             self._engine.untag(name)
 
+    def leftovers(self) -> Sequence[str]:
+        return registries.leftovers(self._engine)
+
     # the container
 
     def _create(self) -> None:

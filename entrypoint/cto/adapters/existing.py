@@ -113,6 +113,9 @@ class Existing:
     def destroy(self) -> bool:
         return False
 
+    def leftovers(self) -> Sequence[str]:
+        return ()
+
     # what may be wrong with a kubeconfig that was mounted into a container
 
     def _problems(self) -> Iterator[tuple[str, str]]:

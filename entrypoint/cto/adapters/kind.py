@@ -168,6 +168,9 @@ class Kind:
         self._access.unshare()
         return True
 
+    def leftovers(self) -> Sequence[str]:
+        return self._supply.leftovers()
+
     # before anything is made
 
     def _measured(self) -> list[Check]:

@@ -21,7 +21,7 @@ NODE_LABEL = "io.x-k8s.kind.cluster"
 NODE_ROLE_LABEL = "io.x-k8s.kind.role"
 ROLE = "cto.dev/role"
 CLUSTER = "cto.dev/cluster"
-_ROLE = "kind-cluster"
+MARKER = "kind-cluster"
 _HOLDER = "cto.dev/holder"
 _NODES = "cto.dev/nodes"
 _NETWORK = "cto.dev/network"
@@ -78,7 +78,7 @@ class Marker:
         container = self._engine.first(self.name + _MAKING, self.name)
         if container is None:
             return Found(stage=Stage.NONE)
-        if container.labels.get(ROLE) != _ROLE:
+        if container.labels.get(ROLE) != MARKER:
             text = f"the container {container.name} is not cto's, and has the name of its marker"
             raise ToolError(_TAKEN, text)
         stage = Stage.MADE if container.name == self.name else Stage.MAKING
@@ -91,7 +91,7 @@ class Marker:
             LockedError: CTO-2000, another installer was quicker.
         """
         labels = {
-            ROLE: _ROLE,
+            ROLE: MARKER,
             CLUSTER: self._cluster,
             _NODES: str(nodes),
             _HOLDER: str(Holder.here(self._host, self._engine.own())),
@@ -113,7 +113,7 @@ class Marker:
 
     def any_made_network(self) -> bool:
         """Whether the network came with another cluster of ours that is there."""
-        return bool(self._engine.containers(**{ROLE: _ROLE, _NETWORK: "made"}))
+        return bool(self._engine.containers(**{ROLE: MARKER, _NETWORK: "made"}))
 
     def finish(self) -> None:
         """Say that the cluster came up."""

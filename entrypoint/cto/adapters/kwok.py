@@ -155,6 +155,9 @@ class Kwok:
                     parent.rmdir()
         return True
 
+    def leftovers(self) -> Sequence[str]:
+        return ()
+
     # making
 
     def _create(self, progress: Callable[[str], None]) -> None:

@@ -34,3 +34,6 @@ class UpstreamImages:
     def leave(self, cluster: str) -> None:
         # An image of cto with a bundle may have made the cluster.
         registries.sweep(self._engine, gone=cluster)
+
+    def leftovers(self) -> Sequence[str]:
+        return registries.leftovers(self._engine)

@@ -68,6 +68,12 @@ class Yard:
         self.docker.add(made)
         return name
 
+    def mark(self, cluster: str) -> None:
+        """Say that a cluster is ours."""
+        labels = {ROLE_LABEL: "kind-cluster", "cto.dev/cluster": cluster}
+        marker = Container(id="", name=f"cto-kind-{cluster}", state="created", labels=labels)
+        self.docker.add(marker)
+
     def supply(self, found: Bundle | None = None, *, image: str = "") -> BundleRegistry:
         return BundleRegistry(
             self.docker,
@@ -434,13 +440,51 @@ def test_an_installer_without_a_bundle_takes_the_registry_along_as_well(yard: Ya
     assert yard.registries() == []
 
 
-def test_nobody_asks_a_node_that_stands_still_and_so_everything_stays(yard: Yard) -> None:
+@pytest.mark.parametrize("state", ["exited", "paused"])
+def test_nobody_asks_a_node_of_ours_that_stands_still_and_so_everything_stays(
+    yard: Yard, state: str
+) -> None:
     supply = yard.supply()
+    supply.node_image(yard.said.append)
     supply.join("cto", "kind", [yard.node("cto-control-plane")])
-    yard.node("other-control-plane", "other", state="exited")
+    yard.node("two-control-plane", "two", state=state)
+    yard.mark("two")
     yard.docker.remove("cto-control-plane")
     supply.leave("cto")
     assert yard.registries() == [NAME]
+    assert KEPT in yard.docker.images
+    (line,) = supply.leftovers()
+    assert line == (
+        f"container {NAME}, and the image of nodes: the cluster two does not run, and its nodes "
+        "may need them. Start it, or remove it (`cto uninstall --cluster --cluster-name two`), "
+        "then repeat this."
+    )
+    assert UpstreamImages(yard.docker, "mine:1").leftovers() == supply.leftovers()
+
+
+def test_somebody_elses_cluster_that_stands_still_needs_nothing_of_ours(yard: Yard) -> None:
+    supply = yard.supply()
+    supply.node_image(yard.said.append)
+    supply.join("cto", "kind", [yard.node("cto-control-plane")])
+    yard.mark("cto")
+    yard.node("theirs-control-plane", "theirs", state="exited")
+    yard.docker.remove("cto-control-plane")
+    supply.leave("cto")
+    assert supply.leftovers() == ()
+    assert yard.registries() == []
+    assert KEPT not in yard.docker.images
+
+
+def test_what_a_running_node_names_stays_and_needs_no_words(yard: Yard) -> None:
+    """Also if its marker is gone: `docker container prune` takes what does not run."""
+    supply = yard.supply()
+    supply.join("two", "kind", [yard.node("two-control-plane", "two")])
+    supply.leave("cto")
+    assert yard.registries() == [NAME]
+    assert supply.leftovers() == ()
+    yard.node("three-control-plane", "three", state="exited")
+    yard.mark("three")
+    assert supply.leftovers() == []
 
 
 def test_a_node_that_goes_away_meanwhile_needs_nothing(yard: Yard) -> None:

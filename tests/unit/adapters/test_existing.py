@@ -198,3 +198,4 @@ def test_it_is_never_made_nor_removed(place: Place) -> None:
     assert provider.kube_version() == "v1.34.4"
     assert not provider.creates
     assert not provider.destroy()
+    assert provider.leftovers() == ()

@@ -340,6 +340,7 @@ class TestRemoving:
         assert not bench.file.exists()
         assert not (bench.folder / "state" / "kubeconfig").exists()
         assert bench.supply.asked[-1] == "leave cto"
+        assert provider.leftovers() == ("left",)
         assert not provider.destroy()
 
     def test_a_network_that_was_there_before_stays(self, bench: KindBench) -> None:

@@ -335,6 +335,7 @@ def test_destroy_leaves_nothing(lab: Lab, tmp_path: Path) -> None:
     assert not lab.shared.exists()
     assert lab.provider().state() is ProviderState.ABSENT
     assert not lab.provider().destroy()
+    assert lab.provider().leftovers() == ()
 
 
 def test_destroy_keeps_what_others_have_in_the_kubeconfig(lab: Lab) -> None:

@@ -276,8 +276,21 @@ class TestCluster:
     def test_a_cluster_that_is_not_there_is_no_error(self, desk: Desk) -> None:
         """The true provider looks for files and processes, and finds none."""
         document = desk.document("uninstall", "--cluster", "--yes", existing=False)
-        assert document["data"] == {"cluster": False}
+        assert document["data"] == {"cluster": False, "kept": []}
         assert "There is no cluster of cto's." in desk.cto("uninstall", "--cluster", "-y").stdout
+
+    def test_what_stays_is_told_with_its_reason(self, desk: Desk) -> None:
+        desk.kwok = FakeProvider(name="kwok", simulated=True)
+        desk.kwok.left = ("container x: somebody may need it",)
+        result = desk.cto("uninstall", "--cluster", "--yes")
+        assert result.stdout.splitlines()[1:-1] == [
+            "The cluster is gone, with all its files.",
+            "",
+            "What stays:",
+            "  container x: somebody may need it",
+        ]
+        document = desk.document("uninstall", "--cluster", "--yes")
+        assert document["data"]["kept"] == ["container x: somebody may need it"]
 
     def test_somebody_who_is_there_is_asked_by_its_name(self, desk: Desk) -> None:
         desk.kwok = FakeProvider(name="kwok", simulated=True)

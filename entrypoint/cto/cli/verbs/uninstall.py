@@ -82,11 +82,13 @@ def destroy(wiring: Wiring, terminal: Terminal, removal: Options) -> Result:
     with terminal.screen(wiring.clock) as screen:
         refuse_busy(wiring, provider, screen.notice)
     gone = provider.destroy()
+    kept = list(provider.leftovers())
     text = "The cluster is gone, with all its files." if gone else "There is no cluster of cto's."
+    stays = ["", "What stays:", *(f"  {line}" for line in kept)] if kept else []
     return Result(
         command="uninstall",
-        data={"cluster": gone},
-        text=text,
+        data={"cluster": gone, "kept": kept},
+        text="\n".join([text, *stays]),
         simulated=terminal.simulated,
     )
 
