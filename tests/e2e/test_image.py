@@ -179,6 +179,7 @@ def test_it_tells_what_it_holds(made: Made) -> None:
         "platform": "linux/amd64",
         "images": "2",
     }
+    assert told["data"]["tools"] == dict.fromkeys(("registry", "crane", *STAND_INS), "as given")
     label = docker(
         "image", "inspect", "--format", '{{index .Config.Labels "cto.dev/bundle"}}', made.name
     )

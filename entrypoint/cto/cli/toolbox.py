@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from cto.adapters.tools import Tools
+from cto.cli import toolrecord
 from cto.cli.bundletext import table
 from cto.errors import PreflightError
 from cto.result import Result
@@ -21,22 +23,30 @@ def filled(tools: Tools, out: Path, notice: Callable[[str], None]) -> Result:
         IntegrityError: CTO-1800 (wrong digest), CTO-1801 (none is pinned).
         PreflightError: CTO-1400, the folder cannot be written to.
     """
-    rows = []
+    rows: dict[str, str] = {}
     for name in tools.of_image:
         given = tools.is_given(name)
         program = tools.path(name)
         notice(f"{name} {tools.version(name)}{' as given' if given else ''}: {program}")
-        try:
+        with _writing(out / name):
             _copy(program, out / name)
-        except OSError as error:
-            text = f"{out / name} cannot be written"
-            raise PreflightError("CTO-1400", text, details=str(error)) from error
-        rows.append((name, "as given" if given else tools.version(name)))
+        rows[name] = toolrecord.AS_GIVEN if given else tools.version(name)
+    with _writing(out):
+        toolrecord.write(out, rows)
     return Result(
         command="bundle tools",
-        data={"folder": str(out), "tools": dict(rows)},
-        text="\n".join([f"{out}:", *(f"  {line}" for line in table(rows))]),
+        data={"folder": str(out), "tools": rows},
+        text="\n".join([f"{out}:", *(f"  {line}" for line in table(list(rows.items())))]),
     )
+
+
+@contextmanager
+def _writing(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        text = f"{target} cannot be written"
+        raise PreflightError("CTO-1400", text, details=str(error)) from error
 
 
 def _copy(program: Path, target: Path) -> None:

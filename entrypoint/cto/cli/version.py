@@ -9,21 +9,24 @@ from pathlib import Path
 import click
 
 from cto import __version__
-from cto.cli.options import bundle_option, output_options
+from cto.cli import toolrecord
+from cto.cli.options import bundle_option, output_options, tools_option
 from cto.result import Result
 
 
 @click.command()
 @bundle_option
+@tools_option
 @output_options()
-def version(bundle: Path | None) -> Result:
+def version(bundle: Path | None, tools: Path | None) -> Result:
     """Show the versions of cto, its tools and its charts, and its bundle."""
     from cto import assets  # noqa: PLC0415 - `--help` need not wait for it
     from cto.objects import load_yaml  # noqa: PLC0415 - as above
 
     data = assets.root() / "bundle"
     pinned = load_yaml((data / "tools.yaml").read_text(encoding="utf-8"))["tools"]
-    tools = {name: str(tool["version"]) for name, tool in pinned.items()}
+    known = {name: str(tool["version"]) for name, tool in pinned.items()}
+    versions = toolrecord.versions(tools, known)
     # Not by cto.catalog: its models take longer to import than all the rest.
     files = sorted(data.glob("components/*/component.yaml"))
     parsed = [load_yaml(file.read_text(encoding="utf-8")) for file in files]
@@ -35,14 +38,14 @@ def version(bundle: Path | None) -> Result:
         data={
             "cto": __version__,
             "python": python,
-            "tools": tools,
+            "tools": versions,
             "charts": charts,
             "bundle": held,
         },
         text="\n".join(
             [
                 f"cto {__version__} (Python {python})",
-                *_section("Tools", tools),
+                *_section("Tools", versions),
                 *_section("Charts", charts),
                 *(_section("Bundle", held) if held else ()),
             ]

@@ -34,10 +34,13 @@ def test_every_program_of_the_image_is_copied(tmp_path: Path, given: Path) -> No
     for _ in range(2):
         done = run(out, given)
         assert done.exit_code == 0, done.output
-        assert {path.name for path in out.iterdir()} == set(NAMES)
+        assert {path.name for path in out.iterdir()} == {*NAMES, "cto-tools.json"}
     for name in NAMES:
         assert (out / name).read_text() == (given / name).read_text()
         assert (out / name).stat().st_mode & 0o777 == 0o755
+    record = out / "cto-tools.json"
+    assert json.loads(record.read_text()) == dict.fromkeys(NAMES, "as given")
+    assert record.stat().st_mode & 0o777 == 0o644
     assert done.stdout.splitlines()[0] == f"{out}:"
     assert "helm 4.1.4 as given" in done.stderr
 

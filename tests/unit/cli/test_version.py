@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import platform
 from dataclasses import replace
+from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from cto import __version__, assets, catalog
+from cto.cli import toolrecord
 from cto.cli.root import cli
+from cto.objects import load_yaml
 from unit.airgap.conftest import client, fake, world
 from unit.airgap.world import World
 
@@ -17,10 +21,16 @@ __all__ = ["client", "fake", "world"]
 
 
 def document(*words: str) -> dict[str, object]:
-    result = CliRunner().invoke(cli, ["version", "-o", "json", *words], prog_name="cto")
+    argv = ["version", "-o", "json", *words]
+    result = CliRunner().invoke(cli, argv, prog_name="cto", env={"CTO_TOOLS": ""})
     assert result.exit_code == 0, result.output
     data: dict[str, object] = json.loads(result.stdout)["data"]
     return data
+
+
+def pinned() -> dict[str, str]:
+    tools = load_yaml((assets.root() / "bundle" / "tools.yaml").read_text())["tools"]
+    return {name: str(tool["version"]) for name, tool in tools.items()}
 
 
 def test_tools_and_charts_are_those_of_the_bundle() -> None:
@@ -28,9 +38,28 @@ def test_tools_and_charts_are_those_of_the_bundle() -> None:
     charts = catalog.load(assets.root() / "bundle").components
     assert data["cto"] == __version__
     assert data["python"] == platform.python_version()
-    assert isinstance(data["tools"], dict)
-    assert {"kubectl", "helm", "kind", "kwok"} <= data["tools"].keys()
+    assert data["tools"] == pinned()
+    assert {"kubectl", "helm", "kind", "kwok"} <= pinned().keys()
     assert data["charts"] == {c.name: f"{c.chart.name} {c.chart.version}" for c in charts}
+
+
+def test_programs_of_a_folder_are_as_given_and_the_others_as_pinned(tmp_path: Path) -> None:
+    (tmp_path / "helm").write_text("")
+    assert document("--tools", str(tmp_path))["tools"] == {**pinned(), "helm": "as given"}
+
+
+def test_the_image_tells_what_it_holds_and_nothing_else(tmp_path: Path) -> None:
+    """Its folder was filled by `cto bundle tools`, from pinned programs and given ones."""
+    versions = {"helm": "4.1.4", "kind": "as given"}
+    toolrecord.write(tmp_path, versions)
+    assert document("--tools", str(tmp_path))["tools"] == versions
+    assert [path.name for path in tmp_path.iterdir()] == ["cto-tools.json"]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "\xff"])
+def test_a_record_that_cannot_be_read_says_nothing(tmp_path: Path, text: str) -> None:
+    (tmp_path / "cto-tools.json").write_text(text, encoding="latin-1")
+    assert document("--tools", str(tmp_path))["tools"] == pinned()
 
 
 def test_people_get_a_list() -> None:
