@@ -15,11 +15,11 @@ from .engine import Engine
 from .installer import CLUSTER, KUBE, Installer
 from .inventory import Inventory, entries
 from .probes import assert_healthy
-from .watch import Inside, Watch
+from .watch import CABLE, Inside, Report, Watch
 
 pytestmark = pytest.mark.docker
 
-NODE = f"{CLUSTER}-control-plane"
+NODE, WORKER = f"{CLUSTER}-control-plane", f"{CLUSTER}-worker"
 # A step of ten minutes; told five seconds after the node's first word of it.
 NAMED_WITHIN_S = 60
 STRANGE = """
@@ -85,6 +85,12 @@ def assert_strange_images_are_named(installer: Installer) -> None:
         assert step["seconds"] < NAMED_WITHIN_S, step
 
 
+def assert_measured(report: Report, *containers: str) -> None:
+    """An empty list proves nothing of what was not heard."""
+    assert report.not_measured == [], str(report)
+    assert {CABLE, *containers} <= set(report.taps), str(report)
+
+
 def short_form(installer: Installer) -> dict[str, Any]:
     """Install without the socket, as the message says that it can be done from a container."""
     refused = installer.run("install", code=4, socket=False)
@@ -103,6 +109,7 @@ def test_a_platform_lives_from_docker_run_to_nothing_left(
         # Each node has what the machine has; two of them have room for standard on two cores.
         first = installer.install("minimal", "--nodes", "2")
         assert first["provider"] == "kind"
+        (installing,) = installer.runs
         assert_healthy(first, engine)
         (registry,) = registries(engine)
         delivered = sent(engine, registry)
@@ -136,5 +143,7 @@ def test_a_platform_lives_from_docker_run_to_nothing_left(
         assert installer.uninstall("--cluster")["cluster"] is True
 
     assert report.is_empty, str(report)
+    if daemon:
+        assert_measured(report, installing.args, registry, NODE, WORKER)
     assert Inventory.of(engine, installer.kube).gained(before) == {}
     assert entries(installer.kubeconfig) == []

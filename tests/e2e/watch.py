@@ -90,6 +90,7 @@ class Report:
 
     @property
     def is_empty(self) -> bool:
+        """Whether nothing was heard; see `not_measured` and `taps` for what could be."""
         return not self.destinations and not self.questions
 
     def __str__(self) -> str:
@@ -185,7 +186,7 @@ class Watch:
                 if identity(namespace) in {tap.identity for tap in self._taps}:
                     return
                 tap = Tap(who, namespace, everything)
-            except FileNotFoundError:
+            except (FileNotFoundError, ProcessLookupError):
                 return  # it ended meanwhile; what it sent passed the tap that all have to pass
             except OSError as error:
                 self._not_measured.append(f"{who}: {error}")
