@@ -24,6 +24,7 @@ _BOTH_LINES = (
     "Make a cluster: docker run --rm -v ~/.kube:/root/.kube "
     "-v /var/run/docker.sock:/var/run/docker.sock IMAGE install\n"
     "or use yours: docker run --rm -v ~/.kube:/root/.kube IMAGE install\n"
+    "(if its API server is at 127.0.0.1, as with kind: --network host before IMAGE)\n"
     "(without a container: start Docker, name a kubeconfig with --kubeconfig FILE, or try it with "
     "simulated nodes: --provider kwok)"
 )

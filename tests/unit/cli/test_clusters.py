@@ -103,6 +103,7 @@ class TestInstalling:
         assert caught.value.code == "CTO-1202"
         assert caught.value.hint.count("docker run") == 2
         assert "-v /var/run/docker.sock:/var/run/docker.sock" in caught.value.hint
+        assert "127.0.0.1, as with kind: --network host" in caught.value.hint
 
     def test_several_contexts_are_a_question(self, tmp_path: Path) -> None:
         write_kubeconfig(tmp_path / "home/.kube/config", "one", "two")
