@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ import click
 
 from cto import assets
 from cto.cli.options import output_options
+from cto.cli.streams import piped
 from cto.errors import UsageError
 from cto.result import Result
 
@@ -129,7 +129,7 @@ def _load(*, profile: str | None, files: tuple[str, ...], env: Mapping[str, str]
         component_names=sorted(
             f.parent.name for f in root.glob("bundle/components/*/component.yaml")
         ),
-        stdin=sys.stdin.read,
+        stdin=piped,
     )
 
 

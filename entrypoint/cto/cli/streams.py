@@ -1,9 +1,10 @@
-"""Writes to stdout and stderr so that a reader who has gone does not end a run half-way."""
+"""Reads stdin, and writes to stdout and stderr so that a reader who has gone ends no run."""
 
 from __future__ import annotations
 
 import errno
 import os
+import sys
 from typing import TextIO
 
 # The reader has gone: of a pipe (EPIPE), of a terminal (EIO).
@@ -70,6 +71,11 @@ class Outlet:
         stream, self._stream = self._stream, None
         if stream is not None:
             _to_nowhere(stream)
+
+
+def piped() -> str:
+    """Return what was piped in; nothing if stdin was closed when we were started."""
+    return sys.stdin.read() if sys.stdin else ""
 
 
 def reserve() -> None:

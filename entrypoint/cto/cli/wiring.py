@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -31,6 +30,7 @@ from cto.cli.bundled import BundledCharts, lacking
 from cto.cli.options import ClusterOptions
 from cto.cli.output import Screen
 from cto.cli.registries import docker_config
+from cto.cli.streams import piped
 from cto.engine.execute import CrdSource
 from cto.engine.installer import Installer, charts_of, secret_values
 from cto.engine.lock import ClusterLock
@@ -120,7 +120,7 @@ class Wiring:
             files=self.options.files,
             profiles=self.root / "profiles",
             component_names=[component.name for component in self.catalog.components],
-            stdin=_stdin,
+            stdin=piped,
         )
         secrecy.refuse_weak(loaded, secrecy.said_anyway(self, loaded.config))
         return loaded
@@ -410,10 +410,6 @@ class Wiring:
         from cto.cli import secrecy  # noqa: PLC0415 - as above
 
         return tuple(secrecy.secrets_of(self.loaded.config).values())
-
-
-def _stdin() -> str:
-    return sys.stdin.read() if sys.stdin else ""  # None if it was closed when we were started
 
 
 def _close(cluster: Cluster) -> None:

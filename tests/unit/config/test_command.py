@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,19 @@ def test_validate_exits_with_3_and_lists_every_error(loading: Loader) -> None:
     assert "platfrom" in result.stderr
     assert "did you mean platform?" in result.stderr
     assert result.stdout == ""
+
+
+@pytest.mark.parametrize(
+    "arguments", [["init", "-"], ["show"], ["validate"], ["validate", "-c", "-"]]
+)
+def test_a_stdin_that_was_closed_is_an_empty_one(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`cto config validate <&-`, as some service managers start programs."""
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(SystemExit) as left:
+        cli(["config", *arguments], prog_name="cto")
+    assert (left.value.code, capsys.readouterr().err) == (0, "")
 
 
 def test_schema_is_plain_json_on_stdout() -> None:
