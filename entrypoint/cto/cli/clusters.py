@@ -8,14 +8,18 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cto.adapters.existing import Existing
+from cto.adapters.kubeconfig import choose_access
 from cto.adapters.kwok import Kwok
 from cto.cli.bundled import KIND
+from cto.cli.streams import piped
 from cto.engine.lock import ClusterLock
 from cto.errors import CtoError, LockedError, UsageError
 from cto.ports import Provider, ProviderState
 
 if TYPE_CHECKING:
     from cto.cli.wiring import Wiring
+    from cto.config.sections import Cluster
 
 KWOK = "kwok"
 EXISTING = "existing"
@@ -45,6 +49,25 @@ def kwok(wiring: Wiring) -> Kwok:
     )
 
 
+def wish(wiring: Wiring) -> Cluster:
+    """Return what flags, environment, files and profile say about the cluster, to every verb.
+
+    Raises:
+        ConfigError: CTO-1300, CTO-1301.
+    """
+    if "loaded" in vars(wiring):
+        return wiring.loaded.config.cluster
+    from cto.config.load import load_cluster  # noqa: PLC0415 - as slow to import as all of it
+
+    return load_cluster(
+        flags=wiring.options.values,
+        env=wiring.env,
+        files=wiring.options.files,
+        profiles=wiring.root / "profiles",
+        stdin=piped,
+    )
+
+
 def chosen(wiring: Wiring) -> Provider:
     """Return where the cluster of an installation comes from.
 
@@ -53,11 +76,7 @@ def chosen(wiring: Wiring) -> Provider:
     Raises:
         UsageError: CTO-1201 (several contexts), CTO-1202 (nothing to choose from), CTO-1203.
     """
-    wish = wiring.loaded.config.cluster
-    provider = wish.provider.value if wish.provider else ""
-    if not provider and not _names_existing(wiring, wish.context or ""):
-        provider = KIND if has_docker(wiring.env, wiring.docker_socket) else ""
-    return _named(wiring, provider, wish.context or "")
+    return _resolved(wiring, lambda: has_docker(wiring.env, wiring.docker_socket))
 
 
 def there(wiring: Wiring) -> Provider:
@@ -65,23 +84,21 @@ def there(wiring: Wiring) -> Provider:
 
     A Docker without a cluster of ours is no reason not to look into the kubeconfig.
     """
-    flags = _flags(wiring)
-    provider = flags.get("cluster.provider") or wiring.env.get("CTO_CLUSTER__PROVIDER", "")
-    context = flags.get("cluster.context", "")
-    if not provider and not _names_existing(wiring, context) and _is_made(wiring):
-        provider = KIND
-    return _named(wiring, provider, context)
+    return _resolved(wiring, lambda: _is_made(wiring))
 
 
 def made(wiring: Wiring) -> Provider:
     """Return the provider whose cluster is to be deleted.
 
     Raises:
-        UsageError: CTO-1206, there are two and none is named.
+        UsageError: CTO-1200, somebody else's was named; CTO-1206, there are two and none is named.
     """
-    provider = _flags(wiring).get("cluster.provider") or wiring.env.get("CTO_CLUSTER__PROVIDER", "")
+    named = wiring.wish
+    ours = {f"{KIND}-{named.name}": KIND, f"{KWOK}-{NAME}": KWOK}
+    provider: str = named.provider or (ours.get(named.context, EXISTING) if named.context else "")
     if provider == EXISTING:
-        raise UsageError("CTO-1200", "cto deletes no cluster that it did not make")
+        which = f", and context {named.context!r} was named" if named.context else ""
+        raise UsageError("CTO-1200", f"cto deletes no cluster that it did not make{which}")
     if not provider:
         in_docker = _is_made(wiring)
         simulated = wiring.kwok.state() is not ProviderState.ABSENT
@@ -127,16 +144,13 @@ def has_docker(env: Mapping[str, str], socket: Path) -> bool:
     return isinstance(config, dict) and config.get("currentContext", "default") != "default"
 
 
-def cluster_name(wiring: Wiring) -> str:
-    """Return the name of the cluster that is made."""
-    given = _flags(wiring).get("cluster.name") or wiring.env.get("CTO_CLUSTER__NAME")
-    if given:
-        return given
-    # Verbs without a configuration must not need a right one.
-    return wiring.loaded.config.cluster.name if wiring.options.files else NAME
-
-
-def _named(wiring: Wiring, provider: str, context: str) -> Provider:
+def _resolved(wiring: Wiring, is_kind: Callable[[], bool]) -> Provider:
+    """Return what was named; else kind, if it is; else what the kubeconfig has."""
+    named = wiring.wish
+    provider: str = named.provider or ""
+    context = named.context or ""
+    if not provider and not _names_existing(wiring, context) and is_kind():
+        provider = KIND
     match provider:
         case "kwok":
             return wiring.kwok
@@ -146,19 +160,20 @@ def _named(wiring: Wiring, provider: str, context: str) -> Provider:
             return _existing(wiring, context)
 
 
-def _existing(wiring: Wiring, context: str) -> Provider:
+def _existing(wiring: Wiring, context: str) -> Existing:
+    """Return a cluster of the kubeconfig: the named one, or the only one."""
     try:
-        return wiring.take_existing(context)
+        access = choose_access(wiring.kubeconfigs(), context)
     except UsageError as error:
         if error.code == "CTO-1202":
             error.hint = _BOTH_LINES
         raise
+    return Existing(access, connect=wiring.connect, host=wiring.host)
 
 
 def _names_existing(wiring: Wiring, context: str) -> bool:
     """Whether a context or a kubeconfig was named, and so a cluster that is there."""
-    named = (wiring.options.kubeconfig, wiring.env.get("CTO_KUBECONFIG"), context)
-    return any(named) or bool(wiring.env.get("CTO_CONTEXT"))
+    return any((wiring.options.kubeconfig, wiring.env.get("CTO_KUBECONFIG"), context))
 
 
 def _is_made(wiring: Wiring) -> bool:
@@ -169,7 +184,3 @@ def _is_made(wiring: Wiring) -> bool:
         return wiring.kind.state() is not ProviderState.ABSENT
     except CtoError:
         return False
-
-
-def _flags(wiring: Wiring) -> Mapping[str, str]:
-    return {path: value for path, (_, value) in wiring.options.flags.items()}

@@ -54,7 +54,7 @@ def program(wiring: Wiring) -> Callable[[], str]:
 
 def kind(wiring: Wiring) -> Kind:
     """Return the provider of clusters in Docker."""
-    docker, name = wiring.docker, wiring.cluster_name
+    docker, name = wiring.docker, wiring.wish.name
     runner = KindProgram(
         wiring.runner,
         lambda: wiring.tools.path("kind"),
@@ -85,19 +85,17 @@ def kind(wiring: Wiring) -> Kind:
 def _kind_access(wiring: Wiring, print_kubeconfig: Callable[[], str]) -> KindAccess:
     kubeconfig = wiring.kubeconfigs()[0]
     home = Path(wiring.env.get("HOME", "/"))
-    # Verbs without a configuration make no cluster.
-    configured = "loaded" in vars(wiring)
     return KindAccess(
         wiring.docker,
         print_kubeconfig,
-        cluster=wiring.cluster_name,
+        cluster=wiring.wish.name,
         clock=wiring.clock,
         host=wiring.host,
-        folder=wiring.state / KIND / wiring.cluster_name,
+        folder=wiring.state / KIND / wiring.wish.name,
         shared=kubeconfig,
         usual=kubeconfig == home / ".kube" / "config",
         owner=owner_of(wiring.env),
-        make_current=configured and wiring.loaded.config.cluster.use_context,
+        make_current=wiring.wish.use_context,
     )
 
 

@@ -43,6 +43,11 @@ class ClusterOptions:
     tools: Path | None = None
     bundle: Path | None = None
 
+    @property
+    def values(self) -> Mapping[str, str]:
+        """Path in the configuration -> the value that a flag gives."""
+        return {path: value for path, (_, value) in self.flags.items()}
+
 
 # As a configuration file would say it.
 _TRUTH = {True: "true", False: "false"}

@@ -18,11 +18,10 @@ from cto.adapters.charts import ChartResolver
 from cto.adapters.clock import SystemClock
 from cto.adapters.cluster import KubeCluster
 from cto.adapters.download import Downloader
-from cto.adapters.existing import Existing
 from cto.adapters.guard import HelmGuard
 from cto.adapters.helm import HelmReleases
 from cto.adapters.host import Host
-from cto.adapters.kubeconfig import choose_access, paths
+from cto.adapters.kubeconfig import paths
 from cto.adapters.process import ProcessRunner, become
 from cto.adapters.tools import Tools
 from cto.cli import clusters
@@ -50,6 +49,7 @@ if TYPE_CHECKING:
     from cto.adapters.container import Engine
     from cto.cli.relocating import Relocations
     from cto.config.load import Loaded
+    from cto.config.sections import Cluster as WishedCluster
     from cto.relocation import Relocation
     from cto_airgap.logins import Login
     from cto_airgap.session import Session
@@ -115,7 +115,7 @@ class Wiring:
         from cto.config.load import load  # noqa: PLC0415 - as above
 
         loaded = load(
-            flags={path: value for path, (_, value) in self.options.flags.items()},
+            flags=self.options.values,
             env=self.env,
             files=self.options.files,
             profiles=self.root / "profiles",
@@ -229,10 +229,6 @@ class Wiring:
     def kwok(self) -> Provider:
         return clusters.kwok(self)
 
-    @property
-    def cluster_name(self) -> str:
-        return clusters.cluster_name(self)
-
     @cached_property
     def docker(self) -> Engine:
         from cto.cli import containers  # noqa: PLC0415 - other clusters need none of it
@@ -245,6 +241,10 @@ class Wiring:
 
         return containers.kind(self)
 
+    @cached_property
+    def wish(self) -> WishedCluster:
+        return clusters.wish(self)
+
     def provider(self) -> Provider:
         """Return where the cluster of an installation comes from."""
         return clusters.chosen(self)
@@ -256,12 +256,6 @@ class Wiring:
     def made(self) -> Provider:
         """Return the provider whose cluster is to be deleted."""
         return clusters.made(self)
-
-    def take_existing(self, context: str) -> Existing:
-        """Return a cluster of the kubeconfig: the named one, or the only one."""
-        context = context or self.env.get("CTO_CONTEXT", "")
-        access = choose_access(self.kubeconfigs(), context)
-        return Existing(access, connect=self.connect, host=self.host)
 
     def kubeconfigs(self) -> Sequence[Path]:
         """Return the kubeconfig files to read, the one to write first."""

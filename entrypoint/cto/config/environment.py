@@ -23,7 +23,6 @@ PROGRAM_VARIABLES = frozenset(
         "CTO_CACHE_DIR",
         "CTO_CA_FILE",
         "CTO_CHARTS",
-        "CTO_CONTEXT",
         "CTO_DEBUG",
         "CTO_HOST_UID",
         "CTO_IMAGE",
@@ -35,6 +34,8 @@ PROGRAM_VARIABLES = frozenset(
         "CTO_TOOLS",
     }
 )
+# Short names of settings. The long one is the more exact one, and wins.
+_SHORT = {"CTO_CONTEXT": ("cluster", "context")}
 _NESTED = "__"
 
 
@@ -64,6 +65,8 @@ def variable(path: Sequence[str]) -> str:
 
 
 def _path(name: str, component_names: Sequence[str]) -> tuple[str, ...] | None:
+    if name in _SHORT:
+        return _SHORT[name]
     path: tuple[str, ...] = ()
     for part in name.removeprefix(PREFIX).split(_NESTED):
         shape = shape_at(path)
@@ -120,5 +123,5 @@ def _unknown(name: str) -> list[Problem]:
 
 @cache
 def _names() -> tuple[str, ...]:
-    names = (*(variable(path) for path in paths()), *sorted(PROGRAM_VARIABLES))
+    names = (*(variable(path) for path in paths()), *_SHORT, *sorted(PROGRAM_VARIABLES))
     return tuple(name.removeprefix(PREFIX) for name in names)

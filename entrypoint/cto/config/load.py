@@ -16,6 +16,7 @@ from cto.config.placeholders import Resolver
 from cto.config.problems import Path, Problem, dotted, failure
 from cto.config.profile import Profile
 from cto.config.secret import Secret
+from cto.config.sections import Cluster
 from cto.config.shape import Kind, shape_at
 from cto.config.source import Source, parse
 from cto.config.tree import DEFAULT, Branch, Layer, Listing, Node, Origin, Scalar
@@ -67,6 +68,38 @@ def load(
     return run.finish(merged, chosen)
 
 
+def load_cluster(
+    *,
+    flags: Mapping[str, Any],
+    env: Mapping[str, str],
+    files: Sequence[str],
+    profiles: File,
+    stdin: Callable[[], str],
+) -> Cluster:
+    """Read only the section `cluster`, as `load` would, for verbs that need no more.
+
+    A mistake in another section, a secret that is not set, or an unknown profile is none of their
+    business. A name that nothing has is: it may have been meant for the cluster.
+
+    Args:
+        flags: These and all others are those of `load`.
+        env: The environment.
+        files: Paths.
+        profiles: Folder.
+        stdin: Returns what was piped in.
+
+    Raises:
+        ConfigError: CTO-1300 with a line for everything that is wrong; CTO-1301 if a file is not
+            readable.
+    """
+    run = _Load(env=env, component_names=())
+    given = [*run.files(files, stdin), run.environment(), _flags(flags)]
+    problems = [item for item in run.problems if item.path.partition(".")[0] in {"", "cluster"}]
+    layer, _ = run.profile(given, profiles)
+    run.problems = problems
+    return run.cluster(functools.reduce(tree.merge, [_defaults(), layer, *given]))
+
+
 @dataclass
 class _Load:
     """One run: what it was given, and what turned out to be wrong."""
@@ -105,13 +138,26 @@ class _Load:
         return _without_empty(found.layer or empty, ()), found.profile
 
     def finish(self, merged: Node, chosen: Profile | None) -> Loaded:
-        resolver = Resolver(self.env)
-        resolved = resolver.resolve(merged)
-        self.problems += resolver.problems
-        config = self._config(resolved, {problem.path for problem in resolver.problems})
+        resolved, config = self._checked(merged)
         if config is None or chosen is None or self.problems:
             raise failure(self.problems)
         return Loaded(config=config, profile=chosen, origins=_origins(resolved, config))
+
+    def cluster(self, merged: Node) -> Cluster:
+        """Check the one section, and the names of all."""
+        assert isinstance(merged, Branch)  # noqa: S101 - so are the defaults; for the type checker
+        sections = merged.children.items()
+        kept = {k: child for k, child in sections if k == "cluster" or shape_at((k,)) is None}
+        _, config = self._checked(Branch(kept, merged.origin))
+        if config is None or self.problems:
+            raise failure(self.problems)
+        return config.cluster
+
+    def _checked(self, merged: Node) -> tuple[Node, Config | None]:
+        resolver = Resolver(self.env)
+        resolved = resolver.resolve(merged)
+        self.problems += resolver.problems
+        return resolved, self._config(resolved, {problem.path for problem in resolver.problems})
 
     def _config(self, node: Node, unresolved: set[str]) -> Config | None:
         context = {"component_names": self.component_names, "masked": dict(_masked(node, ()))}

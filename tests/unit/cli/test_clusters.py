@@ -16,7 +16,7 @@ from cto.adapters.upstream_images import UpstreamImages
 from cto.cli import clusters, containers
 from cto.cli.options import ClusterOptions
 from cto.cli.wiring import Wiring
-from cto.errors import PreflightError, ToolError, UsageError
+from cto.errors import ConfigError, PreflightError, ToolError, UsageError
 from cto.ports import Provider, ProviderState
 from fakes.cluster import FakeCluster
 from fakes.desk import Desk, write_kubeconfig
@@ -144,6 +144,83 @@ class TestLooking:
         assert self.name(named)[1] is ProviderState.READY
         assert self.name(wiring(tmp_path, docker=docker, flags=KIND))[1] is ProviderState.ABSENT
 
+    def test_what_is_wrong_elsewhere_does_not_matter(self, tmp_path: Path) -> None:
+        """Neither a secret that this shell does not have, nor a profile that is not there."""
+        write_kubeconfig(tmp_path / "home/.kube/config", "one", "two")
+        file = tmp_path / "cto.yaml"
+        file.write_text(
+            "cluster: {context: two}\nproviders: {anthropic: '${KEY}'}\n"
+            "platform: {name: No Name, name: x}\nprofile: nowhere.yaml\n"
+        )
+        made = wiring(tmp_path, {"CTO_SMTP__PORT": "x"}, files=(str(file),))
+        assert made.existing().access().context == "two"
+
+    @pytest.mark.parametrize(
+        ("text", "env", "told"),
+        [
+            ("clustr: {context: two}", {}, "clustr (FILE:1): there is no such field; did you"),
+            ("cluster: {contxt: two}", {}, "cluster.contxt (FILE:1): there is no such field; did"),
+            ("cluster: {context: a, context: b}", {}, "cluster.context (FILE:1): is given twice"),
+            ("cluster: {context: '${X}'}", {}, "cluster.context (FILE:1): the environment variab"),
+            ("", {"CTO_CLUSTER__CONTXT": "two"}, "env CTO_CLUSTER__CONTXT: is no setting of cto"),
+            ("", {"CTO_CONTXT": "two"}, "env CTO_CONTXT: is no setting of cto; did you mean CTO_C"),
+            ("", {"CTO_CLUSTER__PROVIDER": "knid"}, "cluster.provider 'knid' (env CTO_CLUSTER__PR"),
+        ],
+    )
+    def test_what_may_have_meant_another_cluster_is_told(
+        self, tmp_path: Path, text: str, env: dict[str, str], told: str
+    ) -> None:
+        file = tmp_path / "cto.yaml"
+        file.write_text(text)
+        made = wiring(tmp_path, env, docker=made_cluster(), files=(str(file),))
+        with pytest.raises(ConfigError) as caught:
+            made.existing()
+        assert caught.value.details.replace(str(file), "FILE").startswith(told)
+
+
+class TestEveryVerb:
+    @pytest.fixture
+    def desk(self, desk: Desk) -> Desk:
+        """A desk with a kind cluster of ours beside two contexts of somebody else."""
+        desk.kind = FakeProvider(name="kind", kubeconfig=desk.kubeconfig)
+        desk.contexts("production", "staging")
+        desk.env["KUBECONFIG"] = str(desk.kubeconfig)
+        return desk
+
+    def contexts(self, desk: Desk, *options: str) -> set[str]:
+        """Return where each verb goes."""
+        verbs: tuple[tuple[str, ...], ...] = (
+            ("plan", "install"),
+            ("install",),
+            ("status",),
+            ("plan", "uninstall"),
+            ("uninstall", "--yes"),
+        )
+        documents = [desk.document(*verb, *options, existing=False) for verb in verbs]
+        return {document["data"]["context"] for document in documents}
+
+    def test_all_take_our_cluster_if_nothing_is_named(self, desk: Desk) -> None:
+        assert self.contexts(desk) == {"kind"}
+
+    @pytest.mark.parametrize("name", ["CTO_CONTEXT", "CTO_CLUSTER__CONTEXT"])
+    def test_all_take_what_the_environment_names(self, desk: Desk, name: str) -> None:
+        desk.env[name] = "staging"
+        assert self.contexts(desk) == {"staging"}
+        assert self.contexts(desk, "--context", "production") == {"production"}
+
+    def test_all_take_what_a_file_names(self, desk: Desk) -> None:
+        file = desk.folder / "cto.yaml"
+        file.write_text("cluster: {context: staging}\n")
+        assert self.contexts(desk, "-c", str(file)) == {"staging"}
+        desk.env["CTO_CONTEXT"] = "production"
+        assert self.contexts(desk, "-c", str(file)) == {"production"}
+
+    def test_all_take_the_provider_that_a_file_names(self, desk: Desk) -> None:
+        desk.kwok = FakeProvider(name="kwok", kubeconfig=desk.kubeconfig)
+        file = desk.folder / "cto.yaml"
+        file.write_text("cluster: {provider: kwok}\n")
+        assert self.contexts(desk, "-c", str(file)) == {"kwok"}
+
 
 class TestDeleting:
     def provider(self, folder: Path, docker: Engine, *, kwok: bool, **options: Any) -> Provider:
@@ -172,6 +249,23 @@ class TestDeleting:
     def test_somebody_elses_cluster_is_never_deleted(self, tmp_path: Path) -> None:
         with pytest.raises(UsageError):
             self.provider(tmp_path, FakeDocker(), kwok=True, flags=EXISTING)
+
+    def test_whoever_names_another_context_does_not_mean_ours(self, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match="context 'staging' was named"):
+            self.provider(tmp_path, made_cluster(), kwok=True, env={"CTO_CONTEXT": "staging"})
+
+    @pytest.mark.parametrize(("context", "name"), [("kind-two", "kind"), ("kwok-cto", "kwok")])
+    def test_our_own_context_names_our_cluster(
+        self, tmp_path: Path, context: str, name: str
+    ) -> None:
+        env = {"CTO_CONTEXT": context, "CTO_CLUSTER__NAME": "two"}
+        assert self.provider(tmp_path, made_cluster("two"), kwok=True, env=env).name == name
+
+    def test_a_file_names_it_too(self, tmp_path: Path) -> None:
+        file = tmp_path / "cto.yaml"
+        file.write_text("cluster: {provider: kwok}\n")
+        files = (str(file),)
+        assert self.provider(tmp_path, made_cluster(), kwok=True, files=files).name == "kwok"
 
 
 class TestKind:
@@ -228,7 +322,7 @@ class TestKind:
         made.runner = FakeRunner()  # type: ignore[assignment] # starts nothing
         with pytest.raises(ToolError):
             made.docker.networks()
-        assert made.cluster_name == "cto"
+        assert made.wish.name == "cto"
 
 
 class TestInstall:

@@ -70,28 +70,35 @@ class TestCluster:
         assert wiring(tmp_path, env, kubeconfig=two).provider().access().context == "two"
         assert wiring(tmp_path, {"KUBECONFIG": str(two)}).existing().access().context == "two"
 
-    @pytest.mark.parametrize("way", ["flag", "environment", "file"])
-    def test_a_context_may_be_named_in_every_way(self, tmp_path: Path, way: str) -> None:
-        file = write_kubeconfig(tmp_path / "config", "one", "two")
-        settings: dict[str, Any] = {"kubeconfig": file}
-        env = {}
-        if way == "flag":
-            settings["flags"] = {"cluster.context": ("--context", "two")}
-        elif way == "environment":
-            env = {"CTO_CLUSTER__CONTEXT": "two", "CTO_CONTEXT": "two"}
-        else:
-            config = tmp_path / "cto.yaml"
-            config.write_text("cluster: {context: two}\n")
-            settings["files"] = (str(config),)
-        assert wiring(tmp_path, env, **settings).provider().access().context == "two"
+    def test_every_verb_takes_the_first_of_flag_environment_file_and_profile(
+        self, tmp_path: Path
+    ) -> None:
+        """What was named in one way after the other, the last one first."""
+        file = write_kubeconfig(tmp_path / "config", "a", "b", "c", "d", "e", "f")
+        (tmp_path / "profile.yaml").write_text("config: {cluster: {context: f}}\n")
+        (tmp_path / "cto.yaml").write_text("cluster: {context: '${NAME}'}\n")
+        env = {"NAME": "e"}
+        options: dict[str, Any] = {"kubeconfig": file}
 
-    def test_verbs_without_a_configuration_take_flag_and_environment(self, tmp_path: Path) -> None:
-        file = write_kubeconfig(tmp_path / "config", "one", "two")
-        made = wiring(tmp_path, {"CTO_CONTEXT": "one"}, kubeconfig=file)
-        assert made.existing().access().context == "one"
-        flags = {"cluster.context": ("--context", "two")}
-        made = wiring(tmp_path, {"CTO_CONTEXT": "one"}, kubeconfig=file, flags=flags)
-        assert made.existing().access().context == "two"
+        def taken() -> set[str]:
+            """Return the contexts that verbs with and without a configuration work on."""
+            configured = wiring(tmp_path, env, **options)
+            assert configured.loaded
+            plain = wiring(tmp_path, env, **options)
+            return {made.access().context for made in (configured.provider(), plain.existing())}
+
+        env["CTO_PROFILE"] = str(tmp_path / "profile.yaml")
+        assert taken() == {"f"}
+        options["files"] = (str(tmp_path / "cto.yaml"),)
+        assert taken() == {"e"}
+        env["CTO_CLUSTER"] = "{context: d}"
+        assert taken() == {"d"}
+        env["CTO_CONTEXT"] = "c"
+        assert taken() == {"c"}
+        env["CTO_CLUSTER__CONTEXT"] = "b"
+        assert taken() == {"b"}
+        options["flags"] = {"cluster.context": ("--context", "a")}
+        assert taken() == {"a"}
 
     def test_no_kubeconfig_is_no_cluster(self, tmp_path: Path) -> None:
         with pytest.raises(UsageError) as caught:

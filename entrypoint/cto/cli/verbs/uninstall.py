@@ -77,7 +77,7 @@ def destroy(wiring: Wiring, terminal: Terminal, removal: Options) -> Result:
     terminal.simulated = provider.simulated
     if not wiring.options.yes:
         _need_somebody(wiring, terminal, "deleting the cluster needs a confirmation")
-        name = f"{provider.name}-{wiring.cluster_name}"
+        name = f"{provider.name}-{wiring.wish.name}"
         terminal.confirm(f"Delete the cluster {name} with everything in it?")
     with terminal.screen(wiring.clock) as screen:
         refuse_busy(wiring, provider, screen.notice)
