@@ -168,7 +168,8 @@ class Access(_Model):
         path: What follows host and port in the address.
         user: Name for the log-in.
         secret: `NAME/KEY` that holds the password.
-        command: What prints a token, where there is no password.
+        command: What prints a token, where there is no password. Every `kubectl` in
+            it is told the cluster before it is shown.
         when: Field of the configuration without which nothing listens there yet.
     """
 

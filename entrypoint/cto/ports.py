@@ -313,6 +313,7 @@ class Reach:
         is_there: Whether such a file is there already; else a note says how to get `kubeconfig`.
         notes: What the user has to know or to do about it, one line each.
         ports: Port of every node -> port of http://localhost where it is published.
+        domain: With an ingress, what the names of the user interfaces end with; '' without.
     """
 
     context: str
@@ -321,6 +322,7 @@ class Reach:
     is_there: bool = True
     notes: tuple[str, ...] = ()
     ports: Mapping[int, int] = field(default_factory=dict)
+    domain: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

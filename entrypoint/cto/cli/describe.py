@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 
 from cto.catalog import Access, Component
@@ -118,25 +119,39 @@ def access_lines(components: Sequence[Component], reach: Reach) -> list[str]:
         access = component.access
         if access is None:
             continue
-        kubectl = f"kubectl --context {reach.context} -n {component.namespace}"
+        kubectl = kubectl_line(reach)
+        inside = f"{kubectl} -n {component.namespace}"
         port = f"{_local(access.port)}:{access.port}"
         if url := url_of(access, reach):
             lines.append(f"{component.title}: {url}")
         else:
             lines.append(f"{component.title}: http://localhost:{_local(access.port)} after")
-            lines.append(f"  {kubectl} port-forward svc/{access.service} {port}")
+            lines.append(f"  {inside} port-forward svc/{access.service} {port}")
         if access.user and access.secret:
             name, _, key = access.secret.partition("/")
             jsonpath = "{.data." + key.replace(".", "\\.") + "}"
             lines.append(f"  log in as {access.user}; the password:")
-            lines.append(f"  {kubectl} get secret {name} -o jsonpath='{jsonpath}' | base64 -d")
+            lines.append(f"  {inside} get secret {name} -o jsonpath='{jsonpath}' | base64 -d")
         elif access.command:
-            lines.append(f"  log in with a token: {access.command}")
+            command = access.command.replace("kubectl ", f"{kubectl} ")
+            lines.append(f"  log in with a token: {command}")
     return lines
 
 
+def kubectl_line(reach: Reach) -> str:
+    """Return how kubectl begins to work on that cluster, to be pasted into a shell."""
+    return f"kubectl{kubeconfig_option(reach)} --context {shlex.quote(reach.context)}"
+
+
+def kubeconfig_option(reach: Reach) -> str:
+    """Return ` --kubeconfig FILE`, '' where it is found without."""
+    return f" --kubeconfig {shlex.quote(str(reach.kubeconfig))}" if reach.kubeconfig else ""
+
+
 def url_of(access: Access, reach: Reach) -> str:
-    """Return the address where the cluster publishes it on the user's machine; '' if nowhere."""
+    """Return its address under the domain or on the user's machine; '' if it has none."""
+    if reach.domain and access.subdomain:
+        return f"https://{access.subdomain}.{reach.domain}{access.path}"
     port = reach.ports.get(access.node_port or 0)
     if port is None:
         return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -137,8 +138,22 @@ class TestAccess:
 
     def test_a_token_is_shown_as_its_command(self) -> None:
         assert self.lines(command="kubectl create token x")[2:] == [
-            "  log in with a token: kubectl create token x"
+            "  log in with a token: kubectl --context here create token x"
         ]
+
+    def test_every_line_goes_to_the_cluster_when_it_is_pasted(self) -> None:
+        command = 'echo "$(kubectl create token x)"'
+        item = component("web", access={"service": "ui", "port": 80, "command": command})
+        reach = Reach(context="it's", kubeconfig=Path("/a b/config"))
+        kubectl = """kubectl --kubeconfig '/a b/config' --context 'it'"'"'s'"""
+        assert access_lines([item], reach)[1:] == [
+            f"  {kubectl} -n web-ns port-forward svc/ui 8080:80",
+            f'  log in with a token: echo "$({kubectl} create token x)"',
+        ]
+
+    def test_without_a_name_of_its_own_it_has_no_address_under_the_domain(self) -> None:
+        item = component("web", access={"service": "ui", "port": 80})
+        assert "port-forward" in access_lines([item], Reach(context="c", domain="example.com"))[1]
 
     def test_who_needs_no_log_in_is_told_none(self) -> None:
         assert len(self.lines()) == 2

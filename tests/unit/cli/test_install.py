@@ -55,9 +55,10 @@ Look around:
 """
 ACCESS = """\
 Web: http://localhost:8080 after
-  kubectl --context test -n web port-forward svc/web 8080:80
+  kubectl --kubeconfig DESK/kubeconfig --context test -n web port-forward svc/web 8080:80
   log in as admin; the password:
-  kubectl --context test -n web get secret web-admin -o jsonpath='{.data.password}' | base64 -d
+  kubectl --kubeconfig DESK/kubeconfig --context test -n web get secret web-admin \
+-o jsonpath='{.data.password}' | base64 -d
 """
 
 
@@ -107,6 +108,17 @@ def test_an_address_at_which_nobody_listens_yet_is_not_shown(desk: Desk) -> None
     assert "port-forward" not in desk.cto("install").stdout
     desk.env["CTO_GITHUB__ORGANIZATION"] = "acme"
     assert "port-forward" in desk.cto("install").stdout
+
+
+def test_with_an_ingress_the_address_is_the_name_under_the_domain(desk: Desk) -> None:
+    text = (desk.root / "bundle/components/web/component.yaml").read_text()
+    desk.component(text.replace("access: {", "access: {subdomain: web, path: /ui, "))
+    desk.env |= {"CTO_PLATFORM__INGRESS_TYPE": "ingress", "CTO_PLATFORM__DOMAIN": "a.example.com"}
+    told = desk.cto("install").stdout
+    assert "Web: https://web.a.example.com/ui\n  log in as admin" in told
+    assert "port-forward" not in told
+    (access,) = desk.document("install")["data"]["access"]
+    assert access["url"] == "https://web.a.example.com/ui"
 
 
 def test_programs_get_one_document(desk: Desk) -> None:

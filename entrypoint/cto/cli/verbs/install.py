@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -14,6 +15,8 @@ from cto.cli.describe import (
     access_lines,
     checks_text,
     counted,
+    kubeconfig_option,
+    kubectl_line,
     plan_text,
     time_text,
     url_of,
@@ -127,11 +130,16 @@ class _Run:
             self._screen.notice(described(source, source.folder))
 
     def _reach(self) -> Reach:
-        reach = self._provider.reach()
+        reach, platform = self._provider.reach(), self._wiring.loaded.config.platform
         for note in reach.notes:
             self._screen.notice(note, warning=True)
-        nodeport = self._wiring.loaded.config.platform.ingress_type is IngressType.NODEPORT
-        return reach if nodeport else replace(reach, ports={})
+        match platform.ingress_type:
+            case IngressType.NODEPORT:
+                return reach
+            case IngressType.INGRESS:
+                return replace(reach, ports={}, domain=platform.domain or "")
+            case IngressType.NONE:
+                return replace(reach, ports={})
 
     def _reachable(self, plan: Plan) -> tuple[Component, ...]:
         """Return the components that users can go to."""
@@ -287,12 +295,12 @@ def _result(told: _Told) -> Result:
 
 def _access(told: _Told) -> list[str]:
     reach = told.reach
-    file = f" --kubeconfig {reach.kubeconfig}" if reach.kubeconfig else ""
+    file, context = kubeconfig_option(reach), shlex.quote(reach.context)
     look = [
         "Look around:",
-        f"  cto status{file} --context {reach.context}",
-        f"  kubectl{file} --context {reach.context} get pods -A",
-        f"  helm{file} --kube-context {reach.context} list -A",
+        f"  cto status{file} --context {context}",
+        f"  {kubectl_line(reach)} get pods -A",
+        f"  helm{file} --kube-context {context} list -A",
     ]
     if told.plan.simulated:
         return ["There is nothing to log in to: no program runs on simulated nodes.", *look]
