@@ -356,7 +356,10 @@ class Provider(Protocol):
         ...
 
     def validate(self) -> Sequence[Check]:
-        """Return the preflight checks that need no cluster, all of them."""
+        """Return all preflight checks that come before the plan.
+
+        Of a cluster that is there: that it answers. Of one to be made: everything that this takes.
+        """
         ...
 
     def state(self) -> ProviderState: ...

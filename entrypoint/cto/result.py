@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from cto.errors import CtoError
+
 # Raised by one when a field changes its meaning or disappears; new fields do not raise it.
 SCHEMA_VERSION = 1
 
@@ -51,6 +53,19 @@ class Check:
             "seconds": round(self.seconds, 3),
             "items": list(self.items),
         }
+
+
+def unreachable(error: CtoError) -> Check:
+    """Return the failed check of an API server that does not answer."""
+    return Check(
+        name="api",
+        title="API server",
+        status=CheckStatus.FAILED,
+        message=error.message,
+        fix=error.hint,
+        code=error.code,
+        items=tuple(error.details.splitlines()),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -138,9 +138,11 @@ def test_a_dead_port_of_the_own_container_is_told_as_such(
     """A loopback address is right on the host, and wrong in a container."""
     file = str(kubeconfig.with_server("https://127.0.0.1:9"))
     inside = Host().in_container
-    error = failure(there, *INSTALL, "--kubeconfig", file, code=4 if inside else 6)
-    assert error["code"] == ("CTO-1403" if inside else "CTO-1601")
-    assert ("--network host" in error["details"]) == inside
+    for command in (INSTALL, ("plan", *INSTALL)):
+        error = failure(there, *command, "--kubeconfig", file, code=4)
+        assert error["code"] == ("CTO-1403" if inside else "CTO-1400")
+        assert ("--network host" in error["details"]) == inside
+        assert ("Connection refused" in error["details"]) != inside
 
 
 def test_an_expired_token_names_the_user_of_the_kubeconfig(

@@ -16,7 +16,7 @@ from cto.adapters.kubeconfig import named, read
 from cto.errors import ApiError
 from cto.objects import annotations_of, labels_of
 from cto.ports import Access, Cluster, NodeOptions, ProviderState, Reach
-from cto.result import Check, CheckStatus
+from cto.result import Check, CheckStatus, unreachable
 
 # Docker Desktop, and every Docker with `--add-host host.docker.internal:host-gateway`.
 _HOST_NAME = "host.docker.internal"
@@ -69,14 +69,13 @@ class Existing:
     def validate(self) -> Sequence[Check]:
         problems = tuple(self._problems())
         if not problems:
-            return (
-                Check(
-                    name="kubeconfig",
-                    title="Kubeconfig",
-                    status=CheckStatus.PASSED,
-                    message=f"context {self._access.context} of {self._access.kubeconfig}",
-                ),
+            usable = Check(
+                name="kubeconfig",
+                title="Kubeconfig",
+                status=CheckStatus.PASSED,
+                message=f"context {self._access.context} of {self._access.kubeconfig}",
             )
+            return (usable, unreachable(self._silence)) if self._silence else (usable,)
         return tuple(
             Check(
                 name="kubeconfig",
@@ -131,7 +130,7 @@ class Existing:
     def _address_problems(self, name: str, cluster: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         server = str(cluster.get("server", ""))
         host = urlsplit(server).hostname or ""
-        if not (self._in_container and _is_loopback(host)) or self._answers():
+        if not (self._in_container and _is_loopback(host)) or not self._silence:
             return
         reach = f"{urlsplit(server).scheme}://{_HOST_NAME}:{urlsplit(server).port or 443}"
         certified = str(cluster.get("tls-server-name") or host)
@@ -145,13 +144,18 @@ class Existing:
         what = f"the API server's address {server} is this container itself, not its host"
         yield what, "\n".join(lines)
 
-    def _answers(self) -> bool:
-        """Whether the API can be reached: a container may well have a cluster inside itself."""
+    @cached_property
+    def _silence(self) -> ApiError | None:
+        """Why no answer comes, if none does. Asked once: to be sure of it takes half a minute.
+
+        Of a loopback address too: a container may well have a cluster inside itself.
+        """
         try:
-            return bool(self.kube_version())
+            self.kube_version()
         except ApiError as error:
             # Whoever refuses a log-in is there.
-            return error.code != _SILENT
+            return error if error.code == _SILENT else None
+        return None
 
     def _plugin_problems(self, user: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         exec_ = user.get("exec") or {}

@@ -5,6 +5,7 @@ The only module that uses rich.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from threading import Lock
 from typing import TYPE_CHECKING, TextIO, cast
 
@@ -44,7 +45,7 @@ class Live:
         clock: Clock,
         *,
         quiet: bool = False,
-        frame: str = "",
+        frame: Callable[[], str] = str,
         width: int | None = None,
     ) -> None:
         self._clock = clock

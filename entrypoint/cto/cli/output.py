@@ -92,13 +92,15 @@ class Terminal:
     @contextmanager
     def screen(self, clock: Clock) -> Iterator[Screen]:
         """Show progress on stderr until the end of the block."""
-        frame = SIMULATED if self.simulated else ""
-        screen = _screen(_stderr(), clock, quiet=self.quiet, frame=frame)
+        screen = _screen(_stderr(), clock, quiet=self.quiet, frame=self._frame)
         try:
             screen.open()
             yield screen
         finally:
             screen.close()
+
+    def _frame(self) -> str:
+        return SIMULATED if self.simulated else ""
 
     def show(self, result: Result) -> int:
         """Write a result to stdout. Returns the exit code.
@@ -158,7 +160,7 @@ class _Opened(Screen, Protocol):
     def open(self) -> None: ...
 
 
-def _screen(talk: Outlet, clock: Clock, *, quiet: bool, frame: str) -> _Opened:
+def _screen(talk: Outlet, clock: Clock, *, quiet: bool, frame: Callable[[], str]) -> _Opened:
     if talk.isatty() and os.environ.get("TERM", "dumb") not in {"dumb", "unknown"}:
         from cto.cli.live import Live  # noqa: PLC0415 - rich is slow to import
 

@@ -38,7 +38,7 @@ class Plain:
         write: Takes one line, without its end.
         clock: Measures; how often `tick` is called does not depend on it.
         quiet: Only what went wrong.
-        frame: Said before the first line and after the last one.
+        frame: Returns what is said before the first line and after the last one; '' for nothing.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Plain:
         clock: Clock,
         *,
         quiet: bool = False,
-        frame: str = "",
+        frame: Callable[[], str] = str,
     ) -> None:
         self._write = write
         self._clock = clock

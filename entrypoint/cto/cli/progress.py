@@ -73,22 +73,30 @@ class Line:
 
 
 class Frame:
-    """Says a text before the first line and after the last one, and nothing without lines."""
+    """Says a text before the first line that has a reason for it, and after the last one.
 
-    def __init__(self, text: str, write: Callable[[str], None]) -> None:
+    Args:
+        text: Returns it; '' as long as there is no reason for one.
+        write: Takes one line.
+    """
+
+    def __init__(self, text: Callable[[], str], write: Callable[[str], None]) -> None:
         self._text = text
         self._write = write
-        self._is_open = False
+        self._opened = ""
 
     def open(self) -> None:
-        if self._text and not self._is_open:
-            self._write(self._text)
-            self._is_open = True
+        if not self._opened:
+            self._opened = self._text()
+            self._say()
 
     def close(self) -> None:
-        if self._is_open:
-            self._write(self._text)
-            self._is_open = False
+        self._say()
+        self._opened = ""
+
+    def _say(self) -> None:
+        if self._opened:
+            self._write(self._opened)
 
 
 class Ledger:

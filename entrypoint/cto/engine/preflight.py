@@ -17,7 +17,7 @@ from cto.engine import admission, ownership, permissions, room
 from cto.errors import ApiError
 from cto.objects import annotations_of, load_yaml
 from cto.ports import Clock, Cluster
-from cto.result import Check, CheckStatus
+from cto.result import Check, CheckStatus, unreachable
 
 _PARALLEL = 8
 _DEFAULT_CLASS = (
@@ -126,14 +126,7 @@ def _reachable(cluster: Cluster, versions: VersionRange) -> Check:
     try:
         version = cluster.server_version()
     except ApiError as error:
-        return Check(
-            name="api",
-            title="API server",
-            status=CheckStatus.FAILED,
-            message=str(error),
-            fix=error.hint,
-            code=error.code,
-        )
+        return unreachable(error)
     minor = _minor(version)
     status, fix = CheckStatus.PASSED, ""
     if minor < versions.low:

@@ -105,6 +105,26 @@ def test_a_loopback_address_outside_a_container_is_fine(place: Place) -> None:
     assert place.problems() == []
 
 
+def test_a_server_that_does_not_answer_is_told_with_the_cause_and_asked_once(place: Place) -> None:
+    silent = ApiError("CTO-1601", "no answer from x", details="refused", hint="Start it.")
+    place.cluster.fail_next("server_version", silent, times=2)
+    provider = place.provider()
+
+    for _ in range(2):
+        usable, api = provider.validate()
+        assert usable.status is CheckStatus.PASSED
+        assert (api.name, api.status, api.code) == ("api", CheckStatus.FAILED, "CTO-1601")
+        assert (api.message, api.items, api.fix) == ("no answer from x", ("refused",), "Start it.")
+    assert place.cluster.count("server_version") == 1
+
+
+def test_where_something_else_is_wrong_nobody_waits_for_an_answer(place: Place) -> None:
+    place.user = {"tokenFile": "token"}
+
+    assert len(place.problems()) == 1
+    assert place.cluster.calls == []
+
+
 def test_an_exec_plugin_that_is_not_there_is_named(container: Place) -> None:
     container.user = {"exec": {"command": "aws", "installHint": "Install the AWS CLI"}}
 

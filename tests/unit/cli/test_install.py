@@ -22,6 +22,7 @@ RELEASE = ObjectRef("apps/v1", "Deployment", "web", "web")
 LOG = """\
   0:00    · programs come from DESK/tools, as they are
   0:00  [1/8] prerequisites
+  0:00    ✓ Reach context test
   0:00  [2/8] configuration
   0:00    · profile minimal, features: none, about 5 minutes
   0:00    ✓ Get charts and programs
@@ -255,7 +256,7 @@ class TestFailures:
         (desk.folder / "cache").write_text("a file")
         document = desk.document("install", code=4)
         assert "DESK/cache" in document["error"]["details"]
-        assert desk.cluster.calls == [("list_metadata", "Node", "", "")]
+        assert desk.cluster.calls == [("server_version", "", "", "")]
 
     def test_helm_failing_is_a_failed_program_and_what_worked_is_in_the_document(
         self, desk: Desk
@@ -281,6 +282,35 @@ class TestFailures:
     def test_a_log_in_that_expired_is_the_apis_refusal(self, desk: Desk) -> None:
         desk.cluster.logged_in = False
         assert desk.document("install", code=6)["error"]["code"] == "CTO-1602"
+
+    @pytest.mark.parametrize("options", [[], ["--yes"]])
+    @pytest.mark.parametrize("verb", ["install", "plan install"])
+    def test_a_server_that_does_not_answer_is_a_failed_preflight_and_asked_once(
+        self, desk: Desk, verb: str, options: list[str]
+    ) -> None:
+        """Each question in vain takes half a minute."""
+        desk.attended = True
+        silent = ApiError("CTO-1601", "no answer from 192.0.2.1", details="timed out", hint="Go!")
+        desk.cluster.fail_next("server_version", silent, times=9)
+        result = desk.cto(*verb.split(), *options)
+        assert result.exit_code == 4
+        assert desk.cluster.calls == [("server_version", "", "", "")]
+        told = "API server: no answer from 192.0.2.1\n      timed out\n      fix: Go!\n"
+        assert f"    {told}" in result.stderr
+        seen = "✗ Reach context test: a preflight check failed\n" in result.stderr
+        assert seen == (verb == "install")
+
+    def test_nodes_of_somebody_elses_that_are_simulated_are_told_once_they_answer(
+        self, desk: Desk
+    ) -> None:
+        desk.cluster.add(node("one", simulated=True))
+        lines = desk.cto("install").stderr.splitlines()
+        assert lines[1:4] == [
+            "  0:00  [1/8] prerequisites",
+            SIMULATED,
+            "  0:00    ✓ Reach context test",
+        ]
+        assert lines[-1] == SIMULATED
 
     def test_what_can_not_become_ready_is_a_timeout_with_its_cause(self, desk: Desk) -> None:
         status = {

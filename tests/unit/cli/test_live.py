@@ -79,7 +79,7 @@ def test_lines_of_what_is_over_stay() -> None:
 
 def test_a_frame_is_around_what_was_said() -> None:
     stream = Tty()
-    live = Live(Outlet(stream, talk=True), FakeClock(), frame="SIMULATED", width=60)
+    live = Live(Outlet(stream, talk=True), FakeClock(), frame=lambda: "SIMULATED", width=60)
     live.notice("hello")
     live.close()
     assert [line for line in plain(stream.getvalue()).splitlines() if line] == [

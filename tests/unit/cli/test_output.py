@@ -68,6 +68,18 @@ def test_a_simulated_run_says_so_before_and_after(capsys: pytest.CaptureFixture[
     assert capsys.readouterr().err == f"{SIMULATED}\n  0:00    · hello\n{SIMULATED}\n"
 
 
+def test_what_turns_out_to_be_simulated_says_so_from_then_on(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    terminal = Terminal()
+    with terminal.screen(FakeClock()) as screen:
+        screen.notice("hello")
+        terminal.simulated = True
+        screen.notice("nodes")
+    hello, nodes = (f"  0:00    · {text}\n" for text in ("hello", "nodes"))
+    assert capsys.readouterr().err == f"{hello}{SIMULATED}\n{nodes}{SIMULATED}\n"
+
+
 def test_the_screen_is_closed_when_a_run_fails(capsys: pytest.CaptureFixture[str]) -> None:
     def run() -> None:
         with Terminal(simulated=True).screen(FakeClock()) as screen:

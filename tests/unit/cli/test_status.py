@@ -10,6 +10,7 @@ from threading import Event as Flag
 from cto import __version__
 from cto.cli.output import SIMULATED
 from cto.cli.verbs.status import WATCH_S
+from cto.errors import ApiError
 from cto.objects import ObjectRef
 from fakes.desk import Desk, node
 from fakes.handclock import HandClock
@@ -121,6 +122,17 @@ def test_programs_get_components_and_checks(desk: Desk) -> None:
         ("webhooks", "skipped"),
         ("agents", "skipped"),
     ]
+
+
+def test_a_server_that_does_not_answer_is_asked_once(desk: Desk) -> None:
+    """Each question in vain takes half a minute."""
+    silent = ApiError("CTO-1601", "no answer from 192.0.2.1")
+    for verb in ("uid", "server_version", "list_metadata"):
+        desk.cluster.fail_next(verb, silent, times=9)
+    for command in (("status",), ("uninstall", "--yes"), ("plan", "uninstall")):
+        desk.cluster.calls.clear()
+        assert desk.document(*command, code=6)["error"]["code"] == "CTO-1601"
+        assert desk.cluster.calls == [("uid", "", "", "")]
 
 
 def test_it_needs_no_configuration_and_changes_nothing(desk: Desk) -> None:

@@ -23,6 +23,7 @@ from cto.cli.describe import (
 )
 from cto.cli.outcome import raise_errors
 from cto.cli.output import Screen, Terminal
+from cto.cli.verbs.opening import frame
 from cto.cli.wiring import Wiring
 from cto.config.sections import IngressType
 from cto.engine.files import folder_checks
@@ -48,7 +49,7 @@ def run(wiring: Wiring, terminal: Terminal) -> Result:
     """Install, and check the platform's health."""
     wiring.loaded  # noqa: B018 - wrong configurations are reported before anything else
     provider = wiring.provider()
-    terminal.simulated = provider.simulated
+    frame(provider, terminal)
     if not provider.creates:
         _confirm(wiring, provider, terminal)
     with terminal.screen(wiring.clock) as screen:
@@ -91,10 +92,7 @@ class _Run:
     def run(self) -> Result:
         self._announce_sources()
         self._phase(Phase.PREREQUISITES)
-        folders = folder_checks({self._wiring.cache: _CACHE_BYTES})
-        before = [*self._provider.validate(), *folders]
-        refuse_failed(before)
-        self._tell(before)
+        self._tell(_prerequisites(self._wiring, self._provider, self._terminal, self._screen))
         self._refuse_nodes()
         self._phase(Phase.CONFIGURATION)
         self._screen.notice(_configuration(self._wiring))
@@ -222,14 +220,29 @@ def _confirm(wiring: Wiring, provider: Provider, terminal: Terminal) -> None:
     options = wiring.options
     if options.yes or options.non_interactive or not terminal.can_ask:
         return
-    refuse_failed(provider.validate())
-    with (
-        terminal.screen(wiring.clock) as screen,
-        wiring.installer(provider, provider.access(), screen) as installer,
-    ):
-        plan = installer.plan_install()
+    with terminal.screen(wiring.clock) as screen:
+        _prerequisites(wiring, provider, terminal, screen)
+        with wiring.installer(provider, provider.access(), screen) as installer:
+            plan = installer.plan_install()
     if plan.changes:
         terminal.confirm(f"Carry this out on {plan.context}?", plan_text(plan))
+
+
+def _prerequisites(
+    wiring: Wiring, provider: Provider, terminal: Terminal, screen: Screen
+) -> Sequence[Check]:
+    """Check what can be checked without the plan; a cluster that is there has to answer.
+
+    Raises:
+        PreflightError: With everything that is in the way.
+    """
+    there = "" if provider.creates else provider.access().context
+    title = f"Reach context {there}" if there else "Check this machine"
+    with shown(screen.listen, wiring.clock, Phase.PREREQUISITES, "prerequisites", title):
+        checks = [*provider.validate(), *folder_checks({wiring.cache: _CACHE_BYTES})]
+        refuse_failed(checks)
+        terminal.simulated = provider.simulated
+    return checks
 
 
 def _configuration(wiring: Wiring) -> str:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from cto.cli.describe import plan_mermaid, plan_text
 from cto.cli.output import MERMAID, Terminal
+from cto.cli.verbs.opening import frame, opened
 from cto.cli.wiring import Wiring
-from cto.engine.installer import Installer, plan_new_cluster
+from cto.engine.installer import plan_new_cluster
 from cto.engine.refusal import refuse_failed
 from cto.plan.remove import Options
 from cto.plan.steps import Plan
@@ -20,19 +18,19 @@ def install(wiring: Wiring, terminal: Terminal) -> Result:
     """Plan an installation, be it on a cluster that is still to be made."""
     wiring.loaded  # noqa: B018 - wrong configurations are reported before anything else
     provider = wiring.provider()
-    terminal.simulated = provider.simulated
+    frame(provider, terminal)
     refuse_failed(provider.validate())
     if provider.creates and provider.state() is not ProviderState.READY:
         return _result(_new_cluster(wiring, provider), terminal)
-    with _opened(wiring, provider, terminal) as installer:
+    with opened(wiring, provider, terminal) as installer:
         return _result(installer.plan_install(), terminal)
 
 
 def uninstall(wiring: Wiring, terminal: Terminal, removal: Options) -> Result:
     """Plan a removal."""
     provider = wiring.existing()
-    terminal.simulated = provider.simulated
-    with _opened(wiring, provider, terminal, configured=False) as installer:
+    frame(provider, terminal)
+    with opened(wiring, provider, terminal, configured=False) as installer:
         return _result(installer.plan_uninstall(removal), terminal)
 
 
@@ -47,18 +45,6 @@ def _new_cluster(wiring: Wiring, provider: Provider) -> Plan:
         env=wiring.env,
         relocations=wiring.moved,
     )
-
-
-@contextmanager
-def _opened(
-    wiring: Wiring, provider: Provider, terminal: Terminal, *, configured: bool = True
-) -> Iterator[Installer]:
-    access = provider.access()
-    with (
-        terminal.screen(wiring.clock) as screen,
-        wiring.installer(provider, access, screen, configured=configured) as installer,
-    ):
-        yield installer
 
 
 def _result(made: Plan, terminal: Terminal) -> Result:

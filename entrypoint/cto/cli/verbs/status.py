@@ -9,6 +9,7 @@ from typing import Any
 from cto.cli.describe import checks_text
 from cto.cli.output import Terminal
 from cto.cli.verbs.install import health
+from cto.cli.verbs.opening import frame, opened
 from cto.cli.wiring import Wiring
 from cto.engine.installer import Installer
 from cto.errors import DegradedError
@@ -22,11 +23,8 @@ WATCH_S = 2.0
 def run(wiring: Wiring, terminal: Terminal, *, watch: bool) -> Result:
     """Look once, or again and again until Ctrl-C."""
     provider = wiring.existing()
-    terminal.simulated = provider.simulated
-    with (
-        terminal.screen(wiring.clock) as screen,
-        wiring.installer(provider, provider.access(), screen, configured=False) as installer,
-    ):
+    frame(provider, terminal)
+    with opened(wiring, provider, terminal, configured=False) as installer:
         result = look(installer)
         while watch:
             result = _next(installer, result, terminal)

@@ -9,6 +9,7 @@ from cto.cli.clusters import refuse_busy
 from cto.cli.describe import plan_text, time_text
 from cto.cli.outcome import raise_errors
 from cto.cli.output import Terminal
+from cto.cli.verbs.opening import frame, opened
 from cto.cli.wiring import Wiring
 from cto.engine.report import Report
 from cto.errors import UsageError
@@ -21,13 +22,10 @@ from cto.result import Result
 def run(wiring: Wiring, terminal: Terminal, removal: Options) -> Result:
     """Remove the platform, or some of its components."""
     provider = wiring.existing()
-    terminal.simulated = provider.simulated
+    frame(provider, terminal)
     _check_names(wiring, removal)
     _confirm(wiring, provider, terminal, removal)
-    with (
-        terminal.screen(wiring.clock) as screen,
-        wiring.installer(provider, provider.access(), screen, configured=False) as installer,
-    ):
+    with opened(wiring, provider, terminal, configured=False) as installer:
         plan, report = installer.uninstall(removal)
         terminal.simulated = plan.simulated
         terminal.data = _data(plan, report)
@@ -52,10 +50,7 @@ def _confirm(wiring: Wiring, provider: Provider, terminal: Terminal, removal: Op
     if wiring.options.yes:
         return
     _need_somebody(wiring, terminal, "uninstall needs a confirmation")
-    with (
-        terminal.screen(wiring.clock) as screen,
-        wiring.installer(provider, provider.access(), screen, configured=False) as installer,
-    ):
+    with opened(wiring, provider, terminal, configured=False) as installer:
         plan = installer.plan_uninstall(removal)
     terminal.confirm(f"Carry this out on {plan.context}?", plan_text(plan))
 
@@ -74,7 +69,7 @@ def destroy(wiring: Wiring, terminal: Terminal, removal: Options) -> Result:
     """
     _check_alone(wiring, removal)
     provider = wiring.made()
-    terminal.simulated = provider.simulated
+    frame(provider, terminal)
     if not wiring.options.yes:
         _need_somebody(wiring, terminal, "deleting the cluster needs a confirmation")
         name = f"{provider.name}-{wiring.wish.name}"
