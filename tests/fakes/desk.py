@@ -15,6 +15,7 @@ from typing import Any
 from click.testing import CliRunner, Result
 
 from cto import assets
+from cto.adapters.download import Downloader
 from cto.cli.options import ClusterOptions
 from cto.cli.output import Terminal
 from cto.cli.root import cli
@@ -41,6 +42,7 @@ class Desk:
     Attributes:
         attended: Whether somebody sits there and can answer.
         kwok: Given, it is what `--provider kwok` takes instead of the true provider.
+        downloader: Given, it fetches charts and programs instead of the true one.
         web: What registries are asked through; nobody answers by default.
         kind: The same of `--provider kind`; there is a Docker then.
     """
@@ -51,6 +53,7 @@ class Desk:
     env: dict[str, str] = field(default_factory=dict)
     attended: bool = False
     kwok: Provider | None = None
+    downloader: Downloader | None = None
     web: Transport = field(default_factory=FakeWeb)
     kind: Provider | None = None
     releases: FakeReleases = field(init=False)
@@ -132,6 +135,8 @@ class Desk:
             open_helm=lambda runner, program, access, home: self.releases,
         )
         made.open_web = lambda ca_file: nullcontext(self.web)
+        if self.downloader:
+            made.downloader = self.downloader
         if self.kwok:
             made.kwok = self.kwok
         if self.kind:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from cto.adapters.download import Downloader
 from cto.cli.output import SIMULATED
 from cto.engine.lock import ClusterLock
 from cto.errors import ApiError, ToolError
@@ -377,6 +378,39 @@ class TestFailures:
         assert "Run the same command again" in result.stderr
         desk.releases.during_upgrade = lambda _: None
         assert desk.cto("install").exit_code == 0
+
+    @pytest.mark.parametrize(
+        ("attended", "told"), [(False, "getting charts and programs"), (True, "making the plan")]
+    )
+    def test_a_ctrl_c_during_downloads_says_that_nothing_was_changed(
+        self, desk: Desk, *, attended: bool, told: str
+    ) -> None:
+        remote = f"url: https://example.com/api.tgz, sha256: '{1:064}'"
+        desk.component(COMPONENT.format(name="api").replace("path: charts/api", remote))
+        desk.downloader = Interrupted(desk.folder)
+        desk.attended = attended
+        result = desk.cto("install")
+        assert result.exit_code == 130
+        kept = "nothing was changed, and what was fetched is kept"
+        assert f"  in the middle of: {told}; {kept}\n  Fix: Run the same command" in result.stderr
+
+    @pytest.mark.parametrize("attended", [False, True])
+    def test_a_ctrl_c_while_the_cluster_is_reached_says_that_nothing_was_changed(
+        self, desk: Desk, *, attended: bool
+    ) -> None:
+        desk.attended = attended
+        stop: Any = KeyboardInterrupt()
+        desk.cluster.fail_next("server_version", stop)
+        result = desk.cto("install")
+        assert result.exit_code == 130
+        assert "  in the middle of: the prerequisites; nothing was changed\n" in result.stderr
+
+
+class Interrupted(Downloader):
+    """Somebody presses Ctrl-C as soon as it begins."""
+
+    def fetch(self, url: str, *, algorithm: str, digest: str, code: str = "CTO-1501") -> Path:
+        raise KeyboardInterrupt
 
 
 COMPONENT = """

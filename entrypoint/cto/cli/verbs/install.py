@@ -43,6 +43,7 @@ from cto.result import Check, CheckStatus, Result
 _CACHE_BYTES = 512 << 20
 # How often the health is looked at before it is called bad.
 _LOOKS, _PAUSE_S = 5, 2.0
+_UNCHANGED = "nothing was changed, and what was fetched is kept"
 
 
 def run(wiring: Wiring, terminal: Terminal) -> Result:
@@ -96,7 +97,10 @@ class _Run:
         self._refuse_nodes()
         self._phase(Phase.CONFIGURATION)
         self._screen.notice(_configuration(self._wiring))
-        with self._shown(Phase.CONFIGURATION, "fetch", "Get charts and programs"):
+        with (
+            tells(f"in the middle of: getting charts and programs; {_UNCHANGED}"),
+            self._shown(Phase.CONFIGURATION, "fetch", "Get charts and programs"),
+        ):
             self._wiring.fetch()
         self._phase(Phase.CLUSTER)
         with tells("in the middle of: making the cluster; not begun: everything else"):
@@ -220,7 +224,8 @@ def _confirm(wiring: Wiring, provider: Provider, terminal: Terminal) -> None:
     options = wiring.options
     if options.yes or options.non_interactive or not terminal.can_ask:
         return
-    with terminal.screen(wiring.clock) as screen:
+    told = tells(f"in the middle of: making the plan; {_UNCHANGED}")
+    with told, terminal.screen(wiring.clock) as screen:
         _prerequisites(wiring, provider, terminal, screen)
         with wiring.installer(provider, provider.access(), screen) as installer:
             plan = installer.plan_install()
@@ -238,7 +243,8 @@ def _prerequisites(
     """
     there = "" if provider.creates else provider.access().context
     title = f"Reach context {there}" if there else "Check this machine"
-    with shown(screen.listen, wiring.clock, Phase.PREREQUISITES, "prerequisites", title):
+    told = tells("in the middle of: the prerequisites; nothing was changed")
+    with told, shown(screen.listen, wiring.clock, Phase.PREREQUISITES, "prerequisites", title):
         checks = [*provider.validate(), *folder_checks({wiring.cache: _CACHE_BYTES})]
         refuse_failed(checks)
         terminal.simulated = provider.simulated
