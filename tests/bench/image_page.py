@@ -83,7 +83,7 @@ _SECONDS = ("pull", "kind load", "cluster", "kind", "node image", "again", "vers
 _NAMES = {
     "pull": "all images of the set pulled by a node, 4 at once",
     "kind load": "`kind load docker-image` of the same images",
-    "cluster": "the cluster within `cto install`, without the pull of the node image",
+    "cluster": "`cto install` up to the cluster, preflight and all, without the pull of its image",
     "kind": "`kind create cluster` alone, of the same node image",
     "node image": "Docker's pull of the node image from the bundle",
     "again": "`cto install` again, nothing changed",
