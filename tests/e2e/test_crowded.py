@@ -23,6 +23,8 @@ pytestmark = pytest.mark.docker
 
 MARKER = f"cto-kind-{CLUSTER}"
 USER = 1234
+# Of the range for documentation (RFC 5737).
+PROXY = "http://203.0.113.9:3128"
 FOREIGN = {
     "apiVersion": "v1",
     "kind": "Config",
@@ -59,9 +61,14 @@ def their_kubeconfig(installer: Installer) -> Path:
 def test_taken_ports_move_and_a_second_installer_waits_its_turn(
     installer: Installer, busy_ports: tuple[int, ...], their_kubeconfig: Path
 ) -> None:
-    """And the user's kubeconfig stays the user's, with what was in it; nobody is root here."""
-    group = Path(installer.engine.socket).stat().st_gid
-    installer.flags = [f"--user={USER}:{USER}", f"--group-add={group}"]
+    """And the user's kubeconfig stays the user's, with what was in it.
+
+    Nobody is root here, and a proxy that answers nobody is in the environment: nothing of a cluster
+    is to be asked through it, by the installer or by nodes.
+    """
+    group = installer.engine.socket.stat().st_gid
+    proxies = [f"--env={name}={PROXY}" for name in ("HTTP_PROXY", "HTTPS_PROXY")]
+    installer.flags = [f"--user={USER}:{USER}", f"--group-add={group}", *proxies]
     before = Inventory.of(installer.engine, installer.kube)
     first = Run(installer, "install", "--profile", "minimal")
     first.until(container(f"{MARKER}.making"))
