@@ -39,7 +39,10 @@ class Running:
     def kill(self) -> None:
         """End it as `docker kill` does; nothing in it gets to say anything."""
         self.await_start()
-        self.engine.run("kill", self.name, code=None)
+        # Docker refuses while it is still at work on the start.
+        while self.process.poll() is None:
+            self.engine.run("kill", self.name, code=None)
+            time.sleep(0.05)
         self.wait()
 
     def kill_process(self) -> None:
