@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from fakes.disk import no_room_after
 from fakes.machine import FakeMachine
 
 ENTRY = Entry("kwok-cto", {"server": "https://127.0.0.1:1"}, {"client-key-data": "c2VjcmV0"})
+
+Stuck = Callable[[], AbstractContextManager[None]]
 
 
 def document(*names: str, current: str = "") -> dict[str, Any]:
@@ -388,62 +390,63 @@ class TestWithoutTheLock:
     """Somebody keeps it, or nothing can be written there. The rest is in test_kubelock.py."""
 
     @pytest.fixture(params=["locked", "full"])
-    def stuck(self, request: pytest.FixtureRequest, file: Path) -> Iterator[Callable[[], None]]:
-        """Return what keeps the file as it is from then on."""
-        with ExitStack() as stack:
+    def stuck(self, request: pytest.FixtureRequest, file: Path) -> Stuck:
+        """Return what keeps the file as it is for a while.
 
-            def stick() -> None:
-                if request.param == "locked":
-                    file.with_name("config.lock").touch()
-                else:
-                    stack.enter_context(no_room_after(0))
+        Not until the fixture's end: pytest itself writes files when a test is over.
+        """
 
-            yield stick
+        @contextmanager
+        def stick() -> Iterator[None]:
+            if request.param == "full":
+                with no_room_after(0):
+                    yield
+            else:
+                file.with_name("config.lock").touch()
+                yield
+
+        return stick
 
     def test_an_entry_cannot_come_and_nothing_is_lost(
-        self, shared: SharedFile, file: Path, stuck: Callable[[], None]
+        self, shared: SharedFile, file: Path, stuck: Stuck
     ) -> None:
         before = write(file, "mine").read_text()
-        stuck()
-        with pytest.raises(PreflightError) as error:
-            shared.merge(ENTRY)
-        assert error.value.code in ("CTO-1403", "CTO-1404")
-        assert file.read_text() == before
+        with stuck():
+            with pytest.raises(PreflightError) as error:
+                shared.merge(ENTRY)
+            assert error.value.code in ("CTO-1403", "CTO-1404")
+            assert file.read_text() == before
 
     def test_an_entry_that_is_there_needs_none(
-        self, shared: SharedFile, file: Path, stuck: Callable[[], None]
+        self, shared: SharedFile, file: Path, stuck: Stuck
     ) -> None:
         write(file, "mine", current="mine")
         shared.merge(ENTRY)
-        stuck()
-        assert shared.merge(ENTRY)
-        with pytest.raises(PreflightError):
-            shared.merge(ENTRY, make_current=True)
-        with pytest.raises(PreflightError):
-            shared.merge(Entry(ENTRY.name, {"server": "https://127.0.0.1:2"}, ENTRY.user))
+        with stuck():
+            assert shared.merge(ENTRY)
+            with pytest.raises(PreflightError):
+                shared.merge(ENTRY, make_current=True)
+            with pytest.raises(PreflightError):
+                shared.merge(Entry(ENTRY.name, {"server": "https://127.0.0.1:2"}, ENTRY.user))
 
-    def test_an_entry_of_ours_cannot_go(
-        self, shared: SharedFile, file: Path, stuck: Callable[[], None]
-    ) -> None:
+    def test_an_entry_of_ours_cannot_go(self, shared: SharedFile, file: Path, stuck: Stuck) -> None:
         shared.merge(ENTRY)
-        stuck()
-        with pytest.raises(PreflightError):
+        with stuck(), pytest.raises(PreflightError):
             shared.remove(ENTRY.name)
 
     @pytest.mark.parametrize("names", [(), ("mine",), ("kwok-cto",)], ids=str)
     def test_where_there_is_none_of_ours_nothing_has_to_go(
-        self, shared: SharedFile, file: Path, stuck: Callable[[], None], names: tuple[str, ...]
+        self, shared: SharedFile, file: Path, stuck: Stuck, names: tuple[str, ...]
     ) -> None:
         """The removal of a cluster does not fail because of a file that it has nothing in."""
         before = write(file, *names).read_text()
-        stuck()
-        assert not shared.remove(ENTRY.name)
-        assert file.read_text() == before
+        with stuck():
+            assert not shared.remove(ENTRY.name)
+            assert file.read_text() == before
 
     def test_what_is_no_kubeconfig_may_have_one_of_ours(
-        self, shared: SharedFile, file: Path, stuck: Callable[[], None]
+        self, shared: SharedFile, file: Path, stuck: Stuck
     ) -> None:
         write(file).write_text("{")
-        stuck()
-        with pytest.raises(PreflightError, match="not YAML"):
+        with stuck(), pytest.raises(PreflightError, match="not YAML"):
             shared.remove(ENTRY.name)
