@@ -55,17 +55,22 @@ class Check:
         }
 
 
-def unreachable(error: CtoError) -> Check:
-    """Return the failed check of an API server that does not answer."""
+def failed(name: str, title: str, error: CtoError) -> Check:
+    """Return the check that ended with an error."""
     return Check(
-        name="api",
-        title="API server",
+        name=name,
+        title=title,
         status=CheckStatus.FAILED,
         message=error.message,
         fix=error.hint,
         code=error.code,
         items=tuple(error.details.splitlines()),
     )
+
+
+def unreachable(error: CtoError) -> Check:
+    """Return the failed check of an API server that does not answer."""
+    return failed("api", "API server", error)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -144,6 +144,27 @@ def test_a_program_runs_until_it_is_stopped(engine: Engine) -> None:
         engine.execute(made.id, ["true"])
 
 
+def test_a_paused_program_goes_on(engine: Engine) -> None:
+    made = engine.create(spec("a", "sleep", "1000"))
+    engine.start(made.id)
+    if isinstance(engine, FakeDocker):
+        engine.pause(made.id)
+    else:
+        runner = ProcessRunner(log=lambda _: None, clock=SystemClock())
+        runner.run(("docker", "pause", made.id), timeout_s=60)
+    found = engine.container(made.id)
+    assert found is not None
+    assert (found.state, found.running, found.alive) == ("paused", False, True)
+    engine.start(made.id)
+    found = engine.container(made.id)
+    assert found is not None
+    assert found.running
+    engine.stop(made.id, timeout_s=0)
+    found = engine.container(made.id)
+    assert found is not None
+    assert not found.alive
+
+
 def test_a_network_knows_who_is_in_it(engine: Engine) -> None:
     made = engine.create(spec("a", "sleep", "1000"))
     engine.start(made.id)

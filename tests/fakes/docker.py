@@ -94,6 +94,9 @@ class FakeDocker:
         for one in list(self._containers.values()):
             self._set(one, state="exited", networks=dict.fromkeys(one.networks, ""), ports={})
 
+    def pause(self, name: str) -> None:
+        self._set(self._need(name, "pause"), state="paused")
+
     # Engine
 
     def daemon(self) -> Daemon:

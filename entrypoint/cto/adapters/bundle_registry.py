@@ -27,7 +27,7 @@ _ANSWER_S = 60.0
 _LOOK_S = 0.2
 _TAKEN = "CTO-1522"
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
-_DEAD = ("dead", "removing", "restarting", "paused")
+_DEAD = ("dead", "removing", "restarting")
 
 
 @dataclass(frozen=True, kw_only=True)

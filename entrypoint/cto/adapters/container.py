@@ -89,6 +89,11 @@ class Container:
     def running(self) -> bool:
         return self.state == "running"
 
+    @property
+    def alive(self) -> bool:
+        """Whether its processes are there, be they stopped for now: they may go on."""
+        return self.state in ("running", "paused")
+
     @classmethod
     def parse(cls, data: Mapping[str, Any]) -> Container:
         """Read what `docker container inspect` says."""
@@ -254,7 +259,7 @@ class Engine(Protocol):
         ...
 
     def start(self, name: str) -> None:
-        """Start it; one that runs is left alone."""
+        """Start it, or let it go on if it is paused; one that runs is left alone."""
         ...
 
     def stop(self, name: str, *, timeout_s: int = 10) -> None:

@@ -110,7 +110,9 @@ class Docker:
         return made
 
     def start(self, name: str) -> None:
-        self._docker("start", name)
+        found = self.container(name)
+        # Docker starts no paused container: "cannot start a paused container, try unpause instead".
+        self._docker("unpause" if found and found.state == "paused" else "start", name)
 
     def stop(self, name: str, *, timeout_s: int = 10) -> None:
         self._docker("stop", "--time", str(timeout_s), name, absent_is_fine=True)

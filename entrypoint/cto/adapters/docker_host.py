@@ -122,8 +122,8 @@ class DockerHost:
             rootless = self.daemon.rootless
             return frozenset(p for p in wanted if (rootless and p < 1024) or not self._is_free(p))
         # Each try is a container: what Docker has published itself needs none.
-        running = (one for one in self._engine.containers() if one.running)
-        known = frozenset(wanted) & {port for one in running for port in one.ports.values()}
+        alive = (one for one in self._engine.containers() if one.alive)
+        known = frozenset(wanted) & {port for one in alive for port in one.ports.values()}
         rest = tuple(port for port in wanted if port not in known)
         if not rest or self._can_publish(rest):
             return known
@@ -157,7 +157,7 @@ def sweep(engine: Engine) -> None:
     """Remove the tries of installers that were killed in the middle of one."""
     for one in engine.containers(**{_ROLE: _PORTS}):
         owner = engine.container(one.labels.get(_OF, one.id))
-        if owner is None or not owner.running:
+        if owner is None or not owner.alive:
             engine.remove(one.id)
 
 

@@ -22,7 +22,7 @@ from cto.adapters.kind_program import KindProgram
 from cto.adapters.registries import REGISTRY
 from cto.errors import CtoError, LockedError, PreflightError, ToolError
 from cto.ports import Access, Clock, Cluster, ImageSupply, NodeOptions, ProviderState, Reach
-from cto.result import Check, CheckStatus
+from cto.result import Check, CheckStatus, failed
 
 
 class Kind:
@@ -87,7 +87,7 @@ class Kind:
         except LockedError:
             raise
         except CtoError as error:
-            return (_refused(error),)
+            return (failed("docker", "Docker", error),)
         return tuple(found)
 
     def state(self) -> ProviderState:
@@ -363,15 +363,3 @@ class Kind:
 
 def _names(nodes: Sequence[Container]) -> list[str]:
     return [node.name for node in nodes]
-
-
-def _refused(error: CtoError) -> Check:
-    return Check(
-        name="docker",
-        title="Docker",
-        status=CheckStatus.FAILED,
-        message=error.message,
-        fix=error.hint,
-        code=error.code,
-        items=tuple(error.details.splitlines()),
-    )

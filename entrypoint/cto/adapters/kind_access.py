@@ -136,7 +136,7 @@ class KindAccess:
 
     def _may_live(self, container: str) -> bool:
         there = self._engine.container(container)
-        return there is not None and there.state in ("running", "paused")
+        return there is not None and there.alive
 
     @property
     def _file(self) -> Path:

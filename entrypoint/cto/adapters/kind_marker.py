@@ -190,7 +190,7 @@ class Holder:
             there = engine.container(self.container)
             # With another PID namespace it was started again since: its processes are new ones.
             ours = there is not None and (own := engine.own()) is not None and own.id == there.id
-            return there is not None and there.running and not ours
+            return there is not None and there.alive and not ours
         # A Docker on another machine is refused, so whoever lives shares our kernel, and its boot.
         return False if self.boot and host.boot_id and self.boot != host.boot_id else None
 

@@ -35,7 +35,7 @@ from cto.events import Listener, Outcome, Phase, StepFinished, StepProgress, Ste
 from cto.objects import ObjectRef, labels_of
 from cto.plan import remove
 from cto.plan.build import install
-from cto.plan.labels import MANAGED_BY, OWNER
+from cto.plan.labels import is_ours
 from cto.plan.observed import Observed, State
 from cto.plan.steps import ApplyRelease, DeleteState, Plan, Step
 from cto.plan.wanted import Selection, select, wanted
@@ -180,7 +180,7 @@ class Installer:
         It stays if it is not ours, or if something of somebody is in it: the report says so.
         """
         ref = ObjectRef("v1", "Namespace", "", NAMESPACE)
-        if labels_of(self.cluster.get(ref) or {}).get(MANAGED_BY) != OWNER:
+        if not is_ours(labels_of(self.cluster.get(ref) or {})):
             return report
         if kept := why_kept(self.cluster, NAMESPACE):
             return _with_kept(report, kept)

@@ -12,8 +12,6 @@ _PARALLEL = 8
 # What Kubernetes itself puts into every namespace, or keeps as a trace of what is gone.
 _TRACES = {"Event", "Endpoints", "EndpointSlice", "Lease", "PodMetrics"}
 _DEFAULTS = {("ConfigMap", "kube-root-ca.crt"), ("ServiceAccount", "default")}
-
-
 # Their owners are in the same namespace; whose owner is not there, garbage collection takes.
 _COLLECTED = {"apps", "batch"}
 

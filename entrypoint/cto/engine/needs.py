@@ -14,12 +14,9 @@ from cto.engine.permissions import MADE, Right
 from cto.engine.preflight import Needs, VersionRange
 from cto.engine.room import quantity
 from cto.objects import Manifest
-from cto.plan import labels
 from cto.plan.observed import ReleaseRecord
 from cto.plan.wish import Wanted, WantedComponent
 from cto.ports import ApiKind
-
-_DEPLOYED = "deployed"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,9 +65,7 @@ def _component(item: WantedComponent, known: Known, plurals: _Plurals) -> Compon
         release=component.release,
         crds=tuple(crd["metadata"]["name"] for crd in known.crds.get(component.name, ())),
         rights=tuple(dict.fromkeys(_rights(item, plurals))),
-        installed=record is not None
-        and record.status == _DEPLOYED
-        and record.labels.get(labels.MANAGED) == "true",
+        installed=record is not None and record.deployed and record.ours,
     )
 
 

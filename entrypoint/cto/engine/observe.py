@@ -11,10 +11,9 @@ from cto.engine.snapshot import Snapshot
 from cto.engine.state import StateStore
 from cto.objects import Manifest, ObjectRef, annotations_of, labels_of, ref_of
 from cto.plan import labels
-from cto.plan.observed import Claim, Observed, ReleaseRecord, ReleaseState, State
+from cto.plan.observed import DEPLOYED, Claim, Observed, ReleaseRecord, ReleaseState, State
 from cto.ports import Cluster, Releases
 
-_DEPLOYED = "deployed"
 _CRD = ("apiextensions.k8s.io/v1", "CustomResourceDefinition")
 # Metadata lists answer in milliseconds; a few at once hide the round trips of a distant cluster.
 _PARALLEL = 8
@@ -80,7 +79,7 @@ class Observer:
         failed = {
             f"{c.namespace}/{c.release}": status
             for c, status in zip(unknown, told, strict=True)
-            if status not in (_DEPLOYED, "")
+            if status not in (DEPLOYED, "")
         }
         records = {
             key: replace(record, status=failed.get(key, record.status))
@@ -201,7 +200,7 @@ def _newest(items: Sequence[Manifest]) -> ReleaseRecord:
 
     newest = max(items, key=revision)
     found = labels_of(newest)
-    deployed = [revision(item) for item in items if labels_of(item).get("status") == _DEPLOYED]
+    deployed = [revision(item) for item in items if labels_of(item).get("status") == DEPLOYED]
     return ReleaseRecord(
         name=found.get("name", ""),
         namespace=newest["metadata"]["namespace"],
@@ -214,9 +213,7 @@ def _newest(items: Sequence[Manifest]) -> ReleaseRecord:
 
 def _is_unknown(component: Component, observed: Observed) -> bool:
     record = observed.records.get(f"{component.namespace}/{component.release}")
-    if record is None or record.labels.get(labels.MANAGED) != "true":
-        return False
-    if record.status != _DEPLOYED:
+    if record is None or not (record.ours and record.deployed):
         return False
     known = observed.state.releases.get(component.name) if observed.state else None
     return known is None or known.digest != record.labels.get(labels.DIGEST)

@@ -9,7 +9,7 @@ from cto.engine.observe import helm_records
 from cto.engine.permissions import Right
 from cto.engine.state import NAMESPACE
 from cto.objects import labels_of
-from cto.plan.labels import MANAGED, MANAGED_BY, OWNER
+from cto.plan.labels import MANAGED, MANAGED_BY, OWNER, is_ours
 from cto.ports import Cluster
 from cto.result import Check, CheckStatus
 
@@ -97,7 +97,7 @@ def _namespaces(cluster: Cluster, components: Sequence[ComponentNeeds]) -> Itera
     foreign = {
         item["metadata"]["name"]
         for item in cluster.list_metadata("v1", "Namespace")
-        if labels_of(item).get(MANAGED_BY) != OWNER
+        if not is_ours(labels_of(item))
     }
     wanted = [("", NAMESPACE), *((component.name, component.namespace) for component in components)]
     for component, namespace in wanted:
@@ -111,7 +111,7 @@ def _definitions(cluster: Cluster, components: Sequence[ComponentNeeds]) -> Iter
     foreign = {
         item["metadata"]["name"]
         for item in cluster.list_metadata(*kind)
-        if labels_of(item).get(MANAGED_BY) != OWNER
+        if not is_ours(labels_of(item))
     }
     for component in components:
         for name in component.crds:

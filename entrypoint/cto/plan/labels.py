@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from cto import digests
@@ -18,6 +19,11 @@ CRD_COUNT = "cto.dev/crds"
 """How many CRDs the chart has: all of them carry it, so a missing one is noticed."""
 MOMENT = "cto.dev/moment"
 """`before` or `after`: when an object is applied, relative to its component's release."""
+
+
+def is_ours(found: Mapping[str, str] | None) -> bool:
+    """Tell from the labels of what is there, if it is."""
+    return found is not None and found.get(MANAGED_BY) == OWNER
 
 
 def marked(manifest: Manifest, component: str, moment: str) -> Manifest:

@@ -7,6 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cto.objects import ObjectRef
+from cto.plan import labels
+
+DEPLOYED = "deployed"
+"""The status of a release that Helm brought to its end."""
 
 # Raised when an older installer could misread the state.
 STATE_SCHEMA = 1
@@ -23,6 +27,14 @@ class ReleaseRecord:
     labels: Mapping[str, str] = field(default_factory=dict)
     deployed_revision: int = 0
     """The highest revision with status `deployed`, 0 if there is none."""
+
+    @property
+    def ours(self) -> bool:
+        return self.labels.get(labels.MANAGED) == "true"
+
+    @property
+    def deployed(self) -> bool:
+        return self.status == DEPLOYED
 
 
 @dataclass(frozen=True, kw_only=True)

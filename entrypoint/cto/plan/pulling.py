@@ -92,5 +92,4 @@ def removal(namespace: str, like: Step, after: tuple[str, ...], reason: str) -> 
 
 def is_there(namespace: str, observed: Observed) -> bool:
     """Tell whether a namespace has a pull secret of ours."""
-    found = observed.present.get(ObjectRef("v1", "Secret", namespace, SECRET))
-    return found is not None and found.get(labels.MANAGED_BY) == labels.OWNER
+    return labels.is_ours(observed.present.get(ObjectRef("v1", "Secret", namespace, SECRET)))

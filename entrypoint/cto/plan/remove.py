@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cto.catalog import Catalog, Component
@@ -108,7 +108,7 @@ class _Removal:
 
     def _record(self, component: Component) -> ReleaseRecord | None:
         record = self._observed.records.get(f"{component.namespace}/{component.release}")
-        return record if record and record.labels.get(labels.MANAGED) == "true" else None
+        return record if record and record.ours else None
 
     def _release(self, component: Component) -> ReleaseState:
         return self._state.releases.get(component.name) or ReleaseState(
@@ -253,7 +253,7 @@ class _Removal:
         A claim has no label of ours. It is ours if the release is, or, once that is gone, if the
         namespace is and nobody else's release has the name now.
         """
-        ours = _is_ours(self._observed.namespaces.get(component.namespace))
+        ours = labels.is_ours(self._observed.namespaces.get(component.namespace))
         if self._is_taken(component) or not (ours or self._is_installed(component)):
             return ()
         return tuple(
@@ -269,7 +269,7 @@ class _Removal:
         refs = [
             ObjectRef("v1", "Secret", component.namespace, name) for name in dict.fromkeys(names)
         ]
-        return tuple(ref for ref in refs if _is_ours(self._observed.present.get(ref)))
+        return tuple(ref for ref in refs if labels.is_ours(self._observed.present.get(ref)))
 
     def _crds(self, component: Component, after: tuple[str, ...]) -> None:
         names = self._crds_of(component)
@@ -322,7 +322,7 @@ class _Removal:
         rest = ", ".join(c.name for c in staying)
         used = {c.namespace for c in staying}
         for name in sorted({c.namespace for c in leaving} - used):
-            if not _is_ours(self._observed.namespaces.get(name)):
+            if not labels.is_ours(self._observed.namespaces.get(name)):
                 continue
             self._steps.append(
                 DeleteNamespace(
@@ -350,8 +350,3 @@ class _Removal:
                 everything=not staying,
             )
         )
-
-
-def _is_ours(found: Mapping[str, str] | None) -> bool:
-    """Tell from the labels of what is there, if it is."""
-    return found is not None and found.get(labels.MANAGED_BY) == labels.OWNER

@@ -252,6 +252,14 @@ class TestRepair:
         assert bench.said[-1] == "Starting cto-control-plane again"
         assert bench.provider().state() is ProviderState.READY
 
+    def test_paused_nodes_go_on(self, bench: KindBench) -> None:
+        """Docker Desktop's users pause what they do not need just now."""
+        provider = bench.make()
+        bench.docker.pause("cto-control-plane")
+        assert provider.state() is ProviderState.STOPPED
+        provider.provision(OPTIONS, bench.said.append)
+        assert bench.provider().state() is ProviderState.READY
+
     def test_another_run_was_quicker(self, bench: KindBench) -> None:
         """It came up between our look and our marker."""
         provider = bench.provider()

@@ -134,6 +134,8 @@ class TestHolder:
         running = docker.add(Container(id="", name="other"))
         holder = Holder(container=running.id, pid="7", pidns="pid:[1]")
         assert holder.lives(machine.host, docker) is True
+        docker.pause("other")
+        assert holder.lives(machine.host, docker) is True
         docker.stop("other")
         assert holder.lives(machine.host, docker) is False
         docker.remove("other")
