@@ -14,6 +14,7 @@ from pathlib import Path
 
 from e2e.daemon import DATA, Daemon
 from e2e.delivery import registries, sent
+from e2e.engine import Engine
 from e2e.image import Image
 from e2e.installer import CLUSTER, Installer
 
@@ -188,12 +189,18 @@ class Subjects:
             self._in_node("ctr", "--namespace=k8s.io", "images", "rm", "--sync", *ours)
 
     def _to_docker(self, images: Sequence[str]) -> list[str]:
-        """Let Docker have them, as somebody who uses `kind load` would."""
+        """Let Docker have them, as somebody who uses `kind load` would.
+
+        By the manifest of this one platform: `kind load` imports all platforms of an index, which
+        fails where only one was pulled (https://github.com/kubernetes-sigs/kind/issues/3795).
+        """
         engine = self.daemon.engine
         (registry,) = registries(engine)
         port = engine.out("port", registry, "5000").rpartition(":")[2]
+        crane = ["crane", "digest", "--insecure", f"--platform={_platform(engine)}"]
         for image in images:
-            name = f"127.0.0.1:{port}/{image}"
+            digest = engine.out("exec", registry, *crane, f"127.0.0.1:5000/{image}")
+            name = f"127.0.0.1:{port}/{image.rpartition(':')[0]}@{digest.strip()}"
             engine.run("pull", "--quiet", name)
             engine.run("tag", name, image)
             engine.run("rmi", "--force", name)
@@ -201,6 +208,10 @@ class Subjects:
 
     def _in_node(self, *words: str) -> str:
         return self.daemon.engine.out("exec", NODE, *words, timeout_s=900)
+
+
+def _platform(engine: Engine) -> str:
+    return engine.out("version", "--format", "{{.Server.Os}}/{{.Server.Arch}}").strip()
 
 
 def _disk_rate() -> float:
