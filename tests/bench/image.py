@@ -47,9 +47,10 @@ def measure(subjects: Subjects, rounds: int) -> None:
         if number < rounds - 1:
             subjects.installer.run("uninstall", "--cluster", "--yes")
     subjects.again()
+    images = subjects.empty()
     for number in range(rounds):
         say(f"delivery, round {number + 1}")
-        subjects.delivery()
+        subjects.delivery(images)
 
 
 def main() -> int:

@@ -138,26 +138,37 @@ class Subjects:
 
     # delivery
 
-    def delivery(self) -> None:
-        """Take all images of the set to a node: by the registry, and by `kind load`."""
+    def empty(self) -> list[str]:
+        """Take the platform off the node; return the images that it was made of.
+
+        As long as a container runs, its layers' snapshots stay, and containerd asks no registry
+        for a layer whose snapshot it has.
+        """
         images = self._images()
-        self._forget_images()
+        self.installer.run("uninstall", "--yes")
+        self._forget(images)
+        return images
+
+    def delivery(self, images: Sequence[str]) -> None:
+        """Take all images of the set to a node without one: by the registry, by `kind load`."""
         (registry,) = registries(self.daemon.engine)
         before = len(sent(self.daemon.engine, registry))
         self.samples.add("pull", timed(lambda: self._pull(images)))
         blobs = sent(self.daemon.engine, registry)[before:]
         self._bound([self.bundle / "blobs" / blob.digest.replace(":", "/") for blob in blobs])
-        self._forget_images()
+        self._forget(images)
         loaded = self._to_docker(images)
         mount = f"--volume={self.daemon.engine.socket}:/var/run/docker.sock"
         load = ["run", "--rm", mount, "--entrypoint", "kind", self.image.reference]
         load += ["load", "docker-image", "--name", CLUSTER, *loaded]
         self.samples.add("kind load", timed(lambda: self.daemon.engine.run(*load, timeout_s=900)))
         self.daemon.engine.run("rmi", "--force", *loaded)
+        self._forget(images)
 
     def _bound(self, blobs: Sequence[Path]) -> None:
         """Take what nobody can be faster than: this disk, and gunzip of what was sent."""
         layers = [blob for blob in blobs if blob.read_bytes()[:2] == GZIP]
+        assert layers, "the node had layers of the set already"
         size, seconds = _unpacked(layers)
         self.samples.add("set", size)
         self.samples.add("gunzip", size / seconds * (os.cpu_count() or 1))
@@ -180,13 +191,9 @@ class Subjects:
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(lambda name: self._in_node("crictl", "pull", name), images))
 
-    def _forget_images(self) -> None:
-        """Take every image of the platform off the node, layers included."""
-        names = self._in_node("ctr", "--namespace=k8s.io", "images", "ls", "--quiet").split()
-        hosts = self._in_node("ls", "/etc/containerd/certs.d").split()
-        ours = [name for name in names if name.split("/")[0] in hosts]
-        if ours:
-            self._in_node("ctr", "--namespace=k8s.io", "images", "rm", "--sync", *ours)
+    def _forget(self, images: Sequence[str]) -> None:
+        """Take images off the node by every name they have there, layers included."""
+        self._in_node("crictl", "rmi", *images)
 
     def _to_docker(self, images: Sequence[str]) -> list[str]:
         """Let Docker have them, as somebody who uses `kind load` would.
