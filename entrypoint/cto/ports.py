@@ -397,7 +397,7 @@ class ImageSupply(Protocol):
     """
 
     def start(self, progress: Callable[[str], None]) -> None:
-        """Serve the bundle, before a cluster is made; return when it answers."""
+        """Begin to serve the bundle, before a cluster is made."""
         ...
 
     def node_image(self, progress: Callable[[str], None]) -> str:
@@ -405,7 +405,7 @@ class ImageSupply(Protocol):
         ...
 
     def join(self, cluster: str, network: str, nodes: Sequence[str]) -> None:
-        """Let the nodes (names of running containers) pull from it.
+        """Let the nodes (names of running containers) pull from it; return when it answers.
 
         Called after the cluster was made, and again on every run: nodes come back after a restart
         of Docker.

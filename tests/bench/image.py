@@ -41,11 +41,13 @@ def measure(subjects: Subjects, rounds: int) -> None:
     subjects.size()
     for _ in range(rounds):
         subjects.verify(ROOT / ".venv" / "bin" / "cto")
+    say("the node image")
+    subjects.node_image()
     for number in range(rounds):
         say(f"clusters, round {number + 1}")
         subjects.cluster()
         if number < rounds - 1:
-            subjects.installer.run("uninstall", "--cluster", "--yes")
+            subjects.gone()
     subjects.again()
     images = subjects.empty()
     for number in range(rounds):

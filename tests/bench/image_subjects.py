@@ -20,6 +20,7 @@ from e2e.installer import CLUSTER, Installer
 
 NODE = f"{CLUSTER}-control-plane"
 PLAIN = "plain"
+KEPT = "bench.invalid/node:kept"
 CHUNK = 1 << 20
 GZIP = b"\x1f\x8b"
 DISK_MIB = 512
@@ -43,13 +44,18 @@ def timed(work: Callable[[], object]) -> float:
 
 @dataclass
 class Subjects:
-    """One daemon with the image, and where the samples go."""
+    """One daemon with the image, and where the samples go.
+
+    Attributes:
+        node: What Docker knows the node image as, once it was pulled.
+    """
 
     daemon: Daemon
     image: Image
     bundle: Path
     kube: Path
     samples: Samples
+    node: str = ""
 
     @property
     def installer(self) -> Installer:
@@ -90,14 +96,28 @@ class Subjects:
 
     # clusters
 
-    def cluster(self) -> None:
-        """Take the cluster within an installation, and kind alone with the same node image."""
+    def node_image(self) -> None:
+        """Take Docker's pull of the node image, and keep that image; nothing else stays."""
         stamps = self._install()
-        node = self.daemon.engine.out("inspect", "--format", "{{.Config.Image}}", NODE)
-        pulled = stamps["kind"] - stamps["pull"]
-        self.samples.add("node image", pulled)
-        self.samples.add("cluster", stamps["made"] - stamps["begun"] - pulled)
-        self.samples.add("kind", self._plain(node))
+        self.samples.add("node image", stamps["kind"] - stamps["pull"])
+        self.node = self.daemon.engine.out("inspect", "--format", "{{.Config.Image}}", NODE)
+        self.daemon.engine.run("tag", self.node, KEPT)
+        self.gone()
+
+    def gone(self) -> None:
+        self.installer.run("uninstall", "--cluster", "--yes")
+
+    def cluster(self) -> None:
+        """Take a cluster of kind alone, then the cluster within an installation.
+
+        Docker has the node image, nothing else runs, and both end when nodes take pods.
+        """
+        for wait, sample in (("0s", "kind bare"), ("5m", "kind")):
+            self.samples.add(sample, self._plain(wait))
+        self.daemon.engine.run("tag", KEPT, self.node)
+        stamps = self._install()
+        assert "pull" not in stamps, f"Docker did not have {self.node}"
+        self.samples.add("cluster", stamps["made"] - stamps["begun"])
 
     def _install(self) -> dict[str, float]:
         """Install; return when the command was begun, the pull, kind, and the cluster made."""
@@ -118,12 +138,13 @@ class Subjects:
         assert running.process.wait() == 0, "".join(said[-30:])
         return stamps
 
-    def _plain(self, node: str) -> float:
+    def _plain(self, wait: str) -> float:
         """Make a cluster with kind alone, out of the same image's own kind."""
         kind = ["--entrypoint", "kind", self.image.reference]
         mount = f"--volume={self.daemon.engine.socket}:/var/run/docker.sock"
         run = ["run", "--rm", mount, *kind]
-        create = ["create", "cluster", "--name", PLAIN, "--image", node, "--kubeconfig=/tmp/k"]
+        create = ["create", "cluster", "--name", PLAIN, "--image", KEPT, "--kubeconfig=/tmp/k"]
+        create += ["--wait", wait]
         taken = timed(lambda: self.daemon.engine.run(*run, *create))
         self.daemon.engine.run(*run, "delete", "cluster", "--name", PLAIN)
         return taken

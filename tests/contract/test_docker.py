@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -142,6 +144,16 @@ def test_a_program_runs_until_it_is_stopped(engine: Engine) -> None:
     assert found.state == "exited"
     with pytest.raises(ToolError):
         engine.execute(made.id, ["true"])
+
+
+def test_what_is_there_once_goes_when_it_ends(engine: Engine) -> None:
+    made = engine.create(replace(spec("a"), once=True))
+    assert engine.container(made.id) is not None
+    engine.start(made.id)
+    end = time.monotonic() + 30
+    while engine.container(made.id) is not None:
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def test_a_paused_program_goes_on(engine: Engine) -> None:

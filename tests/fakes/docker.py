@@ -58,6 +58,7 @@ class FakeDocker:
     kept: set[str] = field(default_factory=set)
     _containers: dict[str, Container] = field(default_factory=dict)
     _networks: dict[str, Network] = field(default_factory=dict)
+    _once: set[str] = field(default_factory=set)
     _aliases: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
     _addresses: itertools.count[int] = field(default_factory=lambda: itertools.count(2))
@@ -156,18 +157,24 @@ class FakeDocker:
         )
         if spec.restart in ("always", "unless-stopped"):
             self.kept.add(spec.name)
+        if spec.once:
+            self._once.add(identity)
         return self._containers[identity]
 
     def start(self, name: str) -> None:
         one = self._need(name, "start")
         if one.running:
             return
+        if one.id in self._once:
+            # What is asked for in the tests ends at once.
+            self.remove(one.id)
         if taken := self.busy & set(one.bindings.values()):
             text = f"Bind for 127.0.0.1:{taken.pop()} failed: port is already allocated"
             raise ToolError("CTO-1520", f"docker start {name} failed", details=text)
         ports = {port: host or 32768 + port % 1000 for port, host in one.bindings.items()}
         networks = {network: self._address(network) for network in one.networks}
-        self._set(one, state="running", ports=ports, networks=networks)
+        if one.id not in self._once:
+            self._set(one, state="running", ports=ports, networks=networks)
 
     def stop(self, name: str, *, timeout_s: int = 10) -> None:
         del timeout_s

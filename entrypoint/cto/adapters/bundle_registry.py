@@ -24,7 +24,7 @@ NODE_HOST = "cto.invalid"
 _DIGITS = 12
 _ATTEMPTS = 4
 _ANSWER_S = 60.0
-_LOOK_S = 0.2
+_LOOK_S = 0.1
 _TAKEN = "CTO-1522"
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 _DEAD = ("dead", "removing", "restarting")
@@ -91,7 +91,7 @@ class BundleRegistry:
         self.name = f"{PREFIX}{_short(bundle.digest)}"
 
     def start(self, progress: Callable[[str], None]) -> None:
-        """Serve the bundle; return when it answers.
+        """Begin to serve the bundle. Whoever needs it waits until it answers.
 
         Raises:
             PreflightError: CTO-1430, there is no image to serve it from.
@@ -109,7 +109,6 @@ class BundleRegistry:
             elif not found.running:
                 self._engine.start(self.name)
             else:
-                self._wait()
                 return
         self._fail("it ends again and again")
 
@@ -127,7 +126,7 @@ class BundleRegistry:
             raise PreflightError("CTO-1430", text, hint=hint)
         target = bundle.node_name
         if self._engine.image(target) is None:
-            self.start(progress)
+            self._answering(progress)
             source = f"{LOOPBACK}:{self._port()}/{bundle.node_repository}@{bundle.node_digest}"
             progress(f"Docker pulls {bundle.node} from the bundle")
             self._engine.pull(source)
@@ -141,7 +140,7 @@ class BundleRegistry:
         What they used before is asked second: pods of the bundle before may still move around.
         """
         del cluster  # its nodes say which registries it uses
-        self.start(lambda _: None)
+        self._answering(lambda _: None)
         self._engine.connect(network, self.name)
         air_gapped = self._air_gapped()
         for node in nodes:
@@ -214,8 +213,12 @@ class BundleRegistry:
             hint = f"Take the image of cto for {_ARCHITECTURES.get(machine, machine)}."
             raise PreflightError("CTO-1430", text, hint=hint)
 
-    def _wait(self) -> None:
-        """Wait until the registry answers. Asked from inside: its ports may be out of our reach."""
+    def _answering(self, progress: Callable[[str], None]) -> None:
+        """Serve the bundle; return when the registry answers.
+
+        Asked from inside: its ports may be out of our reach.
+        """
+        self.start(progress)
         end = self._clock.monotonic() + _ANSWER_S
         question = ("crane", "catalog", "--insecure", f"{LOOPBACK}:{mirrors.PORT}")
         while self._engine.execute(self.name, question, check=False).returncode:

@@ -40,6 +40,7 @@ class ContainerSpec:
         network: '' is Docker's default network.
         aliases: Further names in that network (not in the default one).
         restart: no, on-failure, always, unless-stopped.
+        once: Docker removes it when it has ended, or could not be started.
     """
 
     name: str
@@ -51,6 +52,7 @@ class ContainerSpec:
     aliases: tuple[str, ...] = ()
     publish: tuple[Publish, ...] = ()
     restart: str = "no"
+    once: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -256,6 +256,8 @@ def _create_arguments(spec: ContainerSpec) -> list[str]:
         f"--publish={LOOPBACK}:{port.host_port or ''}:{port.container_port}"
         for port in spec.publish
     ]
+    if spec.once:
+        flags.append("--rm")
     if spec.entrypoint:
         flags.append(f"--entrypoint={spec.entrypoint}")
     if spec.network:

@@ -141,6 +141,7 @@ class DockerHost:
                 entrypoint="true",
                 publish=tuple(Publish(container_port=p, host_port=p) for p in ports),
                 labels={_ROLE: _PORTS, _OF: own.id},
+                once=True,
             )
         )
         try:
@@ -148,8 +149,6 @@ class DockerHost:
         except ToolError as error:
             # An image without `true` fails later than a port does.
             return not _PORT_TAKEN.search(error.details)
-        finally:
-            self._engine.remove(made.id)
         return True
 
 
