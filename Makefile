@@ -62,8 +62,8 @@ faults: $(MADE) ## every kill -9 moment, not just the subset of `make test`, and
 	@$(BIN)/python tests/lab/suite.py --slow
 
 bench-image: $(MADE) ## measure the image on Docker and kind, as root; its part of docs/performance.md
-	@CTO_LAB_LAYER_MIB=64 $(BIN)/python tests/lab/prepare.py docker --profile minimal
-	@CTO_LAB_LAYER_MIB=64 $(BIN)/python tests/bench/image.py $(ARGS)
+	@CTO_LAB_LAYER_MIB=256 $(BIN)/python tests/lab/prepare.py docker --profile minimal
+	@CTO_LAB_LAYER_MIB=256 $(BIN)/python tests/bench/image.py $(ARGS)
 
 bench: lab ## measure against Helm, and write docs/performance.md
 	@$(BIN)/python tests/bench/run.py $(ARGS)
