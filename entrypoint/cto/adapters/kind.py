@@ -110,7 +110,6 @@ class Kind:
 
     def provision(self, options: NodeOptions, progress: Callable[[str], None]) -> Access:
         self._refuse_living(self._marker.find())
-        sweep(self._engine)
         self._supply.start(progress)
         match self.state():
             case ProviderState.ABSENT:
@@ -130,6 +129,8 @@ class Kind:
             kind_nodes.wait(cluster, self._clock, self._cluster, progress)
             kind_nodes.label(cluster, options.profile)
         self._access.share(self._control_plane(nodes))
+        # Last: Docker answers nothing about our own look for ports as long as it removes that.
+        sweep(self._engine)
         return access
 
     def access(self) -> Access:
