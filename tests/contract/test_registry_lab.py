@@ -1,7 +1,8 @@
-"""CNCF Distribution with TLS, log-ins and tokens; and what crane says of our bundles."""
+"""CNCF Distribution with TLS, log-ins and tokens; and what others' tools read of our bundles."""
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,10 +10,13 @@ from pathlib import Path
 import pytest
 
 from cto.errors import ConfigError, ToolError
-from cto_airgap.contents import Kind
+from cto_airgap.contents import Item, Kind
+from cto_airgap.descriptor import Descriptor
+from cto_airgap.document import Document
 from cto_airgap.layout import Layout
 from cto_airgap.logins import Login
 from cto_airgap.naming import Target
+from cto_airgap.tree import open_item
 from cto_airgap.verify import check
 from cto_airgap.web import WebTransport
 from fakes.depot import SHARED, Depot
@@ -101,6 +105,39 @@ def test_crane_takes_a_bundle_to_a_registry_whole(registries: Registries, tmp_pa
                 crane("validate", "--insecure", "--remote", name)
 
 
+@pytest.mark.parametrize("tool", ["oras", "skopeo"])
+def test_others_copy_what_a_bundle_has_for_one_platform(
+    registries: Registries, tmp_path: Path, tool: str
+) -> None:
+    """By its name or digest, whole, also where an index names platforms that were left out."""
+    if tool == "skopeo" and shutil.which(tool) is None:
+        pytest.skip("there is no skopeo on PATH (CTO_LAB=install brings one, as root on Debian)")
+    with WebTransport() as transport:
+        depot = Depot(registries.start(), transport, plain=True)
+        depot.builder(tmp_path).build(depot.fill(tmp_path), tmp_path / "bundle")
+    layout = Layout(tmp_path / "bundle")
+    copied = {"oras": oras_copy, "skopeo": skopeo_copy}[tool]
+    images = layout.contents().images
+    assert [item for item in images if item.absent]
+    for number, item in enumerate(images):
+        out = tmp_path / f"out-{number}"
+        copied(layout.folder, item, out)
+        manifest: Document = open_item(layout, item).manifests[0]
+        wanted: list[Descriptor] = [manifest.descriptor, *manifest.blobs]
+        assert not [one for one in wanted if not Layout(out).holds(one)]
+
+
+def oras_copy(bundle: Path, item: Item, out: Path) -> None:
+    """Copy by digest: oras looks for the tag after the last colon, and ours have more."""
+    cp = ["cp", "--from-oci-layout", "--to-oci-layout", "--platform=linux/amd64"]
+    run(running.folder() / "oras", *cp, f"{bundle}@{item.descriptor.digest}", f"{out}:one")
+
+
+def skopeo_copy(bundle: Path, item: Item, out: Path) -> None:
+    skopeo = ["skopeo", "--insecure-policy", "--override-os=linux", "--override-arch=amd64"]
+    run(*skopeo, "copy", "--preserve-digests", f"oci:{bundle}:{item.name}", f"oci:{out}:one")
+
+
 def copy_of(layout: Layout, entry: object, folder: Path) -> None:
     """Make a layout of one item: crane pushes a layout as a whole."""
     import json
@@ -113,7 +150,10 @@ def copy_of(layout: Layout, entry: object, folder: Path) -> None:
 
 
 def crane(*arguments: str | Path) -> str:
-    argv = [running.folder() / "crane", *arguments]
+    return run(running.folder() / "crane", *arguments)
+
+
+def run(*argv: str | Path) -> str:
     done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()

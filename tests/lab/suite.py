@@ -59,6 +59,9 @@ DOCKER = Part(
     unless=absence,
 )
 
+# Those of the contracts that were skipped, or some of them, before there was a Docker.
+ON_DOCKER = ("tests/contract/test_docker.py", "tests/contract/test_registry_lab.py")
+
 PARTS = (
     Part(
         "lint",
@@ -82,8 +85,7 @@ PARTS = (
         needs="integration",
     ),
     DOCKER,
-    # Those of the contracts that were skipped before there was a Docker.
-    Part("on docker", tests=("tests/contract/test_docker.py",), needs="docker", unless=absence),
+    Part("on docker", tests=ON_DOCKER, needs="docker", unless=absence),
     Part("e2e", tests=("tests/e2e",), needs="docker", unless=absence),
 )
 

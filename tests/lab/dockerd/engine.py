@@ -39,7 +39,8 @@ PACKAGES = {
     SUITE: ("docker.io", "docker-cli", "docker-buildx", "containerd"),
     OLDEST: ("docker.io", "containerd", "libdevmapper1.02.1"),
 }
-HOST_PACKAGES = {"runc": "runc", "iptables": "iptables"}
+# skopeo only reads what we made.
+HOST_PACKAGES = {"runc": "runc", "iptables": "iptables", "skopeo": "skopeo"}
 
 # What a daemon keeps while it runs. Paths of sockets are short: the kernel takes 107 characters.
 RUNTIME = Path("/run/cto-lab-docker")

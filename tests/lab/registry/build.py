@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Builds the registry of the tests (CNCF Distribution), what makes it strict, and crane.
+"""Builds the registry of the tests (CNCF Distribution), what makes it strict, crane and oras.
 
-What is not ours is a Go module whose contents the go.sum beside this script fixes. It runs with a
-bare Python, like `tests/lab/tools/build.py`, whose way of building it takes: a rename puts a
+What is not ours are Go modules whose contents a go.sum beside this script, or below, fixes. It runs
+with a bare Python, like `tests/lab/tools/build.py`, whose way of building it takes: a rename puts a
 program in place, and what is in place and written down is not built again.
 """
 
@@ -25,7 +25,8 @@ class RegistryTool(build.GoTool):
 
     @property
     def source(self) -> str:
-        return f"Go package {self.package}, modules pinned by tests/lab/registry/go.sum"
+        module = self.folder.removeprefix("../")
+        return f"Go package {self.package}, modules pinned by tests/lab/{module}/go.sum"
 
     @property
     def recipe(self) -> str:
@@ -58,6 +59,15 @@ PROGRAMS = (
         version="0.20.6",
         folder="../registry",
         package="github.com/google/go-containerregistry/cmd/crane",
+        seconds=15,
+        size_mib=10,
+        cache_mib=100,
+    ),
+    RegistryTool(
+        name="oras",
+        version="1.2.3",
+        folder="../registry/oras",
+        package="oras.land/oras/cmd/oras",
         seconds=15,
         size_mib=10,
         cache_mib=100,

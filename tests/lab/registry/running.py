@@ -15,7 +15,7 @@ from typing import Self
 PASSWORD = "hunter2"
 SERVICE = "registry-of-the-tests"
 _LISTENING = "listening on "
-_PROGRAMS = ("registry", "trust", "crane")
+_PROGRAMS = ("registry", "trust", "crane", "oras")
 
 
 def folder() -> Path:
