@@ -74,6 +74,10 @@ def says(pattern: str) -> Sign:
     return lambda run: any(found.search(line) for line in list(run.lines))
 
 
+def either(*signs: Sign) -> Sign:
+    return lambda run: any(sign(run) for sign in signs)
+
+
 def container(name: str) -> Sign:
     return lambda run: run.engine.container(name) is not None
 

@@ -238,36 +238,36 @@ def test_it_is_found_again_started_again_and_made_again(registry: BundleRegistry
     def identity() -> str:
         return docker("inspect", "--format", "{{.Id}} {{.State.Running}}", registry.name)
 
-    registry.start(lambda _: None)
+    registry.serve(lambda _: None)
     first = identity()
-    registry.start(lambda _: None)
+    registry.serve(lambda _: None)
     assert identity() == first
     docker("kill", registry.name)
-    registry.start(lambda _: None)
+    registry.serve(lambda _: None)
     assert identity() == first
     docker("rm", "--force", registry.name)
     docker("create", "--name", registry.name, "--label=cto.dev/role=registry", BASE, "false")
     with pytest.raises(PreflightError):
-        registry.start(lambda _: None)
+        registry.serve(lambda _: None)
     docker("rm", "--force", registry.name)
-    registry.start(lambda _: None)
+    registry.serve(lambda _: None)
     assert identity() != first
 
 
 def test_it_ends_at_once_and_leaves_one_folder(registry: BundleRegistry) -> None:
     """The registry program is the first process: Docker need not kill it."""
-    registry.start(lambda _: None)
+    registry.serve(lambda _: None)
     for _ in range(2):
         began = time.monotonic()
         docker("stop", "--time=30", registry.name)
         assert time.monotonic() - began < 15
-        registry.start(lambda _: None)
+        registry.serve(lambda _: None)
     folders = docker("exec", registry.name, "sh", "-c", "ls -d /tmp/cto-registry-*")
     assert len(folders.splitlines()) == 1
 
 
 def test_what_comes_out_is_what_upstream_had(made: Made, registry: BundleRegistry) -> None:
-    registry.start(lambda _: None)
+    registry.serve(lambda _: None)
     port = docker("port", registry.name, "5000/tcp").splitlines()[0].rpartition(":")[2]
     layout = Layout(made.bundle)
     item = next(one for one in layout.contents().images if "team/one" in one.name)

@@ -112,6 +112,22 @@ class BundleRegistry:
                 return
         self._fail("it ends again and again")
 
+    def serve(self, progress: Callable[[str], None]) -> None:
+        """Serve the bundle; return when the registry answers.
+
+        Asked from inside: its ports may be out of our reach.
+        """
+        self.start(progress)
+        end = self._clock.monotonic() + _ANSWER_S
+        question = ("crane", "catalog", "--insecure", f"{LOOPBACK}:{mirrors.PORT}")
+        while self._engine.execute(self.name, question, check=False).returncode:
+            found = self._engine.container(self.name)
+            if found is None or not found.running:
+                self._fail("it ended")
+            if self._clock.monotonic() >= end:
+                self._fail(f"it does not answer within {_ANSWER_S:g} s")
+            self._clock.wait(Flag(), _LOOK_S)
+
     def node_image(self, progress: Callable[[str], None]) -> str:
         """Return the node image, which Docker pulls from the registry by its digest.
 
@@ -126,7 +142,7 @@ class BundleRegistry:
             raise PreflightError("CTO-1430", text, hint=hint)
         target = bundle.node_name
         if self._engine.image(target) is None:
-            self._answering(progress)
+            self.serve(progress)
             source = f"{LOOPBACK}:{self._port()}/{bundle.node_repository}@{bundle.node_digest}"
             progress(f"Docker pulls {bundle.node} from the bundle")
             self._engine.pull(source)
@@ -140,7 +156,7 @@ class BundleRegistry:
         What they used before is asked second: pods of the bundle before may still move around.
         """
         del cluster  # its nodes say which registries it uses
-        self._answering(lambda _: None)
+        self.serve(lambda _: None)
         self._engine.connect(network, self.name)
         air_gapped = self._air_gapped()
         for node in nodes:
@@ -212,22 +228,6 @@ class BundleRegistry:
             text = f"the bundle is for {self._bundle.architecture}, and Docker runs on {machine}"
             hint = f"Take the image of cto for {_ARCHITECTURES.get(machine, machine)}."
             raise PreflightError("CTO-1430", text, hint=hint)
-
-    def _answering(self, progress: Callable[[str], None]) -> None:
-        """Serve the bundle; return when the registry answers.
-
-        Asked from inside: its ports may be out of our reach.
-        """
-        self.start(progress)
-        end = self._clock.monotonic() + _ANSWER_S
-        question = ("crane", "catalog", "--insecure", f"{LOOPBACK}:{mirrors.PORT}")
-        while self._engine.execute(self.name, question, check=False).returncode:
-            found = self._engine.container(self.name)
-            if found is None or not found.running:
-                self._fail("it ended")
-            if self._clock.monotonic() >= end:
-                self._fail(f"it does not answer within {_ANSWER_S:g} s")
-            self._clock.wait(Flag(), _LOOK_S)
 
     def _fail(self, why: str) -> NoReturn:
         text = f"the bundle's registry {self.name} does not run: {why}"

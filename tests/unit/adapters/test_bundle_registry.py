@@ -86,10 +86,8 @@ class Yard:
     def start(self) -> None:
         self.supply().start(self.said.append)
 
-    def wait(self) -> None:
-        """Wait until it answers, as whoever needs it does."""
-        self.docker.add_network("kind")
-        self.supply().join("cto", "kind", [])
+    def serve(self) -> None:
+        self.supply().serve(self.said.append)
 
     def registries(self) -> list[str]:
         return [one.name for one in self.docker.containers(**{ROLE_LABEL: "registry"})]
@@ -223,7 +221,7 @@ def test_it_is_waited_for(yard: Yard) -> None:
     yard.deaf = 3
     yard.start()
     assert yard.clock.waits == []
-    yard.wait()
+    yard.serve()
     assert yard.clock.waits == [0.1, 0.1, 0.1]
     questions = {argv for name, argv, _ in yard.docker.executed if name == NAME}
     assert questions == {("crane", "catalog", "--insecure", "127.0.0.1:5000")}
@@ -232,7 +230,7 @@ def test_it_is_waited_for(yard: Yard) -> None:
 def test_one_that_never_answers_is_an_error_with_its_last_lines(yard: Yard) -> None:
     yard.deaf = 10**6
     with pytest.raises(ToolError) as caught:
-        yard.wait()
+        yard.serve()
     assert caught.value.code == "CTO-1530"
     assert "does not answer within 60 s" in caught.value.message
 
@@ -244,7 +242,7 @@ def test_one_that_ends_while_it_is_waited_for_is_an_error(yard: Yard, *, gone: b
         yard.state("exited") if not gone else yard.docker.remove(NAME) and None
     )
     with pytest.raises(ToolError) as caught:
-        yard.wait()
+        yard.serve()
     assert caught.value.code == "CTO-1530"
     assert "it ended" in caught.value.message
 
