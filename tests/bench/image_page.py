@@ -80,7 +80,7 @@ FIGURES = (
 )
 
 _NAMES = {
-    "pull": "all images of the set pulled by a node, 4 at once",
+    "pull": "all images of the set pulled by a node, one after another as kubelets do",
     "kind load": "`kind load docker-image` of the same images",
     "cluster": "`cto install` up to the cluster, preflight and all",
     "kind": "`kind create cluster --wait 5m` alone, of the same node image, which Docker has",

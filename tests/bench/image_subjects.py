@@ -8,7 +8,6 @@ import subprocess
 import time
 import zlib
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -176,7 +175,8 @@ class Subjects:
         before = len(sent(self.daemon.engine, registry))
         self.samples.add("pull", timed(lambda: self._pull(images)))
         blobs = sent(self.daemon.engine, registry)[before:]
-        self._bound([self.bundle / "blobs" / blob.digest.replace(":", "/") for blob in blobs])
+        digests = sorted({blob.digest for blob in blobs})
+        self._bound([self.bundle / "blobs" / digest.replace(":", "/") for digest in digests])
         self._forget(images)
         loaded = self._to_docker(images)
         mount = f"--volume={self.daemon.engine.socket}:/var/run/docker.sock"
@@ -208,9 +208,10 @@ class Subjects:
         return sorted({one for one in found.split() if one.split("/")[0] in hosts})
 
     def _pull(self, images: Sequence[str]) -> None:
-        # As many at once as a kubelet's users usually allow, and as the layers' own transfers.
-        with ThreadPoolExecutor(4) as pool:
-            list(pool.map(lambda name: self._in_node("crictl", "pull", name), images))
+        # One after another, as kubelets do (`serializeImagePulls`). Two at once that share a layer
+        # ask for it twice: kind's containerd drops it as soon as the first has unpacked it.
+        for name in images:
+            self._in_node("crictl", "pull", name)
 
     def _forget(self, images: Sequence[str]) -> None:
         """Take images off the node by every name they have there, layers included."""
