@@ -110,6 +110,9 @@ def each(signs: dict[str, Sign], *, longest_ms: int) -> Callable[..., None]:
 @pytest.fixture(scope="module")
 def undisturbed(lab: Lab, undisturbed_essence: Essence) -> tuple[Essence, Essence, Essence]:
     """Return what undisturbed runs leave: an installation, a change of it, a removal."""
+    # Other tests have been at this cluster since the first essence was taken.
+    lab.forget()
+    lab.run(*INSTALL)
     lab.run(*_changed(lab))
     changed = settled(lab.cluster())
     lab.run(*UNINSTALL)
