@@ -110,9 +110,14 @@ class Docker:
         return made
 
     def start(self, name: str) -> None:
-        found = self.container(name)
-        # Docker starts no paused container: "cannot start a paused container, try unpause instead".
-        self._docker("unpause" if found and found.state == "paused" else "start", name)
+        try:
+            self._docker("start", name)
+        except CtoError:
+            # Docker starts no paused container: it wants to be told to unpause it.
+            found = self.container(name)
+            if found is None or found.state != "paused":
+                raise
+            self._docker("unpause", name)
 
     def stop(self, name: str, *, timeout_s: int = 10) -> None:
         self._docker("stop", "--time", str(timeout_s), name, absent_is_fine=True)

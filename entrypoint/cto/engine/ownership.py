@@ -84,7 +84,7 @@ def _releases(cluster: Cluster, components: Sequence[ComponentNeeds]) -> Iterato
     records = helm_records(cluster)
     for component in components:
         record = records.get(f"{component.namespace}/{component.release}")
-        if record and record.labels.get(MANAGED) != "true":
+        if record and not record.ours:
             secret = f"sh.helm.release.v1.{record.name}.v{record.revision}"
             yield (
                 component.name,

@@ -209,7 +209,7 @@ class ComponentSteps:
             return Action.CREATE, "not installed"
         if record.status.startswith(("pending-", "uninstalling")):
             return Action.REPAIR, f"an earlier run left it {record.status}"
-        if record.status != "deployed":
+        if not record.deployed:
             return Action.UPDATE, f"the last attempt is {record.status}"
         if record.labels.get(labels.DIGEST) != digest:
             return Action.UPDATE, self._change(record)

@@ -22,7 +22,7 @@ PACKAGES = (
     "iptables",
     "kmod",
     "mount",
-    # Kind's own nodes have it, and containerd unpacks with it: its own gunzip takes twice as long.
+    # Kind's own nodes have it, and containerd unpacks with it where it is there.
     "pigz",
     "procps",
     "runc",
