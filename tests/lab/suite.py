@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import containers
+from dockerd import engine
 from prepare import ROOT, say
 from tools import build
 
@@ -167,6 +168,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Run all tests, and tell how they ended.")
     parser.add_argument("--slow", action="store_true", help="those that `make test` leaves out")
     parts = SLOW if parser.parse_args().slow else PARTS
+    lived = engine.ours()
+    try:
+        return run_parts(parts)
+    finally:
+        # Nobody else would end it; one that was up before has its users.
+        if not lived:
+            engine.down()
+
+
+def run_parts(parts: tuple[Part, ...]) -> int:
     run((*COVERAGE, "erase"))
     outcomes: dict[str, Outcome] = {}
     for part in parts:
