@@ -210,8 +210,7 @@ class Subjects:
     def _pull(self, images: Sequence[str]) -> None:
         # One after another, as kubelets do (`serializeImagePulls`). Two at once that share a layer
         # ask for it twice: kind's containerd drops it as soon as the first has unpacked it.
-        for name in images:
-            self._in_node("crictl", "pull", name)
+        self._in_node("sh", "-ec", 'for name; do crictl pull "$name"; done', "sh", *images)
 
     def _forget(self, images: Sequence[str]) -> None:
         """Take images off the node by every name they have there, layers included."""

@@ -78,7 +78,8 @@ def test_the_daemon_tells_what_it_is(engine: Engine) -> None:
 
 def test_a_container_is_made_found_renamed_and_removed(engine: Engine) -> None:
     assert engine.container("cto-contract-a") is None
-    made = engine.create(spec("a"))
+    made = engine.container(engine.create(spec("a")))
+    assert made is not None
     assert (made.name, made.state, made.running) == ("cto-contract-a", "created", False)
     assert made.labels[LABEL] == "a"
     assert engine.container(made.id) == engine.container("cto-contract-a")
@@ -96,12 +97,13 @@ def test_a_container_is_made_found_renamed_and_removed(engine: Engine) -> None:
 
 
 def test_a_name_is_given_once(engine: Engine) -> None:
-    first, other = engine.create(spec("a")), engine.create(spec("b"))
+    engine.create(spec("a"))
+    other = engine.create(spec("b"))
     with pytest.raises(ToolError) as caught:
         engine.create(spec("a"))
     assert caught.value.code == "CTO-1522"
     with pytest.raises(ToolError) as caught:
-        engine.rename(other.id, first.name)
+        engine.rename(other, "cto-contract-a")
     assert caught.value.code == "CTO-1522"
 
 
@@ -130,59 +132,59 @@ def test_ending_what_is_not_there_is_fine(engine: Engine) -> None:
 
 def test_a_program_runs_until_it_is_stopped(engine: Engine) -> None:
     made = engine.create(spec("a", "sleep", "1000"))
-    engine.start(made.id)
-    engine.start(made.id)
-    found = engine.container(made.id)
+    engine.start(made)
+    engine.start(made)
+    found = engine.container(made)
     assert found is not None
     assert found.running
-    engine.keep_running(made.id)
-    assert engine.execute(made.id, ["cat"], stdin="hello").returncode == 0
-    engine.stop(made.id, timeout_s=0)
-    engine.stop(made.id, timeout_s=0)
-    found = engine.container(made.id)
+    engine.keep_running(made)
+    assert engine.execute(made, ["cat"], stdin="hello").returncode == 0
+    engine.stop(made, timeout_s=0)
+    engine.stop(made, timeout_s=0)
+    found = engine.container(made)
     assert found is not None
     assert found.state == "exited"
     with pytest.raises(ToolError):
-        engine.execute(made.id, ["true"])
+        engine.execute(made, ["true"])
 
 
 def test_what_is_there_once_goes_when_it_ends(engine: Engine) -> None:
     made = engine.create(replace(spec("a"), once=True))
-    assert engine.container(made.id) is not None
-    engine.start(made.id)
+    assert engine.container(made) is not None
+    engine.start(made)
     end = time.monotonic() + 30
-    while engine.container(made.id) is not None:
+    while engine.container(made) is not None:
         assert time.monotonic() < end
         time.sleep(0.05)
 
 
 def test_a_paused_program_goes_on(engine: Engine) -> None:
     made = engine.create(spec("a", "sleep", "1000"))
-    engine.start(made.id)
+    engine.start(made)
     if isinstance(engine, FakeDocker):
-        engine.pause(made.id)
+        engine.pause(made)
     else:
         runner = ProcessRunner(log=lambda _: None, clock=SystemClock())
-        runner.run(("docker", "pause", made.id), timeout_s=60)
-    found = engine.container(made.id)
+        runner.run(("docker", "pause", made), timeout_s=60)
+    found = engine.container(made)
     assert found is not None
     assert (found.state, found.running, found.alive) == ("paused", False, True)
-    engine.start(made.id)
-    found = engine.container(made.id)
+    engine.start(made)
+    found = engine.container(made)
     assert found is not None
     assert found.running
-    engine.stop(made.id, timeout_s=0)
-    found = engine.container(made.id)
+    engine.stop(made, timeout_s=0)
+    found = engine.container(made)
     assert found is not None
     assert not found.alive
 
 
 def test_a_network_knows_who_is_in_it(engine: Engine) -> None:
     made = engine.create(spec("a", "sleep", "1000"))
-    engine.start(made.id)
-    engine.connect("cto-contract", made.id, aliases=["registry.example"])
-    engine.connect("cto-contract", made.id)
-    found, network = engine.container(made.id), engine.network("cto-contract")
+    engine.start(made)
+    engine.connect("cto-contract", made, aliases=["registry.example"])
+    engine.connect("cto-contract", made)
+    found, network = engine.container(made), engine.network("cto-contract")
     assert found is not None
     assert network is not None
     assert set(found.networks) == {"bridge", "cto-contract"}
@@ -190,9 +192,9 @@ def test_a_network_knows_who_is_in_it(engine: Engine) -> None:
     assert network.containers == ("cto-contract-a",)
     assert not engine.remove_network("cto-contract")
 
-    engine.disconnect("cto-contract", made.id)
-    engine.disconnect("cto-contract", made.id)
-    found = engine.container(made.id)
+    engine.disconnect("cto-contract", made)
+    engine.disconnect("cto-contract", made)
+    found = engine.container(made)
     assert found is not None
     assert set(found.networks) == {"bridge"}
     assert engine.remove_network("cto-contract")
@@ -201,7 +203,8 @@ def test_a_network_knows_who_is_in_it(engine: Engine) -> None:
 
 def test_a_port_is_published_while_the_container_runs(engine: Engine) -> None:
     ports = (Publish(container_port=5000), Publish(container_port=5001, host_port=28471))
-    made = engine.create(spec("a", "sleep", "1000", publish=ports))
+    made = engine.container(engine.create(spec("a", "sleep", "1000", publish=ports)))
+    assert made is not None
     assert made.bindings == {5000: 0, 5001: 28471}
     assert made.ports == {}
     engine.start(made.id)

@@ -230,7 +230,7 @@ class Engine(Protocol):
     """
 
     def daemon(self) -> Daemon:
-        """Return what answers."""
+        """Return what answers; it is asked once."""
         ...
 
     def containers(self, **labels: str) -> Sequence[Container]:
@@ -252,8 +252,8 @@ class Engine(Protocol):
         """Return the container that this process runs in, if this daemon runs it."""
         ...
 
-    def create(self, spec: ContainerSpec) -> Container:
-        """Make a container without starting it. Its image must be there.
+    def create(self, spec: ContainerSpec) -> str:
+        """Make a container without starting it, and return its id. Its image must be there.
 
         Raises:
             ToolError: CTO-1522, the name is taken. Of two that try at once, one wins.

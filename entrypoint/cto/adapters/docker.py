@@ -59,6 +59,10 @@ class Docker:
         return _DEFAULT_ENDPOINT
 
     def daemon(self) -> Daemon:
+        return self._daemon
+
+    @cached_property
+    def _daemon(self) -> Daemon:
         done = self._docker("info", "--format", "{{json .}}")
         data = _json(done.stdout)
         # `docker info` ends with 0 although nobody answered.
@@ -102,12 +106,8 @@ class Docker:
                 return found
         return None
 
-    def create(self, spec: ContainerSpec) -> Container:
-        done = self._docker("create", *_create_arguments(spec))
-        made = self.container(done.stdout.strip())
-        if made is None:
-            raise self._failure(("create", spec.name), "it was removed at once")
-        return made
+    def create(self, spec: ContainerSpec) -> str:
+        return self._docker("create", *_create_arguments(spec)).stdout.strip()
 
     def start(self, name: str) -> None:
         try:

@@ -68,9 +68,9 @@ class DockerHost:
         self._root = root
         self._is_free = is_free or port_is_free
 
-    @cached_property
+    @property
     def daemon(self) -> Daemon:
-        """What answers; asked once."""
+        """What answers."""
         return self._engine.daemon()
 
     @cached_property
@@ -145,7 +145,7 @@ class DockerHost:
             )
         )
         try:
-            self._engine.start(made.id)
+            self._engine.start(made)
         except ToolError as error:
             # An image without `true` fails later than a port does.
             return not _PORT_TAKEN.search(error.details)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from cto.adapters.bundle_registry import BUNDLE_LABEL, Bundle, BundleRegistry
-from cto.adapters.container import Container, Image
+from cto.adapters.container import Container, ContainerSpec, Image
 from cto.adapters.registries import ROLE_LABEL
 from cto.adapters.upstream_images import UpstreamImages
 from cto.errors import PreflightError, ToolError
@@ -190,10 +190,9 @@ def test_of_two_installers_one_makes_it_and_both_go_on(yard: Yard) -> None:
     """The other one makes it between our look and our attempt."""
 
     class Racing(FakeDocker):
-        def create(self, spec: object) -> Container:
-            first = super().create(spec)  # type: ignore[arg-type] # passed on as it is
-            self.start(first.name)
-            text = f"docker create {first.name}: the name is taken"
+        def create(self, spec: ContainerSpec) -> str:
+            self.start(super().create(spec))
+            text = f"docker create {spec.name}: the name is taken"
             raise ToolError("CTO-1522", text)
 
     racing = Racing()
@@ -205,7 +204,7 @@ def test_of_two_installers_one_makes_it_and_both_go_on(yard: Yard) -> None:
 
 def test_what_docker_refuses_is_not_hidden(yard: Yard) -> None:
     class Full(FakeDocker):
-        def create(self, spec: object) -> Container:
+        def create(self, spec: ContainerSpec) -> str:
             text = "docker create: no space left on device"
             raise ToolError("CTO-1523", text)
 
