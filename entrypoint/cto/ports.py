@@ -396,8 +396,8 @@ class ImageSupply(Protocol):
     what the Docker adapter raises.
     """
 
-    def start(self, progress: Callable[[str], None]) -> None:
-        """Begin to serve the bundle, before a cluster is made."""
+    def check(self) -> None:
+        """See that images can be had from it, before a cluster is made; it changes nothing."""
         ...
 
     def node_image(self, progress: Callable[[str], None]) -> str:
@@ -406,6 +406,8 @@ class ImageSupply(Protocol):
 
     def join(self, cluster: str, network: str, nodes: Sequence[str]) -> None:
         """Let the nodes (names of running containers) pull from it; return when it answers.
+
+        Nodes take some seconds until they take pods: what it needs to begin, it does in these.
 
         Called after the cluster was made, and again on every run: nodes come back after a restart
         of Docker.

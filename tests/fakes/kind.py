@@ -54,8 +54,8 @@ class Supply:
     docker: FakeDocker
     asked: list[str] = field(default_factory=list)
 
-    def start(self, progress: Callable[[str], None]) -> None:
-        self.asked.append("start")
+    def check(self) -> None:
+        self.asked.append("check")
 
     def node_image(self, progress: Callable[[str], None]) -> str:
         self.asked.append("node image")

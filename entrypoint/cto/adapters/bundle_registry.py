@@ -12,7 +12,7 @@ from threading import Event as Flag
 from typing import NoReturn
 
 from cto.adapters import corefile, mirrors, registries
-from cto.adapters.container import LOOPBACK, ContainerSpec, Engine, Image, Publish
+from cto.adapters.container import LOOPBACK, Container, ContainerSpec, Engine, Image, Publish
 from cto.adapters.registries import PREFIX, REGISTRY, ROLE_LABEL
 from cto.adapters.upstream_images import UpstreamImages
 from cto.errors import PreflightError, ToolError
@@ -90,34 +90,26 @@ class BundleRegistry:
         self._air_gapped = air_gapped
         self.name = f"{PREFIX}{_short(bundle.digest)}"
 
-    def start(self, progress: Callable[[str], None]) -> None:
-        """Begin to serve the bundle. Whoever needs it waits until it answers.
+    def check(self) -> None:
+        """See that the bundle can be served.
 
         Raises:
-            PreflightError: CTO-1430, there is no image to serve it from.
-            ToolError: CTO-1530, the registry does not run.
+            PreflightError: CTO-1430, there is no image to serve it from; CTO-1401, somebody else's
+                container has the registry's name.
         """
-        for _ in range(_ATTEMPTS):
-            found = self._engine.container(self.name)
-            if found is None:
-                progress(f"Serving the bundle: container {self.name}")
-                self._create()
-            elif found.labels.get(BUNDLE_LABEL) != self._bundle.digest:
-                raise _foreign(self.name)
-            elif found.state in _DEAD:
-                self._engine.remove(self.name)
-            elif not found.running:
-                self._engine.start(self.name)
-            else:
-                return
-        self._fail("it ends again and again")
+        if self._container() is None:
+            self._image_with_bundle()
 
     def serve(self, progress: Callable[[str], None]) -> None:
         """Serve the bundle; return when the registry answers.
 
         Asked from inside: its ports may be out of our reach.
+
+        Raises:
+            PreflightError: As `check`.
+            ToolError: CTO-1530, the registry does not run.
         """
-        self.start(progress)
+        self._start(progress)
         end = self._clock.monotonic() + _ANSWER_S
         question = ("crane", "catalog", "--insecure", f"{LOOPBACK}:{mirrors.PORT}")
         while self._engine.execute(self.name, question, check=False).returncode:
@@ -181,12 +173,32 @@ class BundleRegistry:
 
     # the container
 
+    def _start(self, progress: Callable[[str], None]) -> None:
+        for _ in range(_ATTEMPTS):
+            found = self._container()
+            if found is None:
+                progress(f"Serving the bundle: container {self.name}")
+                self._create()
+            elif found.state in _DEAD:
+                self._engine.remove(self.name)
+            elif not found.running:
+                self._engine.start(self.name)
+            else:
+                return
+        self._fail("it ends again and again")
+
+    def _container(self) -> Container | None:
+        found = self._engine.container(self.name)
+        if found and found.labels.get(BUNDLE_LABEL) != self._bundle.digest:
+            text = f"there is a container {self.name}, and cto did not make it"
+            hint = f"Look at it: `docker inspect {self.name}`; rename or remove it."
+            raise PreflightError("CTO-1401", text, hint=hint)
+        return found
+
     def _create(self) -> None:
-        image = self._own_image()
-        self._check(image)
         spec = ContainerSpec(
             name=self.name,
-            image=image.id,
+            image=self._image_with_bundle().id,
             command=("bundle", "serve", "--listen", f":{mirrors.PORT}"),
             labels={ROLE_LABEL: REGISTRY, BUNDLE_LABEL: self._bundle.digest},
             publish=(Publish(container_port=mirrors.PORT),),
@@ -199,7 +211,8 @@ class BundleRegistry:
             if error.code != _TAKEN:
                 raise
 
-    def _own_image(self) -> Image:
+    def _image_with_bundle(self) -> Image:
+        """Return the image to serve from: nodes can run what is in its bundle, which is ours."""
         reference = self._image
         if not reference:
             own = self._engine.own()
@@ -213,10 +226,10 @@ class BundleRegistry:
             text = f"Docker does not have the image {reference}"
             hint = f"Bring it: `docker pull {reference}`, or `docker load`."
             raise PreflightError("CTO-1430", text, hint=hint)
+        self._compare(image)
         return image
 
-    def _check(self, image: Image) -> None:
-        """Make sure that the image has this bundle, and nodes can run what is in it."""
+    def _compare(self, image: Image) -> None:
         held = image.labels.get(BUNDLE_LABEL, "")
         if held != self._bundle.digest:
             text = f"the image {image.id[:19]} holds {held or 'no bundle'}"
@@ -248,9 +261,3 @@ class BundleRegistry:
 
 def _short(digest: str) -> str:
     return digest.rpartition(":")[2][:_DIGITS]
-
-
-def _foreign(name: str) -> PreflightError:
-    text = f"there is a container {name}, and cto did not make it"
-    hint = f"Look at it: `docker inspect {name}`; rename or remove it."
-    return PreflightError("CTO-1401", text, hint=hint)

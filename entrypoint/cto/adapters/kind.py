@@ -91,7 +91,9 @@ class Kind:
         return tuple(found)
 
     def state(self) -> ProviderState:
-        found, nodes = self._look()
+        return self._state(*self._look())
+
+    def _state(self, found: Found, nodes: Sequence[Container]) -> ProviderState:
         if found.stage is Stage.NONE and nodes:
             raise self._foreign(nodes)
         if found.stage is Stage.NONE:
@@ -109,9 +111,10 @@ class Kind:
         return self._kube_version()
 
     def provision(self, options: NodeOptions, progress: Callable[[str], None]) -> Access:
-        self._refuse_living(self._marker.find())
-        self._supply.start(progress)
-        match self.state():
+        found, nodes = self._look()
+        self._refuse_living(found)
+        self._supply.check()
+        match self._state(found, nodes):
             case ProviderState.ABSENT:
                 self._make(options, progress)
             case ProviderState.PARTIAL:

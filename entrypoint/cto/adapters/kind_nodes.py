@@ -12,7 +12,7 @@ from cto.ports import Clock, Cluster
 
 # After a restart of a node its API answers within seconds; on a busy machine within a minute.
 _PATIENCE_S = 180.0
-_POLL_S = 0.5
+_POLL_S = 0.2
 _NOT_YET = ("node.kubernetes.io/not-ready", HOLD)
 # Run on the control plane. It fails where nothing is held any more, and `wait` sees what still is.
 LET_GO = (

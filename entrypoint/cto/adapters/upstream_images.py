@@ -19,8 +19,8 @@ class UpstreamImages:
         self._engine = engine
         self._node_image = node_image
 
-    def start(self, progress: Callable[[str], None]) -> None:
-        """Nothing is served."""
+    def check(self) -> None:
+        """Whether upstream can be reached is seen when Docker and nodes pull."""
 
     def node_image(self, progress: Callable[[str], None]) -> str:
         if self._engine.image(self._node_image) is None:

@@ -83,9 +83,6 @@ class Yard:
             air_gapped=lambda: self.air_gapped,
         )
 
-    def start(self) -> None:
-        self.supply().start(self.said.append)
-
     def serve(self) -> None:
         self.supply().serve(self.said.append)
 
@@ -123,7 +120,7 @@ def servers(script: str) -> set[str]:
 
 
 def test_our_own_image_serves_the_bundle(yard: Yard) -> None:
-    yard.start()
+    yard.serve()
     made = yard.docker.container(NAME)
     assert made is not None
     assert made.running
@@ -136,9 +133,9 @@ def test_our_own_image_serves_the_bundle(yard: Yard) -> None:
 
 
 def test_it_is_started_once(yard: Yard) -> None:
-    yard.start()
+    yard.serve()
     before = yard.docker.container(NAME)
-    yard.start()
+    yard.serve()
     assert yard.docker.container(NAME) == before
     assert len(yard.said) == 1
 
@@ -146,7 +143,7 @@ def test_it_is_started_once(yard: Yard) -> None:
 def test_an_image_that_is_named_serves_as_well(yard: Yard) -> None:
     yard.docker.inside = ""
     image = yard.image("cto:two", DIGEST)
-    yard.supply(image="cto:two").start(yard.said.append)
+    yard.supply(image="cto:two").serve(yard.said.append)
     made = yard.docker.container(NAME)
     assert made is not None
     assert made.image_id == image.id
@@ -155,10 +152,10 @@ def test_an_image_that_is_named_serves_as_well(yard: Yard) -> None:
 @pytest.mark.parametrize("state", ["created", "exited", "paused"])
 def test_one_that_stands_still_is_started(yard: Yard, state: str) -> None:
     """A run was killed before it started it, or somebody stopped it."""
-    yard.start()
+    yard.serve()
     before = yard.docker.container(NAME)
     yard.state(state)
-    yard.start()
+    yard.serve()
     after = yard.docker.container(NAME)
     assert before is not None
     assert after is not None
@@ -167,10 +164,10 @@ def test_one_that_stands_still_is_started(yard: Yard, state: str) -> None:
 
 @pytest.mark.parametrize("state", ["dead", "restarting", "removing"])
 def test_one_that_is_beyond_help_is_made_anew(yard: Yard, state: str) -> None:
-    yard.start()
+    yard.serve()
     before = yard.docker.container(NAME)
     yard.state(state)
-    yard.start()
+    yard.serve()
     after = yard.docker.container(NAME)
     assert before is not None
     assert after is not None
@@ -180,10 +177,19 @@ def test_one_that_is_beyond_help_is_made_anew(yard: Yard, state: str) -> None:
 
 def test_somebody_elses_container_of_the_name_stays(yard: Yard) -> None:
     yard.docker.add(Container(id="", name=NAME))
-    with pytest.raises(PreflightError) as caught:
-        yard.start()
-    assert caught.value.code == "CTO-1401"
-    assert NAME in caught.value.message
+    for ask in (yard.supply().check, yard.serve):
+        with pytest.raises(PreflightError) as caught:
+            ask()
+        assert caught.value.code == "CTO-1401"
+        assert NAME in caught.value.message
+
+
+def test_whether_it_can_be_served_is_seen_without_a_container(yard: Yard) -> None:
+    yard.supply().check()
+    assert yard.registries() == []
+    yard.serve()
+    yard.supply().check()
+    assert yard.registries() == [NAME]
 
 
 def test_of_two_installers_one_makes_it_and_both_go_on(yard: Yard) -> None:
@@ -198,7 +204,7 @@ def test_of_two_installers_one_makes_it_and_both_go_on(yard: Yard) -> None:
     racing = Racing()
     racing.__dict__.update(yard.docker.__dict__)
     yard.docker = racing
-    yard.start()
+    yard.serve()
     assert yard.registries() == [NAME]
 
 
@@ -212,14 +218,12 @@ def test_what_docker_refuses_is_not_hidden(yard: Yard) -> None:
     full.__dict__.update(yard.docker.__dict__)
     yard.docker = full
     with pytest.raises(ToolError) as caught:
-        yard.start()
+        yard.serve()
     assert caught.value.code == "CTO-1523"
 
 
 def test_it_is_waited_for(yard: Yard) -> None:
     yard.deaf = 3
-    yard.start()
-    assert yard.clock.waits == []
     yard.serve()
     assert yard.clock.waits == [0.1, 0.1, 0.1]
     questions = {argv for name, argv, _ in yard.docker.executed if name == NAME}
@@ -257,7 +261,7 @@ def test_one_that_ends_again_and_again_is_an_error(yard: Yard) -> None:
     dying.__dict__.update(yard.docker.__dict__)
     yard.docker = dying
     with pytest.raises(ToolError) as caught:
-        yard.start()
+        yard.serve()
     assert caught.value.code == "CTO-1530"
     assert "again and again" in caught.value.message
 
@@ -266,8 +270,12 @@ def test_one_that_ends_again_and_again_is_an_error(yard: Yard) -> None:
 
 
 def refused(yard: Yard, supply: BundleRegistry | None = None) -> PreflightError:
+    supply = supply or yard.supply()
+    with pytest.raises(PreflightError) as before:
+        supply.check()
     with pytest.raises(PreflightError) as caught:
-        (supply or yard.supply()).start(yard.said.append)
+        supply.serve(yard.said.append)
+    assert str(before.value) == str(caught.value)
     assert caught.value.code == "CTO-1430"
     assert yard.registries() == []
     return caught.value
@@ -339,7 +347,7 @@ def test_a_node_image_that_is_named_is_taken_instead(yard: Yard) -> None:
 
 
 def test_a_port_that_is_not_published_is_an_error(yard: Yard) -> None:
-    yard.start()
+    yard.serve()
     one = yard.docker.container(NAME)
     assert one is not None
     yard.docker.add(replace(one, ports={}))
@@ -501,14 +509,14 @@ def test_a_node_that_goes_away_meanwhile_needs_nothing(yard: Yard) -> None:
     fleeting = Fleeting()
     fleeting.__dict__.update(yard.docker.__dict__)
     yard.docker = fleeting
-    yard.start()
+    yard.serve()
     yard.node("other", "other")
     yard.supply().leave("cto")
     assert yard.registries() == []
 
 
 def test_a_node_that_cannot_be_asked_is_an_error(yard: Yard) -> None:
-    yard.start()
+    yard.serve()
     yard.node("other", "other")
 
     def fail(container: Container, argv: tuple[str, ...], stdin: str | None) -> tuple[int, str]:

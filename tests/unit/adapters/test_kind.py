@@ -63,7 +63,7 @@ class TestMaking:
         assert bench.provider().state() is ProviderState.READY
         assert bench.docker.names() == ["cto-control-plane", "cto-kind-cto"]
         assert bench.docker.kept == {"cto-control-plane"}
-        assert bench.supply.asked == ["start", "node image", "join kind: cto-control-plane"]
+        assert bench.supply.asked == ["check", "node image", "join kind: cto-control-plane"]
         assert bench.said == ["Preparing nodes"]
 
     def test_kind_sees_our_docker_and_no_settings_of_the_user(self, bench: KindBench) -> None:

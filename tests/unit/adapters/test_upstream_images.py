@@ -11,7 +11,7 @@ NODE = "docker.io/kindest/node:v1.34.0@sha256:1"
 def test_it_is_pulled_once() -> None:
     docker, said = FakeDocker(remote={NODE}), list[str]()
     images = UpstreamImages(docker, NODE)
-    images.start(said.append)
+    images.check()
     assert images.node_image(said.append) == NODE
     assert UpstreamImages(docker, NODE).node_image(said.append) == NODE
     assert docker.pulled == [NODE]
