@@ -15,6 +15,9 @@ _MIRRORS = """\
 [plugins."io.containerd.grpc.v1.cri".registry]
   config_path = "/etc/containerd/certs.d"
 """
+# Unpacking keeps one core busy; a platform begins with a dozen images at once. containerd fetches no
+# layer twice that two of them share. Three is also how many layers of one image it fetches at once.
+_PULLS = "kind: KubeletConfiguration\nserializeImagePulls: false\nmaxParallelImagePulls: 3\n"
 _OLD_CGROUPS = "kind: KubeletConfiguration\nfailCgroupV1: false\n"
 # Keeps pods off new nodes until they were told where images and names come from: a pod that starts
 # before asks the wrong ones. kind itself takes the control plane's own taint away, and wants to
@@ -91,6 +94,7 @@ def configuration(shape: Shape) -> dict[str, Any]:
         "kubeadmConfigPatches": [
             _HELD,
             _HELD_TOO,
+            _PULLS,
             *([_OLD_CGROUPS] if shape.old_cgroups else []),
         ],
         "nodes": [first, *others],

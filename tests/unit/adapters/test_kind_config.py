@@ -76,6 +76,12 @@ class TestConfiguration:
         assert told not in configuration(shape())["kubeadmConfigPatches"]
         assert told in configuration(shape(old_cgroups=True))["kubeadmConfigPatches"]
 
+    def test_images_are_pulled_side_by_side(self) -> None:
+        patches = [load_yaml(text) for text in configuration(shape())["kubeadmConfigPatches"]]
+        (kubelet,) = [patch for patch in patches if patch["kind"] == "KubeletConfiguration"]
+        # Without the first, kubelets refuse the second.
+        assert (kubelet["serializeImagePulls"], kubelet["maxParallelImagePulls"]) == (False, 3)
+
     def test_no_pod_starts_on_a_node_before_it_is_told_where_images_come_from(self) -> None:
         patches = [load_yaml(text) for text in configuration(shape())["kubeadmConfigPatches"]]
         taints = {one["kind"]: one["nodeRegistration"]["taints"] for one in patches}
