@@ -81,7 +81,7 @@ FIGURES = (
 
 _NAMES = {
     "pull": "all images of the set pulled by a node, three at once, as its kubelet does",
-    "containerd": "CPU time that the node's containerd and its gunzips took for that, over all cores",
+    "containerd": "CPU time of the node's containerd and its gunzips for that, over all cores",
     "kind load": "`kind load docker-image` of the same images",
     "cluster": "`cto install` up to the cluster, preflight and all",
     "kind": "`kind create cluster --wait 5m` alone, of the same node image, which Docker has",

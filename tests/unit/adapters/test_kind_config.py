@@ -84,7 +84,11 @@ class TestConfiguration:
 
     def test_no_pod_starts_on_a_node_before_it_is_told_where_images_come_from(self) -> None:
         patches = [load_yaml(text) for text in configuration(shape())["kubeadmConfigPatches"]]
-        taints = {one["kind"]: one["nodeRegistration"]["taints"] for one in patches}
+        taints = {
+            one["kind"]: one["nodeRegistration"]["taints"]
+            for one in patches
+            if "nodeRegistration" in one
+        }
         held = {"key": HOLD, "effect": "NoSchedule"}
         own = {"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"}
         assert taints == {"InitConfiguration": [own, held], "JoinConfiguration": [held]}
