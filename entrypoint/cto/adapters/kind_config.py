@@ -15,8 +15,8 @@ _MIRRORS = """\
 [plugins."io.containerd.grpc.v1.cri".registry]
   config_path = "/etc/containerd/certs.d"
 """
-# Unpacking keeps one core busy, and a platform begins with a dozen images. containerd fetches a layer
-# once that two of them share. Three layers of one image it fetches at once, too.
+# Unpacking keeps one core busy, and a platform begins with a dozen images. A layer that two of them
+# share is fetched once. Three is also how many layers of one image containerd fetches at once.
 _PULLS = "kind: KubeletConfiguration\nserializeImagePulls: false\nmaxParallelImagePulls: 3\n"
 _OLD_CGROUPS = "kind: KubeletConfiguration\nfailCgroupV1: false\n"
 # Keeps pods off new nodes until they were told where images and names come from: a pod that starts
