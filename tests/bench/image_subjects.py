@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -24,6 +25,7 @@ CHUNK = 1 << 20
 GZIP = b"\x1f\x8b"
 DISK_MIB = 512
 PULLS = 3
+GONE_S = 180
 
 
 @dataclass
@@ -165,10 +167,25 @@ class Subjects:
         As long as a container runs, its layers' snapshots stay, and containerd asks no registry
         for a layer whose snapshot it has.
         """
-        images = self._images()
+        images, before = self._images(), self._namespaces()
         self.installer.run("uninstall", "--yes")
+        gone = before - self._namespaces()
+        end = time.monotonic() + GONE_S
+        # Kubelets remove containers some time after their pods.
+        while self._containers_of(gone):
+            assert time.monotonic() < end, f"containers of {', '.join(sorted(gone))} stay"
+            time.sleep(1)
         self._forget(images)
         return images
+
+    def _namespaces(self) -> set[str]:
+        return set(self.installer.kubectl("get", "namespaces", "--output", "name").split())
+
+    def _containers_of(self, namespaces: set[str]) -> list[str]:
+        found = json.loads(self._in_node("crictl", "ps", "--all", "--output", "json"))
+        labels = [one["labels"] for one in found["containers"]]
+        names = [f"namespace/{one['io.kubernetes.pod.namespace']}" for one in labels]
+        return [name for name in names if name in namespaces]
 
     def delivery(self, images: Sequence[str]) -> None:
         """Take all images of the set to a node without one: by the registry, by `kind load`."""
