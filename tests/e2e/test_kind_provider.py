@@ -135,6 +135,8 @@ def lab(tools: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
             patch.setenv(name, value)
         lab.provider().destroy()
         yield lab
+        # The last test, whichever that is, may have left no cluster.
+        lab.provider().provision(OPTIONS, print)
         made = volumes()
         lab.provider().destroy()
         assert containers() == []
