@@ -12,17 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cto.errors import IntegrityError
 from cto_airgap import reference as references
 from cto_airgap.contents import Item, Kind
 from cto_airgap.descriptor import Descriptor
 from cto_airgap.digest import Digest, algorithm_of, hex_of
 from cto_airgap.layout import Layout
-from cto_airgap.tree import Tree, open_item
+from cto_airgap.tree import Tree, open_whole
 
 _V2 = Path("docker", "registry", "v2")
 _DRAIN = "5s"
-_NAMED = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,9 +47,8 @@ def store(bundle: Path, root: Path) -> Stored:
         IntegrityError: CTO-1811, there is no bundle; CTO-1810, files are missing or cut off.
     """
     layout = Layout(bundle.absolute())
-    trees = [open_item(layout, item) for item in layout.contents().items]
+    trees = open_whole(layout)
     blobs = {digest: blob for tree in trees for digest, blob in tree.all.items()}
-    _check(layout, trees)
     for digest in blobs:
         _link(_blob(root / _V2, digest), layout.blob(digest))
     for tree in trees:
@@ -97,22 +94,6 @@ def configuration(root: Path, listen: str) -> dict[str, Any]:
         },
         "http": {"addr": listen, "draintimeout": _DRAIN},
     }
-
-
-def _check(layout: Layout, trees: list[Tree]) -> None:
-    lacking: dict[Digest, list[str]] = {}
-    for tree in trees:
-        for digest, blob in tree.all.items():
-            if not layout.has(blob):
-                lacking.setdefault(digest, []).append(tree.item.name)
-    if lacking:
-        lines = [
-            f"{layout.blob(digest).relative_to(layout.folder)}: missing or cut off, "
-            f"needed by {', '.join(names[:_NAMED])}"
-            for digest, names in sorted(lacking.items())
-        ]
-        text = f"{layout.folder} is damaged"
-        raise IntegrityError("CTO-1810", text, details="\n".join(lines))
 
 
 def _write(root: Path, tree: Tree) -> None:

@@ -13,7 +13,7 @@ from cto_airgap.contents import Contents, Item
 from cto_airgap.descriptor import Descriptor, Platform
 from cto_airgap.digest import Digest, hex_of
 from cto_airgap.layout import Layout
-from cto_airgap.tree import open_item
+from cto_airgap.tree import open_item, open_whole
 
 
 class Source:
@@ -51,6 +51,14 @@ class Source:
     def hosts(self) -> tuple[str, ...]:
         """The upstream hosts of its images, sorted."""
         return tuple(sorted({references.parse(one.name).host for one in self.contents.images}))
+
+    def check(self) -> None:
+        """See that no file of it is missing or cut off; none is hashed.
+
+        Raises:
+            IntegrityError: CTO-1810, naming the files.
+        """
+        open_whole(self._layout)
 
     def image(self, reference: str) -> Item | None:
         """Return an image by upstream's name; the one with that digest, if the name has one."""

@@ -12,6 +12,8 @@ from cto_airgap.digest import Digest
 from cto_airgap.document import Document
 from cto_airgap.layout import Layout
 
+_NAMED = 10
+
 
 @dataclass(frozen=True, kw_only=True)
 class Tree:
@@ -71,3 +73,26 @@ def _document(layout: Layout, item: Item, wanted: Descriptor) -> Document:
         details = f"{path}: {getattr(error, 'strerror', None) or error}, needed by {item.name}"
         text = f"{layout.folder} is damaged"
         raise IntegrityError("CTO-1810", text, details=details) from error
+
+
+def open_whole(layout: Layout) -> list[Tree]:
+    """Open everything that a bundle holds. No blob is hashed; one that lacks bytes is found.
+
+    Raises:
+        IntegrityError: CTO-1811, there is no bundle; CTO-1810, files are missing or cut off.
+    """
+    trees = [open_item(layout, item) for item in layout.contents().items]
+    lacking: dict[Digest, list[str]] = {}
+    for tree in trees:
+        for digest, blob in tree.all.items():
+            if not layout.has(blob):
+                lacking.setdefault(digest, []).append(tree.item.name)
+    if lacking:
+        lines = [
+            f"{layout.blob(digest).relative_to(layout.folder)}: missing or cut off, "
+            f"needed by {', '.join(names[:_NAMED])}"
+            for digest, names in sorted(lacking.items())
+        ]
+        text = f"{layout.folder} is damaged"
+        raise IntegrityError("CTO-1810", text, details="\n".join(lines))
+    return trees

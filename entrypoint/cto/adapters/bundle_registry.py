@@ -69,6 +69,7 @@ class BundleRegistry:
         bundle: What is served.
         image: An image that holds the bundle; '' is the one of our own container.
         node_image: Taken instead of the bundle's.
+        check_bundle: Raises IntegrityError CTO-1810 if files of the bundle are missing or cut off.
         air_gapped: Asked when nodes are told where to look.
     """
 
@@ -80,6 +81,7 @@ class BundleRegistry:
         *,
         image: str,
         node_image: str = "",
+        check_bundle: Callable[[], None],
         air_gapped: Callable[[], bool],
     ) -> None:
         self._engine = engine
@@ -87,6 +89,7 @@ class BundleRegistry:
         self._bundle = bundle
         self._image = image
         self._given = UpstreamImages(engine, node_image) if node_image else None
+        self._check_bundle = check_bundle
         self._air_gapped = air_gapped
         self.name = f"{PREFIX}{_short(bundle.digest)}"
 
@@ -96,7 +99,9 @@ class BundleRegistry:
         Raises:
             PreflightError: CTO-1430, there is no image to serve it from; CTO-1401, somebody else's
                 container has the registry's name.
+            IntegrityError: CTO-1810, files are missing or cut off: its container would end at once.
         """
+        self._check_bundle()
         if self._container() is None:
             self._image_with_bundle()
 

@@ -110,6 +110,7 @@ def supply(wiring: Wiring) -> ImageSupply:
         served(source, node_image(wiring.root / "bundle").image),
         image=wiring.env.get("CTO_IMAGE", ""),
         node_image=own,
+        check_bundle=source.check,
         air_gapped=lambda: wiring.air_gapped,
     )
 

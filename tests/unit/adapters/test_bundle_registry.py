@@ -12,7 +12,7 @@ from cto.adapters.bundle_registry import BUNDLE_LABEL, Bundle, BundleRegistry
 from cto.adapters.container import Container, ContainerSpec, Image
 from cto.adapters.registries import ROLE_LABEL
 from cto.adapters.upstream_images import UpstreamImages
-from cto.errors import PreflightError, ToolError
+from cto.errors import IntegrityError, PreflightError, ToolError
 from fakes.clock import FakeClock
 from fakes.docker import FakeDocker
 
@@ -45,6 +45,7 @@ class Yard:
     said: list[str] = field(default_factory=list)
     deaf: int = 0
     on_question: Callable[[], None] = lambda: None
+    check_bundle: Callable[[], None] = lambda: None
     air_gapped: bool = True
 
     def __post_init__(self) -> None:
@@ -80,6 +81,7 @@ class Yard:
             self.clock,
             found or bundle(),
             image=image,
+            check_bundle=self.check_bundle,
             air_gapped=lambda: self.air_gapped,
         )
 
@@ -190,6 +192,19 @@ def test_whether_it_can_be_served_is_seen_without_a_container(yard: Yard) -> Non
     yard.serve()
     yard.supply().check()
     assert yard.registries() == [NAME]
+
+
+def test_a_damaged_bundle_is_refused_before_anything_is_made(yard: Yard) -> None:
+    damage = IntegrityError("CTO-1810", "the bundle is damaged")
+
+    def refuse() -> None:
+        raise damage
+
+    yard.check_bundle = refuse
+    with pytest.raises(IntegrityError) as caught:
+        yard.supply().check()
+    assert caught.value is damage
+    assert yard.registries() == []
 
 
 def test_of_two_installers_one_makes_it_and_both_go_on(yard: Yard) -> None:
@@ -338,7 +353,13 @@ def test_a_bundle_without_node_image_says_what_to_name(yard: Yard) -> None:
 def test_a_node_image_that_is_named_is_taken_instead(yard: Yard) -> None:
     yard.docker.add_image("mine:1")
     supply = BundleRegistry(
-        yard.docker, yard.clock, bundle(), image="", node_image="mine:1", air_gapped=bool
+        yard.docker,
+        yard.clock,
+        bundle(),
+        image="",
+        node_image="mine:1",
+        check_bundle=bool,
+        air_gapped=bool,
     )
     assert supply.node_image(yard.said.append) == "mine:1"
     assert yard.docker.pulled == []

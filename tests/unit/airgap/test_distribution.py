@@ -12,6 +12,7 @@ from cto_airgap.descriptor import OCI_INDEX, Descriptor
 from cto_airgap.digest import Digest, hex_of
 from cto_airgap.distribution import configuration, repository_of, store
 from cto_airgap.layout import Layout
+from cto_airgap.source import Source
 from cto_airgap.tree import open_item
 from unit.airgap.world import HOST, World
 
@@ -76,6 +77,9 @@ def test_a_bundle_that_lacks_bytes_is_refused(world: World, root: Path) -> None:
     layer.write_bytes(layer.read_bytes()[:-1])
     with pytest.raises(IntegrityError) as caught:
         store(world.bundle, root)
+    with pytest.raises(IntegrityError) as before:
+        Source(world.bundle).check()
+    assert before.value.details == caught.value.details
     assert caught.value.code == "CTO-1810"
     assert caught.value.details == (
         f"blobs/sha256/{layer.name}: missing or cut off, needed by {HOST}/team/one:1.0, "
