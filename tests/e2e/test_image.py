@@ -148,7 +148,14 @@ def registry(made: Made) -> Iterator[BundleRegistry]:
         own_ids=tuple,
     )
     found = served(made.source, f"{made.upstream}/two:2")
-    supply = BundleRegistry(engine, SystemClock(), found, image=made.name, air_gapped=lambda: True)
+    supply = BundleRegistry(
+        engine,
+        SystemClock(),
+        found,
+        image=made.name,
+        check_bundle=made.source.check,
+        air_gapped=lambda: True,
+    )
     yield supply
     docker("rm", "--force", "--volumes", supply.name, check=False)
 
