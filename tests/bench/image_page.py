@@ -10,6 +10,8 @@ from statistics import median
 import machine
 import page
 
+from cto.adapters.kind_config import PULLS
+
 _MIB = 2**20
 
 
@@ -80,7 +82,7 @@ FIGURES = (
 )
 
 _NAMES = {
-    "pull": "all images of the set pulled by a node, three at once, as its kubelet does",
+    "pull": f"all images of the set pulled by a node, {PULLS} at once, as its kubelet does",
     "containerd": "CPU time of the node's containerd and its gunzips for that, over all cores",
     "kind load": "`kind load docker-image` of the same images",
     "cluster": "`cto install` up to the cluster, preflight and all",

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cto.adapters.kind_config import PULLS
 from e2e.daemon import DATA, Daemon
 from e2e.delivery import registries, sent
 from e2e.engine import Engine
@@ -24,7 +25,6 @@ KEPT = "bench.invalid/node:kept"
 CHUNK = 1 << 20
 GZIP = b"\x1f\x8b"
 DISK_MIB = 512
-PULLS = 3
 GONE_S = 180
 
 

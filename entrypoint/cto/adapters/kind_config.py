@@ -17,7 +17,12 @@ _MIRRORS = """\
 """
 # Unpacking keeps one core busy, and a platform begins with a dozen images. A layer that two of them
 # share is fetched once. Three is also how many layers of one image containerd fetches at once.
-_PULLS = "kind: KubeletConfiguration\nserializeImagePulls: false\nmaxParallelImagePulls: 3\n"
+PULLS = 3
+_PULLED = f"""\
+kind: KubeletConfiguration
+serializeImagePulls: false
+maxParallelImagePulls: {PULLS}
+"""
 _OLD_CGROUPS = "kind: KubeletConfiguration\nfailCgroupV1: false\n"
 # Keeps pods off new nodes until they were told where images and names come from: a pod that starts
 # before asks the wrong ones. kind itself takes the control plane's own taint away, and wants to
@@ -94,7 +99,7 @@ def configuration(shape: Shape) -> dict[str, Any]:
         "kubeadmConfigPatches": [
             _HELD,
             _HELD_TOO,
-            _PULLS,
+            _PULLED,
             *([_OLD_CGROUPS] if shape.old_cgroups else []),
         ],
         "nodes": [first, *others],
