@@ -10,13 +10,13 @@ from __future__ import annotations
 import os
 import re
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from cto.adapters.container import LOOPBACK, ContainerSpec, Daemon, Engine, Publish
+from cto.adapters.container import LOOPBACK, Container, ContainerSpec, Daemon, Engine, Publish
 from cto.adapters.host import Host
 from cto.errors import ToolError
 
@@ -150,6 +150,12 @@ class DockerHost:
             # An image without `true` fails later than a port does.
             return not _PORT_TAKEN.search(error.details)
         return True
+
+
+def tries(engine: Engine) -> Sequence[Container]:
+    """Return our own tries that Docker has not removed yet; it does so by itself."""
+    own = engine.own()
+    return engine.containers(**{_ROLE: _PORTS, _OF: own.id}) if own else ()
 
 
 def sweep(engine: Engine) -> None:

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from threading import Event as Flag
 
 from cto.adapters import kind_checks as checks
 from cto.adapters import kind_nodes
 from cto.adapters.container import Container, Engine
-from cto.adapters.docker_host import DockerHost, sweep
+from cto.adapters.docker_host import DockerHost, sweep, tries
 from cto.adapters.kind_access import NETWORK, KindAccess
 from cto.adapters.kind_config import Ranges, Shape, needs_old_cgroups, placed, ranges
 from cto.adapters.kind_marker import NODE_LABEL, NODE_ROLE_LABEL, ROLE, Found, Marker, Stage
@@ -23,6 +24,9 @@ from cto.adapters.registries import REGISTRY
 from cto.errors import CtoError, LockedError, PreflightError, ToolError
 from cto.ports import Access, Clock, Cluster, ImageSupply, NodeOptions, ProviderState, Reach
 from cto.result import Check, CheckStatus, failed
+
+_SETTLE_S = 10.0
+_LOOK_S = 0.1
 
 
 class Kind:
@@ -88,6 +92,8 @@ class Kind:
             raise
         except CtoError as error:
             return (failed("docker", "Docker", error),)
+        if any(check.status is CheckStatus.FAILED for check in found):
+            self._settle()
         return tuple(found)
 
     def state(self) -> ProviderState:
@@ -113,11 +119,12 @@ class Kind:
     def provision(self, options: NodeOptions, progress: Callable[[str], None]) -> Access:
         found, nodes = self._look()
         self._refuse_living(found)
-        self._supply.check()
         match self._state(found, nodes):
             case ProviderState.ABSENT:
+                self._supply.check()
                 self._make(options, progress)
             case ProviderState.PARTIAL:
+                self._supply.check()
                 made_network = self._clear(progress)
                 self._make(options, progress, made_network=made_network)
             case ProviderState.STOPPED:
@@ -176,6 +183,12 @@ class Kind:
         return self._supply.leftovers()
 
     # before anything is made
+
+    def _settle(self) -> None:
+        """Wait until Docker has removed our look for ports: nothing is there after a refusal."""
+        end = self._clock.monotonic() + _SETTLE_S
+        while tries(self._engine) and self._clock.monotonic() < end:
+            self._clock.wait(Flag(), _LOOK_S)
 
     def _measured(self) -> list[Check]:
         """Return the checks of the machine; of a cluster that is there only what it still needs."""

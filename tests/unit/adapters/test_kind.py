@@ -65,6 +65,8 @@ class TestMaking:
         assert bench.docker.kept == {"cto-control-plane"}
         assert bench.supply.asked == ["check", "node image", "join kind: cto-control-plane"]
         assert bench.said == ["Preparing nodes"]
+        bench.make()
+        assert bench.supply.asked[3:] == ["join kind: cto-control-plane"]
 
     def test_kind_sees_our_docker_and_no_settings_of_the_user(self, bench: KindBench) -> None:
         bench.environ["HTTPS_PROXY"] = "http://proxy"
@@ -420,6 +422,18 @@ class TestInsideAContainer:
         bench.docker.add(replace(own, image_id=image.id))
         bench.docker.inside = "installer"
         return bench
+
+    def test_after_a_refusal_our_look_for_ports_is_gone(self, inside: KindBench) -> None:
+        """Docker removes it by itself, a moment after it ended."""
+        own = inside.docker.own()
+        assert own is not None
+        labels = {"cto.dev/role": "ports", "cto.dev/of": own.id}
+        inside.docker.add(Container(id="", name="look", state="exited", labels=labels))
+        inside.clock.at(0.25, lambda: inside.docker.remove("look") and None)
+        inside.docker.info = replace(inside.docker.info, memory=1 << 30)
+        assert CheckStatus.FAILED in {check.status for check in inside.provider().validate()}
+        assert inside.docker.container("look") is None
+        assert inside.clock.waits == [0.1, 0.1, 0.1]
 
     def test_the_nodes_network_is_the_way_and_the_user_gets_the_published_one(
         self, inside: KindBench
