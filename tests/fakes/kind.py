@@ -128,6 +128,7 @@ class KindBench:
             folder=self.folder / "state",
             shared=self.file,
             usual=settings.pop("usual", True),
+            owner=settings.pop("owner", None),
             make_current=settings.pop("make_current", False),
         )
         values: dict[str, Any] = {

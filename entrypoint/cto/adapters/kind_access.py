@@ -101,9 +101,13 @@ class KindAccess:
         self._notes = ()
         if why:
             self._notes = (why, self._instead(control_plane.bindings.get(API_PORT, 0)))
-        elif new and self._host.in_container and self._shared.stat().st_uid == 0:
+        elif new and self._host.in_container and self._is_roots_unasked():
             mine = '"$(id -u):$(id -g)"'
             self._notes = (f"The new kubeconfig belongs to root: sudo chown -R {mine} ~/.kube",)
+
+    def _is_roots_unasked(self) -> bool:
+        wanted = self._owner[0] if self._owner else None
+        return self._shared.stat().st_uid == 0 and wanted != 0
 
     def _merge(self) -> str:
         """Return why the user's kubeconfig has no entry of ours; '' if it has."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
+from itertools import count
 
 from cto.catalog import Access, Component
 from cto.engine.report import Report
@@ -114,19 +115,21 @@ def checks_text(checks: Sequence[Check]) -> str:
 
 def access_lines(components: Sequence[Component], reach: Reach) -> list[str]:
     """Return how to reach the user interfaces and how to log in."""
-    lines = []
+    lines: list[str] = []
+    taken = set(reach.ports.values())
     for component in components:
         access = component.access
         if access is None:
             continue
         kubectl = kubectl_line(reach)
         inside = f"{kubectl} -n {component.namespace}"
-        port = f"{_local(access.port)}:{access.port}"
         if url := url_of(access, reach):
             lines.append(f"{component.title}: {url}")
         else:
-            lines.append(f"{component.title}: http://localhost:{_local(access.port)} after")
-            lines.append(f"  {inside} port-forward svc/{access.service} {port}")
+            local = _local(access.port, taken)
+            taken.add(local)
+            lines.append(f"{component.title}: http://localhost:{local} after")
+            lines.append(f"  {inside} port-forward svc/{access.service} {local}:{access.port}")
         if access.user and access.secret:
             name, _, key = access.secret.partition("/")
             jsonpath = "{.data." + key.replace(".", "\\.") + "}"
@@ -158,6 +161,7 @@ def url_of(access: Access, reach: Reach) -> str:
     return f"http://localhost{'' if port == 80 else f':{port}'}{access.path}"
 
 
-def _local(port: int) -> int:
-    """A port that needs no privileges."""
-    return port if port > 1023 else 8000 + port
+def _local(port: int, taken: Container[int]) -> int:
+    """A port that needs no privileges, and that nothing else of the platform is to be at."""
+    first = port if port > 1023 else 8000 + port
+    return next(free for free in count(first) if free not in taken)

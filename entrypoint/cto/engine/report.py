@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cto.errors import CtoError
@@ -29,6 +29,10 @@ class StepRun:
     @property
     def seconds(self) -> float:
         return self.ended_s - self.started_s
+
+    def later(self, seconds: float, *, after: tuple[str, ...]) -> StepRun:
+        start, end = self.started_s + seconds, self.ended_s + seconds
+        return replace(self, started_s=start, ended_s=end, after=after)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -56,6 +60,24 @@ class Report:
     @property
     def critical_path(self) -> tuple[StepRun, ...]:
         return critical_path(self.runs)
+
+    def preceded_by(self, runs: Sequence[StepRun], *, seconds: float) -> Report:
+        """Return it as the report of a longer run, which began with other steps, one by one.
+
+        Args:
+            runs: Those steps, with times since the longer run's start.
+            seconds: How long the longer run took; it ended when this one did.
+        """
+        first = tuple(
+            replace(run, after=tuple(before.id for before in runs[number - 1 : number]))
+            for number, run in enumerate(runs)
+        )
+        later, after = seconds - self.seconds, tuple(run.id for run in first[-1:])
+        return replace(
+            self,
+            runs=(*first, *(run.later(later, after=run.after or after) for run in self.runs)),
+            seconds=seconds,
+        )
 
     def to_json(self) -> dict[str, Any]:
         return {

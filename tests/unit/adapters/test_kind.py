@@ -551,6 +551,11 @@ class TestTheUsersKubeconfig:
         assert reach.is_there
         assert bench.makes().reach().notes == ()
 
+    def test_root_who_asked_for_a_file_of_root_is_told_nothing(self, bench: KindBench) -> None:
+        (bench.machine.root / ".dockerenv").touch()
+        bench.docker.info = replace(bench.docker.info, host=bench.machine.host.name)
+        assert bench.makes(owner=(0, 0)).reach().notes == ()
+
     def test_kind_may_know_nothing(self, bench: KindBench) -> None:
         bench.runner = FakeRunner().on("kind", "create", reply=bench.creates())
         bench.runner.on("kind", "get", "kubeconfig", stdout="{}")

@@ -117,6 +117,21 @@ class TestAccess:
         ]
         assert self.lines()[0] == "Web: http://localhost:3000 after"
 
+    def test_every_port_is_of_one_service(self) -> None:
+        """Also where the cluster publishes that port for another component."""
+        ui = component("web", access={"service": "ui", "port": 80, "node_port": 30080})
+        others = [component(name, access={"service": name, "port": 80}) for name in ("api", "logs")]
+        lines = access_lines([others[0], ui, others[1]], Reach(context="c", ports={30080: 8080}))
+        assert [line for line in lines if "http" in line] == [
+            "Api: http://localhost:8081 after",
+            "Web: http://localhost:8080",
+            "Logs: http://localhost:8082 after",
+        ]
+        assert [line.split()[-1] for line in lines if "port-forward" in line] == [
+            "8081:80",
+            "8082:80",
+        ]
+
     @pytest.mark.parametrize(
         ("port", "url"), [(8080, "http://localhost:8080/ui"), (80, "http://localhost/ui")]
     )

@@ -164,6 +164,7 @@ def test_programs_get_one_document(desk: Desk) -> None:
     }
     assert sorted(steps, key=lambda step: step["id"]) == [
         ran("crds:web"),
+        ran("fetch"),
         ran("github", "skipped", "this version does not set up GitHub Apps"),
         ran("namespace:web"),
         ran("ready:web"),

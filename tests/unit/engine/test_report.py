@@ -53,6 +53,26 @@ def test_without_idle_times_the_critical_path_is_as_long_as_the_run(
     assert sum(item.seconds for item in path) == path[-1].ended_s
 
 
+def test_a_run_begins_with_what_was_done_before_its_plan() -> None:
+    """The plan's steps come later by as much, and those without a dependency waited for it."""
+    report = Report(
+        runs=(run("a", 0, 1), run("b", 1, 5, "a")), seconds=6, not_run=("c",)
+    ).preceded_by([run("fetch", 0, 2), run("cluster", 2, 30)], seconds=38)
+    assert report.runs == (
+        run("fetch", 0, 2),
+        run("cluster", 2, 30, "fetch"),
+        run("a", 32, 33, "cluster"),
+        run("b", 33, 37, "a"),
+    )
+    assert (report.seconds, report.not_run) == (38, ("c",))
+    assert [item.id for item in report.critical_path] == ["fetch", "cluster", "a", "b"]
+
+
+def test_a_run_that_began_with_nothing_else_stays_as_it_was() -> None:
+    report = Report(runs=(run("a", 0, 1),), seconds=1)
+    assert report.preceded_by([], seconds=1) == report
+
+
 def test_the_report_of_a_failure_as_json() -> None:
     error = ToolError("CTO-1500", "helm ended with code 1")
     report = Report(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from threading import Event as Flag
 from typing import Any
@@ -31,8 +31,8 @@ from cto.engine.health import HealthContext, run_checks
 from cto.engine.installer import Installer, shown
 from cto.engine.interruption import tells
 from cto.engine.refusal import refuse_failed
-from cto.engine.report import Report
-from cto.events import Phase, PhaseStarted
+from cto.engine.report import Report, StepRun
+from cto.events import Outcome, Phase, PhaseStarted
 from cto.plan.nodes import nodes_warnings
 from cto.plan.observed import Observed, State
 from cto.plan.steps import Plan
@@ -89,6 +89,8 @@ class _Run:
         self._provider = provider
         self._terminal = terminal
         self._screen = screen
+        self._begin_s = wiring.clock.monotonic()
+        self._before: list[StepRun] = []
 
     def run(self) -> Result:
         self._announce_sources()
@@ -99,7 +101,7 @@ class _Run:
         self._screen.notice(_configuration(self._wiring))
         with (
             tells(f"in the middle of: getting charts and programs; {_UNCHANGED}"),
-            self._shown(Phase.CONFIGURATION, "fetch", "Get charts and programs"),
+            self._timed(Phase.CONFIGURATION, "fetch", "Get charts and programs"),
         ):
             self._wiring.fetch()
         self._phase(Phase.CLUSTER)
@@ -108,6 +110,7 @@ class _Run:
         reach = self._reach()
         with self._wiring.installer(self._provider, access, self._screen) as installer:
             plan, report = installer.install()
+            report = report.preceded_by(self._before, seconds=self._now())
             self._terminal.simulated = plan.simulated
             told = _Told(plan, report, reach, access, self._reachable(plan))
             self._terminal.data = _data(told)
@@ -179,7 +182,7 @@ class _Run:
         if not self._provider.creates:
             return self._provider.access()
         title = f"Make the {self._provider.name} cluster"
-        with self._shown(Phase.CLUSTER, "cluster", title) as progress:
+        with self._timed(Phase.CLUSTER, "cluster", title) as progress:
             return self._provider.provision(self._wiring.node_options(), progress)
 
     def _checks(self, installer: Installer, plan: Plan) -> Sequence[Check]:
@@ -198,6 +201,20 @@ class _Run:
                 installer.sight.drop()
                 self._wiring.clock.wait(Flag(), _PAUSE_S)
             return health(installer, state, simulated=plan.simulated)
+
+    @contextmanager
+    def _timed(self, phase: Phase, name: str, title: str) -> Iterator[Callable[[str], None]]:
+        """Show a step that the report has, too."""
+        start = self._now()
+        with self._shown(phase, name, title) as progress:
+            yield progress
+        run = StepRun(
+            id=name, title=title, outcome=Outcome.DONE, started_s=start, ended_s=self._now()
+        )
+        self._before.append(run)
+
+    def _now(self) -> float:
+        return self._wiring.clock.monotonic() - self._begin_s
 
     def _shown(
         self, phase: Phase, name: str, title: str
