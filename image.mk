@@ -69,6 +69,7 @@ $(PARTS)/site: $(MADE)
 	@rm -rf '$@' '$@.tmp' $(PARTS)/wheel && mkdir -p $(PARTS)
 	@$(PIP) wheel --no-deps --no-build-isolation --wheel-dir $(PARTS)/wheel .
 	@$(PIP) install $(FOR_IMAGE) --require-hashes --target '$@.tmp' -r requirements.lock
+	@rm -rf '$@.tmp/bin'
 	@$(PIP) install $(FOR_IMAGE) --no-index --find-links $(PARTS)/wheel --target '$@.tmp' \
 		'cto==$(VERSION)'
 	@rm -rf '$@.tmp/bin' '$@.tmp'/*.dist-info/RECORD '$@.tmp'/*.dist-info/REQUESTED

@@ -364,6 +364,10 @@ class Provider(Protocol):
 
     def state(self) -> ProviderState: ...
 
+    def kept_nodes(self) -> int:
+        """Return how many nodes a cluster of ours keeps; 0 if it is not there yet, or may grow."""
+        ...
+
     def kube_version(self) -> str:
         """Return the version that the cluster has or will have, e.g. `v1.34.4`."""
         ...

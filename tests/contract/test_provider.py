@@ -45,6 +45,7 @@ def test_looking_makes_nothing(provider: Provider) -> None:
     assert len(names) == len(set(names))
     assert provider.kube_version().startswith("v1.")
     assert provider.state() is ProviderState.ABSENT
+    assert provider.kept_nodes() == 0
     assert provider.destroy() is False
 
 
@@ -53,6 +54,7 @@ def test_a_cluster_is_made_once_and_removed_once(provider: Provider) -> None:
     access = provider.provision(OPTIONS, told.append)
     assert told
     assert provider.state() is ProviderState.READY
+    assert provider.kept_nodes() == (0 if provider.resizes else OPTIONS.nodes)
     assert provider.access() == access
     assert provider.reach().context == access.context
     assert provider.provision(OPTIONS, told.append) == access

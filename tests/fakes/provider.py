@@ -49,6 +49,9 @@ class FakeProvider:
     def state(self) -> ProviderState:
         return self._state
 
+    def kept_nodes(self) -> int:
+        return 0 if self.resizes or self._state is ProviderState.ABSENT else 1
+
     def kube_version(self) -> str:
         return "v1.34.4"
 

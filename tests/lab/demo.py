@@ -111,7 +111,7 @@ def tell_what_next(ground: Ground) -> None:
         (".venv/bin/cto status", "is it healthy?"),
         (f"{kubectl.strip()} get pods -A", ground.nodes),
         (f"{helm.strip().replace('--context', '--kube-context')} list -A", "a release each"),
-        ("make demo PROFILE=production", "the big profile, on the same cluster"),
+        ("make demo PROFILE=standard", "a bigger profile, on the same cluster"),
         ("make demo-clean", "remove it all"),
     ):
         say(f"  {command:<44}  # {what}")

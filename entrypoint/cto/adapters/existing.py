@@ -91,6 +91,9 @@ class Existing:
     def state(self) -> ProviderState:
         return ProviderState.READY
 
+    def kept_nodes(self) -> int:
+        return 0
+
     def kube_version(self) -> str:
         return self._connect(self._access).server_version()
 

@@ -110,6 +110,10 @@ class Kind:
         running = all(node.running for node in nodes)
         return ProviderState.READY if running else ProviderState.STOPPED
 
+    def kept_nodes(self) -> int:
+        found, nodes = self._look()
+        return len(nodes) if found.stage is Stage.MADE else 0
+
     def kube_version(self) -> str:
         if self.state() is ProviderState.READY:
             with self._open(self.access()) as cluster:

@@ -106,6 +106,9 @@ class Kwok:
         running = {Path(process.argv[0]).name for process in processes}
         return ProviderState.READY if running >= set(PROGRAMS) else ProviderState.STOPPED
 
+    def kept_nodes(self) -> int:
+        return 0
+
     def kube_version(self) -> str:
         if self.state() is ProviderState.READY:
             with self._open() as cluster:

@@ -351,3 +351,16 @@ class TestInstall:
         document = desk.document("install", code=3, existing=False)
         assert document["error"]["code"] == "CTO-1320"
         assert provider.provisioned == []
+
+    def test_high_availability_on_the_one_node_that_is_there_touches_nothing(
+        self, desk: Desk
+    ) -> None:
+        """Not its registry, and not the profile that is written on its nodes."""
+        provider = FakeProvider(name="kind")
+        provider.resizes = False
+        desk.kind = provider
+        desk.env |= {"CTO_FEATURES__HIGH_AVAILABILITY": "true", "CTO_CLUSTER__NODES": "3"}
+        document = desk.document("install", code=3, existing=False)
+        assert document["error"]["code"] == "CTO-1320"
+        assert "cto uninstall --provider kind --cluster" in document["error"]["fix"]
+        assert provider.provisioned == []

@@ -172,11 +172,14 @@ class _Run:
                 self._screen.notice(text, warning=check.status is CheckStatus.WARNING)
 
     def _refuse_nodes(self) -> None:
-        """See that there will be enough nodes, before any is made."""
+        """See that there will be enough nodes, before any is made or told of a new profile."""
         provider = self._provider
-        if provider.creates and not provider.resizes:
-            new = Observed(exists=False, kube_version="", simulated=provider.simulated)
-            nodes_warnings(self._wiring.loaded.config, new, resizes=False)
+        if provider.creates:
+            kept = provider.kept_nodes()
+            seen = Observed(
+                exists=kept > 0, kube_version="", nodes=kept, simulated=provider.simulated
+            )
+            nodes_warnings(self._wiring.loaded.config, seen, resizes=provider.resizes)
 
     def _cluster(self) -> Access:
         if not self._provider.creates:
