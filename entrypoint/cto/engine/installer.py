@@ -23,7 +23,7 @@ from cto.engine.lock import Turns, turns
 from cto.engine.namespaces import why_kept
 from cto.engine.nodeports import PortsWatch, ReservedPorts
 from cto.engine.observe import Observer
-from cto.engine.refusal import all_told, refuse_failed
+from cto.engine.refusal import NOTHING, all_told, refuse_failed
 from cto.engine.report import Report, StepRun
 from cto.engine.sight import Sight
 from cto.engine.snapshot import Snapshot
@@ -47,6 +47,7 @@ from cto.result import Check
 # The namespace controller looks at every kind that there is; on a busy server this takes a while.
 _NAMESPACE_S = 60.0
 _LOOK_S = 0.5
+_MADE = "The cluster is there; nothing was changed on it."
 
 ChartSource = Callable[[Component], Chart]
 Preflight = Callable[[Observed, Wanted], Sequence[Check]]
@@ -150,7 +151,8 @@ class Installer:
         observed = self._first_look()
         wish = self.wanted(observed)
         with self._step("preflight", "Check the cluster"):
-            refuse_failed(self.preflight(observed, wish))
+            so_far = _MADE if self.creates_cluster else NOTHING
+            refuse_failed(self.preflight(observed, wish), so_far=so_far)
         with self._locked() as lost:
             if before.taken or turns(self.cluster) != Turns(before.count + 1, taken=True):
                 # Another installer has worked between the look and the lock.

@@ -11,6 +11,8 @@ from cto.plan.wanted import Selection
 from cto.ports import Cluster
 from cto.result import Check, CheckStatus
 
+NOTHING = "Nothing was changed."
+
 
 @contextmanager
 def all_told(cluster: Cluster, selection: Selection) -> Iterator[None]:
@@ -28,8 +30,8 @@ def all_told(cluster: Cluster, selection: Selection) -> Iterator[None]:
         raise
 
 
-def refuse_failed(checks: Sequence[Check]) -> None:
-    """Raise if a preflight check failed, with all of them.
+def refuse_failed(checks: Sequence[Check], *, so_far: str = NOTHING) -> None:
+    """Raise if a preflight check failed, with all of them, and with what was done so far.
 
     Raises:
         PreflightError: CTO-1400, or the code of the only failed check.
@@ -42,7 +44,7 @@ def refuse_failed(checks: Sequence[Check]) -> None:
     code = codes.pop() if len(codes) == 1 else ""
     code = code if code.startswith("CTO-14") else "CTO-1400"
     count = f"{len(failed)} preflight checks" if len(failed) > 1 else "a preflight check"
-    hint = "Correct what is named above, then repeat the command. Nothing was changed."
+    hint = f"Correct what is named above, then repeat the command. {so_far}"
     raise PreflightError(code, f"{count} failed", details="\n".join(lines), hint=hint)
 
 

@@ -359,7 +359,16 @@ def test_a_workload_that_is_never_ready_fails_after_the_steps_time(world: World)
     assert {error.code for error in report.errors} == {"CTO-1700"}
 
 
-def test_nothing_is_changed_if_a_preflight_check_fails(world: World) -> None:
+@pytest.mark.parametrize(
+    ("creates", "so_far"),
+    [
+        (False, "Nothing was changed."),
+        (True, "The cluster is there; nothing was changed on it."),
+    ],
+)
+def test_nothing_is_changed_if_a_preflight_check_fails(
+    world: World, *, creates: bool, so_far: str
+) -> None:
     world.checks.append(
         Check(
             name="room",
@@ -372,8 +381,9 @@ def test_nothing_is_changed_if_a_preflight_check_fails(world: World) -> None:
     )
     before = set(world.cluster.everything())
     with pytest.raises(PreflightError) as caught:
-        world.installer().install()
+        world.installer(creates_cluster=creates).install()
     assert caught.value.details == "Room: 2 CPUs are missing\n  fix: Add a node."
+    assert caught.value.hint.endswith(so_far)
     assert set(world.cluster.everything()) == before
 
 
