@@ -65,7 +65,8 @@ class Report:
         """Return it as the report of a longer run, which began with other steps, one by one.
 
         Args:
-            runs: Those steps, with times since the longer run's start.
+            runs: Those steps, with times since the longer run's start. What the plan then found
+                done, under the same id, is left out.
             seconds: How long the longer run took; it ended when this one did.
         """
         first = tuple(
@@ -73,9 +74,11 @@ class Report:
             for number, run in enumerate(runs)
         )
         later, after = seconds - self.seconds, tuple(run.id for run in first[-1:])
+        names = {run.id for run in first}
+        rest = [run for run in self.runs if run.id not in names]
         return replace(
             self,
-            runs=(*first, *(run.later(later, after=run.after or after) for run in self.runs)),
+            runs=(*first, *(run.later(later, after=run.after or after) for run in rest)),
             seconds=seconds,
         )
 

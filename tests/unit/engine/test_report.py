@@ -68,6 +68,19 @@ def test_a_run_begins_with_what_was_done_before_its_plan() -> None:
     assert [item.id for item in report.critical_path] == ["fetch", "cluster", "a", "b"]
 
 
+def test_what_the_plan_found_done_before_it_is_there_once() -> None:
+    """Two steps of one id would be a circle, and no end of the critical path."""
+    done = run("cluster", 0, 0, outcome=Outcome.UNCHANGED)
+    report = Report(runs=(done, run("a", 0, 1, "cluster")), seconds=1)
+    whole = report.preceded_by([run("fetch", 0, 2), run("cluster", 2, 30)], seconds=31)
+    assert whole.runs == (
+        run("fetch", 0, 2),
+        run("cluster", 2, 30, "fetch"),
+        run("a", 30, 31, "cluster"),
+    )
+    assert [item.id for item in whole.critical_path] == ["fetch", "cluster", "a"]
+
+
 def test_a_run_that_began_with_nothing_else_stays_as_it_was() -> None:
     report = Report(runs=(run("a", 0, 1),), seconds=1)
     assert report.preceded_by([], seconds=1) == report
