@@ -41,7 +41,12 @@ class Run:
             time.sleep(_LOOK_S)
 
     def kill(self, *, process: bool) -> None:
-        """End the container as `docker kill` does, or its first process behind Docker's back."""
+        """End the container as `docker kill` does, or its first process behind Docker's back.
+
+        A sign may be there before the container runs: there is nothing to kill until then.
+        """
+        while self.running.process.poll() is None and not self.engine.pids(self.running.name):
+            time.sleep(_LOOK_S)
         if process:
             for pid in self.engine.pids(self.running.name):
                 subprocess.run(["/bin/kill", "-KILL", str(pid)], check=False)
