@@ -64,7 +64,8 @@ $(PARTS)/program.tar: $(PARTS)/site $(PARTS)/bin
 		--file Dockerfile $(PARTS)
 
 # The installer and what it needs, as Python of the image finds it. Hashes are checked here, and
-# nothing that tells of this machine goes along. The folder gets its name when it is complete.
+# nothing that tells of this machine goes along. The folder gets its name when it is complete. Where
+# there is a bin already, pip warns instead of writing into it.
 $(PARTS)/site: $(MADE)
 	@rm -rf '$@' '$@.tmp' $(PARTS)/wheel && mkdir -p $(PARTS)
 	@$(PIP) wheel --no-deps --no-build-isolation --wheel-dir $(PARTS)/wheel .

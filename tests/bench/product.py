@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 import time
@@ -28,7 +27,6 @@ ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 PROFILE = "production"
 READY_S = 8
-_CLUSTER_UP = re.compile(r"Make the kwok cluster \((?:(\d+) min )?([\d.]+) s\)")
 
 
 @dataclass(frozen=True)
@@ -37,23 +35,24 @@ class Run:
 
     seconds: float
     data: Mapping[str, Any]
-    log: str
     own_mib: float = 0.0
     tree_mib: float = 0.0
 
     @property
     def plan_to_ready_s(self) -> float:
         """How long it took from when charts and cluster were there."""
-        report = self.data["report"]
-        before = [step for step in report["steps"] if step["id"] in {"fetch", "cluster"}]
-        begun = max(step["started_seconds"] + step["seconds"] for step in before)
-        return float(report["seconds"] - begun)
+        cluster = self._steps["cluster"]
+        begun = cluster["started_seconds"] + cluster["seconds"]
+        return float(self.data["report"]["seconds"] - begun)
 
     @property
     def cluster_s(self) -> float:
-        """How long the cluster took. The plain log is the interface that tells."""
-        found = _CLUSTER_UP.search(self.log)
-        return int(found[1] or 0) * 60 + float(found[2]) if found else float("nan")
+        """How long the cluster took."""
+        return float(self._steps["cluster"]["seconds"])
+
+    @property
+    def _steps(self) -> Mapping[str, Any]:
+        return {step["id"]: step for step in self.data["report"]["steps"]}
 
 
 @dataclass(frozen=True)
@@ -181,11 +180,11 @@ class Lab:
             with Memory(child.pid) as memory:
                 code = child.wait(timeout=600)
                 seconds = time.monotonic() - begun
-        text = log.read_text(encoding="utf-8")
         if code:
+            text = log.read_text(encoding="utf-8")
             raise RuntimeError("\n".join([f"exit {code}: {' '.join(argv)}", text[-4000:]]))
         data = json.loads(out.read_text(encoding="utf-8"))["data"]
-        return Run(seconds, data, text, memory.own_mib, memory.tree_mib)
+        return Run(seconds, data, memory.own_mib, memory.tree_mib)
 
     def install(self) -> Run:
         return self.cto("install", "--provider", "kwok", "--profile", PROFILE)
