@@ -73,6 +73,8 @@ def test_the_daemon_tells_what_it_is(engine: Engine) -> None:
     assert daemon.os_type == "linux"
     assert daemon.memory > 1 << 30
     assert daemon.endpoint
+    assert daemon.id
+    assert " " not in daemon.id
     assert engine.own() is None
 
 

@@ -39,6 +39,7 @@ class FakeDocker:
     info: Daemon = field(
         default_factory=lambda: Daemon(
             endpoint="unix:///var/run/docker.sock",
+            id="daemon-1",
             version="26.1.5",
             host="elsewhere",
             cpus=8,

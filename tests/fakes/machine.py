@@ -49,6 +49,12 @@ class FakeMachine:
                 shutil.rmtree(folder)
         (self.root / "proc/sys/kernel/random/boot_id").write_text("boot-2\n")
 
+    def change_pid_namespace(self, name: str = "pid:[4026532222]") -> None:
+        """See processes as from another container."""
+        link = self.root / "proc/self/ns/pid"
+        link.unlink()
+        link.symlink_to(name)
+
     def pids(self) -> set[int]:
         names = (folder.name for folder in (self.root / "proc").iterdir())
         return {int(name) for name in names if name.isdecimal()} - {self.host.pid}

@@ -172,6 +172,7 @@ class Daemon:
 
     Attributes:
         endpoint: The address that was asked, e.g. `unix:///var/run/docker.sock`.
+        id: Made when the daemon first started, and kept with its data.
         product: `Docker`, or what else speaks its language, e.g. `Podman`.
         host: The name of the machine it runs on.
         memory: Bytes.
@@ -181,6 +182,7 @@ class Daemon:
     """
 
     endpoint: str
+    id: str = ""
     product: str = "Docker"
     version: str = ""
     host: str = ""
@@ -204,6 +206,7 @@ class Daemon:
         system = str(data.get("OperatingSystem", ""))
         return cls(
             endpoint=endpoint,
+            id=str(data.get("ID", "")),
             product=_product(data),
             version=str(data.get("ServerVersion", "")),
             host=str(data.get("Name", "")),

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from cto.adapters.container import LOOPBACK, Container, Engine
 from cto.adapters.host import Host
+from cto.adapters.known_containers import KnownContainers
 from cto.adapters.kubeconfig import Entry, SharedFile, named
-from cto.adapters.kubelock import Containers
 from cto.adapters.replacing import replace_file, sweep
 from cto.errors import PreflightError
 from cto.objects import dump_yaml, load_yaml
@@ -132,15 +132,13 @@ class KindAccess:
     # files
 
     def _shared_file(self) -> SharedFile:
-        own = self._engine.own()
-        containers = Containers(own.id if own else "", self._may_live)
         return SharedFile(
-            self._shared, self._clock, self._host, owner=self._owner, containers=containers
+            self._shared,
+            self._clock,
+            self._host,
+            owner=self._owner,
+            containers=KnownContainers(self._engine),
         )
-
-    def _may_live(self, container: str) -> bool:
-        there = self._engine.container(container)
-        return there is not None and there.alive
 
     @property
     def _file(self) -> Path:

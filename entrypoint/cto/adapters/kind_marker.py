@@ -9,12 +9,14 @@ that it came up.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from cto.adapters.container import Container, ContainerSpec, Engine
 from cto.adapters.host import Host
+from cto.adapters.known_containers import KnownContainers
 from cto.errors import LockedError, ToolError
+from cto.holder import Holder
 
 # kind's own: pkg/cluster/internal/providers/docker/constants.go
 NODE_LABEL = "io.x-k8s.kind.cluster"
@@ -65,6 +67,7 @@ class Marker:
 
     def __init__(self, engine: Engine, host: Host, cluster: str) -> None:
         self._engine = engine
+        self._containers = KnownContainers(engine)
         self._host = host
         self._cluster = cluster
         self.name = f"cto-kind-{cluster}"
@@ -94,7 +97,7 @@ class Marker:
             ROLE: MARKER,
             CLUSTER: self._cluster,
             _NODES: str(nodes),
-            _HOLDER: str(Holder.here(self._host, self._engine.own())),
+            _HOLDER: str(Holder.here(self._host, self._containers)),
             **({_NETWORK: "made"} if makes_network else {}),
         }
         spec = ContainerSpec(
@@ -131,16 +134,23 @@ class Marker:
 
     def lives(self, found: Found) -> bool | None:
         """Whether whoever makes the cluster is still at it; None if it cannot be known."""
-        return self._holder(found).lives(self._host, self._engine)
+        holder = self._holder(found)
+        # A Docker on another machine is refused, so whoever lives shares our kernel, and its boot.
+        if holder.boot and self._host.boot_id and holder.boot != self._host.boot_id:
+            return False
+        # The marker is in the very Docker that runs the container, whatever its id is by now.
+        holder = replace(holder, daemon=self._containers.daemon)
+        return holder.lives(self._host, self._containers)
 
     def locked(self, found: Found) -> LockedError:
         """Return the error that names who makes the cluster, and what to do if nobody does."""
         holder = self._holder(found)
+        look = f" To see that it is alive: {holder.look}." if holder.look else ""
         return LockedError(
             "CTO-2000",
-            f"{holder.described()} makes the cluster {self._cluster}",
+            f"{holder.described} makes the cluster {self._cluster}",
             details=f"holder: {holder}",
-            hint=f"Wait for it. To see that it is alive: {holder.look()}. If it is not: "
+            hint=f"Wait for it.{look} If it is not alive: "
             f"docker rm -f $(docker ps -aq --filter label={NODE_LABEL}={self._cluster}) "
             f"{self.name}{_MAKING}",
         )
@@ -148,58 +158,3 @@ class Marker:
     def _holder(self, found: Found) -> Holder:
         labels: Mapping[str, str] = found.container.labels if found.container else {}
         return Holder.parse(labels.get(_HOLDER, ""))
-
-
-@dataclass(frozen=True)
-class Holder:
-    """A process that makes a cluster, and the container that it runs in, if Docker knows it."""
-
-    container: str = ""
-    host: str = ""
-    pid: str = ""
-    started: str = ""
-    boot: str = ""
-    pidns: str = ""
-
-    def __str__(self) -> str:
-        return " ".join(f"{key}={value}" for key, value in vars(self).items())
-
-    @classmethod
-    def here(cls, host: Host, own: Container | None) -> Holder:
-        return cls(
-            container=own.id if own else "",
-            host=host.name,
-            pid=str(host.pid),
-            started=host.started(host.pid),
-            boot=host.boot_id,
-            pidns=host.pid_namespace,
-        )
-
-    @classmethod
-    def parse(cls, text: str) -> Holder:
-        """Read what `str` wrote; of anything else nothing is known."""
-        words = dict(word.partition("=")[::2] for word in text.split())
-        return cls(**words) if words.keys() == cls.__dataclass_fields__.keys() else cls(host=text)
-
-    def lives(self, host: Host, engine: Engine) -> bool | None:
-        """Whether the process lives; None if that cannot be known from here."""
-        here = (host.name, host.boot_id, host.pid_namespace)
-        if (self.host, self.boot, self.pidns) == here and all(here) and self.pid.isdecimal():
-            return host.started(int(self.pid)) == self.started
-        if self.container:
-            there = engine.container(self.container)
-            # With another PID namespace it was started again since: its processes are new ones.
-            ours = there is not None and (own := engine.own()) is not None and own.id == there.id
-            return there is not None and there.alive and not ours
-        # A Docker on another machine is refused, so whoever lives shares our kernel, and its boot.
-        return False if self.boot and host.boot_id and self.boot != host.boot_id else None
-
-    def described(self) -> str:
-        if self.container:
-            return f"Process {self.pid} in the container {self.container[:12]}"
-        return f"Process {self.pid} on {self.host}" if self.pid else self.host or "Somebody"
-
-    def look(self) -> str:
-        if self.container:
-            return f"docker ps --filter id={self.container[:12]}"
-        return f"ps -o pid,lstart,args -p {self.pid or 'PID'}, on {self.host or 'its machine'}"

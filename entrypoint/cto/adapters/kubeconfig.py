@@ -17,16 +17,17 @@ from typing import Any
 import yaml
 
 from cto.adapters.host import Host
-from cto.adapters.kubelock import Containers, KubeLock
+from cto.adapters.kubelock import KubeLock
 from cto.adapters.replacing import replace_file, sweep
 from cto.errors import PreflightError, UsageError
+from cto.holder import Containers, NoContainers
 from cto.objects import dump_yaml, load_yaml
 from cto.ports import Access, Clock
 
 # Marks an entry as ours, where minikube puts its own mark.
 _MARK = "cto.dev"
 _SECTIONS = ("clusters", "users", "contexts")
-_NO_CONTAINERS = Containers()
+_NO_CONTAINERS = NoContainers()
 
 
 @dataclass(frozen=True)

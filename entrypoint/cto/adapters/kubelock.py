@@ -8,33 +8,19 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event as Flag
 
 from cto.adapters.host import Host
 from cto.errors import PreflightError
+from cto.holder import Containers, Holder, NoContainers
 from cto.ports import Clock
 
 _WAIT_S = 5.0
 _POLL_S = 0.05
 _HEAD = "cto "
-
-
-@dataclass(frozen=True)
-class Containers:
-    """What is known of the containers that installers run in.
-
-    Attributes:
-        own: The id of ours; '' if there is none.
-        lives: Whether processes of a container may live, by its id.
-    """
-
-    own: str = ""
-    lives: Callable[[str], bool] = lambda _: True
 
 
 class KubeLock:
@@ -71,7 +57,7 @@ class KubeLock:
         self._path.unlink(missing_ok=True)
 
     def _take(self) -> bool:
-        text = self._text()
+        text = f"{_HEAD}{Holder.here(self._host, self._containers)}"
         try:
             descriptor = os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
         except FileExistsError:
@@ -85,17 +71,6 @@ class KubeLock:
         finally:
             os.close(descriptor)
         return True
-
-    def _text(self) -> str:
-        pid = self._host.pid
-        known = {
-            "boot": self._host.boot_id,
-            "pidns": self._host.pid_namespace,
-            "pid": str(pid),
-            "started": self._host.started(pid),
-            "container": self._containers.own,
-        }
-        return _HEAD + " ".join(f"{key}={value}" for key, value in known.items())
 
     def _clear(self, *, ask: bool) -> bool:
         """Remove the lock if one of us made it and was killed before its end.
@@ -117,18 +92,10 @@ class KubeLock:
             return ""
 
     def _left_behind(self, text: str, *, ask: bool) -> bool:
-        words = text.removeprefix(_HEAD).split() if text.startswith(_HEAD) else ()
-        said = dict(word.partition("=")[::2] for word in words)
-        pid, started, container = (said.get(key, "") for key in ("pid", "started", "container"))
-        # With another boot it may as well be another machine's: a home can be on a network.
-        if not started or not pid.isdecimal() or said.get("boot") != self._host.boot_id:
+        if not text.startswith(_HEAD):
             return False
-        if said.get("pidns") == self._host.pid_namespace:
-            return self._host.started(int(pid)) != started
-        if not container or not ask:
-            return False
-        # Our own, with another PID namespace, was started again since: its processes are new ones.
-        return container == self._containers.own or not self._containers.lives(container)
+        containers = self._containers if ask else NoContainers()
+        return Holder.parse(text.removeprefix(_HEAD)).lives(self._host, containers) is False
 
     def _kept(self) -> PreflightError:
         lock, now = self._path, self._clock.now()

@@ -13,7 +13,6 @@ from cto.adapters.kubeconfig import choose_access
 from cto.adapters.kwok import Kwok
 from cto.cli.bundled import KIND
 from cto.cli.streams import piped
-from cto.engine.lock import ClusterLock
 from cto.errors import CtoError, LockedError, UsageError
 from cto.ports import Provider, ProviderState
 
@@ -124,7 +123,7 @@ def refuse_busy(wiring: Wiring, provider: Provider, notice: Callable[[str], None
                 return
             cluster = wiring.connect(provider.access())
             stack.callback(getattr(cluster, "close", lambda: None))
-            ClusterLock(cluster, wiring.clock, wiring.host, notice=notice).refuse_living()
+            wiring.lock(cluster, notice=notice).refuse_living()
         except LockedError:
             raise
         except CtoError:

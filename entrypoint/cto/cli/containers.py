@@ -17,9 +17,11 @@ from cto.adapters.kind_access import KindAccess, owner_of
 from cto.adapters.kind_config import node_ports, without_proxy
 from cto.adapters.kind_marker import Marker
 from cto.adapters.kind_program import KindProgram
+from cto.adapters.known_containers import KnownContainers
 from cto.adapters.upstream_images import UpstreamImages
 from cto.bundle.platform import node_image
 from cto.cli.bundled import KIND
+from cto.holder import Containers, NoContainers
 from cto.ports import ImageSupply
 
 if TYPE_CHECKING:
@@ -40,16 +42,20 @@ def engine(wiring: Wiring) -> Engine:
     return Docker(wiring.runner, program(wiring), environ=wiring.env, own_ids=ids)
 
 
+def known(wiring: Wiring) -> Containers:
+    """Return what Docker tells of containers; without its program nothing is fetched for it."""
+    return KnownContainers(wiring.docker) if _found(wiring) else NoContainers()
+
+
 def program(wiring: Wiring) -> Callable[[], str]:
     """Return what finds docker: the given one, the user's own (it knows contexts), a pinned one."""
+    return lambda: _found(wiring) or str(wiring.tools.path("docker"))
 
-    def find() -> str:
-        if wiring.tools.is_given("docker"):
-            return str(wiring.tools.path("docker"))
-        found = shutil.which("docker", path=wiring.env.get("PATH"))
-        return found or str(wiring.tools.path("docker"))
 
-    return find
+def _found(wiring: Wiring) -> str:
+    if wiring.tools.is_given("docker"):
+        return str(wiring.tools.path("docker"))
+    return shutil.which("docker", path=wiring.env.get("PATH")) or ""
 
 
 def kind(wiring: Wiring) -> Kind:

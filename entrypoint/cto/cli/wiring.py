@@ -36,6 +36,7 @@ from cto.engine.lock import ClusterLock
 from cto.engine.needs import Known, needs_of
 from cto.engine.preflight import cluster_checks, supported
 from cto.engine.refusal import all_told
+from cto.holder import Containers, NoContainers
 from cto.objects import Manifest, load_documents
 from cto.plan import build
 from cto.plan.observed import Observed
@@ -235,6 +236,28 @@ class Wiring:
 
         return containers.engine(self)
 
+    def lock(
+        self,
+        cluster: Cluster,
+        *,
+        notice: Callable[[str], None],
+        on_lost: Callable[[str], None] = lambda _: None,
+    ) -> ClusterLock:
+        """Return the lock of a cluster; it is not taken yet."""
+        known: Containers = NoContainers()
+        if clusters.has_docker(self.env, self.docker_socket):
+            from cto.cli import containers  # noqa: PLC0415 - as above
+
+            known = containers.known(self)
+        return ClusterLock(
+            cluster,
+            self.clock,
+            self.host,
+            containers=known,
+            notice=notice,
+            on_lost=on_lost,
+        )
+
     @cached_property
     def kind(self) -> Provider:
         from cto.cli import containers  # noqa: PLC0415 - as above
@@ -357,7 +380,7 @@ class Wiring:
             screen.notice(reason, warning=True)
             lost.set()
 
-        lock = ClusterLock(cluster, self.clock, self.host, notice=screen.notice, on_lost=on_lost)
+        lock = self.lock(cluster, notice=screen.notice, on_lost=on_lost)
         with lock, guard.held(screen.notice):
             yield lock.is_held
 

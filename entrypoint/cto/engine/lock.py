@@ -2,7 +2,7 @@
 
 No clock of another machine is ever compared with ours. A lease is over when its record did not
 change for its own duration, measured with our monotonic clock from when we first saw it; or at
-once when its holder is a process of this machine that does not live.
+once when its holder is a process of this machine, or a container of our Docker, that does not live.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from threading import Event as Flag
 from threading import Lock, Thread, current_thread
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 from cto.errors import ApiError, Cancelled, LockedError
+from cto.holder import Containers, Holder, Machine, NoContainers
 from cto.objects import Manifest, ObjectRef
 from cto.ports import Clock, Cluster
 
@@ -28,58 +29,7 @@ _POLL_S = 1.0
 # We stop a bit before the others may begin: their clock starts with our last renewal.
 _SAFE_PART = 5 / 6
 _JOIN_S = 5.0
-
-
-class Machine(Protocol):
-    """Whose process we are. `adapters.host.Host` does it."""
-
-    name: str
-    pid: int
-
-    @property
-    def boot_id(self) -> str: ...
-    @property
-    def pid_namespace(self) -> str: ...
-    def started(self, pid: int) -> str:
-        """Return when a process was started, '' if it does not live."""
-        ...
-
-    def is_stopped(self, pid: int) -> bool:
-        """Tell whether a process was stopped, by Ctrl-Z or a debugger."""
-        ...
-
-
-@dataclass(frozen=True)
-class Holder:
-    """Who holds a lease, as it is written there: `host=laptop pid=42 ...`."""
-
-    host: str = ""
-    pid: str = ""
-    started: str = ""
-    boot: str = ""
-    pidns: str = ""
-    nonce: str = ""
-
-    def __str__(self) -> str:
-        return " ".join(f"{key}={value}" for key, value in vars(self).items())
-
-    @classmethod
-    def parse(cls, text: str) -> Holder:
-        """Read what `str` wrote; of anything else, everything is the host."""
-        words = dict(word.partition("=")[::2] for word in text.split())
-        if words.keys() == cls.__dataclass_fields__.keys():
-            return cls(**words)
-        return cls(host=text)
-
-    def lives(self, machine: Machine) -> bool | None:
-        """Whether the holder's process lives; None if it cannot be known from here."""
-        here = (machine.name, machine.boot_id, machine.pid_namespace)
-        if (self.host, self.boot, self.pidns) != here or not all(here) or not self.pid.isdecimal():
-            return None
-        if machine.started(int(self.pid)) != self.started:
-            return False
-        # Whether a stopped process (Ctrl-Z) will ever go on cannot be known: the lease decides.
-        return None if machine.is_stopped(int(self.pid)) else True
+_NO_CONTAINERS = NoContainers()
 
 
 class ClusterLock:
@@ -89,6 +39,7 @@ class ClusterLock:
         cluster: Where the lease is.
         clock: Measures, and waits.
         identity: This machine and process.
+        containers: Tells whether a container lives that another installer runs in.
         namespace: Of the lease; it is made if it is missing.
         name: Of the lease.
         duration_s: For how long a lease stays valid without a change.
@@ -106,6 +57,7 @@ class ClusterLock:
         clock: Clock,
         identity: Machine,
         *,
+        containers: Containers = _NO_CONTAINERS,
         namespace: str = NAMESPACE,
         name: str = NAME,
         duration_s: int = 30,
@@ -117,19 +69,13 @@ class ClusterLock:
         self._cluster = cluster
         self._clock = clock
         self._machine = identity
+        self._containers = containers
         self._ref = ObjectRef(*_LEASE, namespace, name)
         self._duration_s = duration_s
         self._notice = notice
         self._on_lost = on_lost
         self._stop = stop or Flag()
-        self._me = Holder(
-            host=identity.name,
-            pid=str(identity.pid),
-            started=identity.started(identity.pid),
-            boot=identity.boot_id,
-            pidns=identity.pid_namespace,
-            nonce=secrets.token_hex(8),
-        )
+        self._me = Holder.here(identity, containers, nonce=secrets.token_hex(8))
         self._lease: Manifest = {}
         self._renewed = 0.0
         self._released = Flag()
@@ -294,7 +240,7 @@ class ClusterLock:
         holder = _holder(lease)
         if not holder:
             return True
-        lives = Holder.parse(holder).lives(self._machine)
+        lives = Holder.parse(holder).lives(self._machine, self._containers)
         changed = seen and seen != lease["metadata"]["resourceVersion"]
         if lives or (changed and lives is None):
             raise self._locked(lease)
@@ -306,10 +252,9 @@ class ClusterLock:
         return float(self._lease.get("spec", {}).get("leaseDurationSeconds") or self._duration_s)
 
     def _locked(self, lease: Manifest) -> LockedError:
-        holder = Holder.parse(_holder(lease))
         look = f"`kubectl get lease {self._ref.name} -n {self._ref.namespace} -o yaml -w`"
-        if holder.pid:
-            look = f"`ps -o pid,lstart,args -p {holder.pid}` on {holder.host}, or {look}"
+        if process := Holder.parse(_holder(lease)).look:
+            look = f"{process}, or {look}"
         return LockedError(
             "CTO-2000",
             _described(lease),
@@ -392,7 +337,6 @@ def _holder(lease: Manifest) -> str:
 
 
 def _described(lease: Manifest) -> str:
-    holder = Holder.parse(_holder(lease))
+    who = Holder.parse(_holder(lease)).described
     since = lease.get("spec", {}).get("acquireTime", "an unknown time")
-    who = f"Process {holder.pid} on {holder.host}" if holder.pid else holder.host
     return f"{who} holds the lock of this cluster since {since}"

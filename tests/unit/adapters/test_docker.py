@@ -66,10 +66,12 @@ class TestDaemon:
             CgroupVersion="2",
             SecurityOptions=["name=seccomp", "name=rootless"],
             Name="vm",
+            ID="7f5c",
         )
         found = docker(FakeRunner().on("docker", "info", stdout=said)).daemon()
         assert found == Daemon(
             endpoint="unix:///var/run/docker.sock",
+            id="7f5c",
             version="26.1.5",
             host="vm",
             cpus=2,

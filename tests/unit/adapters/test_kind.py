@@ -15,9 +15,11 @@ from cto.adapters.container import Container
 from cto.adapters.host import Host
 from cto.adapters.kind_access import NETWORK
 from cto.errors import Cancelled, CtoError, LockedError, PreflightError, ToolError
+from cto.holder import Holder
 from cto.objects import labels_of, load_yaml
 from cto.ports import Access, ProviderState, Reach
 from cto.result import CheckStatus
+from fakes.containers import FakeContainers
 from fakes.kind import NODE, OPTIONS, PORTS, KindBench
 from fakes.runner import FakeRunner, Reply
 
@@ -479,8 +481,8 @@ class TestInsideAContainer:
             inside.docker.add(Container(id="f" * 64, name="other", state=state))
         inside.file.parent.mkdir(parents=True)
         lock = inside.file.with_name("config.lock")
-        whose = f"pid=7 started=5 container={'f' * 64}"
-        lock.write_text(f"cto boot=boot-1 pidns=pid:[4026532222] {whose}")
+        killed = Holder.here(inside.machine.host, FakeContainers(own="f" * 64))
+        lock.write_text(f"cto {replace(killed, pidns='pid:[4026532222]')}")
         inside.make()
         lives = state in ("paused", "running")
         assert (lock.exists(), inside.file.exists()) == (lives, not lives)

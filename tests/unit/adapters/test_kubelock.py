@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from cto.adapters.host import Host
-from cto.adapters.kubelock import Containers, KubeLock
+from cto.adapters.kubelock import KubeLock
 from cto.errors import PreflightError
+from cto.holder import Containers, Holder, NoContainers
 from fakes.clock import FakeClock
+from fakes.containers import FakeContainers
 from fakes.disk import no_room_after
 from fakes.machine import FakeMachine
 
@@ -32,24 +34,21 @@ def path(file: Path) -> Path:
 
 
 def make(file: Path, host: Host, containers: Containers | None = None) -> KubeLock:
-    return KubeLock(file, FakeClock(), host, containers or Containers())
+    return KubeLock(file, FakeClock(), host, containers or NoContainers())
 
 
 def left(file: Path, folder: Path, containers: Containers | None = None) -> None:
     """Leave a lock behind, as somebody in another container of this machine who was killed."""
     there = FakeMachine(folder)
-    namespace = there.root / "proc/self/ns/pid"
-    namespace.unlink()
-    namespace.symlink_to("pid:[4026532222]")
+    there.change_pid_namespace()
     make(file, there.host, containers).acquire()
 
 
 def test_it_is_there_while_it_is_held(file: Path, path: Path, machine: FakeMachine) -> None:
-    lock = make(file, machine.host, Containers("abc"))
+    containers = FakeContainers(own="abc")
+    lock = make(file, machine.host, containers)
     lock.acquire()
-    assert path.read_text() == (
-        f"cto boot=boot-1 pidns=pid:[4026531836] pid={machine.host.pid} started=1001 container=abc"
-    )
+    assert path.read_text() == f"cto {Holder.here(machine.host, containers)}"
     lock.release()
     assert list(file.parent.iterdir()) == []
 
@@ -88,7 +87,7 @@ class TestOfOthers:
         path.touch()
         clock.at(1.0, path.unlink)
 
-        KubeLock(file, clock, machine.host, Containers()).acquire()
+        KubeLock(file, clock, machine.host, NoContainers()).acquire()
 
         assert 1.0 <= sum(clock.waits) < 1.1
 
@@ -117,7 +116,7 @@ class TestOfKilledRuns:
         machine.end(machine.host.pid)
         machine.start(machine.host.pid, "another one with its number")
         clock = FakeClock()
-        KubeLock(file, clock, machine.host, Containers()).acquire()
+        KubeLock(file, clock, machine.host, NoContainers()).acquire()
         assert clock.waits == []
 
     def test_of_a_living_process_it_is_respected(self, file: Path, machine: FakeMachine) -> None:
@@ -129,48 +128,40 @@ class TestOfKilledRuns:
         self, file: Path, machine: FakeMachine, tmp_path: Path
     ) -> None:
         """Its processes are nowhere to be seen from another container; Docker is asked once."""
-        left(file, tmp_path / "gone", Containers("gone"))
-        asked: list[str] = []
-
-        def lives(container: str) -> bool:
-            asked.append(container)
-            return False
-
-        make(file, machine.host, Containers("here", lives)).acquire()
-        assert asked == ["gone"]
+        left(file, tmp_path / "gone", FakeContainers(own="gone"))
+        docker = FakeContainers(own="here")
+        make(file, machine.host, docker).acquire()
+        assert docker.asked == ["gone"]
 
     def test_of_our_own_container_before_it_was_started_again_it_is_taken(
         self, file: Path, machine: FakeMachine, tmp_path: Path
     ) -> None:
-        left(file, tmp_path / "before", Containers("here"))
-        make(file, machine.host, Containers("here", lambda _: True)).acquire()
+        left(file, tmp_path / "before", FakeContainers(own="here"))
+        make(file, machine.host, FakeContainers(own="here", living={"here"})).acquire()
 
     @pytest.mark.parametrize("container", ["there", ""], ids=["living", "unknown"])
     def test_of_any_other_container_it_is_respected(
         self, file: Path, machine: FakeMachine, tmp_path: Path, container: str
     ) -> None:
-        left(file, tmp_path / "there", Containers(container))
+        left(file, tmp_path / "there", FakeContainers(own=container))
         with pytest.raises(PreflightError):
-            make(file, machine.host, Containers("here", lambda one: one == "there")).acquire()
+            make(file, machine.host, FakeContainers(own="here", living={"there"})).acquire()
 
     def test_of_another_machine_it_is_respected(
         self, file: Path, machine: FakeMachine, tmp_path: Path
     ) -> None:
         """A home may be on a network, and no Docker here knows a container there."""
-        left(file, tmp_path / "there", Containers("there"))
+        left(file, tmp_path / "there", FakeContainers(own="there"))
         machine.reboot()
         with pytest.raises(PreflightError):
-            make(file, machine.host, Containers("here", lambda _: False)).acquire()
+            make(file, machine.host, FakeContainers(own="here")).acquire()
 
     def test_another_one_may_clear_and_take_it_meanwhile(
         self, file: Path, path: Path, machine: FakeMachine, tmp_path: Path
     ) -> None:
-        left(file, tmp_path / "gone", Containers("gone"))
+        left(file, tmp_path / "gone", FakeContainers(own="gone"))
 
-        def lives(container: str) -> bool:
-            path.write_text("")
-            return False
-
+        docker = FakeContainers(own="here", meanwhile=lambda: path.write_text(""))
         with pytest.raises(PreflightError):
-            make(file, machine.host, Containers("here", lives)).acquire()
+            make(file, machine.host, docker).acquire()
         assert path.exists()

@@ -12,11 +12,13 @@ import pytest
 from cto.adapters.container import Container, Engine
 from cto.adapters.docker import Docker
 from cto.adapters.kind import Kind
+from cto.adapters.known_containers import KnownContainers
 from cto.adapters.upstream_images import UpstreamImages
 from cto.cli import clusters, containers
 from cto.cli.options import ClusterOptions
 from cto.cli.wiring import Wiring
 from cto.errors import ConfigError, PreflightError, ToolError, UsageError
+from cto.holder import NoContainers
 from cto.ports import Provider, ProviderState
 from fakes.cluster import FakeCluster
 from fakes.desk import Desk, write_kubeconfig
@@ -294,6 +296,14 @@ class TestKind:
         assert containers.program(made)() == str(tmp_path / "given/docker")
         assert containers.program(wiring(tmp_path, env))() == str(tmp_path / "path/docker")
         assert isinstance(made.docker, Docker)
+
+    def test_for_the_sake_of_a_lock_no_docker_is_fetched(self, tmp_path: Path) -> None:
+        program = tmp_path / "docker"
+        env = {"PATH": str(tmp_path)}
+        assert isinstance(containers.known(wiring(tmp_path, env)), NoContainers)
+        program.write_text("#!/bin/false\n")
+        program.chmod(0o755)
+        assert isinstance(containers.known(wiring(tmp_path, env)), KnownContainers)
 
     @pytest.mark.parametrize("asked", [False, True])
     def test_the_users_context_changes_if_asked_for(self, tmp_path: Path, *, asked: bool) -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from threading import Event as Flag
 from typing import Any
 
 import pytest
 
-from cto.engine.lock import ClusterLock, Holder, Turns, turns
+from cto.engine.lock import ClusterLock, Turns, turns
 from cto.errors import ApiError, Cancelled, LockedError
+from cto.holder import Holder, NoContainers
 from cto.objects import Manifest, ObjectRef
 from fakes.clock import FakeClock
 from fakes.cluster import FakeCluster
+from fakes.containers import FakeContainers
 from fakes.machine import FakeMachine
 
 LEASE = ObjectRef("coordination.k8s.io/v1", "Lease", "cto-system", "cto-lock")
@@ -56,12 +59,13 @@ class Lab:
         )
 
     def here(self, pid: int, started: str) -> str:
-        host = self.machine.host
-        holder = Holder(host.name, str(pid), started, host.boot_id, host.pid_namespace, "n")
-        return str(holder)
+        holder = Holder.here(self.machine.host, NoContainers(), nonce="n")
+        return str(replace(holder, pid=str(pid), started=started))
 
 
-ELSEWHERE = str(Holder("ci-7", "42", "1", "boot-9", "pid:[1]", "n"))
+ELSEWHERE = str(
+    Holder(host="ci-7", pid="42", started="1", boot="boot-9", pidns="pid:[1]", nonce="n")
+)
 
 
 @pytest.fixture
@@ -78,7 +82,7 @@ def test_a_free_lock_is_taken_and_given_back(lab: Lab) -> None:
     holder = Holder.parse(spec["holderIdentity"])
     host = lab.machine.host
     assert (holder.host, holder.pid, holder.boot) == (host.name, str(host.pid), "boot-1")
-    assert holder.lives(host)
+    assert holder.lives(host, NoContainers())
     assert spec["leaseDurationSeconds"] == 30
     assert spec["renewTime"] == "2030-01-02T03:04:05.000000Z"
     lock.release()
@@ -442,8 +446,45 @@ def test_an_unreachable_server_does_not_fail_a_release(lab: Lab) -> None:
 def test_a_machine_that_does_not_say_who_it_is_proves_nothing(lab: Lab) -> None:
     (lab.machine.root / "proc/sys/kernel/random/boot_id").unlink()
     (lab.machine.root / "proc/self/ns/pid").unlink()
+    lab.hold(lab.here(4711, "5"))
 
-    assert Holder.parse(lab.here(4711, "5")).lives(lab.machine.host) is None
+    lab.lock().acquire()
+
+    assert len(lab.clock.waits) >= 30
+
+
+def test_a_holder_whose_container_is_gone_is_replaced_at_once(lab: Lab) -> None:
+    """Nobody who is told to run the command again after a kill should wait for the dead."""
+    lab.lock(containers=FakeContainers(own="0" * 64)).acquire()
+    lab.machine.change_pid_namespace()
+
+    lab.lock(containers=FakeContainers(own="1" * 64)).acquire()
+
+    assert lab.clock.waits == []
+    assert f"container={'1' * 64}" in lab.lease()["spec"]["holderIdentity"]
+
+
+def test_a_holder_whose_container_lives_keeps_the_lock_while_its_lease_lasts(lab: Lab) -> None:
+    """It may hang, and in a container for many commands another one may have been killed."""
+    docker = FakeContainers(living={"0" * 64})
+    lab.lock(containers=FakeContainers(own="0" * 64)).acquire()
+    lab.machine.change_pid_namespace()
+
+    lab.lock(containers=docker).acquire()
+
+    assert sum(lab.clock.waits) == pytest.approx(30, abs=1)
+    assert "in the container 000000000000 holds the lock" in lab.said[0]
+
+
+def test_a_container_that_ends_meanwhile_is_not_waited_for(lab: Lab) -> None:
+    docker = FakeContainers(living={"0" * 64})
+    lab.lock(containers=FakeContainers(own="0" * 64)).acquire()
+    lab.machine.change_pid_namespace()
+    lab.clock.at(5, docker.living.clear)
+
+    lab.lock(containers=docker).acquire()
+
+    assert sum(lab.clock.waits) < 7
 
 
 def test_a_stopped_holder_of_this_machine_keeps_the_lock_only_while_its_lease_lasts(
