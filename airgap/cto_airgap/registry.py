@@ -18,7 +18,7 @@ from cto_airgap.document import Document
 from cto_airgap.endpoints import Endpoint, Endpoints
 from cto_airgap.part import Part, WrongBytesError
 from cto_airgap.reference import Reference
-from cto_airgap.refusals import all_of, name_of, refusal, strange, unreachable, wrong
+from cto_airgap.refusals import NO_ANSWER, all_of, name_of, refusal, strange, unreachable, wrong
 from cto_airgap.session import Session
 from cto_airgap.transport import Answer, NoAnswerError, Request
 
@@ -37,15 +37,19 @@ class Registry:
     def __init__(self, session: Session, endpoints: Endpoints) -> None:
         self._session = session
         self._endpoints = endpoints
+        # Origin -> the silence that was its answer.
+        self._silent: dict[str, ToolError] = {}
 
     def manifest(self, reference: Reference) -> Document:
         """Return the index or manifest behind a reference; by digest, if it has one.
+
+        Whoever did not answer is not asked for another one: each silence takes its time.
 
         Raises:
             ToolError: CTO-1510 to 1514, neither a mirror nor the host gives it.
             IntegrityError: CTO-1800, the digest is another one.
         """
-        return self._anywhere(reference, lambda endpoint: self._manifest(endpoint, reference))
+        return self._anywhere(reference, lambda endpoint: self._answered(endpoint, reference))
 
     def config(self, reference: Reference, wanted: Descriptor) -> bytes:
         """Return a small blob, an image's configuration.
@@ -100,6 +104,16 @@ class Registry:
         return status == 200
 
     # one endpoint
+
+    def _answered(self, endpoint: Endpoint, reference: Reference) -> Document:
+        if silence := self._silent.get(endpoint.origin):
+            raise ToolError(silence.code, silence.message, details=silence.details)
+        try:
+            return self._manifest(endpoint, reference)
+        except ToolError as error:
+            if error.code == NO_ANSWER:
+                self._silent[endpoint.origin] = error
+            raise
 
     def _manifest(self, endpoint: Endpoint, reference: Reference) -> Document:
         url = endpoint.url(reference.repository, f"manifests/{reference.wanted}")

@@ -281,8 +281,7 @@ def test_what_no_registry_has_stays_unresolved(desk: Desk) -> None:
         env = {"CTO_REGISTRY_MIRRORS": f"*={other.url}"}
         done = desk.run("lock", "--lock", desk.folder / "new.yaml", env=env)
     lock = locks.read(desk.folder / "new.yaml")
-    assert [item.image for item in lock.images if item.resolved] == [
-        "docker.io/library/nats:2.10.10"
-    ]
+    resolved = [item.image for item in lock.images if item.resolved]
+    assert resolved == ["docker.io/library/nats:2.10.10"], done.stdout + done.stderr
     assert "28 unresolved" in done.stdout
     assert "quay.io/argoproj/argocd:v3.4.4" in done.stdout

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from threading import Event as Flag
 from typing import Protocol
 
@@ -12,7 +13,6 @@ from cto.bundle.lock import Lock, LockedImage
 from cto.errors import CtoError
 
 _PARALLEL = 6
-NO_ANSWER = "CTO-1510"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,10 +64,9 @@ def resolved(lock: Lock, resolver: Resolver, *, update: bool, stop: Flag) -> Out
         stop: Set if the run is interrupted: whatever the resolver is doing has to end.
     """
     asked = [item for item in lock.images if update or not item.resolved]
-    asker = _Asker(resolver)
     with ThreadPoolExecutor(_PARALLEL) as pool:
         try:
-            answers = list(pool.map(asker.ask, asked))
+            answers = list(pool.map(partial(_asked, resolver), asked))
         except BaseException:
             stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
@@ -79,27 +78,14 @@ def resolved(lock: Lock, resolver: Resolver, *, update: bool, stop: Flag) -> Out
     )
 
 
-class _Asker:
-    """Asks for images, but no registry again that did not answer: each silence takes its time."""
-
-    def __init__(self, resolver: Resolver) -> None:
-        self._resolver = resolver
-        self._silent: dict[str, str] = {}
-
-    def ask(self, item: LockedImage) -> tuple[LockedImage, str]:
-        """Return the image as it is known now, and why it is not, if so."""
-        host = item.image.partition("/")[0]
-        if host in self._silent:
-            return item, self._silent[host]
-        try:
-            answer = self._resolver.resolve(item.image)
-        except CtoError as error:
-            reason = _reason(error)
-            if error.code == NO_ANSWER:
-                self._silent[host] = reason
-            return item, reason
-        fields = {"digest": answer.digest, "size": answer.size, "platforms": answer.platforms}
-        return LockedImage.model_validate({**item.model_dump(), **fields}), ""
+def _asked(resolver: Resolver, item: LockedImage) -> tuple[LockedImage, str]:
+    """Return the image as it is known now, and why it is not, if so."""
+    try:
+        answer = resolver.resolve(item.image)
+    except CtoError as error:
+        return item, _reason(error)
+    fields = {"digest": answer.digest, "size": answer.size, "platforms": answer.platforms}
+    return LockedImage.model_validate({**item.model_dump(), **fields}), ""
 
 
 def _reason(error: CtoError) -> str:

@@ -42,15 +42,10 @@ def rendering(component: str, *images: str, profile: str = "minimal") -> Renderi
 
 @dataclass
 class FakeResolver:
-    """Knows what it was told; everything else its registry does not have.
-
-    Attributes:
-        silent: Hosts that do not answer.
-    """
+    """Knows what it was told; everything else its registry does not have."""
 
     known: dict[str, Resolved] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
-    silent: set[str] = field(default_factory=set)
 
     def on(self, reference: str, digest: str = DIGEST) -> FakeResolver:
         answer = Resolved(digest=digest, size=2_100_000, platforms=("linux/amd64", "linux/arm64"))
@@ -59,8 +54,6 @@ class FakeResolver:
 
     def resolve(self, reference: str) -> Resolved:
         self.asked.append(reference)
-        if reference.partition("/")[0] in self.silent:
-            raise ToolError("CTO-1510", "no answer")
         if reference not in self.known:
             text = f"{reference} cannot be resolved"
             raise ToolError("CTO-1500", text, details="asked r.example\n404")

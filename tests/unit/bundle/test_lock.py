@@ -154,17 +154,6 @@ def test_a_digest_outlives_a_registry_that_does_not_answer() -> None:
     assert set(outcome.failures) == set(NEEDS)
 
 
-def test_a_registry_that_does_not_answer_is_not_asked_again() -> None:
-    """Its silence takes half a minute, for each of its images."""
-    needs = {f"r.io/{number}:1": NEEDS["r.io/a:1"] for number in range(40)}
-    registry = FakeResolver(silent={"r.io"})
-    outcome = resolved(merged({**needs, "s.io/b:1": NEEDS["r.io/b:1"]}, Lock()), registry)
-    assert len(outcome.failures) == 41
-    assert set(outcome.failures.values()) == {"no answer", "s.io/b:1 cannot be resolved: 404"}
-    assert len(registry.asked) < 20
-    assert "s.io/b:1" in registry.asked
-
-
 def test_an_interruption_stops_what_is_going_on() -> None:
     class Interrupted(FakeResolver):
         def resolve(self, reference: str) -> Resolved:
