@@ -313,6 +313,8 @@ class Reach:
         is_there: Whether such a file is there already; else a note says how to get `kubeconfig`.
         notes: What the user has to know or to do about it, one line each.
         ports: Port of every node -> port of http://localhost where it is published.
+        node_ports: Whether the user interfaces are at ports of the nodes; where they are not, those
+            of localhost are taken all the same.
         domain: With an ingress, what the names of the user interfaces end with; '' without.
     """
 
@@ -322,6 +324,7 @@ class Reach:
     is_there: bool = True
     notes: tuple[str, ...] = ()
     ports: Mapping[int, int] = field(default_factory=dict)
+    node_ports: bool = True
     domain: str = ""
 
 

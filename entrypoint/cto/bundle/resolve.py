@@ -89,8 +89,12 @@ def _asked(resolver: Resolver, item: LockedImage) -> tuple[LockedImage, str]:
 
 
 def _reason(error: CtoError) -> str:
-    last = error.details.strip().splitlines()
-    return f"{error.message}: {last[-1]}" if last else error.message
+    """Return what the last one said who was asked."""
+    *_, last = ["", *error.details.strip().splitlines()]
+    if not last:
+        return error.message
+    # Where several were asked, each line begins with a message of its own.
+    return last if last.startswith(error.message) else f"{error.message}: {last}"
 
 
 @dataclass(frozen=True, kw_only=True)

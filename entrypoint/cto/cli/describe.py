@@ -155,7 +155,7 @@ def url_of(access: Access, reach: Reach) -> str:
     """Return its address under the domain or on the user's machine; '' if it has none."""
     if reach.domain and access.subdomain:
         return f"https://{access.subdomain}.{reach.domain}{access.path}"
-    port = reach.ports.get(access.node_port or 0)
+    port = reach.ports.get(access.node_port or 0) if reach.node_ports else None
     if port is None:
         return ""
     return f"http://localhost{'' if port == 80 else f':{port}'}{access.path}"

@@ -351,7 +351,8 @@ class TestInstall:
         assert document["data"]["access"][0]["url"] == "http://localhost:8081"
         env = {"CTO_PLATFORM__INGRESS_TYPE": "none"}
         desk.env.update(env)
-        assert "port-forward" in desk.cto("install", existing=False).stdout
+        provider.ports = {30080: 8080}
+        assert "port-forward svc/web 8081:80" in desk.cto("install", existing=False).stdout
 
     def test_high_availability_on_one_node_makes_no_cluster(self, desk: Desk) -> None:
         provider = FakeProvider(name="kind", ready=False)

@@ -142,6 +142,15 @@ class TestAccess:
         reach = Reach(context="here", ports={30080: port})
         assert access_lines([item], reach) == [f"Web: {url}"]
 
+    def test_a_published_port_where_nothing_answers_is_taken_all_the_same(self) -> None:
+        """A container of kind has it, so that kubectl could not listen there."""
+        item = component("web", access={"service": "ui", "port": 80, "node_port": 30080})
+        reach = Reach(context="c", ports={30080: 8080}, node_ports=False)
+        assert access_lines([item], reach) == [
+            "Web: http://localhost:8081 after",
+            "  kubectl --context c -n web-ns port-forward svc/ui 8081:80",
+        ]
+
     def test_a_password_is_shown_as_the_command_that_reads_it(self) -> None:
         assert self.lines(user="admin", secret="web/admin.password")[2:] == [
             "  log in as admin; the password:",

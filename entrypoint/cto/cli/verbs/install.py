@@ -142,9 +142,9 @@ class _Run:
             case IngressType.NODEPORT:
                 return reach
             case IngressType.INGRESS:
-                return replace(reach, ports={}, domain=platform.domain or "")
+                return replace(reach, node_ports=False, domain=platform.domain or "")
             case IngressType.NONE:
-                return replace(reach, ports={})
+                return replace(reach, node_ports=False)
 
     def _reachable(self, plan: Plan) -> tuple[Component, ...]:
         """Return the components that users can go to."""
