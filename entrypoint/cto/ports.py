@@ -387,6 +387,10 @@ class Provider(Protocol):
         """Return how the user reaches a cluster that is ready."""
         ...
 
+    def label(self, profile: str) -> None:
+        """Let nodes of ours say which profile they carry, once they do; idempotent."""
+        ...
+
     def destroy(self) -> bool:
         """Remove the cluster and every trace; False if there was nothing."""
         ...

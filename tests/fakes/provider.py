@@ -18,6 +18,7 @@ class FakeProvider:
         left: What `leftovers` returns.
         fails: Raised by the next `provision`.
         provisioned: The options of each `provision`.
+        labelled: The profile of each `label`.
         to_get: What `reach` tells of a kubeconfig that the user has yet to get.
     """
 
@@ -39,6 +40,7 @@ class FakeProvider:
         self.left: tuple[str, ...] = ()
         self.fails: Exception | None = None
         self.provisioned: list[NodeOptions] = []
+        self.labelled: list[str] = []
         self.to_get: tuple[str, ...] = ()
         self._state = ProviderState.READY if ready else ProviderState.ABSENT
         self._access = Access(kubeconfig, name)
@@ -79,6 +81,9 @@ class FakeProvider:
             notes=self.to_get,
             ports=self.ports,
         )
+
+    def label(self, profile: str) -> None:
+        self.labelled.append(profile)
 
     def destroy(self) -> bool:
         existed = self._state is not ProviderState.ABSENT

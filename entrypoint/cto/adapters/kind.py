@@ -141,7 +141,6 @@ class Kind:
         access = self._access.open()
         with self._open(access) as cluster:
             kind_nodes.wait(cluster, self._clock, self._cluster, progress)
-            kind_nodes.label(cluster, options.profile)
         self._access.share(self._control_plane(nodes))
         # Last: Docker answers nothing about our own look for ports as long as it removes that.
         sweep(self._engine)
@@ -159,6 +158,10 @@ class Kind:
 
     def reach(self) -> Reach:
         return self._access.reach(self._control_plane(self._nodes()))
+
+    def label(self, profile: str) -> None:
+        with self._open(self.access()) as cluster:
+            kind_nodes.label(cluster, profile)
 
     def destroy(self) -> bool:
         sweep(self._engine)

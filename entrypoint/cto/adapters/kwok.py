@@ -142,6 +142,9 @@ class Kwok:
         access = self.access()
         return Reach(context=access.context, kubeconfig=access.kubeconfig)
 
+    def label(self, profile: str) -> None:
+        """Leave simulated nodes as they are: nothing ever runs on them."""
+
     def destroy(self) -> bool:
         if not self.folder.exists() and not any(self._processes()):
             return False

@@ -129,9 +129,15 @@ class TestMaking:
         assert provider.kube_version() == bench.cluster.server_version()
         assert provider.access().context == "kind-cto"
 
-    def test_nodes_carry_the_profile_of_the_day(self, bench: KindBench) -> None:
+    def test_nodes_carry_the_profile_that_is_there_not_the_one_that_is_wanted(
+        self, bench: KindBench
+    ) -> None:
         provider = bench.make()
+        provider.label("minimal")
         provider.provision(replace(OPTIONS, profile="standard"), ignore)
+        (node,) = bench.cluster.list("v1", "Node")
+        assert labels_of(node) == {"cto": "true", "profile": "minimal"}
+        provider.label("standard")
         (node,) = bench.cluster.list("v1", "Node")
         assert labels_of(node) == {"cto": "true", "profile": "standard"}
 

@@ -19,6 +19,7 @@ from cto.cli.options import ClusterOptions
 from cto.cli.wiring import Wiring
 from cto.errors import ConfigError, PreflightError, ToolError, UsageError
 from cto.holder import NoContainers
+from cto.objects import ObjectRef
 from cto.ports import Provider, ProviderState
 from fakes.cluster import FakeCluster
 from fakes.desk import Desk, write_kubeconfig
@@ -353,6 +354,17 @@ class TestInstall:
         desk.env.update(env)
         provider.ports = {30080: 8080}
         assert "port-forward svc/web 8081:80" in desk.cto("install", existing=False).stdout
+
+    def test_nodes_are_told_of_a_profile_that_is_there(self, desk: Desk) -> None:
+        provider = FakeProvider(name="kind")
+        desk.kind = provider
+        foreign = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "web"}}
+        desk.cluster.add(foreign)
+        desk.document("install", "--profile", "standard", code=4, existing=False)
+        assert provider.labelled == []
+        desk.cluster.delete_quietly(ObjectRef("v1", "Namespace", "", "web"))
+        desk.document("install", "--profile", "standard", existing=False)
+        assert provider.labelled == ["standard"]
 
     def test_high_availability_on_one_node_makes_no_cluster(self, desk: Desk) -> None:
         provider = FakeProvider(name="kind", ready=False)
