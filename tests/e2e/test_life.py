@@ -49,6 +49,12 @@ def namespaces(installer: Installer) -> set[str]:
     return {name.removeprefix("namespace/") for name in found}
 
 
+def profiles(installer: Installer) -> list[str]:
+    """Return what each node says that it carries."""
+    wanted = "jsonpath={.items[*].metadata.labels.profile}"
+    return installer.kubectl("get", "nodes", "-l", "cto=true", "-o", wanted).split()
+
+
 def assert_real_programs_work(installer: Installer) -> None:
     """Two programs are no stand-ins: what is written to them can be read again."""
 
@@ -126,12 +132,14 @@ def test_a_platform_lives_from_docker_run_to_nothing_left(
 
         rows = installer.data("status")["components"]
         assert [row["release"] for row in rows if row["objects"]] == ["deployed"] * 4
+        assert profiles(installer) == ["minimal", "minimal"]
         assert short_form(installer)["changes"] == []
         assert_strange_images_are_named(installer)
 
         larger = installer.install("standard")
         assert "release:grafana" in larger["changes"]
         assert_healthy(larger, engine)
+        assert profiles(installer) == ["standard", "standard"]
         assert_real_programs_work(installer)
         assert repeated(sent(engine, registry)) == {}
         report = watch.report(belongs(engine))
