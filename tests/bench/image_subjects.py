@@ -167,29 +167,20 @@ class Subjects:
         As long as a container runs, its layers' snapshots stay, and containerd asks no registry
         for a layer whose snapshot it has.
         """
-        images, before = self._images(), self._namespaces()
+        found = self._images()
+        images, namespaces = sorted(found), {name for names in found.values() for name in names}
         self.installer.run("uninstall", "--yes")
-        gone = before - self._namespaces()
         end = time.monotonic() + GONE_S
-        # Kubelets remove containers some time after their pods.
-        while self._containers_of(gone):
-            assert time.monotonic() < end, f"containers of {', '.join(sorted(gone))} stay"
+        # A pod has 30 seconds to end, and kubelets remove its containers some time after it.
+        while left := namespaces & self._namespaces_of_containers():
+            assert time.monotonic() < end, f"containers of {', '.join(sorted(left))} stay"
             time.sleep(1)
-        self._forget(images)
-        # A first pull found up to two thirds of the set's layers there all the same, a second one
-        # none. Why containerd still had them is not known.
-        self._pull(images)
         self._forget(images)
         return images
 
-    def _namespaces(self) -> set[str]:
-        return set(self.installer.kubectl("get", "namespaces", "--output", "name").split())
-
-    def _containers_of(self, namespaces: set[str]) -> list[str]:
+    def _namespaces_of_containers(self) -> set[str]:
         found = json.loads(self._in_node("crictl", "ps", "--all", "--output", "json"))
-        labels = [one["labels"] for one in found["containers"]]
-        names = [f"namespace/{one['io.kubernetes.pod.namespace']}" for one in labels]
-        return [name for name in names if name in namespaces]
+        return {one["labels"]["io.kubernetes.pod.namespace"] for one in found["containers"]}
 
     def delivery(self, images: Sequence[str]) -> None:
         """Take all images of the set to a node without one: by the registry, by `kind load`."""
@@ -220,17 +211,17 @@ class Subjects:
         self.samples.add("gunzip", size / seconds * (os.cpu_count() or 1))
         self.samples.add("disk", _disk_rate())
 
-    def _images(self) -> list[str]:
-        """Return what the pods of the set are made of, as they name it."""
-        found = self.installer.kubectl(
-            "get",
-            "pods",
-            "--all-namespaces",
-            "--output",
-            "jsonpath={range .items[*].spec['initContainers','containers'][*]}{.image}{'\\n'}{end}",
-        )
+    def _images(self) -> dict[str, set[str]]:
+        """Return what the pods of the set are made of, as they name it, and their namespaces."""
+        pods = self.installer.kubectl("get", "pods", "--all-namespaces", "--output", "json")
         hosts = self._in_node("ls", "/etc/containerd/certs.d").split()
-        return sorted({one for one in found.split() if one.split("/")[0] in hosts})
+        found: dict[str, set[str]] = {}
+        for pod in json.loads(pods)["items"]:
+            spec = pod["spec"]
+            for container in (*spec.get("initContainers", ()), *spec["containers"]):
+                if container["image"].split("/")[0] in hosts:
+                    found.setdefault(container["image"], set()).add(pod["metadata"]["namespace"])
+        return found
 
     def _pull(self, images: Sequence[str]) -> None:
         # As kubelets of our nodes do (`maxParallelImagePulls`).
