@@ -35,10 +35,10 @@ OUTSIDE = f"{NAME}-outside"
 RUN = Path("/run") / NAME
 NAMESPACES = Path("/run/netns")
 # Of the range for benchmarks (RFC 2544): nobody's network.
-_INNER, _OUTER, _BITS = "198.18.0.2", "198.18.0.1", 30
+INNER, _OUTER, _BITS = "198.18.0.2", "198.18.0.1", 30
 _INNER6, _OUTER6 = "fdc7:0e2e::2", "fdc7:0e2e::1"
 # Both ends of the cable itself.
-CABLE_RANGES = (f"{_INNER}/{_BITS}", f"{_INNER6}/64")
+CABLE_RANGES = (f"{INNER}/{_BITS}", f"{_INNER6}/64")
 _PROGRAMS = ("ip", "nsenter", "setpriv", "mkfs.ext4", "mount", "umount")
 DATA = RUN / "data"
 CAPPED = Path(dockerd.__file__).with_name("capped.py")
@@ -213,7 +213,7 @@ def _lay_cable() -> None:
         _run("ip", "netns", "add", name)
         _run("ip", "-n", name, "link", "set", "lo", "up")
     _run(*f"ip link add cable netns {NAME} type veth peer name cable netns {OUTSIDE}".split())
-    for name, v4, v6 in ((NAME, _INNER, _INNER6), (OUTSIDE, _OUTER, _OUTER6)):
+    for name, v4, v6 in ((NAME, INNER, _INNER6), (OUTSIDE, _OUTER, _OUTER6)):
         _run("ip", "-n", name, "address", "add", f"{v4}/{_BITS}", "dev", "cable")
         _run("ip", "-n", name, "-6", "address", "add", f"{v6}/64", "dev", "cable", "nodad")
         _run("ip", "-n", name, "link", "set", "cable", "up")
