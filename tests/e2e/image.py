@@ -13,6 +13,7 @@ import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab import containers
 from lab.dockerd import engine as dockerd
 from lab.images import bundle
 from lab.nodeimage import base
@@ -53,7 +54,7 @@ def absence() -> str:
     if given():
         return ""
     if not dockerd.version():
-        return dockerd.absence() or "no Docker daemon answers (tests/lab/prepare.py docker)"
+        return containers.absence() or "no Docker daemon answers (tests/lab/prepare.py docker)"
     if not base.is_there() or not bundle.lock().exists():
         return "the lab has no images to put into ours (tests/lab/prepare.py docker)"
     return ""

@@ -61,7 +61,7 @@ DOCKER = Part(
 )
 
 # Those of the contracts that were skipped, or some of them, before there was a Docker.
-ON_DOCKER = ("tests/contract/test_docker.py", "tests/contract/test_registry_lab.py")
+ON_DOCKER = tuple(f"tests/contract/test_{name}.py" for name in ("docker", "podman", "registry_lab"))
 
 PARTS = (
     Part(

@@ -354,9 +354,6 @@ def _ports(bindings: Mapping[str, Any]) -> dict[int, int]:
 
 
 def _product(data: Mapping[str, Any]) -> str:
-    # Podman's Docker API fills most fields like Docker's; it gives away its build tool's folder.
-    init = str(data.get("InitBinary", ""))
-    root = str(data.get("DockerRootDir", ""))
-    if "containers/storage" in root or "catatonit" in init:
-        return "Podman"
-    return "Docker"
+    # Podman fills most fields like Docker, its own version included. Docker never leaves this one
+    # empty, Podman always: pkg/api/handlers/compat/info.go there.
+    return "Podman" if data.get("IndexServerAddress") == "" else "Docker"

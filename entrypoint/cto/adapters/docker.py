@@ -19,6 +19,8 @@ from cto.ports import Completed, Runner
 
 # A daemon under load answers late; one that hangs must not hang us.
 _COMMAND_S = 90.0
+# So long an answer is waited for that may never come.
+_ANSWER_S = 10.0
 _DEFAULT_ENDPOINT = "unix:///var/run/docker.sock"
 # Docker mounts these three files into every container, from a folder named by its id.
 _OWN_FILES = frozenset({"/etc/hostname", "/etc/hosts", "/etc/resolv.conf"})
@@ -170,9 +172,26 @@ class Docker:
         self._docker("network", "connect", *flags, network, name)
 
     def disconnect(self, network: str, name: str) -> None:
+        # A daemon at a TCP address may be on the other side of the very network that we leave: it
+        # has done it, and its answer does not reach us.
+        words = ("network", "disconnect", "--force", network, name)
+        problem: CtoError | None = None
+        for patience_s in (_ANSWER_S, _COMMAND_S):
+            if not self._is_in(network, name):
+                return
+            try:
+                done = self._run(words, timeout_s=patience_s)
+            except WaitError as error:
+                problem = error
+            else:
+                problem = self._failure(words, done.stderr) if done.returncode else None
+                break
+        if problem and self._is_in(network, name):
+            raise problem
+
+    def _is_in(self, network: str, name: str) -> bool:
         there = self.container(name)
-        if there and network in there.networks:
-            self._docker("network", "disconnect", "--force", network, name, absent_is_fine=True)
+        return bool(there and network in there.networks)
 
     def remove_network(self, name: str) -> bool:
         done = self._run(("network", "rm", name), timeout_s=_COMMAND_S)

@@ -52,6 +52,10 @@ def docker(
     return Docker(runner, lambda: "docker", environ=environ or {}, own_ids=lambda: ids)
 
 
+def inside(network: str) -> dict[str, Any]:
+    return {**INSPECTED, "NetworkSettings": {"Networks": {network: {"IPAddress": "10.0.0.2"}}}}
+
+
 def info(**more: Any) -> str:
     return json.dumps({"ServerVersion": "26.1.5", "ClientInfo": {"Context": "default"}, **more})
 
@@ -82,11 +86,12 @@ class TestDaemon:
         )
 
     @pytest.mark.parametrize(
-        "hint", [{"DockerRootDir": "/var/lib/containers/storage"}, {"InitBinary": "catatonit"}]
+        ("index", "product"), [("", "Podman"), ("https://index.example.com/v1/", "Docker")]
     )
-    def test_podman_gives_itself_away(self, hint: dict[str, str]) -> None:
-        found = docker(FakeRunner().on("docker", "info", stdout=info(**hint))).daemon()
-        assert found.product == "Podman"
+    def test_podman_gives_itself_away(self, index: str, product: str) -> None:
+        said = info(IndexServerAddress=index)
+        found = docker(FakeRunner().on("docker", "info", stdout=said)).daemon()
+        assert found.product == product
 
     def test_its_address_is_that_of_the_variable_before_that_of_the_context(self) -> None:
         said = info(ClientInfo={"Context": "desktop"})
@@ -173,6 +178,27 @@ class TestContainers:
         assert caught.value.message == "docker exec web failed"
         assert runner.calls[0].stdin == "text"
         assert made.execute("web", ["false"], check=False).returncode == 2
+
+    def test_it_leaves_a_network_by_which_the_answer_would_have_come(self) -> None:
+        """As where Docker is at a TCP address: the answer is waited for in vain."""
+        runner = FakeRunner().on("docker", "container", stdout=json.dumps([inside("kind")]))
+        runner.on("docker", "container", stdout=json.dumps([inside("bridge")]))
+        runner.on("docker", "network", "disconnect", reply=Reply(seconds=1000))
+        docker(runner).disconnect("kind", "web")
+        assert [call.timeout_s for call in runner.calls] == [90, 10, 90]
+
+    def test_one_that_stays_in_a_network_is_told(self) -> None:
+        runner = FakeRunner().on("docker", "container", stdout=json.dumps([inside("kind")]))
+        runner.on("docker", "network", "disconnect", reply=Reply(seconds=1000))
+        with pytest.raises(WaitError, match="within 90 s"):
+            docker(runner).disconnect("kind", "web")
+
+    def test_why_it_stays_in_a_network_is_told(self) -> None:
+        runner = FakeRunner().on("docker", "container", stdout=json.dumps([inside("kind")]))
+        refusal = Reply(stderr="Error response from daemon: no", returncode=1)
+        runner.on("docker", "network", "disconnect", reply=refusal)
+        with pytest.raises(ToolError, match="docker network disconnect"):
+            docker(runner).disconnect("kind", "web")
 
     def test_our_own_is_one_that_this_daemon_runs(self) -> None:
         runner = FakeRunner().on("docker", "container", stdout=json.dumps([INSPECTED]))

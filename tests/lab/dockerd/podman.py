@@ -1,0 +1,36 @@
+"""Podman, which answers like Docker: unpacked from Debian's packages, never installed."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from tools import apt, build
+
+
+def programs() -> Path:
+    return build.cache_dir() / "docker" / f"{apt.release()}-podman"
+
+
+def fetch() -> None:
+    """Unpack it with every library that it needs, of the release that this machine runs.
+
+    Raises:
+        BuildError: Debian's archive does not give it.
+    """
+    if programs().exists():
+        return
+    work = programs().with_name(".podman.tmp")
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    apt.unpack(("podman",), apt.release(), work, whole=True).replace(programs())
+    shutil.rmtree(work)
+
+
+def libraries() -> str:
+    """Return what LD_LIBRARY_PATH has to be for it."""
+    found = programs().glob("**/lib/*-linux-gnu")
+    return ":".join(str(folder) for folder in sorted(found) if folder.is_dir())
