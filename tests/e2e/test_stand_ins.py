@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from lab.dockerd import engine as dockerd
 from lab.images import build as images
 from lab.images import layout
 from lab.nodeimage import archive
@@ -33,8 +34,8 @@ def docker(*argv: str) -> str:
 @pytest.fixture(scope="module")
 def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Load one of the images under a name of its own."""
-    if not shutil.which("docker") or not images.is_there():
-        pytest.skip("no Docker, or no images (tests/lab/prepare.py docker brings both)")
+    if not shutil.which("docker") or not dockerd.version() or not images.is_there():
+        pytest.skip("no Docker answers, or no images (tests/lab/prepare.py docker brings both)")
     made = images.made()
     index = next(
         made.read(image)
