@@ -10,6 +10,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -22,6 +23,7 @@ from fakes.docker import FakeDocker
 
 IMAGE = os.environ.get("CTO_NODE_IMAGE", "cto-lab/node:v1.34.4")
 LABEL = "cto.dev/contract"
+FREEZER = Path("/sys/fs/cgroup/freezer")
 
 
 def real_docker(**environ: str) -> Docker:
@@ -223,6 +225,27 @@ def test_an_image_has_an_id_and_may_get_another_name(engine: Engine) -> None:
     assert by_id is not None
     assert by_id.id == image.id
     assert engine.image("cto-contract/none:1") is None
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("engine", ["real"], indirect=True)
+def test_one_that_is_frozen_within_goes_all_the_same(engine: Engine) -> None:
+    """As a node is whose runc was killed at the wrong moment: nothing in it hears of its end."""
+    if not FREEZER.is_dir() or os.geteuid():
+        pytest.skip(f"freezing a part of a container needs root, and cgroup v1 ({FREEZER})")
+    made = engine.create(spec("a", "sleep", "1000"))
+    engine.start(made)
+    runner = ProcessRunner(log=lambda _: None, clock=SystemClock())
+    inspect = ("docker", "inspect", "--format={{.State.Pid}}", made)
+    pid = runner.run(inspect, timeout_s=60).stdout.strip()
+    groups = [line.split(":") for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines()]
+    own = next(path for _, controller, path in groups if controller == "freezer")
+    within = FREEZER / own.strip("/") / "within"
+    within.mkdir()
+    (within / "cgroup.procs").write_text(pid)
+    (within / "freezer.state").write_text("FROZEN")
+    assert engine.remove("cto-contract-a")
+    assert engine.container("cto-contract-a") is None
 
 
 def test_an_image_loses_a_name_though_a_container_is_made_of_it(engine: Engine) -> None:

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from cto.adapters.container import LOOPBACK, Container, ContainerSpec, Daemon, Image, Network
-from cto.adapters.docker_errors import failure, is_in_use, is_missing
+from cto.adapters.docker_errors import failure, is_in_use, is_missing, is_stuck
 from cto.errors import CtoError, PreflightError, WaitError
 from cto.ports import Completed, Runner
 
@@ -24,6 +24,10 @@ _ANSWER_S = 10.0
 _DEFAULT_ENDPOINT = "unix:///var/run/docker.sock"
 # Docker mounts these three files into every container, from a folder named by its id.
 _OWN_FILES = frozenset({"/etc/hostname", "/etc/hosts", "/etc/resolv.conf"})
+_THAW = """\
+find /cgroups/freezer -path "*$1*" -name freezer.state |
+while read -r file; do echo THAWED > "$file"; done
+"""
 _ID = re.compile(r"[0-9a-f]{64}")
 _SHORT_ID = re.compile(r"[0-9a-f]{12}")
 
@@ -125,10 +129,31 @@ class Docker:
         self._docker("stop", "--time", str(timeout_s), name, absent_is_fine=True)
 
     def remove(self, name: str) -> bool:
-        if self.container(name) is None:
+        there = self.container(name)
+        if there is None:
             return False
-        self._docker("rm", "--force", "--volumes", name, absent_is_fine=True)
+        words = ("rm", "--force", "--volumes", name)
+        done = self._run(words, timeout_s=_COMMAND_S)
+        if done.returncode and is_stuck(done.stderr):
+            self._thaw(there)
+            done = self._run(words, timeout_s=_COMMAND_S)
+        if done.returncode and not is_missing(done.stderr):
+            raise self._failure(words, done.stderr)
         return True
+
+    def _thaw(self, container: Container) -> None:
+        """Let go what a runc within it held when it was killed; where nothing is held, do nothing.
+
+        With cgroup v1 runc freezes a container while it changes what that may do, and what is
+        frozen does not even hear of its own end:
+        https://docs.kernel.org/admin-guide/cgroup-v1/freezer-subsystem.html
+        """
+        flags = ("--rm", "--pull=never", "--privileged", "--network=none", "--entrypoint=sh")
+        # The folder of Docker's host, wherever we are.
+        mount = "--volume=/sys/fs/cgroup:/cgroups"
+        script = ("-c", _THAW, "sh", container.id)
+        words = ("run", *flags, mount, container.image_id, *script)
+        self._run(words, timeout_s=_COMMAND_S)
 
     def keep_running(self, *names: str) -> None:
         self._docker("update", "--restart=unless-stopped", *names)

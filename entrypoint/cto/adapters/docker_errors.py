@@ -8,6 +8,7 @@ from cto.errors import CtoError, PreflightError, ToolError
 
 _MISSING = re.compile(r"(?i)no such (container|image|network|object)|network \S+ not found")
 _TAKEN = re.compile(r"(?i)container name \S+ is already in use")
+_STUCK = re.compile(r"(?i)did not receive an exit event")
 _DENIED = re.compile(r"(?i)permission denied.{0,80}(docker|connect)|denied .{0,40}docker daemon")
 _NO_ANSWER = re.compile(
     r"cannot connect to the docker daemon|error during connect|failed to initialize|"
@@ -29,6 +30,11 @@ def is_missing(text: str) -> bool:
 def is_in_use(text: str) -> bool:
     """Tell whether a network cannot go because a container is in it."""
     return bool(_IN_USE.search(text))
+
+
+def is_stuck(text: str) -> bool:
+    """Tell whether a container did not end though it was killed."""
+    return bool(_STUCK.search(text))
 
 
 def failure(what: str, text: str, endpoint: str, *, code: str = "CTO-1520") -> CtoError:

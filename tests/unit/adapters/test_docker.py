@@ -200,6 +200,25 @@ class TestContainers:
         with pytest.raises(ToolError, match="docker network disconnect"):
             docker(runner).disconnect("kind", "web")
 
+    def test_one_that_a_kill_does_not_end_is_let_go_and_removed(self) -> None:
+        stuck = Reply(stderr="could not kill: did not receive an exit event", returncode=1)
+        runner = FakeRunner().on("docker", "container", stdout=json.dumps([INSPECTED]))
+        runner.on("docker", "rm", reply=stuck).on("docker", "rm")
+        runner.on("docker", "run", reply=Reply(stderr="no freezer here", returncode=1))
+        assert docker(runner).remove("web")
+        _, first, thaw, second = runner.argvs()
+        assert first == second
+        assert "sha256:1" in thaw
+        assert thaw[-1] == ID
+
+    def test_one_that_stays_all_the_same_is_told(self) -> None:
+        stuck = Reply(stderr="could not kill: did not receive an exit event", returncode=1)
+        runner = FakeRunner().on("docker", "container", stdout=json.dumps([INSPECTED]))
+        runner.on("docker", "rm", reply=stuck).on("docker", "run")
+        with pytest.raises(ToolError) as caught:
+            docker(runner).remove("web")
+        assert "exit event" in caught.value.details
+
     def test_our_own_is_one_that_this_daemon_runs(self) -> None:
         runner = FakeRunner().on("docker", "container", stdout=json.dumps([INSPECTED]))
         assert docker(runner, ids=[ID]).own() == WEB
