@@ -28,6 +28,8 @@ def shown(live: Live, width: int = 60) -> list[str]:
 
 
 def plain(text: str) -> str:
+    # A row that was erased is a line of its own, whenever the region's thread may have drawn it.
+    text = text.replace("\x1b[2K", "\n")
     return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text).replace("\r", "")
 
 
