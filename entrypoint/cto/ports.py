@@ -387,7 +387,7 @@ class Provider(Protocol):
         """Return how the user reaches a cluster that is ready."""
         ...
 
-    def label(self, profile: str) -> None:
+    def label(self, cluster: Cluster, profile: str) -> None:
         """Let nodes of ours say which profile they carry, once they do; idempotent."""
         ...
 

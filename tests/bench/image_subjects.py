@@ -168,7 +168,7 @@ class Subjects:
         for a layer whose snapshot it has.
         """
         found = self._images()
-        images, namespaces = sorted(found), {name for names in found.values() for name in names}
+        images, namespaces = sorted(found), set().union(*found.values())
         self.installer.run("uninstall", "--yes")
         end = time.monotonic() + GONE_S
         # A pod has 30 seconds to end, and kubelets remove its containers some time after it.

@@ -54,17 +54,14 @@ def answering(monkeypatch: pytest.MonkeyPatch) -> Iterator[Docker]:
 
 
 def await_answer(served: subprocess.Popen[bytes]) -> Docker:
+    runner = ProcessRunner(log=lambda _: None, clock=SystemClock())
+    docker = Docker(runner, lambda: "docker", environ=os.environ, own_ids=lambda: ())
     end = time.monotonic() + READY_S
-    while error := refusal(docker := client()):
+    while error := refusal(docker):
         assert served.poll() is None, "Podman ended"
         assert time.monotonic() < end, f"Podman does not answer: {error}"
         time.sleep(0.1)
     return docker
-
-
-def client() -> Docker:
-    runner = ProcessRunner(log=lambda _: None, clock=SystemClock())
-    return Docker(runner, lambda: "docker", environ=os.environ, own_ids=lambda: ())
 
 
 def refusal(docker: Docker) -> str:

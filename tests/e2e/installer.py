@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import subprocess
 import time
 from collections.abc import Sequence
@@ -126,3 +127,12 @@ class Installer:
         node = f"{cluster}-control-plane"
         done = self.engine.run("exec", node, "kubectl", admin, *arguments, code=code)
         return done.stdout
+
+
+def cluster_ranges(engine: Engine) -> list[str]:
+    """Return the ranges of pods and services, as the API server's controllers have them."""
+    file = "/etc/kubernetes/manifests/kube-controller-manager.yaml"
+    manifest = engine.out("exec", f"{CLUSTER}-control-plane", "cat", file)
+    ranges = re.findall(r"--(?:cluster-cidr|service-cluster-ip-range)=(\S+)", manifest)
+    assert len(ranges) == 2, manifest
+    return ranges

@@ -12,7 +12,7 @@ import pytest
 from .daemon import CABLE_RANGES, Daemon
 from .delivery import received, registries, repeated, sent
 from .engine import Engine
-from .installer import CLUSTER, KUBE, Installer
+from .installer import CLUSTER, KUBE, Installer, cluster_ranges
 from .inventory import Inventory, entries
 from .probes import assert_healthy
 from .watch import CABLE, Inside, Report, Watch
@@ -34,10 +34,7 @@ def belongs(engine: Engine) -> Inside:
     """Return what is the cluster's, as the daemon and the API server know it."""
     networks = engine.networks()
     subnets = [subnet for found in networks.values() for subnet in found]
-    file = "/etc/kubernetes/manifests/kube-controller-manager.yaml"
-    manifest = engine.out("exec", NODE, "cat", file)
-    ranges = re.findall(r"--(?:cluster-cidr|service-cluster-ip-range)=(\S+)", manifest)
-    assert len(ranges) == 2, manifest
+    ranges = cluster_ranges(engine)
     # Docker's name server knows them as NAME and as NAME.NETWORK.
     names = engine.containers()
     long = [f"{name}.{network}" for name in names for network in networks]

@@ -5,7 +5,6 @@ It refuses everything: what goes through it is on its list, and whatever depende
 
 from __future__ import annotations
 
-import ipaddress
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +13,7 @@ import pytest
 
 from .daemon import INNER, Daemon
 from .engine import Engine
-from .installer import CLUSTER, Installer
+from .installer import CLUSTER, Installer, cluster_ranges
 from .probes import assert_healthy
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
@@ -68,7 +67,7 @@ def test_nothing_of_a_cluster_is_asked_through_the_proxy(
     excepted = {node: exceptions(asked, node) for node in NODES}
     for node in NODES:
         assert set(NODES) <= excepted[node]
-        assert ranges(installer) <= excepted[node]
+        assert {*cluster_ranges(asked), *asked.networks()["kind"]} <= excepted[node]
     # The API server has the proxy too, and asks kubelets and webhooks without it.
     manifest = "/etc/kubernetes/manifests/kube-apiserver.yaml"
     assert URL in asked.out("exec", NODES[0], "cat", manifest)
@@ -84,18 +83,6 @@ def test_nothing_of_a_cluster_is_asked_through_the_proxy(
 def exceptions(engine: Engine, node: str) -> set[str]:
     """Return what NO_PROXY says on a node."""
     return set(engine.out("exec", node, "printenv", "NO_PROXY").split(","))
-
-
-def ranges(installer: Installer) -> set[str]:
-    """Return the ranges of nodes, pods and services."""
-    engine = installer.engine
-    file = "/etc/kubernetes/manifests/kube-controller-manager.yaml"
-    words = engine.out("exec", NODES[0], "cat", file).split()
-    wanted = ("--cluster-cidr", "--service-cluster-ip-range")
-    found = {word.partition("=")[2] for word in words if word.partition("=")[0] in wanted}
-    found |= set(engine.networks()["kind"])
-    assert len(found) >= 3, found
-    return {str(ipaddress.ip_network(one)) for one in found}
 
 
 def logs_of_every_node(installer: Installer) -> set[str]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from cto.errors import ToolError
-from cto.ports import Access, NodeOptions, ProviderState, Reach
+from cto.ports import Access, Cluster, NodeOptions, ProviderState, Reach
 from cto.result import Check
 
 
@@ -82,7 +82,7 @@ class FakeProvider:
             ports=self.ports,
         )
 
-    def label(self, profile: str) -> None:
+    def label(self, cluster: Cluster, profile: str) -> None:
         self.labelled.append(profile)
 
     def destroy(self) -> bool:

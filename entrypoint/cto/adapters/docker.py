@@ -14,7 +14,7 @@ from typing import Any
 
 from cto.adapters.container import LOOPBACK, Container, ContainerSpec, Daemon, Image, Network
 from cto.adapters.docker_errors import failure, is_in_use, is_missing, is_stuck
-from cto.errors import CtoError, PreflightError, WaitError
+from cto.errors import CtoError, PreflightError, ToolError, WaitError
 from cto.ports import Completed, Runner
 
 # A daemon under load answers late; one that hangs must not hang us.
@@ -133,12 +133,13 @@ class Docker:
         if there is None:
             return False
         words = ("rm", "--force", "--volumes", name)
-        done = self._run(words, timeout_s=_COMMAND_S)
-        if done.returncode and is_stuck(done.stderr):
+        try:
+            self._docker(*words, absent_is_fine=True)
+        except ToolError as error:
+            if not is_stuck(error.details):
+                raise
             self._thaw(there)
-            done = self._run(words, timeout_s=_COMMAND_S)
-        if done.returncode and not is_missing(done.stderr):
-            raise self._failure(words, done.stderr)
+            self._docker(*words, absent_is_fine=True)
         return True
 
     def _thaw(self, container: Container) -> None:
@@ -197,22 +198,16 @@ class Docker:
         self._docker("network", "connect", *flags, network, name)
 
     def disconnect(self, network: str, name: str) -> None:
-        # A daemon at a TCP address may be on the other side of the very network that we leave: it
-        # has done it, and its answer does not reach us.
+        if not self._is_in(network, name):
+            return
         words = ("network", "disconnect", "--force", network, name)
-        problem: CtoError | None = None
-        for patience_s in (_ANSWER_S, _COMMAND_S):
-            if not self._is_in(network, name):
-                return
-            try:
-                done = self._run(words, timeout_s=patience_s)
-            except WaitError as error:
-                problem = error
-            else:
-                problem = self._failure(words, done.stderr) if done.returncode else None
-                break
-        if problem and self._is_in(network, name):
-            raise problem
+        try:
+            self._docker(*words, absent_is_fine=True, timeout_s=_ANSWER_S)
+        except WaitError:
+            # A daemon at a TCP address may be on the other side of the very network that we leave:
+            # it has done it, and its answer does not reach us.
+            if self._is_in(network, name):
+                self._docker(*words, absent_is_fine=True)
 
     def _is_in(self, network: str, name: str) -> bool:
         there = self.container(name)
@@ -250,8 +245,10 @@ class Docker:
         found: Sequence[Mapping[str, Any]] = json.loads(done.stdout or "[]")
         return found
 
-    def _docker(self, *words: str, absent_is_fine: bool = False) -> Completed:
-        done = self._run(words, timeout_s=_COMMAND_S)
+    def _docker(
+        self, *words: str, absent_is_fine: bool = False, timeout_s: float = _COMMAND_S
+    ) -> Completed:
+        done = self._run(words, timeout_s=timeout_s)
         if done.returncode and not (absent_is_fine and is_missing(done.stderr)):
             raise self._failure(words, done.stderr)
         return done

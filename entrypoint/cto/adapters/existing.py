@@ -112,7 +112,7 @@ class Existing:
         access = self.access()
         return Reach(context=access.context, kubeconfig=access.kubeconfig)
 
-    def label(self, profile: str) -> None:
+    def label(self, cluster: Cluster, profile: str) -> None:
         """Leave the nodes as they are: they are somebody else's."""
 
     def destroy(self) -> bool:

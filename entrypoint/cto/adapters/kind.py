@@ -159,9 +159,8 @@ class Kind:
     def reach(self) -> Reach:
         return self._access.reach(self._control_plane(self._nodes()))
 
-    def label(self, profile: str) -> None:
-        with self._open(self.access()) as cluster:
-            kind_nodes.label(cluster, profile)
+    def label(self, cluster: Cluster, profile: str) -> None:
+        kind_nodes.label(cluster, profile)
 
     def destroy(self) -> bool:
         sweep(self._engine)

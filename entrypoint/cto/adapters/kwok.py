@@ -142,7 +142,7 @@ class Kwok:
         access = self.access()
         return Reach(context=access.context, kubeconfig=access.kubeconfig)
 
-    def label(self, profile: str) -> None:
+    def label(self, cluster: Cluster, profile: str) -> None:
         """Leave simulated nodes as they are: nothing ever runs on them."""
 
     def destroy(self) -> bool:

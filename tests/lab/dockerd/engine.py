@@ -158,19 +158,13 @@ def lacking() -> list[str]:
 
 
 def fetch(suite: str = SUITE) -> None:
-    """Unpack the packages, all or none as far as anyone can see.
+    """Unpack the packages.
 
     Raises:
         BuildError: Debian's archive does not give them.
     """
     apt.install(HOST_PACKAGES)
-    if programs(suite).exists():
-        return
-    work = folder() / f".{suite}.tmp"
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
-    apt.unpack(PACKAGES[suite], suite, work).replace(programs(suite))
-    shutil.rmtree(work)
+    apt.keep(PACKAGES[suite], suite, programs(suite))
 
 
 # --- the daemon ----------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from pathlib import Path
 
@@ -21,13 +20,7 @@ def fetch() -> None:
     Raises:
         BuildError: Debian's archive does not give it.
     """
-    if programs().exists():
-        return
-    work = programs().with_name(".podman.tmp")
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
-    apt.unpack(("podman",), apt.release(), work, whole=True).replace(programs())
-    shutil.rmtree(work)
+    apt.keep(("podman",), apt.release(), programs(), whole=True)
 
 
 def libraries() -> str:

@@ -84,6 +84,17 @@ def unpack(packages: tuple[str, ...], suite: str, work: Path, *, whole: bool = F
     return tree
 
 
+def keep(packages: tuple[str, ...], suite: str, target: Path, *, whole: bool = False) -> None:
+    """Unpack packages into a folder that stays, all or none as far as anyone can see."""
+    if target.exists():
+        return
+    work = target.with_name(f".{target.name}.tmp")
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    unpack(packages, suite, work, whole=whole).replace(target)
+    shutil.rmtree(work)
+
+
 def _apt_get(work: Path, sources: Path) -> list[str]:
     """Return an apt-get that knows one suite, and takes nothing for installed."""
     options = {

@@ -133,11 +133,11 @@ class TestMaking:
         self, bench: KindBench
     ) -> None:
         provider = bench.make()
-        provider.label("minimal")
+        provider.label(bench.cluster, "minimal")
         provider.provision(replace(OPTIONS, profile="standard"), ignore)
         (node,) = bench.cluster.list("v1", "Node")
         assert labels_of(node) == {"cto": "true", "profile": "minimal"}
-        provider.label("standard")
+        provider.label(bench.cluster, "standard")
         (node,) = bench.cluster.list("v1", "Node")
         assert labels_of(node) == {"cto": "true", "profile": "standard"}
 

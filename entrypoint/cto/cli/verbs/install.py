@@ -115,10 +115,10 @@ class _Run:
             told = _Told(plan, report, reach, access, self._reachable(plan))
             self._terminal.data = _data(told)
             raise_errors(report)
-            # Not before: a run that is refused, or was second, has changed nothing.
-            self._provider.label(self._wiring.loaded.config.profile)
             self._phase(Phase.VALIDATION)
             with tells("done: everything is installed; not done: the check of its health"):
+                # Not before: a run that is refused, or was second, has changed nothing.
+                self._provider.label(installer.cluster, self._wiring.loaded.config.profile)
                 checks = self._checks(installer, plan)
         self._phase(Phase.ACCESS)
         return _result(replace(told, checks=tuple(checks)))
