@@ -6,7 +6,7 @@ that nobody here knows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -82,6 +82,22 @@ def labels_of(manifest: Mapping[str, Any]) -> dict[str, str]:
 
 def annotations_of(manifest: Mapping[str, Any]) -> dict[str, str]:
     return manifest.get("metadata", {}).get("annotations") or {}
+
+
+def is_simulated(node: Mapping[str, Any]) -> bool:
+    """Tell whether a Node is kwok's: its pods are called running, and nothing runs in them.
+
+    https://kwok.sigs.k8s.io/docs/user/kwok-manage-nodes-and-pods/
+    """
+    return "kwok.x-k8s.io/node" in annotations_of(node) or labels_of(node).get("type") == "kwok"
+
+
+def all_simulated(nodes: Collection[Mapping[str, Any]]) -> bool:
+    """Tell whether nothing at all runs in a cluster: it has nodes, and all of them are kwok's.
+
+    One such node beside real ones, for a load test, changes nothing about the others.
+    """
+    return bool(nodes) and all(map(is_simulated, nodes))
 
 
 def load_documents(text: str) -> Iterator[Manifest]:

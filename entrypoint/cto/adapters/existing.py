@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from cto.adapters.host import Host
 from cto.adapters.kubeconfig import named, read
 from cto.errors import ApiError
-from cto.objects import annotations_of, labels_of
+from cto.objects import all_simulated
 from cto.ports import Access, Cluster, NodeOptions, ProviderState, Reach
 from cto.result import Check, CheckStatus, unreachable
 
@@ -61,10 +61,7 @@ class Existing:
             nodes = self._connect(self._access).list_metadata("v1", "Node")
         except ApiError:
             return False
-        return bool(nodes) and all(
-            "kwok.x-k8s.io/node" in annotations_of(node) or labels_of(node).get("type") == "kwok"
-            for node in nodes
-        )
+        return all_simulated(nodes)
 
     def validate(self) -> Sequence[Check]:
         problems = tuple(self._problems())

@@ -9,7 +9,15 @@ from dataclasses import dataclass, replace
 from cto.catalog import Component
 from cto.engine.snapshot import Snapshot
 from cto.engine.state import StateStore
-from cto.objects import Manifest, ObjectRef, annotations_of, labels_of, ref_of
+from cto.objects import (
+    Manifest,
+    ObjectRef,
+    all_simulated,
+    annotations_of,
+    is_simulated,
+    labels_of,
+    ref_of,
+)
 from cto.plan import labels
 from cto.plan.observed import DEPLOYED, Claim, Observed, ReleaseRecord, ReleaseState, State
 from cto.ports import Cluster, Releases
@@ -53,7 +61,10 @@ class Observer:
                 cluster_uid=uid.result(),
                 kube_version=version.result(),
                 nodes=len(nodes.result()),
-                simulated=any(_is_simulated(node) for node in nodes.result()),
+                simulated=all_simulated(nodes.result()),
+                simulated_nodes=tuple(
+                    node["metadata"]["name"] for node in nodes.result() if is_simulated(node)
+                ),
                 records=records.result(),
                 namespaces=_labels_by_name(
                     item
@@ -221,10 +232,6 @@ def _is_unknown(component: Component, observed: Observed) -> bool:
 
 def _labels_by_name(items: Iterable[Manifest]) -> dict[str, Mapping[str, str]]:
     return {item["metadata"]["name"]: labels_of(item) for item in items}
-
-
-def _is_simulated(node: Manifest) -> bool:
-    return "kwok.x-k8s.io/node" in annotations_of(node) or labels_of(node).get("type") == "kwok"
 
 
 def _release_of(claim: Manifest) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from cto.events import Phase
 from cto.plan import labels, pulling
 from cto.plan.component import ComponentSteps
+from cto.plan.nodes import simulated_warnings
 from cto.plan.observed import Observed
 from cto.plan.steps import (
     Action,
@@ -36,7 +37,11 @@ def install(wanted: Wanted, observed: Observed) -> Plan:
         profile=wanted.profile,
         simulated=observed.simulated,
         steps=tuple(steps),
-        warnings=(*wanted.warnings, *_warnings(installed, observed)),
+        warnings=(
+            *wanted.warnings,
+            *simulated_warnings(observed),
+            *_warnings(installed, observed),
+        ),
         components=tuple(item.component for item in wanted.components),
     )
 

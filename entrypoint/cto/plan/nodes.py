@@ -30,6 +30,20 @@ def nodes_warnings(config: Config, observed: Observed, *, resizes: bool) -> tupl
     return (text,)
 
 
+def simulated_warnings(observed: Observed) -> tuple[str, ...]:
+    """Return what to know where some nodes are kwok's and others are real."""
+    if observed.simulated or not observed.simulated_nodes:
+        return ()
+    fakes = observed.simulated_nodes
+    verb = "is" if len(fakes) == 1 else "are"
+    text = (
+        f"{_count(len(fakes))} of {observed.nodes} {verb} simulated by kwok ({', '.join(fakes)}): "
+        "pods that are placed there are called running, and nothing runs in them; "
+        "a taint keeps them away"
+    )
+    return (text,)
+
+
 def _single(*, exists: bool) -> ConfigError:
     anew = _ANEW.format(nodes=3)
     hint = f"Make the cluster anew: {anew}" if exists else "Give it three nodes: --nodes 3"

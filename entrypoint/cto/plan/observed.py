@@ -86,6 +86,9 @@ class Observed:
     kube_version: str
     nodes: int = 0
     simulated: bool = False
+    """Whether all nodes are kwok's: no program of ours runs."""
+    simulated_nodes: tuple[str, ...] = ()
+    """Those that are, beside real ones or not."""
     records: Mapping[str, ReleaseRecord] = field(default_factory=dict)
     """Key: `NAMESPACE/RELEASE`."""
     namespaces: Mapping[str, Mapping[str, str]] = field(default_factory=dict)

@@ -234,6 +234,23 @@ def test_simulated_nodes_are_named_and_what_only_programs_answer_is_skipped() ->
     assert results["kubernetes"].message.endswith("1 of 1 simulated nodes ready")
 
 
+def test_among_real_nodes_simulated_ones_are_named_and_their_pods_hear_nothing() -> None:
+    definition, made, receiver = source(ready=True)
+    receiver["spec"]["nodeName"] = "fake"
+    fake = node("fake")
+    fake["metadata"]["annotations"] = {"kwok.x-k8s.io/node": "fake"}
+    cluster = FakeCluster([node(), fake, definition, made, receiver])
+
+    results = checks(cluster, state(release("argo-events", glue=(made,))))
+
+    assert results["kubernetes"].message.endswith("2 of 2 nodes ready; fake simulated")
+    assert results["webhooks"].message == "0 of 1 receivers listen"
+
+    cluster.add({**receiver, "spec": {**receiver["spec"], "nodeName": "one"}})
+    results = checks(cluster, state(release("argo-events", glue=(made,))))
+    assert results["webhooks"].message == "1 of 1 receivers listen"
+
+
 def test_agents_without_permissions_are_told_which_are_missing() -> None:
     cluster, found = healthy()
     cluster.denied = {("create", "jobs", "cto"), ("watch", "coderuns", "*")}

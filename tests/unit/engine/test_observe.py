@@ -121,3 +121,19 @@ def test_nodes_of_kwok_are_simulated(metadata: dict[str, dict[str, str]], simula
     one["metadata"] = {"name": "one", **metadata}
     found = observe(FakeCluster([one]))
     assert (found.simulated, found.nodes, found.context) == (simulated, 1, "here")
+    assert found.simulated_nodes == (("one",) if simulated else ())
+
+
+def test_one_node_of_kwok_beside_a_real_one_makes_no_cluster_simulated() -> None:
+    """What a load test adds to a real cluster must not switch the probes of its programs off."""
+    fake = node("fake")
+    fake["metadata"] = {"name": "fake", "annotations": {"kwok.x-k8s.io/node": "fake"}}
+
+    found = observe(FakeCluster([fake, node("real")]))
+
+    assert (found.simulated, found.simulated_nodes) == (False, ("fake",))
+
+
+def test_a_cluster_without_nodes_is_not_simulated() -> None:
+    """One that grows on demand has none before the first pod."""
+    assert observe(FakeCluster()).simulated is False

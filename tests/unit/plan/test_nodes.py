@@ -8,7 +8,7 @@ import pytest
 
 from cto.config.model import Config
 from cto.errors import ConfigError
-from cto.plan.nodes import nodes_warnings
+from cto.plan.nodes import nodes_warnings, simulated_warnings
 from cto.plan.observed import Observed
 
 
@@ -56,3 +56,14 @@ def test_high_availability_on_one_node_is_refused_with_the_way_to_three() -> Non
 def test_simulated_nodes_may_be_as_few_as_they_like() -> None:
     one = observed(nodes=1, simulated=True)
     assert nodes_warnings(config(1, ha=True), one, resizes=True) == ()
+
+
+def test_simulated_nodes_are_a_warning_only_among_real_ones() -> None:
+    assert simulated_warnings(observed(nodes=3)) == ()
+    alone = observed(nodes=1, simulated=True, simulated_nodes=("fake",))
+    assert simulated_warnings(alone) == ()
+
+    (one,) = simulated_warnings(observed(nodes=3, simulated_nodes=("fake",)))
+    assert one.startswith("1 node of 3 is simulated by kwok (fake): ")
+    (two,) = simulated_warnings(observed(nodes=3, simulated_nodes=("a", "b")))
+    assert two.startswith("2 nodes of 3 are simulated by kwok (a, b): ")
