@@ -123,6 +123,10 @@ class Cluster(Protocol):
         """Return the version as the server says it, e.g. `v1.34.4`."""
         ...
 
+    def now(self) -> datetime:
+        """Return the server's clock, by the Date of its last answer; another is not asked for."""
+        ...
+
     def uid(self) -> str:
         """Return the UID of namespace kube-system: the cluster's identity."""
         ...
@@ -207,8 +211,21 @@ class Cluster(Protocol):
         """Return the last lines of a container's log, '' if there are none or it has none yet."""
         ...
 
-    def probe(self, namespace: str, service: str, port: int | str, path: str, scheme: str) -> int:
-        """GET over the API server's service proxy; return the status, 503 without endpoints."""
+    def probe(
+        self,
+        namespace: str,
+        service: str,
+        port: int | str,
+        path: str,
+        scheme: str,
+        *,
+        timeout_s: float = 10.0,
+    ) -> int:
+        """GET over the API server's service proxy; return the status, 503 without endpoints.
+
+        Raises:
+            ApiError: CTO-1602 if it is the API server that refuses, CTO-1601 after the timeout.
+        """
         ...
 
 

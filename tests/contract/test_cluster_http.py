@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event as Flag
 from threading import Thread
@@ -189,6 +190,51 @@ def test_a_server_that_is_not_there_is_named(tmp_path: Path, clock: FakeClock) -
         cluster.probe("default", "a", 80, "/", "http")
     assert caught.value.code == "CTO-1601"
     assert cluster.logs("default", "a", "a") == ""
+
+
+WEB = "/api/v1/namespaces/default/services/http:web:80/proxy/healthz"
+
+
+def test_the_clock_is_the_servers(
+    server: WebServer, cluster: KubeCluster, clock: FakeClock
+) -> None:
+    def long_ago(line: Line) -> None:
+        line.raw(b"HTTP/1.1 200 OK\r\nDate: Sat, 01 Jan 2000 00:00:00 GMT\r\n")
+        line.raw(b'Content-Length: 19\r\n\r\n{"gitVersion":"v1"}')
+
+    assert cluster.now() == clock.now()
+    server.on("GET", "/version", long_ago)
+    cluster.server_version()
+    clock.advance(2.5)
+    assert cluster.now() == datetime(2000, 1, 1, 0, 0, 2, 500_000, tzinfo=UTC)
+
+
+def test_a_program_is_asked_for_as_long_as_is_said(server: WebServer, cluster: KubeCluster) -> None:
+    over = Flag()
+
+    def hang(line: Line) -> None:
+        over.wait(10)
+        line.hang_up()
+
+    server.on("GET", WEB, hang)
+    began = time.monotonic()
+    with pytest.raises(ApiError) as caught:
+        cluster.probe("default", "web", 80, "/healthz", "http", timeout_s=0.2)
+    assert caught.value.code == "CTO-1601"
+    assert time.monotonic() - began < 2
+    over.set()
+
+
+def test_it_is_told_whether_the_program_or_the_server_refuses(
+    server: WebServer, cluster: KubeCluster
+) -> None:
+    server.on("GET", WEB, answer(403, b"who are you?"))
+    assert cluster.probe("default", "web", 80, "/healthz", "http") == 403
+    text = 'services "web" is forbidden: User "u" cannot get resource "services/proxy"'
+    server.on("GET", WEB, answer(403, {"kind": "Status", "message": text}))
+    with pytest.raises(ApiError) as caught:
+        cluster.probe("default", "web", 80, "/healthz", "http")
+    assert (caught.value.code, caught.value.status) == ("CTO-1602", 403)
 
 
 def test_closing_ends_repetitions(server: WebServer, cluster: KubeCluster) -> None:

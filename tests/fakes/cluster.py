@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from threading import Event as Flag
 from typing import Any
 
@@ -28,8 +29,10 @@ class FakeCluster:
         controllers: Called with every object that was written; what they change is a new version.
         container_logs: (namespace, pod, container, previous) -> text.
         probes: (namespace, service) -> what it answers; 503 for all others.
+        patience: The timeout of every probe.
         denied: (verb, resource, namespace) that access reviews refuse; '*' matches all.
         rules: namespace -> what rules reviews tell.
+        time: The server's clock.
         logged_in: False makes every request fail with CTO-1602.
     """
 
@@ -44,9 +47,11 @@ class FakeCluster:
         self.controllers = list(controllers)
         self.container_logs: dict[tuple[str, str, str, bool], str] = {}
         self.probes: dict[tuple[str, str], int] = {}
+        self.patience: list[float] = []
         self.denied: set[tuple[str, str, str]] = set()
         self.rules: dict[str, list[dict[str, list[str]]]] = {}
         self.logged_in = True
+        self.time = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
         self._version = version
         self._kinds = list(kind_table.builtin())
         self._store = Store()
@@ -125,6 +130,9 @@ class FakeCluster:
     def server_version(self) -> str:
         self._enter("server_version")
         return self._version
+
+    def now(self) -> datetime:
+        return self.time
 
     def uid(self) -> str:
         self._enter("uid")
@@ -223,8 +231,18 @@ class FakeCluster:
         text = self.container_logs.get((namespace, pod, container, previous), "")
         return "\n".join(text.splitlines()[-lines:])
 
-    def probe(self, namespace: str, service: str, port: int | str, path: str, scheme: str) -> int:
+    def probe(
+        self,
+        namespace: str,
+        service: str,
+        port: int | str,
+        path: str,
+        scheme: str,
+        *,
+        timeout_s: float = 10.0,
+    ) -> int:
         self._enter("probe", "Service", namespace, service)
+        self.patience.append(timeout_s)
         if not self.peek(ObjectRef("v1", "Service", namespace, service)):
             return 404
         return self.probes.get((namespace, service), 503)

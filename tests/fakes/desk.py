@@ -74,6 +74,7 @@ class Desk:
             (self.tools / name).chmod(0o755)
         self.contexts("test")
         self.cluster.add(node("one"))
+        self.cluster.add(lease("one"))
 
     def contexts(self, *names: str) -> None:
         """Write a kubeconfig with these contexts."""
@@ -171,4 +172,14 @@ def node(name: str, *, simulated: bool = False) -> Manifest:
             "allocatable": {"cpu": "8", "memory": "16Gi"},
             "conditions": [{"type": "Ready", "status": "True"}],
         },
+    }
+
+
+def lease(name: str, renewed: str = "2030-01-02T03:04:00.000000Z") -> Manifest:
+    """Return what a node's kubelet keeps; renewed just now, as a fake cluster's clock goes."""
+    return {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": name, "namespace": "kube-node-lease"},
+        "spec": {"holderIdentity": name, "leaseDurationSeconds": 40, "renewTime": renewed},
     }

@@ -54,6 +54,11 @@ def heals(status: int, body: bytes) -> bool:
     return status in _OVERLOADED and _MISFIT.encode() not in body
 
 
+def is_unauthorized(status: int, body: bytes) -> bool:
+    """Tell whether it is the server's authorizer that refuses, not whom it would have asked."""
+    return status == 403 and _UNAUTHORIZED.search(message_of(body)) is not None
+
+
 def message_of(body: bytes) -> str:
     """Return the server's message, cut."""
     answer = _parse(body)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
 from threading import Event as Flag
 from typing import Any
 from urllib.parse import quote
@@ -40,6 +43,7 @@ class KubeCluster:
         self._retrying = Retrying(self._connection, clock)
         self._discovery = Discovery(self._ask, clock)
         self._closed = Flag()
+        self._heard: tuple[datetime, float] | None = None
 
     def close(self) -> None:
         """Give up waiting repetitions and close idle connections."""
@@ -50,6 +54,12 @@ class KubeCluster:
     def server_version(self) -> str:
         request = Request(method="GET", path="/version", what="ask for the version", headers=_JSON)
         return str(_decoded(self._ask(request))["gitVersion"])
+
+    def now(self) -> datetime:
+        if self._heard is None:
+            return self._clock.now()
+        date, at = self._heard
+        return date + timedelta(seconds=self._clock.monotonic() - at)
 
     def uid(self) -> str:
         namespace = self.get(ObjectRef("v1", "Namespace", "", "kube-system"))
@@ -174,19 +184,32 @@ class KubeCluster:
             return ""
         return answer.body.decode(errors="replace").rstrip() if answer.status == 200 else ""
 
-    def probe(self, namespace: str, service: str, port: int | str, path: str, scheme: str) -> int:
+    def probe(
+        self,
+        namespace: str,
+        service: str,
+        port: int | str,
+        path: str,
+        scheme: str,
+        *,
+        timeout_s: float = _PROXY_READ_S,
+    ) -> int:
         target = f"{scheme}:{service}:{port}"
         request = Request(
             method="GET",
             path=f"{_NAMESPACES}/{quote(namespace)}/services/{target}/proxy/{path.lstrip('/')}",
             what=f"ask service {service} in {namespace}",
-            read_timeout_s=_PROXY_READ_S,
+            read_timeout_s=timeout_s,
         )
         try:
             # Asked once: whoever wants it comes again.
-            return self._connection.send(request).status
+            answer = self._connection.send(request)
         except NoAnswerError as error:
             raise self._silent(request, error) from None
+        if api_errors.is_unauthorized(answer.status, answer.body):
+            # Not the program's own 403: the server did not ask it.
+            _checked(request, answer)
+        return answer.status
 
     # inside
 
@@ -277,9 +300,13 @@ class KubeCluster:
 
     def _send(self, request: Request) -> tuple[Answer, bool]:
         try:
-            return self._retrying.send(request)
+            answer, repeated = self._retrying.send(request)
         except NoAnswerError as error:
             raise self._silent(request, error) from None
+        with suppress(ValueError):
+            date = parsedate_to_datetime(answer.headers.get("Date", ""))
+            self._heard = date, self._clock.monotonic()
+        return answer, repeated
 
     def _silent(self, request: Request, error: NoAnswerError) -> ApiError:
         where = f"the API server of context {self._access.context}"

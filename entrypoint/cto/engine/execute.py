@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from threading import Event as Flag
 
 from cto.engine import pullsecrets, strategies
-from cto.engine.live import Live
+from cto.engine.live import Live, heals
 from cto.engine.namespaces import why_kept
 from cto.engine.nodeports import ReservedPorts, refused_ports
 from cto.engine.observe import inventory
@@ -229,11 +229,17 @@ class Executor:
         probe = step.probe
         end = self.clock.monotonic() + step.timeout_s
         while self.clock.monotonic() < end:
-            status = self.cluster.probe(
-                step.namespace, probe.service, probe.port, probe.path, probe.scheme
-            )
-            if 200 <= status < 400:
-                return f"{status} from {probe.path}"
+            try:
+                status = self.cluster.probe(
+                    step.namespace, probe.service, probe.port, probe.path, probe.scheme
+                )
+            except ApiError as error:
+                # A program that is slow to begin lets the server wait until it gives up.
+                if not heals(error):
+                    raise
+            else:
+                if 200 <= status < 400:
+                    return f"{status} from {probe.path}"
             if self.clock.wait(cancel, _LOOK_S):
                 raise Cancelled
         message = f"{step.title}: no good answer from {probe.service}:{probe.port}{probe.path}"

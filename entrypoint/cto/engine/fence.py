@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from threading import Event as Flag
 
 from cto.errors import Cancelled
@@ -41,6 +42,9 @@ class FencedCluster:
 
     def server_version(self) -> str:
         return self._cluster.server_version()
+
+    def now(self) -> datetime:
+        return self._cluster.now()
 
     def uid(self) -> str:
         return self._cluster.uid()
@@ -103,8 +107,17 @@ class FencedCluster:
     ) -> str:
         return self._cluster.logs(namespace, pod, container, previous=previous, lines=lines)
 
-    def probe(self, namespace: str, service: str, port: int | str, path: str, scheme: str) -> int:
-        return self._cluster.probe(namespace, service, port, path, scheme)
+    def probe(
+        self,
+        namespace: str,
+        service: str,
+        port: int | str,
+        path: str,
+        scheme: str,
+        *,
+        timeout_s: float = 10.0,
+    ) -> int:
+        return self._cluster.probe(namespace, service, port, path, scheme, timeout_s=timeout_s)
 
 
 class FencedReleases:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
+from cto.catalog import Probe
+from cto.engine.answering import NODE_LEASES, Asked, Nodes, Program, ask_all, look_at_nodes
 from cto.engine.causes import causes_of
 from cto.engine.evidence import ClaimLookup, Evidence
 from cto.engine.live import Lacking, nothing_lacks
 from cto.engine.lookups import Group, grouped
 from cto.engine.permissions import Right
-from cto.engine.readiness import conditions_of, status_of
+from cto.engine.readiness import status_of
 from cto.engine.snapshot import Snapshot
 from cto.errors import KINDS, ApiError
-from cto.objects import Manifest, ObjectRef, is_simulated
+from cto.objects import Manifest, ObjectRef
 from cto.plan.observed import ReleaseState, State
 from cto.ports import Clock, Cluster
 from cto.result import Check, CheckStatus
@@ -22,6 +25,7 @@ from cto.result import Check, CheckStatus
 _DEGRADED = "CTO-1900"
 _REPAIR = "Run `cto install` again: it repairs what was changed or deleted."
 _AGENTS = "agents.platform"
+_WORKLOADS = {"Deployment", "StatefulSet", "DaemonSet"}
 
 
 # What bundle/components/controller installs, and the ServiceAccounts that its chart makes.
@@ -37,6 +41,7 @@ class HealthContext:
     Attributes:
         state: What is installed; None if nothing is.
         titles: For people, by component.
+        probes: What the program of a component answers, with its namespace.
         simulated: What only a running program could answer is skipped.
         lacking: Says which images the bundle lacks.
         view: What was just seen, if anything was.
@@ -46,6 +51,7 @@ class HealthContext:
     clock: Clock
     state: State | None
     titles: Mapping[str, str] = field(default_factory=dict)
+    probes: Mapping[str, tuple[str, Probe]] = field(default_factory=dict)
     simulated: bool = False
     lacking: Lacking = nothing_lacks
     view: Snapshot | None = None
@@ -60,30 +66,77 @@ class HealthContext:
 
 
 def run_checks(context: HealthContext) -> tuple[Check, ...]:
-    """Run all checks, at once where that pays; none changes anything."""
-    first = _timed(context, _KUBERNETES)
-    if first.status is CheckStatus.FAILED:
+    """Run all checks at once; none changes anything."""
+    began = context.clock.monotonic()
+    try:
+        version = context.cluster.server_version()
+    except ApiError as error:
+        first = _refused(_KUBERNETES, error)
         reason = "the API server could not be asked"
+        first = _begun(first, began, context.clock)
         return first, *(_skipped(check, reason) for check in _OTHERS)
-    with ThreadPoolExecutor(len(_OTHERS), thread_name_prefix="check") as pool:
-        others = pool.map(lambda check: _timed(context, check), _OTHERS)
-        return first, *others
+    with ThreadPoolExecutor(len(_OTHERS) + 3, thread_name_prefix="check") as pool:
+        look = _Look(
+            **_fields(context),
+            version=version,
+            nodes=pool.submit(look_at_nodes, context.cluster),
+            asked=pool.submit(ask_all, context.cluster, _programs(context)),
+        )
+        kubernetes = pool.submit(_timed, look, _KUBERNETES)
+        others = pool.map(lambda check: _timed(look, check), _OTHERS)
+        return _begun(kubernetes.result(), began, context.clock), *others
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Look(HealthContext):
+    """What several checks need: asked for once, and waited for by whoever needs it."""
+
+    version: str
+    nodes: Future[Nodes]
+    asked: Future[Mapping[str, Asked]]
+
+    def silent_nodes(self) -> Mapping[str, str]:
+        """Return who has not been heard of, and since when; {} where that cannot be told."""
+        return {} if self.nodes.exception() else self.nodes.result().silent
+
+    def simulated_nodes(self) -> Collection[str]:
+        return () if self.nodes.exception() else self.nodes.result().simulated
+
+
+def _fields(context: HealthContext) -> dict[str, Any]:
+    return {item.name: getattr(context, item.name) for item in fields(context)}
+
+
+def _programs(context: HealthContext) -> dict[str, Program]:
+    if context.simulated:
+        return {}
+    installed = [release.component for release in context.releases]
+    return {name: Program(*context.probes[name]) for name in installed if name in context.probes}
 
 
 @dataclass(frozen=True)
 class _Definition:
     name: str
     title: str
-    run: Callable[[HealthContext, _Definition], Check]
+    run: Callable[[_Look, _Definition], Check]
 
 
-def _timed(context: HealthContext, definition: _Definition) -> Check:
-    began = context.clock.monotonic()
+def _timed(look: _Look, definition: _Definition) -> Check:
+    began = look.clock.monotonic()
     try:
-        check = definition.run(context, definition)
+        check = definition.run(look, definition)
     except ApiError as error:
-        check = _failed(definition, error.message, code=error.code, fix=error.hint)
-    return replace(check, seconds=context.clock.monotonic() - began)
+        check = _refused(definition, error)
+    return _begun(check, began, look.clock)
+
+
+def _begun(check: Check, began: float, clock: Clock) -> Check:
+    """Return the check with what it took from then to now."""
+    return replace(check, seconds=clock.monotonic() - began)
+
+
+def _refused(definition: _Definition, error: ApiError) -> Check:
+    return _failed(definition, error.message, code=error.code, fix=error.hint)
 
 
 def _passed(definition: _Definition, message: str) -> Check:
@@ -118,60 +171,102 @@ def _failed(
     )
 
 
-def _kubernetes(context: HealthContext, definition: _Definition) -> Check:
-    version = context.cluster.server_version()
-    nodes = context.cluster.list("v1", "Node")
-    unready = [
-        node["metadata"]["name"]
-        for node in nodes
-        if conditions_of(node).get("Ready", {}).get("status") != "True"
-    ]
-    kind = "simulated nodes" if context.simulated else "nodes"
-    message = f"{version} answers, {len(nodes) - len(unready)} of {len(nodes)} {kind} ready"
-    fakes = [node["metadata"]["name"] for node in nodes if is_simulated(node)]
-    if fakes and not context.simulated:
-        message += f"; {', '.join(fakes)} simulated"
-    if len(unready) == len(nodes):
-        fix = "Look at `kubectl describe nodes`: without a ready node no pod runs."
-        return _failed(definition, message, fix=fix, items=tuple(unready))
-    if unready:
-        return replace(
-            _passed(definition, message),
-            status=CheckStatus.WARNING,
-            fix=f"Look at `kubectl describe node {unready[0]}`.",
-            items=tuple(unready),
+def _kubernetes(look: _Look, definition: _Definition) -> Check:
+    nodes = look.nodes.result()
+    kind = "simulated nodes" if look.simulated else "nodes"
+    counts = f"{look.version} answers, {nodes.answering} of {len(nodes.names)} {kind} ready"
+    fakes = () if look.simulated else nodes.simulated
+    told = f"{', '.join(fakes)} simulated" if fakes else ""
+    message = "; ".join(filter(None, (counts, told, _unknown(nodes))))
+    items = (*nodes.unready, *(f"{name}: {_last_heard(at)}" for name, at in nodes.silent.items()))
+    if nodes.answering == 0:
+        fix = _nodes_fix(nodes) or "Without a ready node no pod runs: add one."
+        return _failed(definition, message, fix=fix, items=items)
+    passed = _passed(definition, message)
+    if items or _unknown(nodes):
+        fix = _nodes_fix(nodes)
+        return replace(passed, status=CheckStatus.WARNING, fix=fix, items=items)
+    return passed
+
+
+def _last_heard(at: str) -> str:
+    return f"it says Ready, and was last heard of at {at}"
+
+
+def _unknown(nodes: Nodes) -> str:
+    """Return what nobody can tell about nodes whose status says Ready; '' if there is nothing."""
+    unheard = nodes.unheard
+    if nodes.unseen:
+        return f"whether they answer is not known: {nodes.unseen}"
+    if not unheard:
+        return ""
+    more = f" and {len(unheard) - 1} more" if len(unheard) > 1 else ""
+    return f"whether {unheard[0]}{more} answers is not known: it keeps no Lease"
+
+
+def _nodes_fix(nodes: Nodes) -> str:
+    if nodes.unready:
+        return f"Look at `kubectl describe node {nodes.unready[0]}`: it says why."
+    if nodes.silent:
+        name = next(iter(nodes.silent))
+        return (
+            f"Look at the machine of node {name}: its kubelet does not run or does not reach the "
+            "API server. If it does, its clock is late."
         )
-    return _passed(definition, message)
+    if nodes.unseen:
+        return f"Allow `list` of leases in namespace {NODE_LEASES} to whoever asks."
+    return ""
 
 
 @dataclass(frozen=True)
 class _Problem:
     text: str
     code: str = _DEGRADED
+    fix: str = ""
 
 
-def _components(context: HealthContext, definition: _Definition) -> Check:
-    releases = context.releases
+def _components(look: _Look, definition: _Definition) -> Check:
+    releases = look.releases
     if not releases:
         return _failed(definition, "the platform is not installed", code="CTO-1901")
-    view = context.view or Snapshot(context.cluster, context.lacking)
-    view.fetch(_groups(context.refs()))
-    problems = {release.component: list(_problems(context, view, release)) for release in releases}
+    view = look.view or Snapshot(look.cluster, look.lacking)
+    view.fetch(_groups(look.refs()))
+    problems = {release.component: list(_problems(look, view, release)) for release in releases}
     bad = {component: found for component, found in problems.items() if found}
     message = f"{len(problems) - len(bad)} of {len(problems)} components ready"
     if not bad:
-        return _passed(definition, message)
-    names = ", ".join(context.titles.get(component, component) for component in bad)
+        return _with_answers(look, _passed(definition, message))
+    names = ", ".join(look.titles.get(component, component) for component in bad)
     worst = next((p for found in bad.values() for p in found if p.code != _DEGRADED), None)
+    code = worst.code if worst else _DEGRADED
     return _failed(
         definition,
         f"{message}; not ready: {names}",
-        code=worst.code if worst else _DEGRADED,
+        code=code,
+        fix="" if worst else next((p.fix for found in bad.values() for p in found), ""),
         items=tuple(
-            f"{context.titles.get(component, component)}: {problem.text}"
+            f"{look.titles.get(component, component)}: {problem.text}"
             for component, found in bad.items()
             for problem in found
         ),
+    )
+
+
+def _with_answers(look: _Look, check: Check) -> Check:
+    """Say how many programs were asked whether they answer, and why not all."""
+    asked = look.asked.result()
+    unasked = [one for one in asked.values() if one.unasked]
+    if look.simulated:
+        return replace(check, message=f"{check.message}; simulated: no program could answer")
+    if not unasked:
+        count = f", {len(asked)} of {len(asked)} programs answer" if asked else ""
+        return replace(check, message=check.message + count)
+    return replace(
+        check,
+        status=CheckStatus.WARNING,
+        message=f"{check.message}; {len(asked) - len(unasked)} of {len(asked)} programs answer, "
+        f"the others could not be asked: {unasked[0].unasked}",
+        fix="Allow `get` of services/proxy to whoever asks.",
     )
 
 
@@ -184,58 +279,104 @@ def _groups(refs: Iterable[ObjectRef]) -> Sequence[Group]:
     return sorted(grouped(refs), key=lambda group: group[1] in {"Service", "Secret"})
 
 
-def _problems(context: HealthContext, view: Snapshot, release: ReleaseState) -> Iterator[_Problem]:
+def _problems(look: _Look, view: Snapshot, release: ReleaseState) -> Iterator[_Problem]:
     lookup = ClaimLookup(view)
     evidences: dict[str, Evidence] = {}
+    answer = look.asked.result().get(release.component)
+    silent = {} if answer and answer.answers else look.silent_nodes()
+    found: list[_Problem] = []
     for ref in _inventory(release):
         manifest = view.objects(ref.api_version, ref.kind, ref.namespace).get(ref.name)
         if manifest is None:
             # Jobs may be deleted by their time to live when they have done their work.
             if ref.kind != "Job":
-                yield _Problem(f"{ref} is missing")
+                found.append(_Problem(f"{ref} is missing"))
             continue
         readiness = status_of(manifest, lookup)
-        if readiness.ready:
+        if readiness.ready and not silent:
             continue
         evidence = evidences.setdefault(
-            ref.namespace, Evidence(view, ref.namespace, context.clock.now)
+            ref.namespace, Evidence(view, ref.namespace, look.clock.now)
         )
-        causes = causes_of(evidence, manifest)
-        text = f"{ref.kind} {ref.name} {readiness.message}"
-        if causes:
-            yield _Problem(f"{text}: {causes[0].message}", causes[0].code)
+        if readiness.ready:
+            found += _stranded(evidence, ref, silent)
         else:
-            yield _Problem(text)
+            found.append(_unready(evidence, manifest, readiness.message))
+    yield from found
+    if answer and answer.problem and not found:
+        fix = f"Look at `kubectl -n {release.namespace} get pods,endpointslices`."
+        yield _Problem(answer.problem, fix=fix)
 
 
-def _github(_context: HealthContext, definition: _Definition) -> Check:
+def _unready(evidence: Evidence, manifest: Manifest, message: str) -> _Problem:
+    causes = causes_of(evidence, manifest)
+    text = f"{manifest['kind']} {manifest['metadata']['name']} {message}"
+    return _Problem(f"{text}: {causes[0].message}", causes[0].code) if causes else _Problem(text)
+
+
+def _stranded(evidence: Evidence, ref: ObjectRef, silent: Mapping[str, str]) -> Iterator[_Problem]:
+    """Yield a workload all of whose pods are on nodes that nobody hears of.
+
+    Their status is what the kubelet wrote last.
+    """
+    pods = evidence.pods.get((ref.kind, ref.name), ()) if ref.kind in _WORKLOADS else ()
+    nodes = {str(pod.get("spec", {}).get("nodeName", "")) for pod in pods}
+    if nodes and nodes <= silent.keys():
+        name = min(nodes)
+        text = f"{ref.kind} {ref.name} is said to be ready by node {name}"
+        fix = f"Look at the machine of node {name}."
+        yield _Problem(f"{text}, last heard of at {silent[name]}", fix=fix)
+
+
+def _github(_look: _Look, definition: _Definition) -> Check:
     return _skipped(definition, "not part of this version: agents cannot reach GitHub yet")
 
 
-def _webhooks(context: HealthContext, definition: _Definition) -> Check:
-    if context.simulated:
+def _webhooks(look: _Look, definition: _Definition) -> Check:
+    if look.simulated:
         return _skipped(definition, "simulated: only a running receiver could answer")
-    sources = [ref for ref in context.refs() if ref.kind == "EventSource"]
+    sources = [ref for ref in look.refs() if ref.kind == "EventSource"]
     if not sources:
         return _skipped(definition, "no receiver for webhooks is installed")
     # A pod on a node of kwok's is ready at once, and hears nothing.
-    nodes = context.cluster.list_metadata("v1", "Node")
-    fakes = {node["metadata"]["name"] for node in nodes if is_simulated(node)}
-    deaf = [source for source in sources if not _listens(context.cluster, source, fakes)]
-    message = f"{len(sources) - len(deaf)} of {len(sources)} receivers listen"
-    if not deaf:
-        return _passed(definition, message)
-    fix = f"Look at `kubectl -n {deaf[0].namespace} describe eventsource,pods`."
-    return _failed(definition, message, fix=fix, items=tuple(map(str, deaf)))
+    fakes = look.simulated_nodes()
+    found = {source: _receives(look.cluster, source, fakes) for source in sources}
+    deaf = {source: asked.problem for source, asked in found.items() if asked.problem}
+    unasked = [asked.unasked for asked in found.values() if asked.unasked]
+    message = f"{len(sources) - len(deaf) - len(unasked)} of {len(sources)} receivers listen"
+    if deaf:
+        namespace = next(iter(deaf)).namespace
+        fix = f"Look at `kubectl -n {namespace} describe eventsource,pods`."
+        items = tuple(f"{source}: {problem}" for source, problem in deaf.items())
+        return _failed(definition, message, fix=fix, items=items)
+    if unasked:
+        return _skipped(definition, f"{message}, the others could not be asked: {unasked[0]}")
+    return _passed(definition, message)
 
 
-def _listens(cluster: Cluster, source: ObjectRef, fakes: Collection[str]) -> bool:
+def _receives(cluster: Cluster, source: ObjectRef, fakes: Collection[str]) -> Asked:
     # https://argoproj.github.io/argo-events/eventsources/services/ names the label.
     label = f"eventsource-name={source.name}"
     pods = cluster.list("v1", "Pod", namespace=source.namespace, labels=label)
-    return any(
+    if not any(
         status_of(pod).ready and pod.get("spec", {}).get("nodeName") not in fakes for pod in pods
-    )
+    ):
+        return Asked("no pod of it is ready")
+    services = cluster.list("v1", "Service", namespace=source.namespace)
+    doors = [one for one in services if _selector(one).get("eventsource-name") == source.name]
+    ports = {one["metadata"]["name"]: (one["spec"].get("ports") or ()) for one in doors}
+    # Any answer will do: what it says of a path and a method is a matter of its configuration.
+    programs = {
+        name: Program(source.namespace, Probe(service=name, port=entry[0]["port"], path="/"), 499)
+        for name, entry in ports.items()
+        if entry
+    }
+    asked = ask_all(cluster, programs)
+    return next((one for one in asked.values() if not one.answers), Asked())
+
+
+def _selector(service: Manifest) -> Mapping[str, str]:
+    return service.get("spec", {}).get("selector") or {}
 
 
 # Of whoever asks for the health: a dry run.
@@ -268,21 +409,25 @@ _NEEDED = (
 )
 
 
-def _agents(context: HealthContext, definition: _Definition) -> Check:
-    release = next((r for r in context.releases if r.component == CONTROLLER), None)
+def _agents(look: _Look, definition: _Definition) -> Check:
+    release = next((r for r in look.releases if r.component == CONTROLLER), None)
     if release is None:
         return _skipped(definition, "the Multi-Agent Controller is not installed")
     with ThreadPoolExecutor(len(_NEEDED), thread_name_prefix="review") as pool:
-        answers = pool.map(lambda wanted: _allowed(context, release.namespace, wanted), _NEEDED)
+        answers = pool.map(lambda wanted: _allowed(look, release.namespace, wanted), _NEEDED)
         refused = [wanted for wanted, answer in zip(_NEEDED, answers, strict=True) if not answer]
     if refused:
         message = f"{len(refused)} of {len(_NEEDED)} permissions for a run are missing"
         return _failed(definition, message, items=tuple(map(str, refused)))
-    context.cluster.create(_code_run(release.namespace), dry_run=True)
-    return _passed(definition, "permissions are there, and a CodeRun would be accepted")
+    look.cluster.create(_code_run(release.namespace), dry_run=True)
+    message = "permissions are there, and a CodeRun would be accepted"
+    if problem := look.asked.result().get(CONTROLLER, Asked()).problem:
+        fix = f"Look at `kubectl -n {release.namespace} get pods`: nobody acts on a CodeRun."
+        return _failed(definition, f"{message}, but not acted on", fix=fix, items=(problem,))
+    return _passed(definition, message)
 
 
-def _allowed(context: HealthContext, namespace: str, wanted: _Permission) -> bool:
+def _allowed(look: _Look, namespace: str, wanted: _Permission) -> bool:
     resource, _, subresource = wanted.resource.partition("/")
     review = {
         "apiVersion": "authorization.k8s.io/v1",
@@ -303,7 +448,7 @@ def _allowed(context: HealthContext, namespace: str, wanted: _Permission) -> boo
             },
         },
     }
-    answer = context.cluster.create(review)
+    answer = look.cluster.create(review)
     return bool(answer.get("status", {}).get("allowed"))
 
 

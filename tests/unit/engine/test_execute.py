@@ -406,6 +406,16 @@ class TestProbe:
         lab.run(self.STEP)
         assert lab.clock.monotonic() >= 1005
 
+    def test_a_program_that_lets_the_server_wait_is_asked_again(self, lab: Lab) -> None:
+        lab.cluster.probes["web", "web"] = 200
+        lab.cluster.fail_next("probe", ApiError("CTO-1601", "no answer"), times=2)
+        assert lab.run(self.STEP) == "200 from /healthz"
+
+    def test_where_the_server_refuses_to_ask_the_step_ends_at_once(self, lab: Lab) -> None:
+        lab.cluster.fail_next("probe", ApiError("CTO-1602", "forbidden", status=403))
+        with pytest.raises(ApiError, match="forbidden"):
+            lab.run(self.STEP)
+
     @pytest.mark.parametrize("status", [199, 400, 404, 503])
     def test_no_good_answer_in_the_steps_time_is_an_error(self, lab: Lab, status: int) -> None:
         lab.cluster.probes["web", "web"] = status

@@ -15,6 +15,7 @@ from cto.plan.observed import ReleaseState, State
 from cto.result import Check, CheckStatus
 from fakes.clock import FakeClock
 from fakes.cluster import FakeCluster
+from fakes.desk import lease
 from fakes.workloads import NS, crashing, deployment, manifest, pod, waiting
 
 PASSED, FAILED, WARNING, SKIPPED = (
@@ -69,7 +70,7 @@ def checks(cluster: FakeCluster, found: State | None, **more: Any) -> dict[str, 
 
 def healthy() -> tuple[FakeCluster, State]:
     made = deployment(ready=1)
-    cluster = FakeCluster([node(), made, CONFIG, CODE_RUN, ACCOUNT])
+    cluster = FakeCluster([node(), lease("one"), made, CONFIG, CODE_RUN, ACCOUNT])
     return cluster, state(release("argocd", made, glue=(CONFIG,)), release("controller", ACCOUNT))
 
 
@@ -89,13 +90,27 @@ def test_healthy_platform_passes_in_the_order_of_the_checks() -> None:
     assert all(check.message and not check.fix for check in results.values())
 
 
+@pytest.mark.parametrize("status", ["False", "Unknown"])
+def test_where_only_the_nodes_are_not_ready_the_other_checks_say_what_they_find(
+    status: str,
+) -> None:
+    """The API server was asked, and answered."""
+    cluster, found = healthy()
+    cluster.add(node(ready=status))
+    results = checks(cluster, found)
+    assert results["kubernetes"].status is FAILED
+    assert results["components"].message == "2 of 2 components ready"
+    assert results["agents"].status is PASSED
+    assert not any("could not be asked" in check.message for check in results.values())
+
+
 def test_checks_change_nothing_and_list_each_kind_once() -> None:
     cluster, found = healthy()
     before = cluster.everything()
     checks(cluster, found)
     assert cluster.everything() == before
     lists = [call for call in cluster.calls if call[0].startswith("list")]
-    assert len(lists) == len(set(lists)) == 4
+    assert len(lists) == len(set(lists)) == 5
 
 
 def test_secrets_are_listed_without_what_is_in_them() -> None:
@@ -221,13 +236,14 @@ def test_receiver_of_webhooks_must_have_a_ready_pod() -> None:
     assert (check.status, check.message) == (PASSED, "1 of 1 receivers listen")
     deaf = source(ready=False)
     check = checks(FakeCluster([node(), *deaf]), found)["webhooks"]
-    assert (check.status, check.items) == (FAILED, ("EventSource github in argocd",))
+    items = ("EventSource github in argocd: no pod of it is ready",)
+    assert (check.status, check.items) == (FAILED, items)
     assert "describe" in check.fix
 
 
 def test_simulated_nodes_are_named_and_what_only_programs_answer_is_skipped() -> None:
     definition, made, receiver = source(ready=True)
-    cluster = FakeCluster([node(), definition, made, receiver])
+    cluster = FakeCluster([node(), lease("one"), definition, made, receiver])
     results = checks(cluster, state(release("argo-events", glue=(made,))), simulated=True)
     assert results["webhooks"].status is SKIPPED
     assert results["webhooks"].message.startswith("simulated")
@@ -239,7 +255,7 @@ def test_among_real_nodes_simulated_ones_are_named_and_their_pods_hear_nothing()
     receiver["spec"]["nodeName"] = "fake"
     fake = node("fake")
     fake["metadata"]["annotations"] = {"kwok.x-k8s.io/node": "fake"}
-    cluster = FakeCluster([node(), fake, definition, made, receiver])
+    cluster = FakeCluster([node(), lease("one"), fake, definition, made, receiver])
 
     results = checks(cluster, state(release("argo-events", glue=(made,))))
 

@@ -234,6 +234,11 @@ def health(installer: Installer, state: State | None, *, simulated: bool) -> tup
         clock=installer.clock,
         state=state,
         titles={component.name: component.title for component in installer.catalog.components},
+        probes={
+            component.name: (component.namespace, component.ready.probe)
+            for component in installer.catalog.components
+            if component.ready.probe
+        },
         simulated=simulated,
         lacking=installer.lacking,
         view=installer.sight.view(),

@@ -1,0 +1,140 @@
+"""Whether nodes and programs answer now: what their status says was written some time ago.
+
+After a restart of a node everything still says Ready until somebody looks again, and for good where
+nobody does: https://kubernetes.io/docs/concepts/architecture/nodes/#node-status
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from cto.catalog import Probe
+from cto.engine.readiness import conditions_of
+from cto.errors import ApiError
+from cto.objects import Manifest, is_simulated
+from cto.ports import Cluster
+
+NODE_LEASES = "kube-node-lease"
+# What kubelets are told to keep their Leases for, and renew four times as often.
+_LEASE_S = 40.0
+# Together with everything else a status asks, a second.
+PATIENCE_S = 0.8
+_AT_ONCE = 16
+_REFUSED = "CTO-1602"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Nodes:
+    """How the nodes stand.
+
+    Attributes:
+        names: All of them.
+        unready: Those whose status does not say Ready.
+        silent: Of the others, whose Lease is over, and when it was renewed.
+        unheard: Of the others, who keep no Lease: nobody knows. Of simulated nodes it is kwok's
+            controller that keeps one, if it is told to.
+        simulated: Those in whose pods nothing runs.
+        unseen: Why the Leases could not be looked at; '' if they could.
+    """
+
+    names: tuple[str, ...]
+    unready: tuple[str, ...] = ()
+    silent: Mapping[str, str]
+    unheard: tuple[str, ...] = ()
+    simulated: tuple[str, ...] = ()
+    unseen: str = ""
+
+    @property
+    def answering(self) -> int:
+        return len(self.names) - len(self.unready) - len(self.silent)
+
+
+def look_at_nodes(cluster: Cluster) -> Nodes:
+    """Ask for the nodes, and when each was last heard of by the API server's clock."""
+    nodes = cluster.list("v1", "Node")
+    names = tuple(node["metadata"]["name"] for node in nodes)
+    unready = tuple(node["metadata"]["name"] for node in nodes if not _is_ready(node))
+    fakes = tuple(node["metadata"]["name"] for node in nodes if is_simulated(node))
+    found = Nodes(names=names, unready=unready, silent={}, simulated=fakes)
+    try:
+        leases = cluster.list("coordination.k8s.io/v1", "Lease", namespace=NODE_LEASES)
+    except ApiError as error:
+        return replace(found, unseen=error.message)
+    now = cluster.now()
+    specs = {lease["metadata"]["name"]: lease.get("spec") or {} for lease in leases}
+    ages = {name: _age_s(specs.get(name, {}), now) for name in names if name not in set(unready)}
+    return replace(
+        found,
+        silent={
+            name: specs[name]["renewTime"]
+            for name, age_s in ages.items()
+            if age_s is not None and age_s > (specs[name].get("leaseDurationSeconds") or _LEASE_S)
+        },
+        unheard=tuple(name for name, age_s in ages.items() if age_s is None and name not in fakes),
+    )
+
+
+def _is_ready(node: Manifest) -> bool:
+    return conditions_of(node).get("Ready", {}).get("status") == "True"
+
+
+def _age_s(lease: Mapping[str, Any], now: datetime) -> float | None:
+    """Return how long ago a Lease was renewed; None if that cannot be told."""
+    try:
+        return (now - datetime.fromisoformat(lease["renewTime"])).total_seconds()
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+class Program(NamedTuple):
+    """What to ask. Up to `worst`, every status is an answer as it should be."""
+
+    namespace: str
+    probe: Probe
+    worst: int = 399
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What came of asking a program.
+
+    Attributes:
+        problem: Why it does not answer as it should; '' if it does, or nobody could ask.
+        unasked: Why it could not be asked; '' if it could.
+    """
+
+    problem: str = ""
+    unasked: str = ""
+
+    @property
+    def answers(self) -> bool:
+        return not (self.problem or self.unasked)
+
+
+def ask_all(cluster: Cluster, programs: Mapping[str, Program]) -> dict[str, Asked]:
+    """Ask all programs at once, for as long as `PATIENCE_S`; return what came of it by name."""
+    if not programs:
+        return {}
+    with ThreadPoolExecutor(min(len(programs), _AT_ONCE), thread_name_prefix="probe") as pool:
+        found = pool.map(lambda program: _asked(cluster, program), programs.values())
+        return dict(zip(programs, found, strict=True))
+
+
+def _asked(cluster: Cluster, program: Program) -> Asked:
+    namespace, probe, worst = program
+    what = f"service {probe.service} in {namespace}"
+    try:
+        status = cluster.probe(
+            namespace, probe.service, probe.port, probe.path, probe.scheme, timeout_s=PATIENCE_S
+        )
+    except ApiError as error:
+        if error.code == _REFUSED:
+            return Asked(unasked=error.message)
+        return Asked(f"{what} does not answer within {PATIENCE_S:g} s")
+    if 200 <= status <= worst:
+        return Asked()
+    return Asked(f"{what} answers GET {probe.path} with status {status}")
