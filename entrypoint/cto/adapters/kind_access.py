@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -33,6 +33,7 @@ class KindAccess:
         print_kubeconfig: Returns what `kind get kubeconfig` prints.
         folder: Where our own kubeconfig is kept.
         shared: The user's kubeconfig.
+        beside: Other files that kubectl reads together with the user's.
         usual: Whether kubectl finds that file by itself.
         owner: User and group of the user's file, should it have to be made.
         make_current: Make it the current context, though there is another one.
@@ -48,6 +49,7 @@ class KindAccess:
         host: Host,
         folder: Path,
         shared: Path,
+        beside: Sequence[Path] = (),
         usual: bool,
         owner: tuple[int, int] | None = None,
         make_current: bool = False,
@@ -59,6 +61,7 @@ class KindAccess:
         self._host = host
         self._folder = folder
         self._shared = Path(os.path.abspath(shared))  # noqa: PTH100 - a link stays a link
+        self._beside = tuple(beside)
         self._usual = usual
         self._owner = owner
         self._make_current = make_current
@@ -138,6 +141,7 @@ class KindAccess:
             self._host,
             owner=self._owner,
             containers=KnownContainers(self._engine),
+            beside=self._beside,
         )
 
     @property

@@ -50,7 +50,8 @@ class Kwok:
         connect: Opens the API.
         manifests: Returns stages and other objects that a new cluster gets.
         folder: Where everything is kept.
-        shared: The user's kubeconfig files that get an entry; usually one.
+        shared: The user's kubeconfig file that gets an entry.
+        beside: Other files that kubectl reads together with it.
         cluster: The cluster's name.
         environ: The installer's environment.
         ports: Returns that many free ports of the loopback address.
@@ -72,6 +73,7 @@ class Kwok:
         manifests: Callable[[], Sequence[Manifest]],
         folder: Path,
         shared: Path | None,
+        beside: Sequence[Path] = (),
         cluster: str = "cto",
         environ: Mapping[str, str] | None = None,
         ports: Callable[[int], Sequence[int]] = free_ports,
@@ -85,6 +87,7 @@ class Kwok:
         # Processes are recognized by this path in their command lines.
         self.folder = Path(os.path.realpath(folder))
         self._shared = shared
+        self._beside = tuple(beside)
         self._cluster = cluster
         self._environ = environ or {}
         self._ports = ports
@@ -285,7 +288,8 @@ class Kwok:
         merged = self._merged_files()
         # Written first: what was merged must be found again, whatever happens in between.
         replace_file(self._merged, json.dumps({str(file): not file.exists(), **merged}))
-        if not SharedFile(file, self._clock, self._host).merge(self._entry()):
+        shared = SharedFile(file, self._clock, self._host, beside=self._beside)
+        if not shared.merge(self._entry()):
             progress(
                 f"{file} has a context {self._context} that is not ours, and keeps it: "
                 f"use KUBECONFIG={self.access().kubeconfig}"

@@ -35,6 +35,7 @@ _BOTH_LINES = (
 
 def kwok(wiring: Wiring) -> Kwok:
     """Return the provider of simulated clusters."""
+    kubeconfig, *beside = wiring.kubeconfigs()
     return Kwok(
         runner=wiring.runner,
         tools=wiring.tools,
@@ -43,7 +44,8 @@ def kwok(wiring: Wiring) -> Kwok:
         connect=wiring.connect,
         manifests=wiring.simulation,
         folder=wiring.state / KWOK / NAME,
-        shared=wiring.kubeconfigs()[0],
+        shared=kubeconfig,
+        beside=beside,
         environ=wiring.env,
     )
 

@@ -89,7 +89,7 @@ def kind(wiring: Wiring) -> Kind:
 
 
 def _kind_access(wiring: Wiring, print_kubeconfig: Callable[[], str]) -> KindAccess:
-    kubeconfig = wiring.kubeconfigs()[0]
+    kubeconfig, *beside = wiring.kubeconfigs()
     home = Path(wiring.env.get("HOME", "/"))
     return KindAccess(
         wiring.docker,
@@ -99,6 +99,7 @@ def _kind_access(wiring: Wiring, print_kubeconfig: Callable[[], str]) -> KindAcc
         host=wiring.host,
         folder=wiring.state / KIND / wiring.wish.name,
         shared=kubeconfig,
+        beside=beside,
         usual=kubeconfig == home / ".kube" / "config",
         owner=owner_of(wiring.env),
         make_current=wiring.wish.use_context,

@@ -1,0 +1,139 @@
+"""Kubeconfig files: which ones, what is in them, and the context to work on.
+
+Files are decoded YAML here: keys that we do not know stay as they are.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cto.adapters.kubeconfig.entries import named
+from cto.adapters.kubeconfig.yamltree import first_document
+from cto.errors import PreflightError, UsageError
+from cto.objects import load_yaml
+from cto.ports import Access
+
+
+def paths(environ: Mapping[str, str], home: Path) -> tuple[Path, ...]:
+    """Return the files that kubectl would read, the one that it writes first."""
+    listed = [Path(name) for name in environ.get("KUBECONFIG", "").split(os.pathsep) if name]
+    return tuple(listed) or (home / ".kube" / "config",)
+
+
+def read(file: Path) -> dict[str, Any]:
+    """Return a kubeconfig's content, {} if there is no such file.
+
+    Raises:
+        PreflightError: CTO-1403, it is no kubeconfig.
+    """
+    return parse(read_text(file), file)
+
+
+def read_text(file: Path) -> str:
+    """Return a file's text as it is, '' if there is no such file.
+
+    Raises:
+        PreflightError: CTO-1403, it cannot be read.
+    """
+    try:
+        # Not `read_text`: that makes one kind of line end of all.
+        return file.read_bytes().decode()
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise unusable(file, str(error)) from error
+
+
+def parse(text: str, file: Path) -> dict[str, Any]:
+    """Return what the text of a kubeconfig says: its first document, as kubectl reads it.
+
+    Raises:
+        PreflightError: CTO-1403, it is no kubeconfig.
+    """
+    body = text.removeprefix("\ufeff")
+    try:
+        root, end = first_document(body)
+        data = load_yaml(body[:end]) if root else None
+    except yaml.YAMLError as error:
+        # Not the error's text: it may quote a line with a key in it.
+        mark = getattr(error, "problem_mark", None)
+        raise unusable(file, f"not YAML at line {mark.line + 1 if mark else '?'}") from None
+    if not isinstance(data, dict | None):
+        raise unusable(file, "the document is not a mapping")
+    return data or {}
+
+
+def choose_access(files: Sequence[Path], context: str = "") -> Access:
+    """Return the cluster to work on: the named context, or the only one there is.
+
+    Raises:
+        UsageError: CTO-1201 (several), CTO-1202 (none), CTO-1203 (not there).
+        PreflightError: CTO-1403, a file cannot be used.
+    """
+    documents = {file: read(file) for file in files}
+    where: dict[str, Path] = {}
+    for file, document in documents.items():
+        for name in named(document, "contexts"):
+            where.setdefault(name, file)
+    if context and context not in where:
+        raise UsageError(
+            "CTO-1203",
+            f"There is no context {context!r} in {_listed(files)}",
+            details="\n".join(where),
+        )
+    if not where:
+        raise UsageError("CTO-1202", f"No context in {_listed(files)}")
+    if not context and len(where) > 1:
+        raise _several(documents, where)
+    chosen = context or next(iter(where))
+    _check_whole(documents[where[chosen]], where[chosen], chosen)
+    return Access(where[chosen], chosen)
+
+
+def _several(documents: Mapping[Path, Mapping[str, Any]], where: Mapping[str, Path]) -> UsageError:
+    current = next((d["current-context"] for d in documents.values() if _current(d)), "")
+    uses = f" (kubectl uses {current!r})" if current in where else ""
+    return UsageError(
+        "CTO-1201",
+        f"There are {len(where)} contexts in {_listed(tuple(documents))}, and none was named{uses}",
+        # Nothing else on these lines: they are there to be pasted.
+        details="\n".join(f"--context {shlex.quote(name)}" for name in where),
+        hint="Repeat the command with one of these lines at its end.",
+    )
+
+
+def _check_whole(document: Mapping[str, Any], file: Path, name: str) -> None:
+    """Refuse a context whose parts lie in another file: programs get one file from us."""
+    context = named(document, "contexts")[name]
+    for section, key in (("clusters", "cluster"), ("users", "user")):
+        if context.get(key) not in named(document, section):
+            raise PreflightError(
+                "CTO-1403",
+                f"{file}: context {name!r} names {key} {context.get(key)!r}, which is not in "
+                "this file",
+                hint=f"Put all parts into one file: kubectl config view --flatten --minify --raw "
+                f"--context {shlex.quote(name)} > FILE, then add --kubeconfig FILE",
+            )
+
+
+def _current(document: Mapping[str, Any]) -> bool:
+    return bool(document.get("current-context"))
+
+
+def _listed(files: Sequence[Path]) -> str:
+    return ", ".join(map(str, files))
+
+
+def unusable(file: Path, why: str) -> PreflightError:
+    """Return the error for a file that is not as it has to be."""
+    return PreflightError(
+        "CTO-1403",
+        f"{file}: {why}",
+        hint=f"Check {shlex.quote(str(file))}, or name another file with --kubeconfig FILE.",
+    )

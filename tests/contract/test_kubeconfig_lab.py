@@ -1,0 +1,128 @@
+"""What kubectl reads of other people's kubeconfigs, before and after our entries came and went."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from cto.adapters.kubeconfig import Entry, SharedFile
+from fakes.clock import FakeClock
+from fakes.machine import FakeMachine
+
+pytestmark = pytest.mark.lab
+
+ENTRY = Entry("kind-cto", {"server": "https://127.0.0.1:1"}, {"token": "a token"})
+NAME = ENTRY.name
+# Texts that readers of YAML take for something else, and so have to be quoted.
+ODD = (
+    *("99012345678", "1.5", "1e3", "n", "y", "Yes", "on", "OFF", "null", "~", "", "=", "<<"),
+    *("1_000", "0o17", "0x1F", "0b1", "017", "089", "1:30", "190:20:30", ".inf", ".nan", "+1"),
+    *("2001-12-14", "2001-12-14 21:59:43", "- a", "a: b", "#", "'", '"', "!x", "&a", "*a", "@"),
+    *("{", "[", "a b ", " a", "é", "\U0001f600", "a\nb", "\t", "...", "---", "?", "|", ">", "%"),
+)
+
+Kubectl = Callable[[Path], dict[str, Any]]
+
+
+@pytest.fixture
+def kubectl(lab_tools: Path) -> Kubectl:
+    def view(file: Path) -> dict[str, Any]:
+        argv = [str(lab_tools / "kubectl"), "--kubeconfig", str(file)]
+        argv += ["config", "view", "--raw", "--output", "json"]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{done.stderr}\n{file.read_text()}"
+        document: dict[str, Any] = json.loads(done.stdout)
+        return document
+
+    return view
+
+
+def foreign(document: dict[str, Any]) -> dict[str, Any]:
+    kept = {key: value for key, value in document.items() if key != "current-context"}
+    for section in ("clusters", "users", "contexts"):
+        kept[section] = [item for item in kept[section] or () if item["name"] != NAME]
+    return kept
+
+
+_characters = st.characters(codec="utf-8", exclude_categories=["C", "Z"])
+_texts = st.one_of(st.sampled_from(ODD), st.text(_characters, max_size=12))
+
+
+@st.composite
+def kubeconfigs(draw: st.DrawFn) -> dict[str, Any]:
+    names = [name for name in draw(st.lists(_texts, max_size=4, unique=True)) if name != NAME]
+    document: dict[str, Any] = {
+        "clusters": [{"name": n, "cluster": {"server": draw(_texts)}} for n in names],
+        "users": [
+            {"name": n, "user": {"token": draw(_texts), "as-groups": draw(st.lists(_texts))}}
+            for n in names
+        ],
+        "contexts": [
+            {"name": n, "context": {"namespace": draw(_texts), "user": n, "cluster": draw(_texts)}}
+            for n in names
+        ],
+        "current-context": draw(st.sampled_from(["", *names])),
+    }
+    kept = draw(st.lists(st.sampled_from(sorted(document)), unique=True))
+    return {key: document[key] for key in kept}
+
+
+def _quoted(document: Any) -> str:
+    return yaml.safe_dump(document, default_style='"', sort_keys=False, allow_unicode=False)
+
+
+WRITERS: dict[str, Callable[[Any], str]] = {
+    "json": lambda document: json.dumps(document, ensure_ascii=False),
+    "block": _quoted,
+    "indented": lambda document: textwrap.indent(_quoted(document), "  "),
+    "crlf": lambda document: _quoted(document).replace("\n", "\r\n"),
+}
+
+
+@pytest.mark.parametrize("style", WRITERS)
+@settings(
+    max_examples=8,
+    deadline=None,
+    # A failure is looked at by its own example: to shorten it takes minutes of processes.
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(document=kubeconfigs())
+def test_kubectl_reads_the_same_of_others_and_all_of_ours(
+    kubectl: Kubectl, tmp_path: Path, style: str, document: dict[str, Any]
+) -> None:
+    file = tmp_path / "config"
+    file.write_bytes(WRITERS[style](document).encode())
+    shared = SharedFile(file, FakeClock(), FakeMachine(tmp_path / "root").host)
+    before = kubectl(file)
+
+    shared.merge(ENTRY, make_current=True)
+    there = kubectl(file)
+    shared.remove(NAME)
+
+    assert foreign(there) == foreign(before)
+    assert there["current-context"] == NAME
+    ours = [item["user"] for item in there["users"] if item["name"] == NAME]
+    assert ours == [{"token": "a token"}]
+    assert foreign(kubectl(file)) == foreign(before)
+
+
+def test_an_account_that_looks_like_a_number_stays_a_text(kubectl: Kubectl, tmp_path: Path) -> None:
+    """See https://github.com/kubernetes/kubernetes/issues/82296."""
+    file = tmp_path / "config"
+    text = 'clusters: [{name: "089012345679", cluster: {server: "https://a"}}]\n'
+    text += 'contexts: [{name: "n", context: {cluster: "089012345679", user: "12e4567"}}]\n'
+    file.write_text(text)
+    SharedFile(file, FakeClock(), FakeMachine(tmp_path / "root").host).merge(ENTRY)
+    assert {item["name"] for item in kubectl(file)["clusters"]} == {"089012345679", NAME}
+    for line in text.splitlines():
+        assert line.removesuffix("]") in file.read_text()
