@@ -44,7 +44,8 @@ def refusal(
 
 def unreachable(endpoint: Endpoint, error: NoAnswerError) -> ToolError:
     text = f"{endpoint.host} cannot be reached"
-    return ToolError(NO_ANSWER, text, details=f"{endpoint.origin}: {error}")
+    details = f"{endpoint.origin}: {error}"
+    return ToolError(NO_ANSWER, text, details=details, hint=error.hint)
 
 
 def wrong(endpoint: Endpoint, what: str, details: str) -> IntegrityError:
@@ -64,7 +65,7 @@ def all_of(errors: Sequence[ToolError]) -> ToolError:
     if len(errors) == 1:
         return last
     lines = [f"{error.message}: {error.details}" for error in errors]
-    return ToolError(last.code, last.message, details="\n".join(lines))
+    return ToolError(last.code, last.message, details="\n".join(lines), hint=last.hint)
 
 
 def name_of(wanted: Descriptor) -> str:

@@ -107,7 +107,9 @@ class Registry:
 
     def _answered(self, endpoint: Endpoint, reference: Reference) -> Document:
         if silence := self._silent.get(endpoint.origin):
-            raise ToolError(silence.code, silence.message, details=silence.details)
+            raise ToolError(
+                silence.code, silence.message, details=silence.details, hint=silence.hint
+            )
         try:
             return self._manifest(endpoint, reference)
         except ToolError as error:

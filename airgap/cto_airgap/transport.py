@@ -59,11 +59,13 @@ class NoAnswerError(Exception):
 
     Attributes:
         again: Whether the same request may work in a moment.
+        hint: What to do about it; the error's own fix when empty.
     """
 
-    def __init__(self, text: str, *, again: bool) -> None:
+    def __init__(self, text: str, *, again: bool, hint: str = "") -> None:
         super().__init__(text)
         self.again = again
+        self.hint = hint
 
 
 class Transport(Protocol):

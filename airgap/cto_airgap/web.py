@@ -1,45 +1,46 @@
-"""Carries requests over HTTP. The only place that knows `requests`."""
+"""Carries requests over HTTP."""
 
 from __future__ import annotations
 
-import ssl
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
 import requests
-from requests.adapters import HTTPAdapter
 
-from cto.errors import ConfigError
+from cto.network import trust, web
 from cto_airgap.transport import NoAnswerError, Piece, Request
 
-_TIMEOUTS_S = (10.0, 60.0)
 _PIECE = 1 << 18
-_CONNECTIONS = 16
-_BROKEN = (requests.exceptions.ChunkedEncodingError, requests.Timeout)
 
 
 class WebTransport:
-    """Implements `Transport`. TLS is verified, always; proxies are those of the environment.
+    """Implements `Transport`. TLS is verified, always.
 
     Args:
         ca_file: Certificates to trust besides the usual ones.
         user_agent: How to introduce oneself.
+        environ: Says which proxies and certificates there are.
+        log: Gets a line about each request.
 
     Raises:
-        ConfigError: CTO-1300, the file holds no certificates.
+        ConfigError: CTO-1360, certificates cannot be used. `send` raises it for proxies.
     """
 
-    def __init__(self, *, ca_file: Path | None = None, user_agent: str = "cto") -> None:
+    def __init__(
+        self,
+        *,
+        ca_file: Path | None = None,
+        user_agent: str = "cto",
+        environ: Mapping[str, str] = os.environ,
+        log: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._user_agent = user_agent
-        self._session = requests.Session()
-        self._session.mount("https://", _Adapter(context=_context(ca_file)))
-        self._session.mount("http://", _Adapter(context=None))
-        # Cookies are the only state of a session that threads would contend for.
-        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        verified = trust.context(environ, ca_file=ca_file)
+        self._session = web.session(environ, verified=verified, log=log)
 
     def send(self, request: Request) -> WebAnswer:
         # Layers are compressed already, and their digests are of the bytes as they are.
@@ -52,7 +53,7 @@ class WebTransport:
                     headers=headers,
                     data=data,
                     stream=True,
-                    timeout=_TIMEOUTS_S,
+                    timeout=web.TIMEOUTS_S,
                     allow_redirects=False,
                     auth=_as_it_is,
                 )
@@ -95,20 +96,6 @@ class WebAnswer:
         self._response.close()
 
 
-class _Adapter(HTTPAdapter):
-    """Keeps a connection per thread, and gives all of them, proxied or not, the same trust."""
-
-    def __init__(self, *, context: ssl.SSLContext | None) -> None:
-        self._trust: dict[str, Any] = {"ssl_context": context} if context else {}
-        super().__init__(pool_maxsize=_CONNECTIONS)
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **{**kwargs, **self._trust})
-
-    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
-        return super().proxy_manager_for(*args, **{**kwargs, **self._trust})
-
-
 class _File:
     """A piece of a file for `requests`, which asks for its length and reads it block by block."""
 
@@ -139,35 +126,11 @@ def _opened(body: bytes | Piece) -> Iterator[Any]:
         yield _File(file, body)
 
 
-def _context(ca_file: Path | None) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    if ca_file:
-        try:
-            context.load_verify_locations(ca_file)
-        except (OSError, ssl.SSLError) as error:
-            text = f"{ca_file} holds no certificates to trust"
-            raise ConfigError("CTO-1300", text, details=str(error)) from error
-    return context
-
-
 def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Keep `requests` from taking passwords out of ~/.netrc."""
+    """Keep `requests` from taking passwords out of addresses, e.g. that of a token server."""
     return request
 
 
 def _no_answer(error: requests.RequestException) -> NoAnswerError:
-    again = isinstance(error, _BROKEN) or type(error) is requests.ConnectionError
-    return NoAnswerError(_reason(error), again=again)
-
-
-def _reason(error: Exception) -> str:
-    """Return the innermost cause: what is around it repeats the address, signatures included."""
-    chain: list[BaseException] = [error]
-    while (inner := _inner(chain[-1])) and inner not in chain:
-        chain.append(inner)
-    return f"{type(error).__name__}: {chain[-1]}"[:200]
-
-
-def _inner(error: BaseException) -> BaseException | None:
-    places = (getattr(error, "reason", None), *error.args, error.__cause__, error.__context__)
-    return next((item for item in places if isinstance(item, BaseException)), None)
+    hint = str(error) if isinstance(error, web.ProxyRefusedError) else ""
+    return NoAnswerError(web.reason(error), again=web.may_heal(error), hint=hint)

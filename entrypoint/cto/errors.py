@@ -250,6 +250,15 @@ _TABLE = (
         "Write it anew: `cto bundle push DIR HOST/FOLDER --output json > mapping.json`; what is in "
         "the registry is not sent again.",
     ),
+    ErrorKind(
+        "CTO-1360",
+        "A setting of the network cannot be used",
+        "A variable that names a proxy (`HTTPS_PROXY`, `HTTP_PROXY`) or certificates "
+        "(`SSL_CERT_FILE`, `SSL_CERT_DIR`, `CTO_CA_FILE`), or what stands for it in an option or a "
+        "file, holds something else.",
+        "Correct the value that the message names. A proxy is "
+        "[http://][USER:PASSWORD@]HOST[:PORT]; certificates are in PEM.",
+    ),
     # 4: preflight
     ErrorKind(
         "CTO-1400",

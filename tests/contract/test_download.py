@@ -6,12 +6,13 @@ import gzip
 import hashlib
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 
 import pytest
 
-from cto.adapters.download import Downloader
+from cto.adapters.download import Downloader, Transfer
 from cto.errors import IntegrityError, ToolError
 from fakes.clock import FakeClock
 from fakes.webserver import Line, Script, WebServer, answer, hang_up
@@ -64,14 +65,38 @@ def rest(line: Line) -> None:
 
 
 def test_a_file_is_fetched_once_and_said_to_be(server: WebServer, cache: Path) -> None:
-    said: list[str] = []
+    said: list[Transfer] = []
     downloader = Downloader(cache, progress=said.append)
     path = fetch(downloader, server.url + PATH)
     assert path.read_bytes() == DATA
     assert path.name == "thing-1.0.tgz"
     assert fetch(Downloader(cache), server.url + PATH) == path
     assert len(server.seen) == 1
-    assert said == [f"downloading {server.url}{PATH} (0.3 MB)"]
+    begun = Transfer(name=path.name, source=server.url + PATH, done=0, total=len(DATA))
+    assert said == [begun, replace(begun, done=len(DATA), over=True)]
+
+
+def test_a_long_download_tells_how_far_it_is(server: WebServer, cache: Path) -> None:
+    class Slow(FakeClock):
+        def monotonic(self) -> float:
+            self.advance(1.0)
+            return super().monotonic()
+
+    said: list[Transfer] = []
+    fetch(Downloader(cache, clock=Slow(), progress=said.append), server.url + PATH)
+    assert [one.done for one in said] == [*range(0, len(DATA), 1 << 16), len(DATA)]
+    assert [one.over for one in said] == [*([False] * 5), True]
+
+
+def test_what_was_there_already_counts(server: WebServer, cache: Path, clock: FakeClock) -> None:
+    server.on("GET", PATH, half, rest)
+    said: list[Transfer] = []
+    fetch(Downloader(cache, clock=clock, progress=said.append), server.url + PATH)
+    first, broken, again, whole = said
+    assert (first.done, first.total) == (0, len(DATA))
+    assert broken.over
+    assert (again.done, again.total) == (broken.done, len(DATA))
+    assert (whole.done, whole.over) == (len(DATA), True)
 
 
 def test_sha512_will_do(server: WebServer, cache: Path) -> None:
@@ -234,10 +259,10 @@ def test_a_server_may_keep_the_size_to_itself(server: WebServer, cache: Path) ->
         line.chunk(DATA)
         line.chunk(b"")
 
-    said: list[str] = []
+    said: list[Transfer] = []
     server.on("GET", PATH, chunked)
     assert fetch(Downloader(cache, progress=said.append), server.url + PATH).read_bytes() == DATA
-    assert said == [f"downloading {server.url}{PATH}"]
+    assert [one.total for one in said] == [0, 0]
 
 
 def test_an_address_that_is_none_is_not_tried_again(cache: Path, clock: FakeClock) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -73,6 +74,7 @@ class WebServer:
     """Answers each path with its scripts, one after the other, the last one again and again."""
 
     seen: list[Seen] = field(default_factory=list)
+    tls: ssl.SSLContext | None = None
     _scripts: dict[tuple[str, str], list[Script]] = field(default_factory=dict)
 
     def on(self, method: str, path: str, *scripts: Script) -> None:
@@ -83,7 +85,11 @@ class WebServer:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
+
+    @property
+    def port(self) -> int:
+        return int(self._server.server_address[1])
 
     def __enter__(self) -> Self:
         outer = self
@@ -93,7 +99,10 @@ class WebServer:
 
             def handle_one_request(self) -> None:
                 self.close_connection = False
-                self.raw_requestline = self.rfile.readline(65537)
+                try:
+                    self.raw_requestline = self.rfile.readline(65537)
+                except ssl.SSLError:
+                    self.raw_requestline = b""
                 if not self.raw_requestline or not self.parse_request():
                     self.close_connection = True
                     return
@@ -103,6 +112,11 @@ class WebServer:
                 """Say nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        if self.tls:
+            # Each shakes hands in its own thread: one that refuses must not hold up the others.
+            self._server.socket = self.tls.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
         self._server.daemon_threads = True
         self._thread = Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()

@@ -44,9 +44,9 @@ def refused(what: str, status: int, body: bytes, *, confidential: bool = False) 
     return ApiError(code, text, status=status, reason=reason, details=f"HTTP status {status}")
 
 
-def no_answer(what: str, host: str, cause: str) -> ApiError:
+def no_answer(what: str, host: str, cause: str, *, hint: str = "") -> ApiError:
     """Return the error for a server that does not answer."""
-    return ApiError("CTO-1601", f"{what}: no answer from {host}", details=cut(cause))
+    return ApiError("CTO-1601", f"{what}: no answer from {host}", details=cut(cause), hint=hint)
 
 
 def heals(status: int, body: bytes) -> bool:

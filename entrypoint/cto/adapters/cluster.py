@@ -36,10 +36,12 @@ _KIND_PAUSES_S = (0.2, 1.1)
 class KubeCluster:
     """Implements `ports.Cluster`. Safe to use from several threads; nothing is sent before use."""
 
-    def __init__(self, access: Access, *, clock: Clock) -> None:
+    def __init__(
+        self, access: Access, *, clock: Clock, log: Callable[[str], None] = lambda _: None
+    ) -> None:
         self._access = access
         self._clock = clock
-        self._connection = Connection(access)
+        self._connection = Connection(access, log=log)
         self._retrying = Retrying(self._connection, clock)
         self._discovery = Discovery(self._ask, clock)
         self._closed = Flag()
@@ -310,7 +312,7 @@ class KubeCluster:
 
     def _silent(self, request: Request, error: NoAnswerError) -> ApiError:
         where = f"the API server of context {self._access.context}"
-        return api_errors.no_answer(request.what, where, str(error))
+        return api_errors.no_answer(request.what, where, str(error), hint=error.hint)
 
 
 def _path(kind: ApiKind, namespace: str, name: str = "") -> str:

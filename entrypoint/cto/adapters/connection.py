@@ -8,6 +8,8 @@ is imported when a kubeconfig asks for more than a certificate or a token.
 from __future__ import annotations
 
 import logging
+import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -20,15 +22,14 @@ import yaml
 
 from cto.adapters import api_errors
 from cto.adapters.login import Login, plain_login, tls_context
+from cto.adapters.pools import pool
 from cto.errors import ApiError, PreflightError
+from cto.network.proxies import Proxies, Proxy, is_refusal
 from cto.ports import Access
 
 _CONNECT_S = 5.0
 _READ_S = 30.0
-# Watches hold a connection each, and steps run in parallel.
-_POOL_SIZE = 32
 _CHUNK = 1 << 16
-_LOOPBACK = ("localhost", "127.0.0.0/8", "::1")
 # What the loader raises for a file of another shape.
 _MALFORMED = (yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError)
 
@@ -56,11 +57,17 @@ class Answer:
 
 
 class NoAnswerError(Exception):
-    """The server did not answer. `sent` tells whether it may have got the request."""
+    """The server did not answer.
 
-    def __init__(self, text: str, *, sent: bool) -> None:
+    Attributes:
+        sent: Whether it may have got the request.
+        hint: What somebody has to do first; then another attempt is of no use.
+    """
+
+    def __init__(self, text: str, *, sent: bool, hint: str = "") -> None:
         super().__init__(text)
         self.sent = sent
+        self.hint = hint
 
 
 class Stream:
@@ -89,10 +96,24 @@ class Stream:
 
 
 class Connection:
-    """A pool of connections to one API server. Safe to use from several threads."""
+    """A pool of connections to one API server. Safe to use from several threads.
 
-    def __init__(self, access: Access) -> None:
+    Args:
+        access: The kubeconfig, and which context of it.
+        environ: Says which proxies there are.
+        log: Gets a line about each request.
+    """
+
+    def __init__(
+        self,
+        access: Access,
+        *,
+        environ: Mapping[str, str] = os.environ,
+        log: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._access = access
+        self._environ = environ
+        self._log = log
         self._lock = Lock()
         self._session: _Session | None = None
 
@@ -133,19 +154,29 @@ class Connection:
 
     def _open(self, request: Request, *, preload: bool) -> tuple[_Session, Any]:
         session = self._current(None)
-        response = session.send(request, preload=preload)
+        response = self._logged(session, request, preload=preload)
         if response.status == 401:
             # Tokens of exec plugins may end before their time: kubectl asks the plugin again too.
             response.close()
             session = self._current(session)
-            response = session.send(request, preload=preload)
+            response = self._logged(session, request, preload=preload)
         return session, response
+
+    def _logged(self, session: _Session, request: Request, *, preload: bool) -> Any:
+        begun, outcome = time.monotonic(), "no answer"
+        try:
+            response = session.send(request, preload=preload)
+            outcome = str(response.status)
+        finally:
+            took = f"{outcome} after {time.monotonic() - begun:.2f} s"
+            self._log(f"{request.method} {session.server}{request.path}: {took}")
+        return response
 
     def _current(self, refused: _Session | None) -> _Session:
         """Return the session; a new one if it is still the refused one."""
         with self._lock:
             if self._session is None or self._session is refused:
-                self._session = _new_session(self._access)
+                self._session = _new_session(self._access, self._environ)
             return self._session
 
     def _unauthorized(self, session: _Session, response: Any) -> ApiError:
@@ -158,10 +189,17 @@ class _Session:
     """What one reading of the kubeconfig gave."""
 
     def __init__(
-        self, *, user: str, server: str, pool: Any, authorization: Callable[[], Mapping[str, str]]
+        self,
+        *,
+        user: str,
+        server: str,
+        proxy: Proxy | None,
+        pool: Any,
+        authorization: Callable[[], Mapping[str, str]],
     ) -> None:
         self.user = user
-        self._server = server
+        self.server = server
+        self._proxy = proxy
         self._pool = pool
         self._authorization = authorization
 
@@ -169,53 +207,55 @@ class _Session:
         import urllib3  # noqa: PLC0415 - slow
 
         query = f"?{urlencode(request.query)}" if request.query else ""
-        with _translated():
-            return self._pool.request(
+        with _translated(self._proxy):
+            response = self._pool.request(
                 request.method,
-                f"{self._server}{request.path}{query}",
+                f"{self.server}{request.path}{query}",
                 body=request.body,
                 headers={**self._authorization(), **request.headers},
                 timeout=urllib3.Timeout(connect=_CONNECT_S, read=request.read_timeout_s),
                 retries=False,
                 preload_content=preload,
             )
+        if self._proxy and response.status == 407:
+            response.close()
+            raise _refused(self._proxy)
+        return response
 
     def close(self) -> None:
         self._pool.clear()
 
 
-def _new_session(access: Access) -> _Session:
-    login = plain_login(access)
-    return _plain_session(login) if login else _loaded_session(access)
+def _new_session(access: Access, environ: Mapping[str, str] = os.environ) -> _Session:
+    login = plain_login(access, environ)
+    return _plain_session(login) if login else _loaded_session(access, environ)
 
 
 def _plain_session(login: Login) -> _Session:
-    import urllib3  # noqa: PLC0415 - slow
-
     headers = {"Authorization": f"Bearer {login.token}"} if login.token else {}
     return _Session(
         user=login.user,
         server=login.server,
-        pool=urllib3.PoolManager(
-            maxsize=_POOL_SIZE, ssl_context=login.tls, server_hostname=login.tls_name or None
-        ),
+        proxy=None,
+        pool=pool(login.tls, None, tls_name=login.tls_name),
         authorization=lambda: headers,
     )
 
 
-def _loaded_session(access: Access) -> _Session:
+def _loaded_session(access: Access, environ: Mapping[str, str]) -> _Session:
     """Log in with the loader of the `kubernetes` package."""
     from kubernetes.client import Configuration  # noqa: PLC0415 - slow
 
     configuration = Configuration()
-    configuration.keep_alive = True
-    configuration.connection_pool_maxsize = _POOL_SIZE
+    # What it finds in the environment is not what Go's programs find there.
+    configuration.proxy = None
     user = _user_entry(access)
     # The loader writes certificates and keys to files; they are read here and go away.
     with TemporaryDirectory(prefix="cto-") as folder:
         complaint = _load(access, configuration, folder)
         _check(access, configuration, user, complaint)
-        pool = _loaded_pool(configuration)
+        proxy = _proxy(configuration, environ)
+        connections = _loaded_pool(configuration, proxy)
     refresh = Lock()
 
     def authorization() -> Mapping[str, str]:
@@ -224,7 +264,13 @@ def _loaded_session(access: Access) -> _Session:
         token = settings.get("BearerToken", {}).get("value")
         return {"Authorization": token} if token else {}
 
-    return _Session(user=user, server=configuration.host, pool=pool, authorization=authorization)
+    return _Session(
+        user=user,
+        server=configuration.host,
+        proxy=proxy,
+        pool=connections,
+        authorization=authorization,
+    )
 
 
 def _check(access: Access, configuration: Any, user: str, complaint: str) -> None:
@@ -238,30 +284,21 @@ def _check(access: Access, configuration: Any, user: str, complaint: str) -> Non
         raise ApiError("CTO-1602", text, details=api_errors.cut(complaint))
 
 
-def _loaded_pool(configuration: Any) -> Any:
-    from urllib.request import getproxies  # noqa: PLC0415 - slow
+def _proxy(configuration: Any, environ: Mapping[str, str]) -> Proxy | None:
+    """Return the proxy: a kubeconfig's `proxy-url` is meant for its very server, whatever it is.
 
-    from kubernetes.client.rest import RESTClientObject  # noqa: PLC0415 - slow
-
-    if configuration.proxy in getproxies().values():
-        configuration.no_proxy = _with_loopback(configuration.no_proxy or "")
-    pool: Any = RESTClientObject(configuration).pool_manager
-    if urlsplit(configuration.host).scheme == "https":
-        for name in ("ca_certs", "ca_cert_data", "cert_file", "key_file"):
-            pool.connection_pool_kw.pop(name, None)
-        pool.connection_pool_kw["ssl_context"] = tls_context(
-            configuration.ssl_ca_cert, configuration.cert_file, configuration.key_file
-        )
-    return pool
-
-
-def _with_loopback(no_proxy: str) -> str:
-    """Return NO_PROXY as Go has it, kubectl and helm included: it always holds loopback addresses.
-
-    That is for the environment's proxies. A kubeconfig's `proxy-url` is meant for its very server,
-    which may well be the loopback address at the other end of a tunnel.
+    That may well be the loopback address at the other end of a tunnel.
     """
-    return ",".join((*filter(None, [no_proxy]), *_LOOPBACK))
+    if configuration.proxy:
+        return Proxy.parse(configuration.proxy, "the kubeconfig's proxy-url")
+    return Proxies(environ).of(configuration.host)
+
+
+def _loaded_pool(configuration: Any, proxy: Proxy | None) -> Any:
+    if urlsplit(configuration.host).scheme != "https":
+        return pool(None, proxy)
+    tls = tls_context(configuration.ssl_ca_cert, configuration.cert_file, configuration.key_file)
+    return pool(tls, proxy, tls_name=configuration.tls_server_name or "")
 
 
 def _load(access: Access, configuration: Any, folder: str) -> str:
@@ -329,7 +366,7 @@ class _Collector(logging.Handler):
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _translated(proxy: Proxy | None = None) -> Iterator[None]:
     """Turn the errors of urllib3 and of the socket below it into ours."""
     from urllib3 import exceptions  # noqa: PLC0415 - slow
 
@@ -343,9 +380,13 @@ def _translated() -> Iterator[None]:
     )
     try:
         yield
-    except exceptions.HTTPError as error:
-        raise NoAnswerError(
-            api_errors.cut(str(error)), sent=not isinstance(error, unsent)
-        ) from None
-    except OSError as error:
-        raise NoAnswerError(api_errors.cut(str(error)), sent=True) from None
+    except (exceptions.HTTPError, OSError) as error:
+        if proxy and is_refusal(error):
+            raise _refused(proxy) from None
+        by = f" (by {proxy})" if proxy else ""
+        text = f"{api_errors.cut(str(error))}{by}"
+        raise NoAnswerError(text, sent=not isinstance(error, unsent)) from None
+
+
+def _refused(proxy: Proxy) -> NoAnswerError:
+    return NoAnswerError(proxy.refusal, sent=False, hint=proxy.refusal)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import json
-from collections.abc import Callable, Iterator
+import os
+import ssl
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from threading import Event as Flag
 from typing import Any, BinaryIO
@@ -15,22 +18,48 @@ from urllib.parse import unquote, urlsplit
 from cto import digests
 from cto.adapters.clock import SystemClock
 from cto.errors import IntegrityError, ToolError
+from cto.network import trust
 from cto.ports import Clock
 
 UNRESOLVED = "unresolved"
-_TIMEOUTS_S = (10.0, 60.0)
 _PAUSES_S = (1.0, 3.0)
 # What a broken connection leaves of the last piece is lost.
 _CHUNK = 1 << 16
 _TRANSIENT = (408, 429, 500, 502, 503, 504)
+_TELL_EVERY_S = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transfer:
+    """How far a download is.
+
+    Attributes:
+        name: Of the file.
+        source: Where it comes from, without log-in and query.
+        done: Bytes that are there.
+        total: Bytes in all; 0 if the server does not say.
+        over: Whether it has ended, well or not.
+    """
+
+    name: str
+    source: str
+    done: int
+    total: int
+    over: bool = False
 
 
 class _UnreachableError(Exception):
-    """A source does not have the file, or broke off; `again` tells whether to try it once more."""
+    """A source does not have the file, or broke off.
 
-    def __init__(self, text: str, *, again: bool) -> None:
+    Attributes:
+        again: Whether to try it once more.
+        hint: What to do about it; the error's own fix when empty.
+    """
+
+    def __init__(self, text: str, *, again: bool, hint: str = "") -> None:
         super().__init__(text)
         self.again = again
+        self.hint = hint
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +81,11 @@ class Downloader:
         cache: Where files are kept, in a folder per digest.
         mirror: An address or a folder that has the files as HOST/PATH; tried before the URL.
         clock: Waits between attempts.
-        progress: Gets a line when a download starts.
+        progress: Told when a download begins, ends, and twice a second between.
         offline: Tells whether only the cache and the mirror may be asked.
+        environ: Says which proxies and certificates there are.
+        ca_file: Certificates to trust besides.
+        log: Gets a line about each request.
     """
 
     def __init__(
@@ -62,14 +94,20 @@ class Downloader:
         *,
         mirror: str = "",
         clock: Clock | None = None,
-        progress: Callable[[str], None] = lambda _: None,
+        progress: Callable[[Transfer], None] = lambda _: None,
         offline: Callable[[], bool] = lambda: False,
+        environ: Mapping[str, str] = os.environ,
+        ca_file: Path | None = None,
+        log: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._cache = cache
         self._mirror = mirror.rstrip("/")
         self._clock = clock or SystemClock()
         self._progress = progress
         self._offline = offline
+        self._environ = environ
+        self._ca_file = ca_file
+        self._log = log
 
     def fetch(self, url: str, *, algorithm: str, digest: str, code: str = "CTO-1501") -> Path:
         """Return the file behind a URL, verified: from the cache, the mirror, or the URL itself.
@@ -84,6 +122,7 @@ class Downloader:
             IntegrityError: CTO-1800, the digest is wrong, and the file is gone; CTO-1801, no
                 digest is pinned.
             ToolError: With `code`, it cannot be had; the details tell what was tried.
+            ConfigError: CTO-1360, the proxy or the certificates of the environment are none.
         """
         if digest == UNRESOLVED:
             text = f"no checksum is pinned for {url}"
@@ -103,18 +142,20 @@ class Downloader:
     def _bring(self, wanted: _Wanted, target: Path) -> None:
         part = target.with_name(f".{target.name}.part")
         tried: list[str] = []
+        hint = ""
         for source in self._sources(wanted.url):
             try:
                 self._take(source, wanted, part)
             except _UnreachableError as error:
                 tried.append(f"{_shown(source)}: {error}")
+                hint = hint or error.hint
             else:
                 part.replace(target)
                 return
         if self._offline():
             tried.append(f"{_shown(wanted.url)}: not asked, because this run is air-gapped")
         text = f"{wanted.name} cannot be had"
-        raise ToolError(wanted.code, text, details="\n".join(tried))
+        raise ToolError(wanted.code, text, details="\n".join(tried), hint=hint)
 
     def _sources(self, url: str) -> Iterator[str]:
         if self._mirror:
@@ -145,32 +186,62 @@ class Downloader:
         """Go on with the part file; return the digest of all of it."""
         with part.open("ab") as file:
             if _is_address(source):
-                self._download(source, file)
+                self._download(source, wanted, file)
             else:
                 _copy(Path(source.removeprefix("file://")), file)
         return digests.of_file(part, wanted.algorithm)
 
-    def _download(self, url: str, file: BinaryIO) -> None:
+    @cached_property
+    def _trust(self) -> ssl.SSLContext:
+        return trust.context(self._environ, ca_file=self._ca_file)
+
+    def _download(self, url: str, wanted: _Wanted, file: BinaryIO) -> None:
         import requests  # noqa: PLC0415 - slow
+
+        from cto.network import web  # noqa: PLC0415 - as above
 
         # Not compressed on the way: the digest is of the file as it is published.
         headers = {"Accept-Encoding": "identity"}
         if have := file.tell():
             headers["Range"] = f"bytes={have}-"
         try:
-            with requests.get(url, stream=True, timeout=_TIMEOUTS_S, headers=headers) as response:
+            with (
+                web.session(self._environ, verified=self._trust, log=self._log) as session,
+                session.get(url, stream=True, timeout=web.TIMEOUTS_S, headers=headers) as response,
+            ):
                 if response.status_code == 416:
                     # All was there already, or more than all: the digest will tell.
                     return
                 _check(response.status_code)
                 if response.status_code != 206:
                     file.truncate(0)
-                self._progress(f"downloading {_shown(url)}{_size(response.headers)}")
+                    have = 0
                 # Some servers call a .tgz "encoded", and requests would unpack it.
                 response.raw.headers.pop("Content-Encoding", None)
-                file.writelines(response.iter_content(_CHUNK))
+                begun = Transfer(
+                    name=wanted.name,
+                    source=_shown(url),
+                    done=have,
+                    total=_total(response.headers, have),
+                )
+                file.writelines(self._told(begun, response.iter_content(_CHUNK)))
         except requests.RequestException as error:
-            raise _UnreachableError(_reason(error), again=_may_heal(error)) from None
+            hint = str(error) if isinstance(error, web.ProxyRefusedError) else ""
+            again = web.may_heal(error)
+            raise _UnreachableError(web.reason(error), again=again, hint=hint) from None
+
+    def _told(self, begun: Transfer, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        """Pass pieces on, and tell how far the transfer is."""
+        now, due = begun, 0.0
+        try:
+            for piece in pieces:
+                if self._clock.monotonic() >= due:
+                    self._progress(now)
+                    due = self._clock.monotonic() + _TELL_EVERY_S
+                yield piece
+                now = replace(now, done=now.done + len(piece))
+        finally:
+            self._progress(replace(now, over=True))
 
 
 def _check(status: int) -> None:
@@ -179,31 +250,9 @@ def _check(status: int) -> None:
         raise _UnreachableError(text, again=status in _TRANSIENT)
 
 
-def _may_heal(error: Exception) -> bool:
-    """Tell whether the same address may work in a moment: a connection that broke, a timeout."""
-    import requests  # noqa: PLC0415 - slow
-
-    broke = (requests.exceptions.ChunkedEncodingError, requests.Timeout)
-    return isinstance(error, broke) or type(error) is requests.ConnectionError
-
-
-def _reason(error: Exception) -> str:
-    """Return the innermost cause: what is around it repeats the address, password included."""
-    chain: list[BaseException] = [error]
-    while (inner := _inner(chain[-1])) and inner not in chain:
-        chain.append(inner)
-    return f"{type(error).__name__}: {chain[-1]}"[:200]
-
-
-def _inner(error: BaseException) -> BaseException | None:
-    """Return what led to an error, wherever urllib3 and requests put it."""
-    places = (getattr(error, "reason", None), *error.args, error.__cause__, error.__context__)
-    return next((item for item in places if isinstance(item, BaseException)), None)
-
-
-def _size(headers: Any) -> str:
+def _total(headers: Any, have: int) -> int:
     length = headers.get("Content-Length", "")
-    return f" ({int(length) / 1e6:.1f} MB)" if length.isdigit() else ""
+    return have + int(length) if length.isdigit() else 0
 
 
 def _is_address(source: str) -> bool:
@@ -221,9 +270,10 @@ def _copy(source: Path, file: BinaryIO) -> None:
 
 
 def _shown(source: str) -> str:
-    """Return an address without user and password."""
+    """Return an address without log-in and query: both may hold secrets."""
     parts = urlsplit(source)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    bare = parts._replace(netloc=parts.netloc.rpartition("@")[2])
+    return (bare._replace(query="", fragment="") if _is_address(source) else bare).geturl()
 
 
 def _wrong(wanted: _Wanted, found: str, source: str) -> IntegrityError:

@@ -19,6 +19,7 @@ from typing import Any
 
 from cto.adapters.kubeconfig import named, read
 from cto.errors import CtoError
+from cto.network import trust
 from cto.ports import Access
 
 _CLUSTER = {
@@ -57,11 +58,18 @@ class Login:
 
 
 def tls_context(ca_file: str | None, cert_file: str | None, key_file: str | None) -> ssl.SSLContext:
-    """Return what verifies the server, and shows our certificate if there is one."""
-    context = ssl.create_default_context(cafile=ca_file)
-    # Python 3.13 made this the default, Go does not ask for it, and many clusters' own
-    # authorities do not fulfil it: https://github.com/kubernetes-client/python/issues/2394
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    """Return what verifies the server, and shows our certificate if there is one.
+
+    Without an authority of its own the server is trusted if helm and kubectl trust it, which know
+    nothing of CTO_CA_FILE.
+
+    Raises:
+        ConfigError: CTO-1360, a file or folder of the environment holds nothing to trust.
+    """
+    if ca_file:
+        context = trust.relaxed(ssl.create_default_context(cafile=ca_file))
+    else:
+        context = trust.system(os.environ)
     if cert_file:
         context.load_cert_chain(cert_file, key_file)
     return context

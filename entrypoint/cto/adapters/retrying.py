@@ -61,7 +61,7 @@ class Retrying:
 
 
 def _may_repeat(request: Request, error: NoAnswerError) -> bool:
-    return request.method in IDEMPOTENT or not error.sent
+    return not error.hint and (request.method in IDEMPOTENT or not error.sent)
 
 
 def _worth_repeating(request: Request, answer: Answer) -> bool:

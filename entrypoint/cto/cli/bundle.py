@@ -59,7 +59,8 @@ def lock(
     Renders all components for all profiles, on the oldest and the newest Kubernetes, and asks the
     registries. What they do not tell stays unresolved.
     """
-    with _opened(terminal, registries, ClusterOptions(charts=charts, tools=tools)) as work:
+    options = ClusterOptions(charts=charts, tools=tools, ca_file=registries.ca_file)
+    with _opened(terminal, registries, options) as work:
         return work.lock(_lock(file), update=update)
 
 
@@ -97,7 +98,8 @@ def build(
     """
     from cto.cli.bundling import platform_of  # noqa: PLC0415 - `--help` need not wait for it
 
-    with _opened(terminal, registries, ClusterOptions(charts=charts)) as work:
+    options = ClusterOptions(charts=charts, ca_file=registries.ca_file)
+    with _opened(terminal, registries, options) as work:
         found = platform_of(platform)
         return work.build(
             _lock(file), out, profile=profile, platform=found, with_images=not no_images
@@ -224,9 +226,8 @@ def _lock(file: Path | None) -> Path:
 def _opened(
     terminal: Terminal, registries: RegistryOptions, options: ClusterOptions
 ) -> Iterator[Bundling]:
-    from cto.cli.wiring import Wiring  # noqa: PLC0415 - `--help` need not wait for it
-    from cto.cli.workshop import bundling  # noqa: PLC0415 - nor for that
+    from cto.cli.workshop import bundling  # noqa: PLC0415 - `--help` need not wait for it
 
-    wiring = Wiring(options)
+    wiring = terminal.wiring(options)
     with terminal.screen(wiring.clock) as screen:
         yield bundling(wiring, registries, screen)

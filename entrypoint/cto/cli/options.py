@@ -32,6 +32,7 @@ class ClusterOptions:
         charts: Folder to take charts from.
         tools: Folder to take programs from.
         bundle: Folder of a bundle to take charts and images from.
+        ca_file: Certificates to trust besides the usual ones.
     """
 
     flags: Mapping[str, tuple[str, str]] = field(default_factory=dict)
@@ -42,6 +43,7 @@ class ClusterOptions:
     charts: Path | None = None
     tools: Path | None = None
     bundle: Path | None = None
+    ca_file: Path | None = None
 
     @property
     def values(self) -> Mapping[str, str]:

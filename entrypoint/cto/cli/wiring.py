@@ -60,18 +60,8 @@ if TYPE_CHECKING:
 _RENDERED_AT_ONCE = 4
 
 
-def _cluster(access: Access, clock: Clock) -> Cluster:
-    return KubeCluster(access, clock=clock)
-
-
 def _helm(runner: Runner, program: Callable[[], Path], access: Access, home: Path) -> Releases:
     return HelmReleases(runner, program, access, home=home)
-
-
-def _web(ca_file: Path | None) -> AbstractContextManager[Transport]:
-    from cto_airgap.web import WebTransport  # noqa: PLC0415 - requests is slow to import
-
-    return WebTransport(ca_file=ca_file, user_agent=f"cto/{__version__}")
 
 
 @dataclass
@@ -83,11 +73,12 @@ class Wiring:
     Attributes:
         env: The environment of the process.
         notice: Told what users should know.
-        debug: Told every command line that is run.
+        debug: Told every command that is run and every request that is sent, and how each ended.
         root: The folder with bundle, templates and profiles.
         docker_socket: Where Docker listens, unless somebody names another place.
+        open_cluster: Opens the API; None reaches it.
         open_helm: Takes the runner, the program, the cluster and Helm's home.
-        open_web: Takes certificates to trust besides the usual ones.
+        open_web: Takes certificates to trust besides the usual ones; None reaches outside.
         become: Replaces this process by a program.
     """
 
@@ -99,9 +90,9 @@ class Wiring:
     host: Host = field(default_factory=Host)
     root: Path = field(default_factory=assets.root)
     docker_socket: Path = Path("/var/run/docker.sock")
-    open_cluster: Callable[[Access, Clock], Cluster] = _cluster
+    open_cluster: Callable[[Access, Clock], Cluster] | None = None
     open_helm: Callable[[Runner, Callable[[], Path], Access, Path], Releases] = _helm
-    open_web: Callable[[Path | None], AbstractContextManager[Transport]] = _web
+    open_web: Callable[[Path | None], AbstractContextManager[Transport]] | None = None
     become: Callable[[Sequence[str], Mapping[str, str]], NoReturn] = become
 
     # data
@@ -147,7 +138,14 @@ class Wiring:
     @cached_property
     def downloader(self) -> Downloader:
         mirror = self.env.get("CTO_MIRROR", "")
-        return Downloader(self.cache / "downloads", mirror=mirror, offline=lambda: self.air_gapped)
+        return Downloader(
+            self.cache / "downloads",
+            mirror=mirror,
+            offline=lambda: self.air_gapped,
+            environ=self.env,
+            ca_file=self.options.ca_file,
+            log=lambda text: self.debug(text),  # noqa: PLW0108 - `debug` is set late
+        )
 
     @cached_property
     def source(self) -> Source | None:
@@ -202,7 +200,7 @@ class Wiring:
         from cto_airgap.logins import read  # noqa: PLC0415 - most runs ask no registry
         from cto_airgap.session import Session  # noqa: PLC0415 - as above
 
-        with self.open_web(ca_file) as transport:
+        with (self.open_web or self._web)(ca_file) as transport:
             known = {**read(docker_config(self.env)), **logins}
             yield Session(transport, known, self.clock, stop)
 
@@ -221,8 +219,16 @@ class Wiring:
         """What the manifests of components go through, for the sake of such a registry."""
         return self.relocations.by_component if self.relocations else {}
 
+    def _web(self, ca_file: Path | None) -> AbstractContextManager[Transport]:
+        from cto_airgap.web import WebTransport  # noqa: PLC0415 - requests is slow to import
+
+        agent = f"cto/{__version__}"
+        return WebTransport(ca_file=ca_file, user_agent=agent, environ=self.env, log=self.debug)
+
     def connect(self, access: Access) -> Cluster:
-        return self.open_cluster(access, self.clock)
+        if self.open_cluster:
+            return self.open_cluster(access, self.clock)
+        return KubeCluster(access, clock=self.clock, log=self.debug)
 
     # clusters
 
@@ -408,7 +414,7 @@ class Wiring:
             self.notice("images in the registry: not measured, registry.check is false")
             return ()
         password = secret_values(config, cluster, "registry.password").get("", "")
-        trusted = config.registry.ca_file or self.env.get("CTO_CA_FILE")
+        trusted = config.registry.ca_file
         opened = partial(self.session, Path(trusted) if trusted else None)
         return checks(config.registry, password, self.relocations, opened)
 

@@ -16,7 +16,6 @@ from cto.cli.output import Terminal
 from cto.cli.wiring import Wiring
 from cto.errors import ConfigError, UsageError
 from cto.ports import Access
-from fakes.clock import FakeClock
 from fakes.cluster import FakeCluster
 from fakes.desk import Desk, write_kubeconfig
 from fakes.runner import FakeRunner
@@ -196,7 +195,7 @@ class TestAdapters:
         access = Access(write_kubeconfig(tmp_path / "config", "one"), "one")
         helm = made.open_helm(FakeRunner(), Path("/nowhere/helm"), access, tmp_path)
         assert isinstance(helm, HelmReleases)
-        assert isinstance(made.open_cluster(access, FakeClock()), KubeCluster)
+        assert isinstance(made.connect(access), KubeCluster)
 
     def test_a_lost_lock_is_told_and_stops_the_run(self, desk: Desk) -> None:
         """Somebody takes the lease away by force while Helm works."""
