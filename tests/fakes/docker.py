@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
@@ -34,6 +34,7 @@ class FakeDocker:
         executed: (container, argv, stdin) of every program that was run.
         pulled: References in their order.
         kept: Containers that come back after a restart.
+        environments: What each container was told besides its image's.
     """
 
     info: Daemon = field(
@@ -57,6 +58,7 @@ class FakeDocker:
     executed: list[tuple[str, tuple[str, ...], str | None]] = field(default_factory=list)
     pulled: list[str] = field(default_factory=list)
     kept: set[str] = field(default_factory=set)
+    environments: dict[str, Mapping[str, str]] = field(default_factory=dict)
     _containers: dict[str, Container] = field(default_factory=dict)
     _networks: dict[str, Network] = field(default_factory=dict)
     _once: set[str] = field(default_factory=set)
@@ -145,6 +147,7 @@ class FakeDocker:
         identity = self._new_id()
         network = spec.network or "bridge"
         self._aliases[identity, network] = spec.aliases
+        self.environments[spec.name] = spec.env
         self._containers[identity] = Container(
             id=identity,
             name=spec.name,

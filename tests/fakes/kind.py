@@ -101,6 +101,7 @@ class KindBench:
         self.cluster = FakeCluster()
         self.file = self.folder / "home" / ".kube" / "config"
         self.taken: set[int] = set()
+        self.injected: dict[str, str] = {}
 
     def creates(self) -> Reply:
         stderr = 'Creating cluster "cto" ...\n • Preparing nodes 📦  ...\n ✓ Preparing nodes 📦\n'
@@ -118,6 +119,7 @@ class KindBench:
             cluster="cto",
             environ=self.environ,
             folder=self.folder / "state",
+            injected=lambda: self.injected,
         )
         access = KindAccess(
             self.docker,

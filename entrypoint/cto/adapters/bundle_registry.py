@@ -27,6 +27,8 @@ _ANSWER_S = 60.0
 _LOOK_S = 0.1
 _TAKEN = "CTO-1522"
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+# It asks nobody but itself. Docker's own configuration may have proxies for every container.
+_UNPROXIED = {"NO_PROXY": "*", "no_proxy": "*"}
 _DEAD = ("dead", "removing", "restarting")
 
 
@@ -208,6 +210,7 @@ class BundleRegistry:
             labels={ROLE_LABEL: REGISTRY, BUNDLE_LABEL: self._bundle.digest},
             publish=(Publish(container_port=mirrors.PORT),),
             restart="unless-stopped",
+            env=_UNPROXIED,
         )
         try:
             self._engine.create(spec)

@@ -41,6 +41,7 @@ class ContainerSpec:
         aliases: Further names in that network (not in the default one).
         restart: no, on-failure, always, unless-stopped.
         once: Docker removes it when it has ended, or could not be started.
+        env: Beside what the image says, and in place of what docker's own configuration says.
     """
 
     name: str
@@ -53,6 +54,7 @@ class ContainerSpec:
     publish: tuple[Publish, ...] = ()
     restart: str = "no"
     once: bool = False
+    env: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -302,6 +302,7 @@ def _create_arguments(spec: ContainerSpec) -> list[str]:
         f"--publish={LOOPBACK}:{port.host_port or ''}:{port.container_port}"
         for port in spec.publish
     ]
+    flags += [f"--env={name}={value}" for name, value in sorted(spec.env.items())]
     if spec.once:
         flags.append("--rm")
     if spec.entrypoint:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from cto.adapters.container import LOOPBACK
@@ -161,12 +162,24 @@ def minor(kube_version: str) -> tuple[int, int]:
     return 0, 0
 
 
-def without_proxy(environ: Mapping[str, str], hosts: Sequence[str]) -> dict[str, str]:
-    """Return NO_PROXY with these hosts and ranges too; {} where no proxy is set."""
-    if not any(environ.get(name) for name in _PROXIES):
+def without_proxy(
+    environ: Mapping[str, str],
+    hosts: Sequence[str],
+    injected: Mapping[str, str] = MappingProxyType({}),
+) -> dict[str, str]:
+    """Return NO_PROXY with these hosts and ranges too; {} where no proxy is set.
+
+    Args:
+        environ: Of the program that asks.
+        hosts: And ranges, that are asked without a proxy.
+        injected: What docker puts into every container besides. Who is told a NO_PROXY gets none of
+            it, so what it holds is kept: https://github.com/kubernetes-sigs/kind/issues/1175
+    """
+    if not any(environ.get(name) or injected.get(name) for name in _PROXIES):
         return {}
     known = environ.get("NO_PROXY") or environ.get("no_proxy") or ""
-    there = [word.strip() for word in known.split(",") if word.strip()]
+    words = f"{known},{injected.get('NO_PROXY', '')}".split(",")
+    there = [word.strip() for word in words if word.strip()]
     text = ",".join(dict.fromkeys((*there, *hosts)))
     return {"NO_PROXY": text, "no_proxy": text}
 

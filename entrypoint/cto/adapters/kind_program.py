@@ -36,6 +36,7 @@ class KindProgram:
         docker: Returns the docker program.
         environ: The installer's environment.
         folder: For files that nobody needs afterwards.
+        injected: Returns the proxies that docker itself puts into containers.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class KindProgram:
         cluster: str,
         environ: Mapping[str, str],
         folder: Path,
+        injected: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
         self._runner = runner
         self._program = program
@@ -54,6 +56,7 @@ class KindProgram:
         self._cluster = cluster
         self._environ = environ
         self._folder = folder
+        self._injected = injected
 
     def create(self, shape: Shape, image: str, progress: Callable[[str], None]) -> None:
         """Make the cluster.
@@ -71,7 +74,7 @@ class KindProgram:
             self._runner.run(
                 (str(self._program()), *arguments, "--config", "-", "--kubeconfig", str(written)),
                 timeout_s=_CREATE_S,
-                env={**self._env(), **without_proxy(self._environ, hosts)},
+                env={**self._env(), **without_proxy(self._environ, hosts, self._injected())},
                 stdin=dump_yaml(configuration(shape)),
                 on_line=lambda line: _tell(line, progress),
             )

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cto.adapters.docker_config import folder_of
 from cto.adapters.existing import Existing
 from cto.adapters.kubeconfig import choose_access
 from cto.adapters.kwok import Kwok
@@ -136,9 +137,8 @@ def has_docker(env: Mapping[str, str], socket: Path) -> bool:
     """Tell whether there is a Docker, or somebody says so. It may well not answer."""
     if env.get("DOCKER_HOST") or env.get("DOCKER_CONTEXT") or socket.exists():
         return True
-    folder = Path(env.get("DOCKER_CONFIG") or Path(env.get("HOME", "/")) / ".docker")
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config = json.loads((folder_of(env) / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
     # Docker Desktop and rootless Docker name their socket in a context.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from cto.adapters.bundle_registry import Bundle, BundleRegistry
 from cto.adapters.container import Engine
 from cto.adapters.docker import Docker, own_ids
+from cto.adapters.docker_config import folder_of, proxies
 from cto.adapters.docker_host import DockerHost
 from cto.adapters.kind import Kind
 from cto.adapters.kind_access import KindAccess, owner_of
@@ -68,6 +69,7 @@ def kind(wiring: Wiring) -> Kind:
         cluster=name,
         environ=wiring.env,
         folder=wiring.state / KIND / name,
+        injected=lambda: proxies(folder_of(wiring.env), docker.daemon().endpoint),
     )
     if wiring.env is os.environ:
         # In a container the API's address is a name that no proxy knows; helm has to know that too.

@@ -134,6 +134,12 @@ def test_our_own_image_serves_the_bundle(yard: Yard) -> None:
     assert yard.said == [f"Serving the bundle: container {NAME}"]
 
 
+def test_it_never_asks_a_proxy(yard: Yard) -> None:
+    """Docker's own configuration may have one for every container."""
+    yard.serve()
+    assert yard.docker.environments[NAME] == {"NO_PROXY": "*", "no_proxy": "*"}
+
+
 def test_it_is_started_once(yard: Yard) -> None:
     yard.serve()
     before = yard.docker.container(NAME)

@@ -152,6 +152,7 @@ class TestContainers:
             aliases=("registry",),
             publish=(Publish(container_port=80), Publish(container_port=81, host_port=8081)),
             restart="unless-stopped",
+            env={"NO_PROXY": "*"},
         )
         assert docker(runner).create(spec) == ID
         assert runner.argvs()[0] == (
@@ -163,6 +164,7 @@ class TestContainers:
             "--label=a=b",
             "--publish=127.0.0.1::80",
             "--publish=127.0.0.1:8081:81",
+            "--env=NO_PROXY=*",
             "--entrypoint=cto",
             "--network=kind",
             "--network-alias=registry",

@@ -101,6 +101,15 @@ class TestMaking:
         assert not [host for host in hosts if is_proxied(host, call.env["NO_PROXY"])]
         assert is_proxied("quay.io", call.env["NO_PROXY"])
 
+    def test_behind_docker_s_own_proxy_nodes_are_told_the_same(self, bench: KindBench) -> None:
+        """Docker puts it into nodes by itself; kind adds nothing as long as it knows of none."""
+        bench.injected = {"HTTPS_PROXY": "http://proxy", "NO_PROXY": "mine.example.com"}
+        bench.make()
+        call = next(one for one in bench.runner.calls if one.argv[1] == "create")
+        expected = "mine.example.com,10.244.0.0/16,10.96.0.0/16,cto-control-plane,.kind"
+        assert (call.env["NO_PROXY"], call.env["no_proxy"]) == (expected, expected)
+        assert "HTTPS_PROXY" not in call.env
+
     def test_ports_that_are_taken_move_and_it_is_told(self, bench: KindBench) -> None:
         bench.taken = {8080, 8081}
         provider = bench.make()

@@ -149,6 +149,18 @@ class TestRanges:
 
 
 class TestProxy:
+    @pytest.mark.parametrize("name", ["HTTP_PROXY", "HTTPS_PROXY"])
+    def test_that_of_docker_s_configuration_counts(self, name: str) -> None:
+        assert without_proxy({}, ["b"], {name: "http://proxy"})["NO_PROXY"] == "b"
+
+    def test_exceptions_for_containers_alone_need_none(self) -> None:
+        assert without_proxy({}, ["b"], {"NO_PROXY": "a"}) == {}
+
+    def test_exceptions_of_both_are_kept(self) -> None:
+        env = {"HTTPS_PROXY": "http://proxy", "NO_PROXY": "a"}
+        found = without_proxy(env, ["c"], {"HTTP_PROXY": "http://other", "NO_PROXY": "b, a"})
+        assert found["no_proxy"] == "a,b,c"
+
     def test_nothing_changes_where_there_is_none(self) -> None:
         assert without_proxy({"NO_PROXY": "a"}, ["b"]) == {}
 
