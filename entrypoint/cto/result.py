@@ -31,6 +31,7 @@ class Check:
         code: Error code if failed.
         seconds: How long the check took.
         items: Further lines, e.g. one per object.
+        manifests: Objects that would mend it, to be applied by whoever may.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Check:
     code: str = ""
     seconds: float = 0.0
     items: tuple[str, ...] = ()
+    manifests: tuple[dict[str, Any], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -52,6 +54,7 @@ class Check:
             "code": self.code,
             "seconds": round(self.seconds, 3),
             "items": list(self.items),
+            **({"manifests": list(self.manifests)} if self.manifests else {}),
         }
 
 

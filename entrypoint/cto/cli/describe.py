@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from itertools import count
 
 from cto.catalog import Access, Component
@@ -111,6 +111,15 @@ def checks_text(checks: Sequence[Check]) -> str:
             lines += [f"          {item}" for item in check.items]
             lines += [f"          fix: {check.fix}"] if check.fix else []
     return "\n".join(lines)
+
+
+def tell(notice: Callable[..., None], checks: Sequence[Check]) -> None:
+    """Show what is no reason to stop: what may become one, and what nobody knows."""
+    for check in checks:
+        if check.status in (CheckStatus.WARNING, CheckStatus.SKIPPED):
+            lines = [f"{check.title}: {check.message}", *check.items, check.fix]
+            text = "; ".join(line for line in lines if line)
+            notice(text, warning=check.status is CheckStatus.WARNING)
 
 
 def access_lines(components: Sequence[Component], reach: Reach) -> list[str]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
-from cto.cli.options import ClusterOptions, cluster_options, output_options
+from cto.cli.options import ClusterOptions, cluster_options, output_options, skip_option
 from cto.cli.output import Terminal
 from cto.result import Result
 
 
 @click.command()
+@skip_option
 @cluster_options
 @output_options()
 @click.pass_obj

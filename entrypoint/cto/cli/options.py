@@ -17,6 +17,9 @@ Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 # The names only: what they stand for is slow to import. cto.cli.wiring builds each of them.
 PROVIDERS = ("kind", "existing", "kwok")
+# Those of cto.engine.preflight. What is foreign is never written over, so that it is looked for
+# cannot be left out.
+PREFLIGHT = (*("version", "permissions", "storage", "room", "policies", "pods", "registry"),)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +36,7 @@ class ClusterOptions:
         tools: Folder to take programs from.
         bundle: Folder of a bundle to take charts and images from.
         ca_file: Certificates to trust besides the usual ones.
+        skip_preflight: Names of checks that are left out.
     """
 
     flags: Mapping[str, tuple[str, str]] = field(default_factory=dict)
@@ -44,6 +48,7 @@ class ClusterOptions:
     tools: Path | None = None
     bundle: Path | None = None
     ca_file: Path | None = None
+    skip_preflight: frozenset[str] = frozenset()
 
     @property
     def values(self) -> Mapping[str, str]:
@@ -79,6 +84,7 @@ def cluster_options(function: _Function) -> Callable[..., Any]:
             charts=values.pop("charts"),
             tools=values.pop("tools"),
             bundle=values.pop("bundle"),
+            skip_preflight=frozenset(values.pop("skip_preflight", ())),
         )
         return function(*args, options=options, **values)
 
@@ -185,6 +191,14 @@ _CLUSTER: tuple[Decorator, ...] = (
     bundle_option,
     charts_option,
     tools_option,
+)
+
+skip_option = click.option(
+    "--skip-preflight",
+    metavar="CHECK",
+    multiple=True,
+    type=click.Choice(PREFLIGHT),
+    help=f"Leave a check of the cluster out; may be repeated. One of {', '.join(PREFLIGHT)}.",
 )
 
 _REMOVAL: tuple[Decorator, ...] = (

@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cto.cli.options import ClusterOptions, cluster_options, output_options, removal_options
+from cto.cli.options import (
+    ClusterOptions,
+    cluster_options,
+    output_options,
+    removal_options,
+    skip_option,
+)
 from cto.cli.output import MERMAID, Terminal
 from cto.result import Result
 
@@ -20,6 +26,7 @@ def plan() -> None:
 
 
 @plan.command()
+@skip_option
 @cluster_options
 @output_options(MERMAID)
 @click.pass_obj

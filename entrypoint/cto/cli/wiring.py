@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from threading import Event as Flag
@@ -26,6 +25,7 @@ from cto.adapters.process import ProcessRunner, become
 from cto.adapters.tools import Tools
 from cto.cli import clusters
 from cto.cli.bundled import BundledCharts, lacking
+from cto.cli.describe import tell
 from cto.cli.options import ClusterOptions
 from cto.cli.output import Screen
 from cto.cli.registries import docker_config
@@ -33,9 +33,10 @@ from cto.cli.streams import piped
 from cto.engine.execute import CrdSource
 from cto.engine.installer import Installer, charts_of, secret_values
 from cto.engine.lock import ClusterLock
-from cto.engine.needs import Known, needs_of
-from cto.engine.preflight import cluster_checks, supported
-from cto.engine.refusal import all_told
+from cto.engine.needs import needs_of
+from cto.engine.planned import known_of
+from cto.engine.preflight import REGISTRY, cluster_checks, skipped, supported
+from cto.errors import ApiError
 from cto.holder import Containers, NoContainers
 from cto.objects import Manifest, load_documents
 from cto.plan import build
@@ -44,7 +45,7 @@ from cto.plan.steps import ApplyCrds
 from cto.plan.wanted import select
 from cto.plan.wish import Wanted
 from cto.ports import Access, Clock, Cluster, NodeOptions, Provider, Releases, Runner
-from cto.result import Check
+from cto.result import Check, CheckStatus
 
 if TYPE_CHECKING:
     from cto.adapters.container import Engine
@@ -57,7 +58,9 @@ if TYPE_CHECKING:
     from cto_airgap.source import Source
     from cto_airgap.transport import Transport
 
-_RENDERED_AT_ONCE = 4
+
+# Where even the cluster's identity may not be read: the first look at it ends the run.
+_UNSEEN = "unseen"
 
 
 def _helm(runner: Runner, program: Callable[[], Path], access: Access, home: Path) -> Releases:
@@ -331,7 +334,7 @@ class Wiring:
         cluster = self.connect(access)
         with ExitStack() as stack:
             stack.callback(_close, cluster)
-            uid = self._uid(cluster) if configured else cluster.uid()
+            uid = self._uid(cluster, configured=configured)
             guard = HelmGuard(self.state / "locks" / f"{uid}.helm", self.clock)
             stack.callback(guard.close)
             runner = ProcessRunner(
@@ -368,15 +371,23 @@ class Wiring:
                 charts=self.charts.resolve,
                 crds_of=crds_of,
                 lock=lambda lost: self._lock(cluster, guard, screen, lost),
-                preflight=lambda observed, wish: self._preflight(cluster, observed, wish, crds_of),
+                preflight=lambda observed, wish: self._preflight(
+                    cluster, observed, wish, crds_of, helm
+                ),
                 listen=screen.listen,
+                on_checks=lambda checks: self._tell(checks, screen),
                 relocations=self.moved if configured else {},
                 lacking=lacking(self, provider.name),
             )
 
-    def _uid(self, cluster: Cluster) -> str:
-        with all_told(cluster, select(self.catalog, self.loaded.config)):
+    def _uid(self, cluster: Cluster, *, configured: bool) -> str:
+        """Return what tells clusters apart; who may not see it learns of all that is missing."""
+        try:
             return cluster.uid()
+        except ApiError as error:
+            if configured and (error.code, error.status) == ("CTO-1602", 403):
+                return _UNSEEN
+            raise
 
     @contextmanager
     def _lock(
@@ -390,19 +401,33 @@ class Wiring:
         with lock, guard.held(screen.notice):
             yield lock.is_held
 
+    def _tell(self, checks: Sequence[Check], screen: Screen) -> None:
+        """Show what is no reason to stop, and what was left out because the user wants it so."""
+        skipped = self.options.skip_preflight
+        tell(
+            screen.notice,
+            [c for c in checks if c.status is CheckStatus.WARNING or c.name in skipped],
+        )
+
     def _preflight(
-        self, cluster: Cluster, observed: Observed, wish: Wanted, crds_of: CrdSource
+        self,
+        cluster: Cluster,
+        observed: Observed,
+        wish: Wanted,
+        crds_of: CrdSource,
+        releases: Releases,
     ) -> Sequence[Check]:
         plan = build.install(wish, observed)
-        steps = [step for step in plan.changes if isinstance(step, ApplyCrds)]
-        # Each may be a helm that renders a whole chart, the first time.
-        with ThreadPoolExecutor(_RENDERED_AT_ONCE) as pool:
-            found = zip(steps, pool.map(crds_of, steps), strict=True)
-            crds = {step.component: definitions for step, definitions in found}
-        known = Known(crds=crds, kinds=cluster.kinds(), records=observed.records)
+        known = known_of(plan, observed, cluster, crds_of, releases)
         available = self.loaded.config.features.high_availability
         needs = needs_of(wish, supported(self.root / "bundle"), known, ha=available)
-        return (*cluster_checks(cluster, needs, clock=self.clock), *self._image_checks(cluster))
+        # Of what could not be observed, nothing is known.
+        needs = replace(needs, seen=observed if observed.namespaces else None)
+        skip = self.options.skip_preflight
+        checks = cluster_checks(cluster, needs, clock=self.clock, skip=skip)
+        if REGISTRY in skip:
+            return (*checks, skipped(REGISTRY, "Images in the registry"))
+        return (*checks, *self._image_checks(cluster))
 
     def _image_checks(self, cluster: Cluster) -> Sequence[Check]:
         if self.relocations is None or not self.relocations.needed:

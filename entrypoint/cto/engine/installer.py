@@ -66,6 +66,7 @@ class Installer:
         resizes_cluster: Whether nodes can be added to the cluster.
         lock: Makes the lock of the cluster, a context manager.
         preflight: Checks the cluster against what is wanted.
+        on_checks: Told what the preflight found, before anything follows from it.
         relocations: Where the images of components come from, if not from upstream.
     """
 
@@ -87,11 +88,13 @@ class Installer:
     lock: Lock
     preflight: Preflight
     listen: Listener
+    on_checks: Callable[[Sequence[Check]], None] = lambda _: None
     relocations: Mapping[str, Relocation] = field(default_factory=dict)
     lacking: Lacking = nothing_lacks
     gate: Gate = field(default_factory=Gate)
     store: StateStore = field(init=False)
     sight: Sight = field(init=False)
+    checks: list[Check] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
         store = StateStore(FencedCluster(self.cluster, self.gate), self.version)
@@ -112,8 +115,15 @@ class Installer:
         return observer.observe(for_uninstall=for_uninstall)
 
     def _first_look(self) -> Observed:
-        with all_told(self.cluster, select(self.catalog, self._config())):
+        with all_told(self._unseen_checks):
             return self.observe()
+
+    def _unseen_checks(self) -> Sequence[Check]:
+        """Check a cluster that may not be looked at, as if nothing were there."""
+        version = self.cluster.server_version()
+        observed = Observed(context=self.context, kube_version=version)
+        self._check(observed, self.wanted(observed))
+        return self.checks
 
     def wanted(self, observed: Observed) -> Wanted:
         config = self._config()
@@ -132,9 +142,16 @@ class Installer:
         )
 
     def plan_install(self) -> Plan:
-        """Return what `install` would do."""
+        """Return what `install` would do; `checks` then has what its preflight finds."""
         observed = self._first_look()
-        return install(self.wanted(observed), observed)
+        wish = self.wanted(observed)
+        self._check(observed, wish)
+        return install(wish, observed)
+
+    def _check(self, observed: Observed, wish: Wanted) -> None:
+        """Check the cluster before anything is changed, and tell what is no reason to stop."""
+        self.checks[:] = self.preflight(observed, wish)
+        self.on_checks(self.checks)
 
     def plan_uninstall(self, options: remove.Options) -> Plan:
         return remove.uninstall(self.catalog, self.observe(for_uninstall=True), options)
@@ -152,7 +169,8 @@ class Installer:
         wish = self.wanted(observed)
         with self._step("preflight", "Check the cluster"):
             so_far = _MADE if self.creates_cluster else NOTHING
-            refuse_failed(self.preflight(observed, wish), so_far=so_far)
+            self._check(observed, wish)
+            refuse_failed(self.checks, so_far=so_far)
         with self._locked() as lost:
             if before.taken or turns(self.cluster) != Turns(before.count + 1, taken=True):
                 # Another installer has worked between the look and the lock.

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
+from cto.engine import owners
 from cto.engine.observe import helm_records
-from cto.engine.permissions import Right
+from cto.engine.planned import CRD, PlannedObject, Resource, is_definition
 from cto.engine.state import NAMESPACE
-from cto.objects import labels_of
+from cto.objects import Manifest, ObjectRef, labels_of
 from cto.plan.labels import MANAGED, MANAGED_BY, OWNER, is_ours
+from cto.plan.observed import Observed, ReleaseRecord
 from cto.ports import Cluster
 from cto.result import Check, CheckStatus
 
 _OURS = f"{MANAGED_BY}={OWNER}"
+_PARALLEL = 8
+# So many names of one kind are asked for one by one; for more, one list is less work.
+_BY_NAME = 4
 
 
 @dataclass(frozen=True, kw_only=True)
 class ComponentNeeds:
-    """The names that one component takes, and what it is to be let do.
+    """The names that one component takes.
 
     Attributes:
-        rights: In its namespace, besides those that every component needs.
         installed: A release of it is deployed.
     """
 
@@ -29,21 +36,54 @@ class ComponentNeeds:
     namespace: str
     release: str
     crds: tuple[str, ...] = ()
-    rights: tuple[Right, ...] = ()
     installed: bool = False
 
 
-def check(cluster: Cluster, components: Sequence[ComponentNeeds]) -> Check:
-    """Name every foreign release, namespace and definition, and what would hand it over.
+@dataclass(frozen=True)
+class _Found:
+    """Something foreign.
 
-    The namespace of the installer itself is among them: nothing can be used in its place.
+    Attributes:
+        component: Whose name it has; '' for the installer's own.
+        text: For people, with whom it belongs to.
+        take: Commands that hand it over.
+        remove: Command that takes it away, '' if that is nothing to propose.
     """
+
+    component: str
+    text: str
+    take: tuple[str, ...]
+    remove: str = ""
+
+
+def check(
+    cluster: Cluster,
+    components: Sequence[ComponentNeeds],
+    objects: Sequence[PlannedObject] = (),
+    seen: Observed | None = None,
+) -> Check:
+    """Name everything foreign that has the name of something that the plan writes.
+
+    Releases, namespaces, definitions, and every object of every chart that is rendered: Helm would
+    refuse it in the middle of the installation. The namespace of the installer itself is among
+    them: nothing can be used in its place.
+
+    Args:
+        cluster: Who is asked.
+        components: Their names.
+        objects: What the plan writes.
+        seen: What was just observed need not be asked for again.
+    """
+    records = seen.records if seen else helm_records(cluster)
+    namespaces = seen.namespaces if seen else _labels(cluster, "v1", "Namespace")
+    crds = seen.crds if seen else _labels(cluster, *CRD)
     found = tuple(
         dict.fromkeys(
             (
-                *_releases(cluster, components),
-                *_namespaces(cluster, components),
-                *_definitions(cluster, components),
+                *_releases(records, components),
+                *_namespaces(namespaces, components),
+                *_definitions(crds, components),
+                *_objects(cluster, objects, records),
             )
         )
     )
@@ -54,67 +94,164 @@ def check(cluster: Cluster, components: Sequence[ComponentNeeds]) -> Check:
             status=CheckStatus.PASSED,
             message="nothing is in the way",
         )
-    objects = tuple(dict.fromkeys(what for _, what, _ in found))
+    lines = tuple(dict.fromkeys(item.text for item in found))
+    count = "1 object was" if len(lines) == 1 else f"{len(lines)} objects were"
     return Check(
         name="foreign",
         title="Foreign objects",
         status=CheckStatus.FAILED,
-        message=f"{len(objects)} objects were not made by this installer and are in the way",
+        message=f"{count} not made by this installer and in the way",
         fix=_fix(found),
         code="CTO-1401",
-        items=objects,
+        items=lines,
     )
 
 
-_Found = tuple[str, str, str]
-"""component ('' for the installer's own), object for people, command that hands it over"""
-
-
 def _fix(found: Sequence[_Found]) -> str:
-    users = sorted({component for component, _, _ in found if component})
+    users = sorted({item.component for item in found if item.component})
     modes = "\n".join(f"  components.{component}.mode: external" for component in users)
-    commands = "\n".join(dict.fromkeys(f"  {command}" for _, _, command in found))
-    over = f"to be changed and one day removed by this installer:\n{commands}"
-    if not users:
-        return f"Hand it over, {over}"
-    return f"Use what is there:\n{modes}\nor hand it over, {over}"
+    removals = dict.fromkeys(item.remove for item in found if item.remove)
+    takes = dict.fromkeys(command for item in found for command in item.take)
+    ways = []
+    if users:
+        ways.append(f"Use what is there:\n{modes}")
+    if removals:
+        ways.append("take it away, if nobody needs it:\n" + _lines(removals))
+    if takes:
+        ways.append(
+            "hand it over, to be changed and one day removed by this installer:\n" + _lines(takes)
+        )
+    text = "\nor ".join(ways)
+    return text[:1].upper() + text[1:]
 
 
-def _releases(cluster: Cluster, components: Sequence[ComponentNeeds]) -> Iterator[_Found]:
-    records = helm_records(cluster)
+def _lines(commands: Iterable[str]) -> str:
+    return "\n".join(f"  {command}" for command in commands)
+
+
+def _releases(
+    records: Mapping[str, ReleaseRecord], components: Sequence[ComponentNeeds]
+) -> Iterator[_Found]:
     for component in components:
         record = records.get(f"{component.namespace}/{component.release}")
         if record and not record.ours:
             secret = f"sh.helm.release.v1.{record.name}.v{record.revision}"
-            yield (
-                component.name,
-                f"Helm release {record.name} in {record.namespace}",
-                f"kubectl label secret {secret} -n {record.namespace} {MANAGED}=true",
-            )
+            take = f"kubectl label secret {secret} -n {record.namespace} {MANAGED}=true"
+            text = f"Helm release {record.name} in {record.namespace}"
+            yield _Found(component.name, text, (take,))
 
 
-def _namespaces(cluster: Cluster, components: Sequence[ComponentNeeds]) -> Iterator[_Found]:
-    foreign = {
-        item["metadata"]["name"]
-        for item in cluster.list_metadata("v1", "Namespace")
-        if not is_ours(labels_of(item))
-    }
+_Labels = Mapping[str, Mapping[str, str]]
+"""name -> labels"""
+
+
+def _labels(cluster: Cluster, api_version: str, kind: str) -> _Labels:
+    items = cluster.list_metadata(api_version, kind)
+    return {item["metadata"]["name"]: labels_of(item) for item in items}
+
+
+def _foreign(found: _Labels) -> set[str]:
+    return {name for name, labels in found.items() if not is_ours(labels)}
+
+
+def _namespaces(found: _Labels, components: Sequence[ComponentNeeds]) -> Iterator[_Found]:
+    foreign = _foreign(found)
     wanted = [("", NAMESPACE), *((component.name, component.namespace) for component in components)]
     for component, namespace in wanted:
         if namespace in foreign:
             command = f"kubectl label namespace {namespace} --overwrite {_OURS}"
-            yield component, f"Namespace {namespace}", command
+            yield _Found(component, f"Namespace {namespace}", (command,))
 
 
-def _definitions(cluster: Cluster, components: Sequence[ComponentNeeds]) -> Iterator[_Found]:
-    kind = ("apiextensions.k8s.io/v1", "CustomResourceDefinition")
-    foreign = {
-        item["metadata"]["name"]
-        for item in cluster.list_metadata(*kind)
-        if not is_ours(labels_of(item))
-    }
+def _definitions(found: _Labels, components: Sequence[ComponentNeeds]) -> Iterator[_Found]:
+    foreign = _foreign(found)
     for component in components:
         for name in component.crds:
             if name in foreign:
                 command = f"kubectl label crd {name} --overwrite {_OURS}"
-                yield component.name, f"CustomResourceDefinition {name}", command
+                yield _Found(component.name, f"CustomResourceDefinition {name}", (command,))
+
+
+# every other object
+
+
+def _objects(
+    cluster: Cluster, objects: Sequence[PlannedObject], records: Mapping[str, ReleaseRecord]
+) -> Iterator[_Found]:
+    """Yield what is neither ours nor of the release that would write it.
+
+    What earlier runs made is not asked for: an unchanged platform costs nothing here.
+    """
+    unknown = [item for item in objects if not item.known and not _is_told_apart(item)]
+    there = _live(cluster, unknown)
+    foreign = [
+        (item, owners.owner_of(there[item.ref], records))
+        for item in unknown
+        if item.ref in there and not owners.may_write(item, there[item.ref])
+    ]
+    groups: defaultdict[tuple[owners.Owner, object], list[PlannedObject]] = defaultdict(list)
+    for item, owner in foreign:
+        group = (item.component, item.resource, item.ref.namespace, item.release)
+        groups[owner, group].append(item)
+    for (owner, _), items in groups.items():
+        yield from _named(items, owner)
+
+
+def _is_told_apart(item: PlannedObject) -> bool:
+    return is_definition(item) or (item.ref.api_version, item.ref.kind) == ("v1", "Namespace")
+
+
+def _named(items: Sequence[PlannedObject], owner: owners.Owner) -> Iterator[_Found]:
+    """Yield objects of one kind, place and owner, with commands that are about all of them."""
+    first = items[0]
+    names = " ".join(item.ref.name for item in items)
+    where = f" -n {first.ref.namespace}" if first.ref.namespace else ""
+    what = f"{_argument(first.resource)} {names}{where}"
+    remove = owner.removal or f"kubectl delete {what}"
+    take = () if owner.lives else _adoption(what, first)
+    for item in items:
+        yield _Found(item.component, f"{item.ref}{owner}", take, remove)
+
+
+def _argument(resource: Resource) -> str:
+    """Return a kind as kubectl takes it, also where two groups share the word."""
+    return f"{resource.plural}.{resource.group}" if resource.group else resource.plural
+
+
+def _adoption(what: str, item: PlannedObject) -> tuple[str, ...]:
+    if item.release is None:
+        return (f"kubectl label {what} --overwrite {_OURS}",)
+    name, namespace = item.release
+    marks = f"meta.helm.sh/release-name={name} meta.helm.sh/release-namespace={namespace}"
+    return (
+        f"kubectl label {what} --overwrite {MANAGED_BY}=Helm",
+        f"kubectl annotate {what} --overwrite {marks}",
+    )
+
+
+def _live(cluster: Cluster, items: Sequence[PlannedObject]) -> dict[ObjectRef, Manifest]:
+    """Return the metadata of those that are there; of nobody's Secret more than that."""
+    groups: defaultdict[tuple[str, str, str], set[str]] = defaultdict(set)
+    for item in items:
+        groups[item.ref.api_version, item.ref.kind, item.ref.namespace].add(item.ref.name)
+    with ThreadPoolExecutor(_PARALLEL, thread_name_prefix="owner") as pool:
+        lists = pool.map(partial(_listed, cluster), groups, groups.values())
+        return {
+            ObjectRef(*group, found["metadata"]["name"]): found
+            for group, items_found in zip(groups, lists, strict=True)
+            for found in items_found
+            if found["metadata"]["name"] in groups[group]
+        }
+
+
+def _listed(cluster: Cluster, group: tuple[str, str, str], names: set[str]) -> Sequence[Manifest]:
+    api_version, kind, namespace = group
+    if len(names) > _BY_NAME:
+        return cluster.list_metadata(api_version, kind, namespace=namespace)
+    return [
+        item
+        for name in sorted(names)
+        for item in cluster.list_metadata(
+            api_version, kind, namespace=namespace, fields=f"metadata.name={name}"
+        )
+    ]

@@ -1,66 +1,22 @@
-"""Whether the user may do what an installation does."""
+"""Whether the user may do what a plan does."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 
-from cto.engine.state import NAMESPACE
 from cto.errors import ApiError
 from cto.ports import Cluster
 from cto.result import Check, CheckStatus
 
 _PARALLEL = 8
 _REVIEWS = "authorization.k8s.io/v1"
-
-_Rows: TypeAlias = tuple[tuple[tuple[str, ...], str, tuple[str, ...]], ...]
-"""Verbs, group, resources"""
-
-_READ = ("get", "list")
-# An apply is a patch that may create. What a new version lacks is deleted.
-MADE = (*_READ, "create", "patch", "delete")
-_KEPT = ("get", "create", "update", "delete")
-
-# What the charts of the catalog make besides, and what every look at the cluster begins with:
-# Helm's records are Secrets of any namespace.
-_EVERYWHERE: _Rows = (
-    (MADE, "", ("namespaces",)),
-    (_READ, "", ("nodes", "secrets")),
-    (MADE, "apiextensions.k8s.io", ("customresourcedefinitions",)),
-    (MADE, "rbac.authorization.k8s.io", ("clusterroles", "clusterrolebindings")),
-    (
-        MADE,
-        "admissionregistration.k8s.io",
-        ("mutatingwebhookconfigurations", "validatingwebhookconfigurations"),
-    ),
-    # The health check asks what the platform's accounts may do.
-    (("create",), "authorization.k8s.io", ("subjectaccessreviews",)),
-)
-# The state and the lock.
-_OWN: _Rows = (
-    (_KEPT, "", ("configmaps",)),
-    (_KEPT, "coordination.k8s.io", ("leases",)),
-)
-# What the charts make, what waits follow, and where the causes of trouble show.
-_IN_NAMESPACES: _Rows = (
-    ((*_READ, "watch"), "", ("events", "pods")),
-    (MADE, "", ("configmaps", "serviceaccounts")),
-    # Helm replaces its records.
-    ((*MADE, "update"), "", ("secrets",)),
-    ((*MADE, "watch"), "", ("persistentvolumeclaims", "services")),
-    # A change of the strategy replaces a Deployment first.
-    ((*MADE, "watch", "update"), "apps", ("deployments",)),
-    ((*MADE, "watch"), "apps", ("statefulsets",)),
-    ((*MADE, "watch"), "batch", ("jobs",)),
-    (MADE, "networking.k8s.io", ("networkpolicies",)),
-    ((*MADE, "watch"), "policy", ("poddisruptionbudgets",)),
-    (MADE, "rbac.authorization.k8s.io", ("rolebindings", "roles")),
-)
+_ANYTHING = "*"
 
 
 @dataclass(frozen=True)
@@ -68,67 +24,134 @@ class Right:
     """Something to be allowed; everywhere, if no namespace is named.
 
     Attributes:
-        resource: In the plural; of a subresource, `services/proxy`.
+        resource: In the plural; of a subresource, `services/proxy`; a path that is no resource
+            begins with a slash.
+        name: Of the only object that it is about, if it is about one.
     """
 
     verb: str
     group: str
     resource: str
     namespace: str = ""
+    name: str = ""
 
     @property
     def kind(self) -> str:
         return f"{self.resource}.{self.group}" if self.group else self.resource
 
 
-def check(
-    cluster: Cluster,
-    namespaces: Sequence[str],
-    more: Sequence[Right] = (),
-) -> Check:
-    """Ask the API server: one question of an administrator, few of who has the rights by roles.
+@dataclass(frozen=True)
+class Role:
+    """A Role or ClusterRole that a plan writes: nobody gives rights that he does not have.
 
-    Args:
-        cluster: Who is asked.
-        namespaces: Those of the components.
-        more: What single components need besides, in their namespaces.
+    https://kubernetes.io/docs/reference/access-authn-authz/rbac/#privilege-escalation-prevention-and-bootstrapping
     """
-    if _allowed(cluster, Right("*", "*", "*")):
+
+    kind: str
+    name: str
+    namespace: str
+    rules: tuple[Mapping[str, Any], ...]
+
+    @property
+    def plural(self) -> str:
+        return f"{self.kind.lower()}s"
+
+
+@dataclass(frozen=True)
+class Binding:
+    """A binding that a plan writes, to a role that the plan may write too."""
+
+    name: str
+    namespace: str
+    role_kind: str
+    role: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rights:
+    """What a plan needs to be let do."""
+
+    single: tuple[Right, ...] = ()
+    roles: tuple[Role, ...] = ()
+    bindings: tuple[Binding, ...] = ()
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A right that is missing, and why it is needed, where that needs a word."""
+
+    right: Right
+    why: str = ""
+
+
+@dataclass
+class Answers:
+    """Asks the API server what the user may do, each question once.
+
+    Attributes:
+        pool: Few questions at a time.
+        rules: namespace -> what roles tell, which saves most questions.
+    """
+
+    cluster: Cluster
+    pool: Executor
+    rules: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    _known: dict[Right, bool] = field(default_factory=dict)
+
+    def denied(self, rights: Iterable[Right]) -> list[Right]:
+        asked = tuple(dict.fromkeys(rights))
+        unknown = [right for right in asked if right not in self._known]
+        self._known |= {right: True for right in unknown if self._is_told(right)}
+        unknown = [right for right in unknown if right not in self._known]
+        answers = self.pool.map(partial(_allowed, self.cluster), unknown)
+        self._known |= dict(zip(unknown, answers, strict=True))
+        return [right for right in asked if not self._known[right]]
+
+    def missing(self, rights: Iterable[Right]) -> list[Right]:
+        """Return what is denied: who may not do it everywhere may still do it where it matters."""
+        asked = tuple(dict.fromkeys(rights))
+        open_ = [right for right in asked if not self._is_told(right)]
+        nowhere = set(self.denied(replace(right, namespace="") for right in open_))
+        return self.denied(right for right in open_ if replace(right, namespace="") in nowhere)
+
+    def _is_told(self, right: Right) -> bool:
+        return any(_grants(rule, right) for rule in self.rules.get(right.namespace, ()))
+
+
+def check(cluster: Cluster, rights: Rights) -> Check:
+    """Ask the API server: one question of an administrator, few of who has the rights by roles."""
+    from cto.engine import escalation  # noqa: PLC0415 - it builds on what is here
+
+    if _allowed(cluster, Right(_ANYTHING, _ANYTHING, _ANYTHING)):
         return _passed("everything is allowed")
-    places = dict.fromkeys((NAMESPACE, *namespaces))
-    with ThreadPoolExecutor(_PARALLEL) as pool:
+    with ThreadPoolExecutor(_PARALLEL, thread_name_prefix="right") as pool:
+        places = dict.fromkeys(right.namespace for right in rights.single if right.namespace)
+        told = zip(places, pool.map(partial(_rules, cluster), places), strict=True)
+        answers = Answers(cluster, pool, dict(told))
+        missing = [Missing(right) for right in answers.missing(rights.single)]
+        missing += escalation.missing(answers, rights)
+    return _failed(missing) if missing else _passed("everything that is needed is allowed")
 
-        def denied(rights: Iterable[Right]) -> list[Right]:
-            asked = tuple(dict.fromkeys(rights))
-            answers = pool.map(partial(_allowed, cluster), asked)
-            return [r for r, allowed in zip(asked, answers, strict=True) if not allowed]
 
-        rules = dict(zip(places, pool.map(partial(_rules, cluster), places), strict=True))
-        unknown = [
-            right
-            for right in (*_inside(places), *more)
-            if not any(_grants(rule, right) for rule in rules.get(right.namespace, ()))
-        ]
-        missing = denied(_rights(_EVERYWHERE))
-        # Who may not do it everywhere may still do it in the namespaces that matter.
-        nowhere = set(denied(replace(right, namespace="") for right in unknown))
-        missing += denied(right for right in unknown if replace(right, namespace="") in nowhere)
-    if not missing:
-        return _passed("everything that is needed is allowed")
+def _failed(missing: Sequence[Missing]) -> Check:
+    count = "1 permission is" if len(missing) == 1 else f"{len(missing)} permissions are"
     return Check(
         name="permissions",
         title="Permissions",
         status=CheckStatus.FAILED,
-        message=f"{len(missing)} permissions are missing",
-        fix="Ask for them, or use another context. `kubectl auth can-i --list` shows yours.",
+        message=f"{count} missing",
+        fix="Ask an administrator to `kubectl apply` what follows and to bind it to you, or use "
+        "another context. `kubectl auth can-i --list` shows what you may do.",
         code="CTO-1602",
         items=_texts(missing),
+        manifests=roles_for([item.right for item in missing]),
     )
 
 
-def _inside(namespaces: Iterable[str]) -> Iterator[Right]:
-    for namespace in namespaces:
-        yield from _rights(_OWN if namespace == NAMESPACE else _IN_NAMESPACES, namespace)
+def _passed(message: str) -> Check:
+    return Check(
+        name="permissions", title="Permissions", status=CheckStatus.PASSED, message=message
+    )
 
 
 def _rules(cluster: Cluster, namespace: str) -> Sequence[Mapping[str, Any]]:
@@ -150,23 +173,29 @@ def _rules(cluster: Cluster, namespace: str) -> Sequence[Mapping[str, Any]]:
 def _grants(rule: Mapping[str, Any], right: Right) -> bool:
     _, slash, subresource = right.resource.partition("/")
     named = {"*", right.resource, *([f"*/{subresource}"] if slash else ())}
+    names = rule.get("resourceNames")
     return (
-        not rule.get("resourceNames")
+        (not names or right.name in names)
         and bool({"*", right.verb} & {*rule["verbs"]})
         and bool({"*", right.group} & {*rule.get("apiGroups", ())})
         and bool(named & {*rule.get("resources", ())})
     )
 
 
-def _texts(rights: Sequence[Right]) -> tuple[str, ...]:
+def _texts(missing: Sequence[Missing]) -> tuple[str, ...]:
     """Return a line for each kind: which verbs are missing, and where."""
-    verbs: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
-    for right in rights:
-        verbs[right.kind, right.namespace].append(right.verb)
-    places: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
-    for (kind, namespace), missing in verbs.items():
-        places[", ".join(missing), kind].append(namespace)
-    return tuple(f"{missing} {kind}{_where(names)}" for (missing, kind), names in places.items())
+    verbs: defaultdict[tuple[str, str, str], list[str]] = defaultdict(list)
+    for item in missing:
+        right = item.right
+        what = f"{right.kind} {right.name}" if right.name else right.kind
+        verbs[what, right.namespace, item.why].append(right.verb)
+    places: defaultdict[tuple[str, str, str], list[str]] = defaultdict(list)
+    for (what, namespace, why), found in verbs.items():
+        places[", ".join(found), what, why].append(namespace)
+    return tuple(
+        f"{found} {what}{_where(names)}{f' ({why})' if why else ''}"
+        for (found, what, why), names in places.items()
+    )
 
 
 def _where(namespaces: Sequence[str]) -> str:
@@ -175,14 +204,16 @@ def _where(namespaces: Sequence[str]) -> str:
     return f" in {word} {', '.join(names)}" if names else ""
 
 
-def _rights(rows: _Rows, namespace: str = "") -> Iterator[Right]:
-    for verbs, group, resources in rows:
-        for resource in resources:
-            for verb in verbs:
-                yield Right(verb, group, resource, namespace)
-
-
 def _allowed(cluster: Cluster, right: Right) -> bool:
+    review = cluster.create(
+        {"apiVersion": _REVIEWS, "kind": "SelfSubjectAccessReview", "spec": _question(right)}
+    )
+    return bool(review["status"]["allowed"])
+
+
+def _question(right: Right) -> Mapping[str, Any]:
+    if right.resource.startswith("/"):
+        return {"nonResourceAttributes": {"verb": right.verb, "path": right.resource}}
     resource, _, subresource = right.resource.partition("/")
     attributes = {
         "verb": right.verb,
@@ -190,18 +221,43 @@ def _allowed(cluster: Cluster, right: Right) -> bool:
         "resource": resource,
         "subresource": subresource,
         "namespace": right.namespace,
+        "name": right.name,
     }
-    review = cluster.create(
+    return {"resourceAttributes": {key: value for key, value in attributes.items() if value}}
+
+
+# a role that would do
+
+_ROLE = "cto-installer"
+
+
+def roles_for(rights: Sequence[Right]) -> tuple[dict[str, Any], ...]:
+    """Return the ClusterRole, and the Role of each namespace, that grant exactly these rights."""
+    places = sorted({right.namespace for right in rights})
+    return tuple(
         {
-            "apiVersion": _REVIEWS,
-            "kind": "SelfSubjectAccessReview",
-            "spec": {"resourceAttributes": {k: v for k, v in attributes.items() if v}},
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "Role" if place else "ClusterRole",
+            "metadata": {"name": _ROLE, **({"namespace": place} if place else {})},
+            "rules": _role_rules([right for right in rights if right.namespace == place]),
         }
+        for place in places
     )
-    return bool(review["status"]["allowed"])
 
 
-def _passed(message: str) -> Check:
-    return Check(
-        name="permissions", title="Permissions", status=CheckStatus.PASSED, message=message
-    )
+def _role_rules(rights: Sequence[Right]) -> list[dict[str, list[str]]]:
+    """Return as few rules as possible: of one group, what has the same verbs stands together."""
+    verbs: defaultdict[tuple[str, str, str], list[str]] = defaultdict(list)
+    for right in rights:
+        verbs[right.group, right.resource, right.name].append(right.verb)
+    resources: defaultdict[tuple[str, tuple[str, ...], str], list[str]] = defaultdict(list)
+    for (group, resource, name), found in verbs.items():
+        resources[group, tuple(dict.fromkeys(found)), name].append(resource)
+    return [_rule(*key, found) for key, found in resources.items()]
+
+
+def _rule(group: str, verbs: Sequence[str], name: str, resources: list[str]) -> dict[str, Any]:
+    if resources[0].startswith("/"):
+        return {"nonResourceURLs": resources, "verbs": list(verbs)}
+    named = {"resourceNames": [name]} if name else {}
+    return {"apiGroups": [group], "resources": resources, **named, "verbs": list(verbs)}

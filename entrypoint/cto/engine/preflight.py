@@ -7,19 +7,23 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 from cto.engine import admission, ownership, permissions, room
+from cto.engine.planned import PlannedObject
 from cto.errors import ApiError
 from cto.objects import annotations_of, load_yaml
+from cto.plan.observed import Observed
 from cto.ports import Clock, Cluster
 from cto.result import Check, CheckStatus, unreachable
 
 _PARALLEL = 8
+REGISTRY = "registry"
+"""The check of cto.cli.imagecheck, which others make."""
 _DEFAULT_CLASS = (
     "storageclass.kubernetes.io/is-default-class",
     "storageclass.beta.kubernetes.io/is-default-class",
@@ -50,6 +54,9 @@ class Needs:
     Attributes:
         kubernetes: Versions that the platform was tried on; see `supported`.
         components: Those that the installer will manage.
+        objects: What the plan writes.
+        rights: What it needs to be let do.
+        seen: What was just observed, if anything was.
         volumes: Whether any of them claims a volume of the default StorageClass.
         cpu: Sum of what the components' pods ask for, as a Kubernetes quantity.
         memory: The same of memory.
@@ -58,6 +65,9 @@ class Needs:
 
     kubernetes: VersionRange
     components: tuple[ownership.ComponentNeeds, ...] = ()
+    objects: tuple[PlannedObject, ...] = ()
+    rights: permissions.Rights = field(default_factory=permissions.Rights)
+    seen: Observed | None = None
     volumes: bool = False
     cpu: str = "0"
     memory: str = "0"
@@ -72,11 +82,6 @@ class Needs:
         """Namespaces with a deployed release."""
         return tuple(dict.fromkeys(item.namespace for item in self.components if item.installed))
 
-    @property
-    def rights(self) -> tuple[permissions.Right, ...]:
-        """What single components are to be let do."""
-        return tuple(right for component in self.components for right in component.rights)
-
 
 def supported(bundle: Path) -> VersionRange:
     """Return the versions of Kubernetes that bundle/platform.yaml names."""
@@ -84,29 +89,53 @@ def supported(bundle: Path) -> VersionRange:
     return VersionRange(_minor(str(data["min"])), _minor(str(data["max"])))
 
 
+def skipped(name: str, title: str) -> Check:
+    """Return a check that the user wants to be left out."""
+    return Check(
+        name=name,
+        title=title,
+        status=CheckStatus.SKIPPED,
+        message=f"left out: --skip-preflight {name}",
+    )
+
+
 def cluster_checks(
-    cluster: Cluster, needs: Needs, *, clock: Clock | None = None
+    cluster: Cluster,
+    needs: Needs,
+    *,
+    clock: Clock | None = None,
+    skip: Collection[str] = (),
 ) -> Sequence[Check]:
     """Return the outcome of every check, in a fixed order.
 
     If the API does not answer there is only that one.
+
+    Args:
+        cluster: Who is asked.
+        needs: What is needed of it.
+        clock: Compared with the server's.
+        skip: Names of checks to leave out.
     """
     first = _reachable(cluster, needs.kubernetes)
-    if first.status is CheckStatus.FAILED and first.name == "api":
+    if first.name == "api":
         return (first,)
+    if first.name in skip:
+        first = skipped(first.name, first.title)
     checks: tuple[tuple[str, str, Callable[[], Check]], ...] = (
-        ("permissions", "Permissions", partial(_permissions, cluster, needs)),
+        ("permissions", "Permissions", partial(permissions.check, cluster, needs.rights)),
         ("storage", "Default StorageClass", partial(_storage, cluster, needs=needs)),
         ("room", "Room", partial(_room, cluster, needs)),
-        ("foreign", "Foreign objects", partial(ownership.check, cluster, needs.components)),
+        ("foreign", "Foreign objects", partial(_foreign, cluster, needs)),
         ("policies", "Admission policies", partial(admission.policies, cluster, needs.namespaces)),
         ("pods", "A pod's dry run", partial(_pods, cluster, needs, clock)),
     )
     with ThreadPoolExecutor(_PARALLEL) as pool:
-        return (first, *pool.map(lambda check: _made(*check), checks))
+        return (first, *pool.map(lambda check: _made(*check, skip=skip), checks))
 
 
-def _made(name: str, title: str, check: Callable[[], Check]) -> Check:
+def _made(name: str, title: str, check: Callable[[], Check], *, skip: Collection[str]) -> Check:
+    if name in skip:
+        return skipped(name, title)
     begun = time.perf_counter()
     try:
         made = check()
@@ -178,8 +207,8 @@ def _storage(cluster: Cluster, needs: Needs) -> Check:
     )
 
 
-def _permissions(cluster: Cluster, needs: Needs) -> Check:
-    return permissions.check(cluster, needs.namespaces, needs.rights)
+def _foreign(cluster: Cluster, needs: Needs) -> Check:
+    return ownership.check(cluster, needs.components, needs.objects, needs.seen)
 
 
 def _pods(cluster: Cluster, needs: Needs, clock: Clock | None) -> Check:

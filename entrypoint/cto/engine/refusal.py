@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from cto.engine import permissions
-from cto.errors import ApiError, PreflightError
-from cto.plan.wanted import Selection
-from cto.ports import Cluster
+from cto.errors import ApiError, CtoError, PreflightError
+from cto.objects import dump_yaml
 from cto.result import Check, CheckStatus
 
 NOTHING = "Nothing was changed."
 
 
 @contextmanager
-def all_told(cluster: Cluster, selection: Selection) -> Iterator[None]:
+def all_told(checks: Callable[[], Sequence[Check]]) -> Iterator[None]:
     """Name every permission that is missing where a refusal names one.
+
+    Args:
+        checks: Makes the preflight checks as far as they can be made without what was refused.
 
     Raises:
         PreflightError: CTO-1400, in the place of CTO-1602.
@@ -25,9 +26,16 @@ def all_told(cluster: Cluster, selection: Selection) -> Iterator[None]:
         yield
     except ApiError as error:
         if (error.code, error.status) == ("CTO-1602", 403):
-            names = [component.namespace for component in selection.managed]
-            refuse_failed([permissions.check(cluster, names)])
+            refuse_failed(_as_far_as_possible(checks))
         raise
+
+
+def _as_far_as_possible(checks: Callable[[], Sequence[Check]]) -> Sequence[Check]:
+    try:
+        return checks()
+    except CtoError:
+        # What was refused first is the better news.
+        return ()
 
 
 def refuse_failed(checks: Sequence[Check], *, so_far: str = NOTHING) -> None:
@@ -50,4 +58,9 @@ def refuse_failed(checks: Sequence[Check], *, so_far: str = NOTHING) -> None:
 
 def _check_text(check: Check) -> str:
     lines = [f"{check.title}: {check.message}", *(f"  {item}" for item in check.items)]
-    return "\n".join([*lines, f"  fix: {check.fix}"] if check.fix else lines)
+    lines += [f"  fix: {check.fix}"] if check.fix else []
+    if check.manifests:
+        # One document, which may be indented: it can be pasted as it stands.
+        whole = {"apiVersion": "v1", "kind": "List", "items": list(check.manifests)}
+        lines += [f"    {line}" for line in dump_yaml(whole).splitlines()]
+    return "\n".join(lines)

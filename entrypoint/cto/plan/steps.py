@@ -25,6 +25,10 @@ class Action(StrEnum):
     SKIP = "skip"
 
 
+CHANGING = frozenset({Action.CREATE, Action.UPDATE, Action.REPAIR, Action.DELETE})
+"""What changes something; all else looks, waits, or leaves things as they are."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Step:
     """One thing to do.
@@ -269,5 +273,4 @@ class Plan:
     @property
     def changes(self) -> tuple[Step, ...]:
         """The steps that change something."""
-        changing = {Action.CREATE, Action.UPDATE, Action.REPAIR, Action.DELETE}
-        return tuple(step for step in self.steps if step.action in changing)
+        return tuple(step for step in self.steps if step.action in CHANGING)

@@ -127,6 +127,9 @@ def test_programs_get_one_document(desk: Desk) -> None:
     document = desk.document("install")
     steps = document["data"]["report"].pop("steps")
     assert document["data"]["report"].pop("critical_path")
+    preflight = [(check["name"], check["status"]) for check in document["data"].pop("preflight")]
+    assert preflight[0] == ("version", "passed")
+    assert {status for _, status in preflight} == {"passed", "skipped"}
     assert document == {
         "schema": 1,
         "command": "install",

@@ -79,8 +79,10 @@ flowchart TD
 """
 
 
-def writes(desk: Desk) -> set[str]:
-    return {call[0] for call in desk.cluster.calls} & {"apply", "create", "update", "delete"}
+def writes(desk: Desk) -> set[tuple[str, str]]:
+    """Return what was asked for beside looks: questions about rights, and dry runs, among it."""
+    verbs = {"apply", "create", "update", "delete"}
+    return {(call[0], call[1]) for call in desk.cluster.calls if call[0] in verbs}
 
 
 class TestInstall:
@@ -93,9 +95,11 @@ class TestInstall:
         desk.cto("install")
         desk.cluster.calls.clear()
         desk.releases.calls.clear()
+        before = desk.cluster.everything()
         desk.cto("plan", "install")
         desk.cto("plan", "uninstall")
-        assert writes(desk) == set()
+        assert desk.cluster.everything() == before
+        assert writes(desk) == {("create", "SelfSubjectAccessReview"), ("create", "Pod")}
         assert desk.releases.calls == []
 
     def test_where_everything_is_there_nothing_is_to_change(self, desk: Desk) -> None:
@@ -108,6 +112,8 @@ class TestInstall:
     def test_programs_get_every_step(self, desk: Desk) -> None:
         document = desk.document("plan", "install")
         steps = document["data"].pop("steps")
+        preflight = document["data"].pop("preflight")
+        assert {check["status"] for check in preflight} <= {"passed", "skipped"}
         assert document == {
             "schema": 1,
             "command": "plan install",

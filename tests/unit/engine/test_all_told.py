@@ -2,45 +2,40 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 import pytest
 
-from cto.catalog import load
-from cto.config.model import Config
+from cto.engine.permissions import Right, Rights, check
 from cto.engine.refusal import all_told
 from cto.errors import ApiError, PreflightError
-from cto.objects import Manifest
-from cto.plan.wanted import Selection, select
+from cto.result import Check
 from fakes.cluster import FakeCluster
 
-BUNDLE = Path(__file__).parents[3] / "bundle"
 FORBIDDEN = ApiError("CTO-1602", "cannot list nodes", status=403)
+RIGHTS = Rights(
+    single=(
+        *(Right(verb, "", "nodes") for verb in ("get", "list")),
+        *(Right("delete", "apps", "deployments", place) for place in ("argo", "argocd")),
+    )
+)
 
 
-class Powerless(FakeCluster):
-    """May do nothing."""
-
-    def create(self, manifest: Manifest, *, dry_run: bool = False) -> Manifest:
-        assert manifest["kind"] in {"SelfSubjectAccessReview", "SelfSubjectRulesReview"}
-        assert not dry_run
-        return {**manifest, "status": {"allowed": False}}
+def checks(*, denied: bool) -> Callable[[], Sequence[Check]]:
+    cluster = FakeCluster()
+    cluster.denied = {("*", "*", "*")} if denied else set()
+    return lambda: [check(cluster, RIGHTS)]
 
 
-@pytest.fixture
-def selection() -> Selection:
-    return select(load(BUNDLE), Config())
-
-
-def test_a_refusal_becomes_the_list_of_what_is_missing(selection: Selection) -> None:
-    with pytest.raises(PreflightError) as caught, all_told(Powerless(), selection):
+def test_a_refusal_becomes_the_list_of_what_is_missing_and_the_role_that_would_do() -> None:
+    with pytest.raises(PreflightError) as caught, all_told(checks(denied=True)):
         raise FORBIDDEN
 
     assert caught.value.exit_code == 4
-    assert "get, list nodes" in caught.value.details
     details = caught.value.details
-    assert "get, create, update, delete leases.coordination.k8s.io in namespace cto-sys" in details
-    assert "delete roles.rbac.authorization.k8s.io in namespaces argo-events, argo, ar" in details
+    assert "  get, list nodes\n  delete deployments.apps in namespaces argo, argocd\n" in details
+    assert "    kind: List\n" in details
+    assert "      kind: ClusterRole\n" in details
 
 
 @pytest.mark.parametrize(
@@ -50,15 +45,26 @@ def test_a_refusal_becomes_the_list_of_what_is_missing(selection: Selection) -> 
         pytest.param(ApiError("CTO-1601", "no answer"), id="silent"),
     ],
 )
-def test_other_errors_are_told_as_they_are(selection: Selection, error: ApiError) -> None:
-    with pytest.raises(ApiError) as caught, all_told(Powerless(), selection):
+def test_other_errors_are_told_as_they_are(error: ApiError) -> None:
+    with pytest.raises(ApiError) as caught, all_told(checks(denied=True)):
         raise error
 
     assert caught.value is error
 
 
-def test_a_refusal_of_what_the_list_does_not_know_is_told_as_it_is(selection: Selection) -> None:
-    with pytest.raises(ApiError) as caught, all_told(FakeCluster(), selection):
+def test_a_refusal_of_what_the_list_does_not_know_is_told_as_it_is() -> None:
+    with pytest.raises(ApiError) as caught, all_told(checks(denied=False)):
+        raise FORBIDDEN
+
+    assert caught.value is FORBIDDEN
+
+
+def test_what_ends_the_checks_does_not_hide_the_refusal() -> None:
+    def broken() -> Sequence[Check]:
+        text = "no answer"
+        raise ApiError("CTO-1601", text)
+
+    with pytest.raises(ApiError) as caught, all_told(broken):
         raise FORBIDDEN
 
     assert caught.value is FORBIDDEN

@@ -12,11 +12,12 @@ import pytest
 from cto import assets
 from cto.engine.files import folder_checks
 from cto.engine.ownership import ComponentNeeds
-from cto.engine.permissions import Right
+from cto.engine.permissions import Binding, Right, Rights, Role
+from cto.engine.planned import PlannedObject, Resource
 from cto.engine.preflight import Needs, VersionRange, cluster_checks, supported
 from cto.engine.room import Amount, quantity
 from cto.errors import ApiError
-from cto.objects import Manifest
+from cto.objects import Manifest, ObjectRef
 from cto.result import Check, CheckStatus
 from fakes.clock import FakeClock
 from fakes.cluster import FakeCluster
@@ -25,7 +26,35 @@ VERSIONS = VersionRange((1, 31), (1, 36))
 GRAFANA = ComponentNeeds(
     name="grafana", namespace="monitoring", release="grafana", crds=("boards.grafana.io",)
 )
-NEEDS = Needs(kubernetes=VERSIONS, components=(GRAFANA,), volumes=True, cpu="2", memory="4Gi")
+# Some of what a plan does.
+RIGHTS = (
+    Right("list", "", "nodes"),
+    Right("get", "", "namespaces"),
+    *(
+        Right(verb, "apiextensions.k8s.io", "customresourcedefinitions")
+        for verb in ("create", "delete")
+    ),
+    Right("update", "coordination.k8s.io", "leases", "cto-system"),
+    Right("update", "", "configmaps", "cto-system"),
+    *(
+        Right(verb, "", "secrets", "monitoring")
+        for verb in ("get", "create", "patch", "update", "delete")
+    ),
+    Right("watch", "", "pods", "monitoring"),
+    Right("list", "", "events", "monitoring"),
+    Right("watch", "apps", "deployments", "monitoring"),
+    Right("create", "batch", "jobs", "monitoring"),
+    Right("get", "", "services/proxy", "monitoring"),
+)
+NEEDS = Needs(
+    kubernetes=VERSIONS,
+    components=(GRAFANA,),
+    rights=Rights(single=RIGHTS),
+    volumes=True,
+    cpu="2",
+    memory="4Gi",
+)
+RBAC = "rbac.authorization.k8s.io"
 OURS = {"app.kubernetes.io/managed-by": "cto"}
 
 
@@ -206,6 +235,10 @@ def test_what_cannot_be_checked_is_a_warning(cluster: FakeCluster) -> None:
     assert "nodes is forbidden" in room.message
 
 
+def needing(*rights: Right, **more: Any) -> Needs:
+    return replace(NEEDS, rights=Rights(single=rights, **more))
+
+
 class TestPermissions:
     def test_an_administrator_costs_one_question(self, cluster: FakeCluster) -> None:
         checks(cluster)
@@ -217,6 +250,7 @@ class TestPermissions:
 
         assert check.status is CheckStatus.PASSED
         assert check.message == "everything that is needed is allowed"
+        assert check.manifests == ()
 
     def test_missing_ones_are_listed_with_their_namespace(self) -> None:
         cluster = Restricted(
@@ -233,22 +267,50 @@ class TestPermissions:
             "patch secrets in namespace monitoring",
         )
 
-    def test_one_line_tells_all_that_is_missing_of_a_kind(self) -> None:
+    def test_what_an_administrator_may_apply_grants_just_what_is_missing(self) -> None:
         places = ("", "a", "b")
-        parts = tuple(
-            ComponentNeeds(name=name, namespace=name, release=name) for name in places if name
-        )
+        rights = [
+            Right(verb, group, resource, place)
+            for place in places
+            for group, resource in (("", "secrets"), ("", "services"), ("apps", "deployments"))
+            for verb in ("create", "patch")
+            if place or resource != "services"
+        ]
+        missing = (("*", "*", "*"),)
+        cluster = FakeCluster()
+        cluster.denied = set(missing)
+
+        found = checks(cluster, needing(*rights))["permissions"].manifests
+
+        assert [(item["kind"], item["metadata"]) for item in found] == [
+            ("ClusterRole", {"name": "cto-installer"}),
+            ("Role", {"name": "cto-installer", "namespace": "a"}),
+            ("Role", {"name": "cto-installer", "namespace": "b"}),
+        ]
+        verbs = ["create", "patch"]
+        assert found[0]["rules"] == [
+            {"apiGroups": [""], "resources": ["secrets"], "verbs": verbs},
+            {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": verbs},
+        ]
+        assert found[1]["rules"][0]["resources"] == ["secrets", "services"]
+
+    def test_one_line_tells_all_that_is_missing_of_a_kind(self) -> None:
+        places = ("a", "b")
+        rights = [
+            *(Right(verb, "", "nodes") for verb in ("get", "list")),
+            *(Right(verb, "", "secrets", place) for place in places for verb in ("get", "delete")),
+        ]
         cluster = Restricted(
             ("get", "nodes", ""),
             ("list", "nodes", ""),
-            *(("create", "secrets", place) for place in places),
-            *(("delete", "secrets", place) for place in places),
+            *(("get", "secrets", place) for place in ("", *places)),
+            *(("delete", "secrets", place) for place in ("", *places)),
         )
 
-        check = checks(cluster, Needs(kubernetes=VERSIONS, components=parts))["permissions"]
+        check = checks(cluster, needing(*rights))["permissions"]
 
         assert check.message == "6 permissions are missing"
-        assert check.items == ("get, list nodes", "create, delete secrets in namespaces a, b")
+        assert check.items == ("get, list nodes", "get, delete secrets in namespaces a, b")
 
     def test_rights_in_the_namespaces_are_enough_there(self) -> None:
         check = checks(Restricted(("create", "jobs", "")))["permissions"]
@@ -264,25 +326,20 @@ class TestPermissions:
             ("watch", "pods", "monitoring", "watch pods"),
             ("list", "events", "monitoring", "list events"),
             ("watch", "deployments", "monitoring", "watch deployments.apps"),
-            ("create", "coderuns", "monitoring", "create coderuns.agents.platform"),
         ],
     )
-    def test_what_the_installer_itself_does_is_asked_for(
+    def test_what_is_missing_in_a_namespace_names_it(
         self, verb: str, resource: str, where: str, told: str
     ) -> None:
-        right = Right("create", "agents.platform", "coderuns", "monitoring")
-        needs = replace(NEEDS, components=(replace(GRAFANA, rights=(right,)),))
-
-        check = checks(Restricted((verb, resource, ""), (verb, resource, where)), needs)
+        check = checks(Restricted((verb, resource, ""), (verb, resource, where)))
 
         assert check["permissions"].items == (f"{told} in namespace {where}",)
+        assert check["permissions"].message == "1 permission is missing"
 
     def test_a_subresource_is_asked_for_as_such(self) -> None:
-        right = Right("get", "", "services/proxy", "monitoring")
-        needs = replace(NEEDS, components=(replace(GRAFANA, rights=(right,)),))
         cluster = Restricted()
 
-        checks(cluster, needs)
+        checks(cluster)
 
         asked = {
             "verb": "get",
@@ -291,24 +348,25 @@ class TestPermissions:
         }
         assert asked in cluster.asked
 
-    def test_the_platforms_kinds_are_not_asked_for_where_only_the_state_is(self) -> None:
-        cluster = Restricted(*(("create", "deployments", where) for where in ("", "cto-system")))
+    def test_nothing_is_asked_for_that_the_plan_does_not_do(self) -> None:
+        cluster = Restricted()
 
-        assert checks(cluster)["permissions"].status is CheckStatus.PASSED
+        checks(cluster, needing(Right("list", "", "nodes")))
+
+        assert [(row["verb"], row["resource"]) for row in cluster.asked] == [
+            ("*", "*"),
+            ("list", "nodes"),
+        ]
 
     def test_what_roles_tell_is_not_asked_for(self) -> None:
-        right = Right("get", "", "services/proxy", "monitoring")
-        needs = replace(NEEDS, components=(replace(GRAFANA, rights=(right,)),))
         cluster = Restricted()
         everything = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}
         cluster.rules = {"monitoring": [everything], "cto-system": [everything]}
 
-        assert checks(cluster, needs)["permissions"].status is CheckStatus.PASSED
+        assert checks(cluster)["permissions"].status is CheckStatus.PASSED
         # What has no namespace no role of a namespace grants.
         assert {row["resource"] for row in cluster.asked} == {
-            *("*", "namespaces", "nodes", "secrets", "customresourcedefinitions"),
-            *("clusterroles", "clusterrolebindings", "subjectaccessreviews"),
-            *("mutatingwebhookconfigurations", "validatingwebhookconfigurations"),
+            *("*", "namespaces", "nodes", "customresourcedefinitions"),
         }
 
     @pytest.mark.parametrize(
@@ -334,8 +392,7 @@ class TestPermissions:
     def test_rules_are_read_as_the_server_reads_them(
         self, rule: dict[str, list[str]], *, granted: bool
     ) -> None:
-        right = Right("get", "", "services/proxy", "monitoring")
-        needs = replace(NEEDS, components=(replace(GRAFANA, rights=(right,)),))
+        needs = needing(Right("get", "", "services/proxy", "monitoring"))
         cluster = Restricted(("get", "services", ""), ("get", "services", "monitoring"))
         cluster.rules = {
             "monitoring": [
@@ -356,6 +413,112 @@ class TestPermissions:
         check = checks(cluster)["permissions"]
 
         assert check.items == ("create jobs.batch in namespace monitoring",)
+
+
+def rule(*verbs: str, resources: tuple[str, ...] = ("pods",), **more: Any) -> dict[str, Any]:
+    return {"apiGroups": [""], "resources": [*resources], "verbs": [*verbs], **more}
+
+
+WATCHER = Role("ClusterRole", "watcher", "", (rule("get", "watch"),))
+ESCALATE = ("escalate", "clusterroles", "")
+BIND = ("bind", "clusterroles", "")
+
+
+class TestEscalation:
+    """Who writes roles and bindings must have what they grant, or be let give more."""
+
+    def needs(self, *roles: Role, bindings: tuple[Binding, ...] = ()) -> Needs:
+        return needing(roles=roles, bindings=bindings)
+
+    def test_who_may_escalate_is_asked_for_nothing_else(self) -> None:
+        cluster = Restricted(("get", "pods", ""))
+
+        assert checks(cluster, self.needs(WATCHER))["permissions"].status is CheckStatus.PASSED
+        assert [row["verb"] for row in cluster.asked] == ["*", "escalate"]
+
+    def test_who_has_all_that_a_role_grants_may_write_it(self) -> None:
+        check = checks(Restricted(ESCALATE), self.needs(WATCHER))["permissions"]
+
+        assert check.status is CheckStatus.PASSED
+
+    def test_who_has_less_needs_escalate_or_what_is_named(self) -> None:
+        cluster = Restricted(ESCALATE, ("watch", "pods", ""))
+
+        check = checks(cluster, self.needs(WATCHER))["permissions"]
+
+        assert check.code == "CTO-1602"
+        assert check.items == (
+            f"escalate clusterroles.{RBAC} (or, of what ClusterRole watcher grants: watch pods)",
+        )
+        (made,) = check.manifests
+        assert made["rules"] == [
+            {
+                "apiGroups": ["rbac.authorization.k8s.io"],
+                "resources": ["clusterroles"],
+                "verbs": ["escalate"],
+            }
+        ]
+
+    def test_a_role_that_is_there_and_stays_as_it_is_asks_for_nothing(self) -> None:
+        cluster = Restricted(ESCALATE, ("watch", "pods", ""))
+        live = {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "ClusterRole",
+            "metadata": {"name": "watcher"},
+            "rules": [rule("get", "watch")],
+        }
+        cluster.add(live)
+
+        assert checks(cluster, self.needs(WATCHER))["permissions"].status is CheckStatus.PASSED
+
+        cluster.add({**live, "rules": [rule("get")]})
+        assert checks(cluster, self.needs(WATCHER))["permissions"].items
+
+    def test_rights_in_the_roles_own_namespace_count(self) -> None:
+        role = Role("Role", "watcher", "monitoring", WATCHER.rules)
+        cluster = Restricted(
+            ("escalate", "roles", ""), ("escalate", "roles", "monitoring"), ("get", "pods", "")
+        )
+
+        assert checks(cluster, self.needs(role))["permissions"].status is CheckStatus.PASSED
+
+    @pytest.mark.parametrize(
+        "granted",
+        [
+            {"nonResourceURLs": ["/metrics"], "verbs": ["get"]},
+            rule("*", resources=("*",)),
+            rule("get", resourceNames=["one"]),
+        ],
+    )
+    def test_every_form_of_a_rule_is_asked_for(self, granted: dict[str, Any]) -> None:
+        cluster = FakeCluster()
+        cluster.denied = {("*", "*", "*")}
+
+        check = checks(cluster, self.needs(Role("ClusterRole", "r", "", (granted,))))
+
+        assert check["permissions"].items[0].startswith("escalate clusterroles")
+
+    def test_a_binding_needs_bind_or_all_of_the_role_that_the_plan_writes(self) -> None:
+        binding = Binding("watchers", "", "ClusterRole", "watcher")
+        needs = self.needs(WATCHER, bindings=(binding,))
+
+        assert checks(Restricted(BIND), needs)["permissions"].status is CheckStatus.PASSED
+
+        check = checks(Restricted(BIND, ("get", "pods", "")), needs)["permissions"]
+        assert check.items == (
+            f"bind clusterroles.{RBAC} watcher (or, of what ClusterRole watcher grants: get pods)",
+        )
+        assert check.manifests[0]["rules"][0]["resourceNames"] == ["watcher"]
+
+    def test_a_binding_to_a_role_that_nobody_knows_needs_bind(self) -> None:
+        admin = "cluster-admin"
+        binding = Binding("admins", "", "ClusterRole", admin)
+
+        check = checks(Restricted(BIND), self.needs(bindings=(binding,)))["permissions"]
+
+        assert check.items == (
+            f"bind clusterroles.{RBAC} {admin} (or, of what ClusterRole {admin} grants: * *.*)",
+        )
 
 
 class TestStorage:
@@ -501,6 +664,239 @@ class TestForeign:
         cluster.add(definition("other.grafana.io"))
 
         assert checks(cluster)["foreign"].status is CheckStatus.PASSED
+
+
+def cluster_role(name: str, **metadata: Any) -> Manifest:
+    return {
+        "apiVersion": f"{RBAC}/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": name, **metadata},
+        "rules": [],
+    }
+
+
+def helms(release: str, where: str) -> dict[str, Any]:
+    """Return the metadata that Helm writes on what it makes, and looks at."""
+    return {
+        "labels": {"app.kubernetes.io/managed-by": "Helm"},
+        "annotations": {
+            "meta.helm.sh/release-name": release,
+            "meta.helm.sh/release-namespace": where,
+        },
+    }
+
+
+def planned(manifest: Manifest, plural: str, group: str, **more: Any) -> PlannedObject:
+    metadata = manifest["metadata"]
+    where = metadata.get("namespace", "")
+    ref = ObjectRef(manifest["apiVersion"], manifest["kind"], where, metadata["name"])
+    return PlannedObject(
+        component="grafana",
+        ref=ref,
+        resource=Resource(group, plural, bool(where)),
+        manifest=manifest,
+        **{"release": ("grafana", "monitoring"), **more},
+    )
+
+
+ROLE = planned(cluster_role("grafana"), "clusterroles", RBAC)
+
+
+def foreign(cluster: FakeCluster, *objects: PlannedObject) -> Check:
+    return checks(cluster, replace(NEEDS, objects=objects))["foreign"]
+
+
+KINDS = [
+    ("rbac.authorization.k8s.io/v1", "ClusterRole", "clusterroles"),
+    ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding", "clusterrolebindings"),
+    (
+        "admissionregistration.k8s.io/v1",
+        "ValidatingWebhookConfiguration",
+        "validatingwebhookconfigurations",
+    ),
+    (
+        "admissionregistration.k8s.io/v1",
+        "MutatingWebhookConfiguration",
+        "mutatingwebhookconfigurations",
+    ),
+    ("apiregistration.k8s.io/v1", "APIService", "apiservices"),
+    ("scheduling.k8s.io/v1", "PriorityClass", "priorityclasses"),
+    ("storage.k8s.io/v1", "StorageClass", "storageclasses"),
+    ("networking.k8s.io/v1", "IngressClass", "ingressclasses"),
+]
+
+
+class TestForeignObjects:
+    """Of everything that a chart renders, as Helm itself would refuse it half-way."""
+
+    def test_what_the_release_has_is_ours(self, cluster: FakeCluster) -> None:
+        cluster.add(cluster_role("grafana", **helms("grafana", "monitoring")))
+
+        assert foreign(cluster, ROLE).status is CheckStatus.PASSED
+
+    @pytest.mark.parametrize(("api_version", "kind", "plural"), KINDS)
+    def test_a_leftover_of_any_kind_is_named_with_whose_it_was(
+        self, cluster: FakeCluster, api_version: str, kind: str, plural: str
+    ) -> None:
+        group = api_version.partition("/")[0]
+        metadata = {"name": "grafana", **helms("old", "elsewhere")}
+        theirs = {"apiVersion": api_version, "kind": kind, "metadata": metadata}
+        ours = {**theirs, "metadata": {"name": "grafana"}}
+        cluster.add(theirs)
+
+        check = foreign(cluster, planned(ours, plural, group))
+
+        what = f"{plural}.{group} grafana --overwrite"
+        of_namespace = "meta.helm.sh/release-namespace=monitoring"
+        assert (check.status, check.code) == (CheckStatus.FAILED, "CTO-1401")
+        assert check.message == "1 object was not made by this installer and in the way"
+        assert check.items == (
+            f"{kind} grafana, left by Helm release old in elsewhere, which is gone",
+        )
+        assert check.fix.splitlines() == [
+            "Use what is there:",
+            "  components.grafana.mode: external",
+            "or take it away, if nobody needs it:",
+            f"  kubectl delete {plural}.{group} grafana",
+            "or hand it over, to be changed and one day removed by this installer:",
+            f"  kubectl label {what} app.kubernetes.io/managed-by=Helm",
+            f"  kubectl annotate {what} meta.helm.sh/release-name=grafana {of_namespace}",
+        ]
+
+    def test_what_a_living_release_has_is_not_handed_over(self, cluster: FakeCluster) -> None:
+        """That release would take it back."""
+        cluster.add(record("graf", "theirs", 3))
+        cluster.add(cluster_role("grafana", **helms("graf", "theirs")))
+
+        check = foreign(cluster, ROLE)
+
+        assert check.items == ("ClusterRole grafana, of Helm release graf in theirs",)
+        assert "  helm uninstall graf -n theirs" in check.fix.splitlines()
+        assert "kubectl" not in check.fix
+
+    @pytest.mark.parametrize(
+        ("metadata", "told"),
+        [
+            ({}, ""),
+            (
+                {"annotations": {"argocd.argoproj.io/tracking-id": "shop:a/B:c/d"}},
+                "CD application shop",
+            ),
+            (
+                {"labels": {"kustomize.toolkit.fluxcd.io/name": "infra"}},
+                ", Flux Kustomization infra",
+            ),
+            ({"labels": {"olm.owner": "csv"}}, "Manager's csv"),
+            ({"labels": {"app.kubernetes.io/managed-by": "terraform"}}, ", managed by terraform"),
+            # Helm's words without the release's name are no ownership: Helm refuses it.
+            ({"labels": {"app.kubernetes.io/managed-by": "Helm"}}, ", managed by Helm"),
+            (
+                {"ownerReferences": [{"apiVersion": "v1", "kind": "Box", "name": "b", "uid": "u"}]},
+                ", owned by Box b",
+            ),
+        ],
+    )
+    def test_other_owners_are_named_as_far_as_they_can_be_told(
+        self, cluster: FakeCluster, metadata: dict[str, Any], told: str
+    ) -> None:
+        cluster.add(cluster_role("grafana", **metadata))
+
+        (item,) = foreign(cluster, ROLE).items
+
+        assert item.startswith("ClusterRole grafana")
+        assert item.endswith(told)
+
+    def test_the_same_name_of_the_release_in_another_namespace_is_not_ours(
+        self, cluster: FakeCluster
+    ) -> None:
+        cluster.add(cluster_role("grafana", **helms("grafana", "elsewhere")))
+
+        assert foreign(cluster, ROLE).code == "CTO-1401"
+
+    def test_objects_in_a_namespace_of_ours_count_too(self, cluster: FakeCluster) -> None:
+        """Somebody's, or what a release that is gone was told to keep."""
+        cluster.add(namespace("monitoring", **OURS))
+        theirs = {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "grafana", "namespace": "monitoring"},
+        }
+        cluster.add(theirs)
+
+        check = foreign(cluster, planned(theirs, "configmaps", ""))
+
+        assert check.items == ("ConfigMap grafana in monitoring",)
+        assert "  kubectl delete configmaps grafana -n monitoring" in check.fix.splitlines()
+
+    def test_what_the_installer_applies_itself_carries_its_label(
+        self, cluster: FakeCluster
+    ) -> None:
+        cluster.add(cluster_role("grafana", labels=OURS))
+        assert foreign(cluster, replace(ROLE, release=None)).status is CheckStatus.PASSED
+
+        cluster.add(cluster_role("grafana"))
+        what = f"clusterroles.{RBAC} grafana --overwrite"
+        assert foreign(cluster, replace(ROLE, release=None)).fix.endswith(
+            f"  kubectl label {what} app.kubernetes.io/managed-by=cto"
+        )
+
+    @pytest.mark.parametrize(
+        ("live", "ours"),
+        [
+            ({"annotations": {"helm.sh/hook": "pre-install"}}, True),
+            ({}, False),
+            (helms("other", "theirs"), False),
+            (
+                {
+                    "annotations": {"helm.sh/hook": "pre-install"},
+                    "labels": {"app.kubernetes.io/instance": "other"},
+                },
+                False,
+            ),
+        ],
+    )
+    def test_what_an_earlier_hook_left_is_ours_though_helm_marks_it_not(
+        self, cluster: FakeCluster, live: dict[str, Any], *, ours: bool
+    ) -> None:
+        metadata = {"labels": {"app.kubernetes.io/instance": "grafana"}}
+        metadata |= {"annotations": {"helm.sh/hook": "pre-install"}}
+        hook = planned(cluster_role("grafana", **metadata), "clusterroles", RBAC)
+        instance = {"app.kubernetes.io/instance": "grafana"}
+        labels = {**instance, **live.get("labels", {})}
+        cluster.add(cluster_role("grafana", **{**live, "labels": labels}))
+
+        assert (foreign(cluster, hook).status is CheckStatus.PASSED) == ours
+
+    def test_many_of_a_kind_are_listed_once_and_named_in_one_command(
+        self, cluster: FakeCluster
+    ) -> None:
+        names = [f"r{number}" for number in range(6)]
+        objects = [planned(cluster_role(name), "clusterroles", RBAC) for name in names]
+        for name in names:
+            cluster.add(cluster_role(name))
+
+        check = foreign(cluster, *objects)
+
+        assert len(check.items) == 6
+        assert f"  kubectl delete clusterroles.{RBAC} r0 r1 r2 r3 r4 r5" in check.fix.splitlines()
+        assert cluster.count("list_metadata", "ClusterRole") == 1
+
+    def test_what_earlier_runs_made_is_not_asked_for(self, cluster: FakeCluster) -> None:
+        foreign(cluster, replace(ROLE, known=True))
+
+        assert cluster.count("list_metadata", "ClusterRole") == 0
+
+    def test_of_secrets_nothing_but_metadata_is_read(self, cluster: FakeCluster) -> None:
+        secret = {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "s", "namespace": "monitoring"},
+        }
+        cluster.add(namespace("monitoring", **OURS))
+        cluster.add(secret)
+
+        assert foreign(cluster, planned(secret, "secrets", "")).items == ("Secret s in monitoring",)
+        assert not {"get", "list"} & {call[0] for call in cluster.calls if call[1] == "Secret"}
 
 
 class TestAdmission:

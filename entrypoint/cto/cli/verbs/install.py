@@ -18,6 +18,7 @@ from cto.cli.describe import (
     kubeconfig_option,
     kubectl_line,
     plan_text,
+    tell,
     time_text,
     url_of,
 )
@@ -67,6 +68,7 @@ class _Told:
     reach: Reach
     access: Access
     reachable: tuple[Component, ...]
+    preflight: tuple[Check, ...]
     checks: tuple[Check, ...] = ()
 
     @property
@@ -95,7 +97,10 @@ class _Run:
     def run(self) -> Result:
         self._announce_sources()
         self._phase(Phase.PREREQUISITES)
-        self._tell(_prerequisites(self._wiring, self._provider, self._terminal, self._screen))
+        tell(
+            self._screen.notice,
+            _prerequisites(self._wiring, self._provider, self._terminal, self._screen),
+        )
         self._refuse_nodes()
         self._phase(Phase.CONFIGURATION)
         self._screen.notice(_configuration(self._wiring))
@@ -109,10 +114,16 @@ class _Run:
             access = self._cluster()
         reach = self._reach()
         with self._wiring.installer(self._provider, access, self._screen) as installer:
-            plan, report = installer.install()
+            try:
+                plan, report = installer.install()
+            finally:
+                # Also of a run that they end.
+                self._terminal.data = {"preflight": _json(installer.checks)}
             report = report.preceded_by(self._before, seconds=self._now())
             self._terminal.simulated = plan.simulated
-            told = _Told(plan, report, reach, access, self._reachable(plan))
+            told = _Told(
+                plan, report, reach, access, self._reachable(plan), tuple(installer.checks)
+            )
             self._terminal.data = _data(told)
             raise_errors(report)
             self._phase(Phase.VALIDATION)
@@ -164,14 +175,6 @@ class _Run:
         for name in path.split("."):
             value = getattr(value, name)
         return bool(value)
-
-    def _tell(self, checks: Sequence[Check]) -> None:
-        """Show what is no reason to stop: what may become one, and what nobody knows."""
-        for check in checks:
-            if check.status in (CheckStatus.WARNING, CheckStatus.SKIPPED):
-                lines = [f"{check.title}: {check.message}", *check.items, check.fix]
-                text = "; ".join(line for line in lines if line)
-                self._screen.notice(text, warning=check.status is CheckStatus.WARNING)
 
     def _refuse_nodes(self) -> None:
         """See that there will be enough nodes, before any is made or told of a new profile."""
@@ -256,6 +259,7 @@ def _confirm(wiring: Wiring, provider: Provider, terminal: Terminal) -> None:
         _prerequisites(wiring, provider, terminal, screen)
         with wiring.installer(provider, provider.access(), screen) as installer:
             plan = installer.plan_install()
+            refuse_failed(installer.checks)
     if plan.changes:
         terminal.confirm(f"Carry this out on {plan.context}?", plan_text(plan))
 
@@ -295,10 +299,15 @@ def _data(told: _Told) -> dict[str, Any]:
         "components": [component.name for component in plan.components],
         "changes": [step.id for step in plan.changes],
         "warnings": told.warnings,
+        "preflight": _json(told.preflight),
         "report": told.report.to_json(),
-        "checks": [check.to_json() for check in told.checks],
+        "checks": _json(told.checks),
         "access": _access_data(told.reachable, reach),
     }
+
+
+def _json(checks: Sequence[Check]) -> list[dict[str, Any]]:
+    return [check.to_json() for check in checks]
 
 
 def _access_data(components: Sequence[Component], reach: Reach) -> list[dict[str, Any]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from cto.cli.describe import plan_mermaid, plan_text
 from cto.cli.output import MERMAID, Terminal
 from cto.cli.verbs.opening import frame, opened
@@ -11,7 +13,7 @@ from cto.engine.refusal import refuse_failed
 from cto.plan.remove import Options
 from cto.plan.steps import Plan
 from cto.ports import Provider, ProviderState
-from cto.result import Result
+from cto.result import Check, CheckStatus, Result
 
 
 def install(wiring: Wiring, terminal: Terminal) -> Result:
@@ -23,7 +25,17 @@ def install(wiring: Wiring, terminal: Terminal) -> Result:
     if provider.creates and provider.state() is not ProviderState.READY:
         return _result(_new_cluster(wiring, provider), terminal)
     with opened(wiring, provider, terminal) as installer:
-        return _result(installer.plan_install(), terminal)
+        result = _result(installer.plan_install(), terminal, installer.checks)
+    _refuse(installer.checks, result, terminal)
+    return result
+
+
+def _refuse(checks: Sequence[Check], result: Result, terminal: Terminal) -> None:
+    """Refuse what `install` would refuse, with the plan all the same."""
+    terminal.data = result.data
+    if terminal.format != "json" and any(check.status is CheckStatus.FAILED for check in checks):
+        terminal.show(result)
+    refuse_failed(checks)
 
 
 def uninstall(wiring: Wiring, terminal: Terminal, removal: Options) -> Result:
@@ -47,7 +59,7 @@ def _new_cluster(wiring: Wiring, provider: Provider) -> Plan:
     )
 
 
-def _result(made: Plan, terminal: Terminal) -> Result:
+def _result(made: Plan, terminal: Terminal, checks: Sequence[Check] = ()) -> Result:
     text = plan_mermaid(made) if terminal.format == MERMAID else plan_text(made)
     return Result(
         command=f"plan {made.command}",
@@ -57,6 +69,7 @@ def _result(made: Plan, terminal: Terminal) -> Result:
             "profile": made.profile,
             "changes": len(made.changes),
             "warnings": list(made.warnings),
+            "preflight": [check.to_json() for check in checks],
             "steps": [step.to_json() for step in made.steps],
         },
         text=text,
