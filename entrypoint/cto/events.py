@@ -65,5 +65,24 @@ class Notice:
     warning: bool = False
 
 
-Event: TypeAlias = PhaseStarted | StepStarted | StepProgress | StepFinished | Notice
+@dataclass(frozen=True, kw_only=True)
+class Transfer:
+    """How far a download is.
+
+    Attributes:
+        name: Of the file.
+        source: Where it comes from, without log-in and query.
+        done: Bytes that are there.
+        total: Bytes in all; 0 if the server does not say.
+        over: Whether it has ended, well or not.
+    """
+
+    name: str
+    source: str
+    done: int
+    total: int
+    over: bool = False
+
+
+Event: TypeAlias = PhaseStarted | StepStarted | StepProgress | StepFinished | Notice | Transfer
 Listener: TypeAlias = Callable[[Event], None]

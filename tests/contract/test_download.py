@@ -12,8 +12,9 @@ from threading import Thread
 
 import pytest
 
-from cto.adapters.download import Downloader, Transfer
+from cto.adapters.download import Downloader
 from cto.errors import IntegrityError, ToolError
+from cto.events import Transfer
 from fakes.clock import FakeClock
 from fakes.webserver import Line, Script, WebServer, answer, hang_up
 

@@ -18,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 from cto import digests
 from cto.adapters.clock import SystemClock
 from cto.errors import IntegrityError, ToolError
+from cto.events import Transfer
 from cto.network import trust
 from cto.ports import Clock
 
@@ -27,25 +28,6 @@ _PAUSES_S = (1.0, 3.0)
 _CHUNK = 1 << 16
 _TRANSIENT = (408, 429, 500, 502, 503, 504)
 _TELL_EVERY_S = 0.5
-
-
-@dataclass(frozen=True, kw_only=True)
-class Transfer:
-    """How far a download is.
-
-    Attributes:
-        name: Of the file.
-        source: Where it comes from, without log-in and query.
-        done: Bytes that are there.
-        total: Bytes in all; 0 if the server does not say.
-        over: Whether it has ended, well or not.
-    """
-
-    name: str
-    source: str
-    done: int
-    total: int
-    over: bool = False
 
 
 class _UnreachableError(Exception):

@@ -101,6 +101,8 @@ class Live:
         row.append(frame, style="cyan")
         row.append(f" {self._ledger.label(step)} ({duration(self._ledger.age_s(step))}")
         row.append(f" of about {duration(step.estimate_s)})" if step.estimate_s else ")")
+        if step.amount:
+            row.append(f": {step.amount}", style="cyan")
         if step.cause:
             row.append(": " + step.cause.partition("\n")[0], style="yellow")
         return row

@@ -246,7 +246,7 @@ def _output(formats: tuple[str, ...]) -> tuple[Decorator, ...]:
             show_envvar=True,
             expose_value=False,
             callback=_keep,
-            help="Show tracebacks.",
+            help="Show tracebacks, every command that is run, and every request that is sent.",
         ),
         click.option(
             "-q",

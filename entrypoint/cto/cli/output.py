@@ -53,7 +53,7 @@ class Terminal:
 
     Attributes:
         format: Of the result: `human`, `json`, or another one that the command offers.
-        debug: Show tracebacks.
+        debug: Show tracebacks, and what is run and asked.
         quiet: No progress, only what went wrong.
         command: `install`, `plan install`, ...
         simulated: Set it as soon as it is known: every screen and document says so.
@@ -71,6 +71,17 @@ class Terminal:
     wiring: Callable[[ClusterOptions], Wiring] = _wiring
     attended: Callable[[], bool] = _attended
     _written: bool = False
+    _screen: Screen | None = None
+
+    def __post_init__(self) -> None:
+        make = self.wiring
+
+        def connected(options: ClusterOptions) -> Wiring:
+            made = make(options)
+            made.debug, made.listen = self.trace, self.listen
+            return made
+
+        self.wiring = connected
 
     @property
     def can_ask(self) -> bool:
@@ -95,9 +106,25 @@ class Terminal:
         screen = _screen(_stderr(), clock, quiet=self.quiet, frame=self._frame)
         try:
             screen.open()
+            self._screen = screen
             yield screen
         finally:
+            self._screen = None
             screen.close()
+
+    def listen(self, event: Event) -> None:
+        """Tell what goes on, if there is a screen. May be called by any thread."""
+        if screen := self._screen:
+            screen.listen(event)
+
+    def trace(self, text: str) -> None:
+        """Tell what was run or asked, with `--debug`. May be called by any thread."""
+        if not self.debug:
+            return
+        if (screen := self._screen) and not self.quiet:
+            screen.notice(text)
+        else:
+            _stderr().line(clean(text))
 
     def _frame(self) -> str:
         return SIMULATED if self.simulated else ""

@@ -9,14 +9,14 @@ from threading import Event as Flag
 from threading import Lock, Thread
 from typing import TYPE_CHECKING
 
-from cto.cli.progress import RUNNING, Frame, Ledger, Line, Running, duration
+from cto.cli.progress import LONG_S, RUNNING, Frame, Ledger, Line, Running, duration
 from cto.events import Event, Notice, StepProgress
 
 if TYPE_CHECKING:
     from cto.ports import Clock
 
 # A step that is over sooner gets one line, not two; what it waits for by then is no news.
-_ANNOUNCE_AFTER_S = 2.0
+_ANNOUNCE_AFTER_S = LONG_S
 _CAUSE_EVERY_S = 2.0
 _HEARTBEAT_S = 30.0
 _TICK_S = 0.5
@@ -139,7 +139,8 @@ class Plain:
     def _state_of(self, step: Running) -> str:
         age = duration(self._ledger.age_s(step))
         of = f" of about {duration(step.estimate_s)}" if step.estimate_s else ""
-        return f"{step.title}, {age}{of}" + (f": {step.cause}" if step.cause else "")
+        what = step.cause or step.amount
+        return f"{step.title}, {age}{of}" + (f": {what}" if what else "")
 
     def _is_young(self, step: Running) -> bool:
         return self._ledger.age_s(step) < _ANNOUNCE_AFTER_S

@@ -16,6 +16,7 @@ from cto.events import (
     StepFinished,
     StepProgress,
     StepStarted,
+    Transfer,
 )
 
 if TYPE_CHECKING:  # ports brings YAML along, which `cto --help` need not wait for
@@ -29,6 +30,8 @@ MARKS = {
 }
 RUNNING = "…"
 WARNING = "!"
+# Shorter downloads are not worth a line.
+LONG_S = 2.0
 _PHASES = tuple(Phase)
 # Colours and cursor movements of the programs whose lines are shown, then other control characters.
 _ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-Z\\-_]")
@@ -38,13 +41,20 @@ _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f]+")
 
 @dataclass
 class Running:
-    """A step that has started and is not over."""
+    """A step that has started and is not over.
+
+    Attributes:
+        phase: None is that of the last heading, whatever it is.
+        cause: What it waits for.
+        amount: How far a download is: worth a look, not a line.
+    """
 
     title: str
-    phase: Phase
+    phase: Phase | None
     started: float
     estimate_s: float = 0.0
     cause: str = ""
+    amount: str = ""
 
 
 @dataclass(frozen=True)
@@ -132,6 +142,8 @@ class Ledger:
             case Notice():
                 mark = WARNING if event.warning else "·"
                 return [self.line(mark, clean(event.text), loud=event.warning)]
+            case Transfer():
+                return self._transferred(event)
             case _:
                 assert_never(event)
 
@@ -149,7 +161,9 @@ class Ledger:
 
     def label(self, step: Running) -> str:
         """Return the title, with the phase if it is not the one of the last heading."""
-        return step.title if step.phase is self._phase else f"{_number(step.phase)} {step.title}"
+        if step.phase in (None, self._phase):
+            return step.title
+        return f"{_number(step.phase)} {step.title}"
 
     def age_s(self, step: Running) -> float:
         return self._clock.monotonic() - step.started
@@ -166,6 +180,24 @@ class Ledger:
         self._shown.update(new)
         self._phase = phase
         return [self.line("", f"{_number(p)} {p.value}") for p in new]
+
+    def _transferred(self, event: Transfer) -> list[Line]:
+        """Keep a row as long as it lasts, and a line of one that lasted long."""
+        key = f"download {event.source}"
+        size = f" ({megabytes(event.total)})" if event.total else ""
+        new = Running(f"Download {clean(event.name)}{size}", None, self._clock.monotonic())
+        step = self.running.setdefault(key, new)
+        of = f" of {megabytes(event.total)}" if event.total else ""
+        step.amount = f"{megabytes(event.done)}{of}"
+        if not event.over:
+            return []
+        del self.running[key]
+        if self.age_s(step) < LONG_S:
+            return []
+        took = f"{step.title} ({duration(self.age_s(step))})"
+        if event.total and event.done < event.total:
+            return [self.line("·", f"{took}: broke off after {step.amount}")]
+        return [self.line(MARKS[Outcome.DONE], took)]
 
     def _finished(self, event: StepFinished) -> Line:
         step = self.running.pop(event.step_id, None)
@@ -200,6 +232,11 @@ def duration(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+
+
+def megabytes(size: int) -> str:
+    """Return a size as people say it: `0.3 MB`, `58 MB`."""
+    return f"{size / 1e6:.0f} MB" if size >= 9.95e6 else f"{size / 1e6:.1f} MB"
 
 
 def _number(phase: Phase) -> str:

@@ -37,6 +37,7 @@ from cto.engine.needs import needs_of
 from cto.engine.planned import known_of
 from cto.engine.preflight import REGISTRY, cluster_checks, skipped, supported
 from cto.errors import ApiError
+from cto.events import Event
 from cto.holder import Containers, NoContainers
 from cto.objects import Manifest, load_documents
 from cto.plan import build
@@ -61,6 +62,8 @@ if TYPE_CHECKING:
 
 # Where even the cluster's identity may not be read: the first look at it ends the run.
 _UNSEEN = "unseen"
+# Instead of a secret.
+HIDDEN = "***"
 
 
 def _helm(runner: Runner, program: Callable[[], Path], access: Access, home: Path) -> Releases:
@@ -77,6 +80,7 @@ class Wiring:
         env: The environment of the process.
         notice: Told what users should know.
         debug: Told every command that is run and every request that is sent, and how each ended.
+        listen: Told how downloads go.
         root: The folder with bundle, templates and profiles.
         docker_socket: Where Docker listens, unless somebody names another place.
         open_cluster: Opens the API; None reaches it.
@@ -89,6 +93,7 @@ class Wiring:
     env: Mapping[str, str] = field(default_factory=lambda: os.environ)
     notice: Callable[[str], None] = lambda _: None
     debug: Callable[[str], None] = lambda _: None
+    listen: Callable[[Event], None] = lambda _: None
     clock: Clock = field(default_factory=SystemClock)
     host: Host = field(default_factory=Host)
     root: Path = field(default_factory=assets.root)
@@ -147,7 +152,8 @@ class Wiring:
             offline=lambda: self.air_gapped,
             environ=self.env,
             ca_file=self.options.ca_file,
-            log=lambda text: self.debug(text),  # noqa: PLW0108 - `debug` is set late
+            progress=lambda event: self.listen(event),  # noqa: PLW0108 - it is set late
+            log=self._trace,
         )
 
     @cached_property
@@ -177,7 +183,7 @@ class Wiring:
 
     @cached_property
     def runner(self) -> ProcessRunner:
-        return ProcessRunner(log=self.debug, clock=self.clock)
+        return ProcessRunner(log=self._trace, clock=self.clock)
 
     @cached_property
     def charts(self) -> ChartResolver:
@@ -226,12 +232,12 @@ class Wiring:
         from cto_airgap.web import WebTransport  # noqa: PLC0415 - requests is slow to import
 
         agent = f"cto/{__version__}"
-        return WebTransport(ca_file=ca_file, user_agent=agent, environ=self.env, log=self.debug)
+        return WebTransport(ca_file=ca_file, user_agent=agent, environ=self.env, log=self._trace)
 
     def connect(self, access: Access) -> Cluster:
         if self.open_cluster:
             return self.open_cluster(access, self.clock)
-        return KubeCluster(access, clock=self.clock, log=self.debug)
+        return KubeCluster(access, clock=self.clock, log=self._trace)
 
     # clusters
 
@@ -338,7 +344,7 @@ class Wiring:
             guard = HelmGuard(self.state / "locks" / f"{uid}.helm", self.clock)
             stack.callback(guard.close)
             runner = ProcessRunner(
-                log=self.debug,
+                log=self._trace,
                 clock=self.clock,
                 keep_fds=(guard.descriptor,),
                 guard=self._is_secret if configured else None,
@@ -448,6 +454,12 @@ class Wiring:
         from cto.cli import secrecy  # noqa: PLC0415 - status needs none
 
         secrecy.refuse_weak(self.loaded, (str(access.kubeconfig), access.context))
+
+    def _trace(self, text: str) -> None:
+        """Pass on what was run or asked, without the secrets that are known by then."""
+        for value in self._secrets if "loaded" in vars(self) else ():
+            text = text.replace(value, HIDDEN)
+        self.debug(text)
 
     def _is_secret(self, text: str) -> bool:
         return any(value in text for value in self._secrets)

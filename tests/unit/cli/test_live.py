@@ -10,7 +10,15 @@ from rich.console import Console
 
 from cto.cli.live import Live
 from cto.cli.streams import Outlet
-from cto.events import Notice, Outcome, Phase, StepFinished, StepProgress, StepStarted
+from cto.events import (
+    Notice,
+    Outcome,
+    Phase,
+    StepFinished,
+    StepProgress,
+    StepStarted,
+    Transfer,
+)
 from fakes.clock import FakeClock
 
 
@@ -120,3 +128,18 @@ def test_brackets_are_text() -> None:
     live, stream, _ = make()
     live.notice("[bold]not markup[/bold] :smile:")
     assert "[bold]not markup[/bold] :smile:" in plain(stream.getvalue())
+
+
+def test_a_download_has_a_row_with_its_bytes() -> None:
+    live, _, clock = make()
+    live.listen(Transfer(name="helm.tgz", source="https://h/helm.tgz", done=0, total=58_000_000))
+    clock.advance(1)
+    live.listen(Transfer(name="helm.tgz", source="https://h/helm.tgz", done=12_300_000, total=0))
+    live.listen(Transfer(name="x.tgz", source="https://h/x.tgz", done=300_000, total=0))
+    assert shown(live) == [
+        "  0:01    ⠇ Download helm.tgz (58 MB) (1.0 s): 12 MB",
+        "  0:01    ⠇ Download x.tgz (0.0 s): 0.3 MB",
+    ]
+    over = Transfer(name="x.tgz", source="https://h/x.tgz", done=1, total=1, over=True)
+    live.listen(over)
+    assert len(shown(live)) == 1

@@ -5,13 +5,18 @@ from __future__ import annotations
 import io
 import json
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from cto.cli.live import Live
+from cto.cli.options import ClusterOptions
 from cto.cli.output import SIMULATED, Terminal
 from cto.cli.plain import Plain
+from cto.cli.wiring import Wiring
 from cto.errors import ApiError
+from cto.events import Transfer
 from cto.result import Result
 from fakes.clock import FakeClock
 
@@ -136,3 +141,42 @@ def test_an_error_is_told_even_if_stdout_takes_nothing(monkeypatch: pytest.Monke
     monkeypatch.setattr(sys, "stdout", Full())
     assert Terminal(format="json").fail(ApiError("CTO-1601", "no answer")) == 6
     assert "no answer" in stderr.getvalue()
+
+
+class TestDebug:
+    @pytest.mark.parametrize("debug", [False, True])
+    def test_what_is_run_is_told_if_asked_for(
+        self, capsys: pytest.CaptureFixture[str], *, debug: bool
+    ) -> None:
+        made = Terminal(debug=debug).wiring(ClusterOptions())
+        made.debug("+ helm list")
+        assert capsys.readouterr().err == ("+ helm list\n" if debug else "")
+
+    @pytest.mark.parametrize("quiet", [False, True])
+    def test_it_is_among_what_the_screen_tells(
+        self, capsys: pytest.CaptureFixture[str], *, quiet: bool
+    ) -> None:
+        terminal = Terminal(debug=True, quiet=quiet)
+        made = terminal.wiring(ClusterOptions())
+        with terminal.screen(FakeClock()):
+            made.debug("+ helm \x1b[31mlist")
+        assert capsys.readouterr().err == ("" if quiet else "  0:00    · ") + "+ helm list\n"
+
+    def test_downloads_reach_the_screen(self, capsys: pytest.CaptureFixture[str]) -> None:
+        terminal, clock = Terminal(), FakeClock()
+        made = terminal.wiring(ClusterOptions())
+        begun = Transfer(name="x.tgz", source="https://h/x.tgz", done=0, total=3_000_000)
+        made.listen(begun)
+        with terminal.screen(clock):
+            made.listen(begun)
+            clock.advance(3)
+            made.listen(replace(begun, done=3_000_000, over=True))
+        assert "✓ Download x.tgz (3.0 MB) (3.0 s)" in capsys.readouterr().err
+
+    def test_secrets_of_the_configuration_are_left_out(self, tmp_path: Path) -> None:
+        said: list[str] = []
+        env = {"CTO_GITHUB__WEBHOOK_SECRET": "hunter2hunter2"}
+        made = Wiring(ClusterOptions(), env={"HOME": str(tmp_path), **env}, debug=said.append)
+        assert made.loaded
+        made._trace("+ helm --set x=hunter2hunter2")
+        assert said == ["+ helm --set x=***"]

@@ -13,6 +13,7 @@ from cto.events import (
     StepFinished,
     StepProgress,
     StepStarted,
+    Transfer,
 )
 from fakes.clock import FakeClock
 
@@ -269,3 +270,50 @@ def test_time_alone_makes_lines_while_it_is_open() -> None:
     assert told.wait(10)
     screen.close()
     assert lines[1] == "  0:03    … Install nats"
+
+
+def transfer(done: int, total: int = 58_000_000, *, over: bool = False) -> Transfer:
+    source = "https://get.example.com/helm.tar.gz"
+    return Transfer(name="helm.tar.gz", source=source, done=done, total=total, over=over)
+
+
+def test_a_long_download_has_a_line_at_both_ends() -> None:
+    log = Log()
+    log.screen.listen(transfer(0))
+    for done in range(10):
+        log.pass_time(1)
+        log.screen.listen(transfer(done * 5_000_000))
+    log.screen.listen(transfer(58_000_000, over=True))
+    log.pass_time(60)
+    assert log.lines == [
+        "  0:02    … Download helm.tar.gz (58 MB)",
+        "  0:10    ✓ Download helm.tar.gz (58 MB) (10 s)",
+    ]
+
+
+def test_a_very_long_one_tells_how_far_it_is() -> None:
+    log = Log()
+    log.screen.listen(transfer(0))
+    log.pass_time(2)
+    log.screen.listen(transfer(1_500_000))
+    log.pass_time(31)
+    said = "still at work on 1 step: Download helm.tar.gz (58 MB), 33 s: 1.5 MB of 58 MB"
+    assert log.lines[1:] == [f"  0:33    … {said}"]
+
+
+def test_a_quick_download_has_no_line() -> None:
+    log = Log()
+    log.screen.listen(transfer(0))
+    log.pass_time(1)
+    log.screen.listen(transfer(58_000_000, over=True))
+    log.pass_time(60)
+    assert log.lines == []
+
+
+def test_one_that_breaks_off_is_told_with_what_came() -> None:
+    log = Log()
+    log.screen.listen(transfer(0, total=0))
+    log.pass_time(3)
+    log.screen.listen(transfer(1_000_000, total=58_000_000, over=True))
+    said = "· Download helm.tar.gz (3.0 s): broke off after 1.0 MB of 58 MB"
+    assert log.lines[-1] == f"  0:03    {said}"

@@ -23,7 +23,9 @@ def install(wiring: Wiring, terminal: Terminal) -> Result:
     frame(provider, terminal)
     refuse_failed(provider.validate())
     if provider.creates and provider.state() is not ProviderState.READY:
-        return _result(_new_cluster(wiring, provider), terminal)
+        with terminal.screen(wiring.clock):
+            planned = _new_cluster(wiring, provider)
+        return _result(planned, terminal)
     with opened(wiring, provider, terminal) as installer:
         result = _result(installer.plan_install(), terminal, installer.checks)
     _refuse(installer.checks, result, terminal)
