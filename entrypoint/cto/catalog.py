@@ -8,10 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from cto.errors import ConfigError
+from cto.goyaml import YAMLError
 from cto.objects import load_yaml
 
 Sha256 = Annotated[str, Field(pattern=r"^([0-9a-f]{64}|unresolved)$")]
@@ -62,15 +62,6 @@ class Crds(_Model):
     source: Literal["templates", "crds"]
     on: Mapping[str, Any] = Field(default_factory=dict)
     off: Mapping[str, Any] = Field(default_factory=dict)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _name_switches(cls, data: Any) -> Any:
-        # YAML 1.1 reads the bare words on and off as true and false.
-        words = {True: "on", False: "off"}
-        if isinstance(data, dict):
-            return {words.get(key, key): value for key, value in data.items()}
-        return data
 
 
 class Image(_Model):
@@ -285,7 +276,7 @@ def _read(file: Path) -> Component:
     try:
         data = load_yaml(file.read_text(encoding="utf-8"))
         return Component.model_validate({**data, "folder": file.parent})
-    except (yaml.YAMLError, TypeError) as error:
+    except (YAMLError, TypeError) as error:
         raise _invalid(file, str(error)) from error
     except ValidationError as error:
         lines = [

@@ -10,13 +10,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-import yaml
+from cto import goyaml
 
 Manifest: TypeAlias = dict[str, Any]
-
-# libyaml reads a megabyte of CRDs in a second; the pure Python loader takes ten.
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 # Where the pod spec is, by kind.
 POD_SPECS: Mapping[str, tuple[str, ...]] = {
@@ -103,31 +99,32 @@ def all_simulated(nodes: Collection[Mapping[str, Any]]) -> bool:
 def load_documents(text: str) -> Iterator[Manifest]:
     """Yield the objects of a YAML stream; empty documents are left out, Lists are unpacked.
 
+    Some charts write a key twice. The last one counts, as for Helm and kubectl.
+
     Raises:
-        yaml.YAMLError: The text is not YAML. The mark in it has line and column.
+        goyaml.YAMLError: The text is not YAML. The mark in it has line and column.
     """
-    for document in yaml.load_all(text, Loader=_Loader):
+    for document in goyaml.load_all(text, duplicates=True):
         if not document:
             continue
-        if document.get("kind", "").endswith("List") and "items" in document:
+        if str(document.get("kind", "")).endswith("List") and "items" in document:
             yield from document["items"]
         else:
             yield document
 
 
 def load_yaml(text: str) -> Any:
-    """Return the one document of a YAML text.
+    """Return the one document of a YAML text; a key that is given twice is an error.
 
     Raises:
-        yaml.YAMLError: The text is not YAML. The mark in it has line and column.
+        goyaml.YAMLError: The text is not YAML. The mark in it has line and column.
     """
-    return yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe loader in C
+    return goyaml.load(text)
 
 
 def dump_yaml(data: Any) -> str:
     """Return YAML with the keys in their order."""
-    text: str = yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
-    return text
+    return goyaml.dump(data)
 
 
 def dump_documents(manifests: Iterable[Manifest]) -> str:

@@ -12,15 +12,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-import yaml
-
+from cto import goyaml
+from cto.goyaml import MappingNode, Node, ScalarNode, SequenceNode
 from cto.objects import POD_GROUPS, POD_SPECS, Manifest, dump_documents, load_documents
 
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-_MAP, _SEQ, _STR = (f"tag:yaml.org,2002:{name}" for name in ("map", "seq", "str"))
 _SECRETS = "imagePullSecrets"
-_ONE_LINE = 1 << 30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,9 +38,9 @@ class Relocation:
         secret. What is rewritten already stays as it is.
 
         Raises:
-            yaml.YAMLError: The text is not YAML.
+            goyaml.YAMLError: The text is not YAML.
         """
-        documents = [*yaml.compose_all(text, Loader=_Loader)]
+        documents = goyaml.compose(text)
         seen: set[int] = set()
         for node in documents:
             for scalar in _scalars(node, seen):
@@ -52,7 +48,7 @@ class Relocation:
             if self.pull_secret:
                 _attach(node, self.pull_secret)
         # Helm wants a separator on a line of its own, which libyaml does not give to all.
-        return "".join(f"---\n{_text_of(node)}" for node in documents)
+        return "".join(f"---\n{goyaml.serialize(node)}" for node in documents)
 
     def manifests(self, manifests: Iterable[Manifest]) -> tuple[Manifest, ...]:
         """Return the same of decoded manifests."""
@@ -101,19 +97,14 @@ class Relocation:
         return cls(images=data["images"], pull_secret=data["pull_secret"])
 
 
-def _text_of(node: yaml.Node) -> str:
-    text: str = yaml.serialize(node, Dumper=_Dumper, width=_ONE_LINE, allow_unicode=True)
-    return text
-
-
-def _scalars(node: yaml.Node, seen: set[int]) -> Iterator[yaml.ScalarNode]:
+def _scalars(node: Node, seen: set[int]) -> Iterator[ScalarNode]:
     """Yield every scalar below a node; one that has several names (an anchor) comes once."""
     if id(node) in seen:
         return
     seen.add(id(node))
-    if isinstance(node, yaml.ScalarNode):
+    if isinstance(node, ScalarNode):
         yield node
-    elif isinstance(node, yaml.MappingNode):
+    elif isinstance(node, MappingNode):
         for key, value in node.value:
             yield from _scalars(key, seen)
             yield from _scalars(value, seen)
@@ -122,11 +113,11 @@ def _scalars(node: yaml.Node, seen: set[int]) -> Iterator[yaml.ScalarNode]:
             yield from _scalars(item, seen)
 
 
-def _attach(node: yaml.Node, name: str) -> None:
+def _attach(node: Node, name: str) -> None:
     """Let the pods of an object, and those that run under an account, pull with a Secret."""
     kind = _text(node, "kind")
     items = _child(node, "items")
-    if kind.endswith("List") and isinstance(items, yaml.SequenceNode):
+    if kind.endswith("List") and isinstance(items, SequenceNode):
         for item in items.value:
             _attach(item, name)
         return
@@ -134,37 +125,37 @@ def _attach(node: yaml.Node, name: str) -> None:
     if group == "" and kind == "ServiceAccount":
         _add(node, name)
     elif group in POD_GROUPS and kind in POD_SPECS:
-        spec: yaml.Node | None = node
+        spec: Node | None = node
         for key in POD_SPECS[kind]:
             spec = _child(spec, key)
         _add(spec, name)
 
 
-def _add(node: yaml.Node | None, name: str) -> None:
-    if not isinstance(node, yaml.MappingNode):
+def _add(node: Node | None, name: str) -> None:
+    if not isinstance(node, MappingNode):
         return
-    entry = yaml.MappingNode(_MAP, [(_plain("name"), _plain(name))])
+    entry = MappingNode(goyaml.MAP, [(_plain("name"), _plain(name))])
     there = _child(node, _SECRETS)
-    if isinstance(there, yaml.SequenceNode):
+    if isinstance(there, SequenceNode):
         if name not in {_text(item, "name") for item in there.value}:
             there.value.append(entry)
         return
     # Some charts write the key with nothing behind it.
     node.value = [(key, value) for key, value in node.value if key.value != _SECRETS]
-    node.value.append((_plain(_SECRETS), yaml.SequenceNode(_SEQ, [entry])))
+    node.value.append((_plain(_SECRETS), SequenceNode(goyaml.SEQ, [entry])))
 
 
-def _plain(text: str) -> yaml.ScalarNode:
-    return yaml.ScalarNode(_STR, text)
+def _plain(text: str) -> ScalarNode:
+    return ScalarNode(goyaml.STR, text)
 
 
-def _child(node: yaml.Node | None, key: str) -> yaml.Node | None:
-    pairs: list[tuple[yaml.Node, yaml.Node]] = []
-    if isinstance(node, yaml.MappingNode):
+def _child(node: Node | None, key: str) -> Node | None:
+    pairs: list[tuple[Node, Node]] = []
+    if isinstance(node, MappingNode):
         pairs = node.value
     return next((value for name, value in pairs if name.value == key), None)
 
 
-def _text(node: yaml.Node | None, key: str) -> str:
+def _text(node: Node | None, key: str) -> str:
     found = _child(node, key)
-    return str(found.value) if isinstance(found, yaml.ScalarNode) else ""
+    return str(found.value) if isinstance(found, ScalarNode) else ""

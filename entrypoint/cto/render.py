@@ -7,7 +7,6 @@ Secrets therefore never appear in what is rendered; `secret` and `random` give r
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,14 +15,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, cast
 
-import yaml
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from jinja2.exceptions import TemplateError, TemplateNotFound, TemplateSyntaxError
 from jinja2.ext import Extension
 from jinja2.lexer import Token, TokenStream
 
+from cto import goyaml
 from cto.catalog import Component, GeneratedSecret, SuppliedSecret
 from cto.errors import ConfigError
+from cto.goyaml import YAMLError
 from cto.objects import Manifest, load_documents, load_yaml
 
 VALUES = "values.yaml.j2"
@@ -53,6 +53,8 @@ class Renderer:
             trim_blocks=True,
             lstrip_blocks=True,
         )
+        # What a template puts into YAML is text that YAML reads, whatever is in it.
+        self._environment.policies["json.dumps_function"] = _json
         self._environment.globals.update(env=_env_reader(env), k8s_name=k8s_name, base64=base64)
         self._environment.filters.update(k8s_name=k8s_name, base64=base64)
         self._marking = self._environment.overlay(extensions=[_Marks])
@@ -117,7 +119,7 @@ class Renderer:
         text = self._render(path, names)
         try:
             return load(text)
-        except yaml.YAMLError as error:
+        except YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             problem = getattr(error, "problem", None) or str(error)
             lines = text.splitlines()
@@ -200,6 +202,10 @@ def k8s_name(text: str) -> str:
     return f"{name[: _LABEL_LENGTH - _HASH_LENGTH - 1].rstrip('-')}-{digest}"
 
 
+def _json(data: Any, **_options: Any) -> str:
+    return goyaml.dump_json(data)
+
+
 def base64(text: str) -> str:
     """Return the text, as UTF-8, in base64."""
     return b64encode(text.encode()).decode("ascii")
@@ -241,7 +247,7 @@ def _secret_reader(component: Component) -> Callable[..., str]:
             problem = f"secret: {component.name} declares no key {key!r} of a Secret {name!r}"
             raise ValueError(problem)
         mark = {"optional": True} if optional else {}
-        return json.dumps({"name": name, "key": key, **mark})
+        return goyaml.dump_json({"name": name, "key": key, **mark})
 
     return reference
 

@@ -8,11 +8,10 @@ import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import yaml
-
 from cto import digests
 from cto.catalog import Crds
 from cto.errors import ToolError
+from cto.goyaml import YAMLError
 from cto.objects import Manifest, load_documents
 from cto.ports import Chart, Releases, ReleaseSpec
 
@@ -66,7 +65,14 @@ def _in_archive(chart: Chart) -> Iterator[Manifest]:
                 for document in load_documents(file.read().decode()) if file else ():
                     if document.get("kind") == _KIND:
                         yield document
-    except (OSError, EOFError, tarfile.TarError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (
+        OSError,
+        EOFError,
+        tarfile.TarError,
+        UnicodeDecodeError,
+        YAMLError,
+        AttributeError,
+    ) as error:
         text = f"chart {chart.path} cannot be read"
         raise ToolError("CTO-1502", text, details=str(error)) from error
 

@@ -7,13 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-import yaml
-
 from cto import digests
 from cto.adapters.chartcrds import chart_crds
 from cto.adapters.packing import pack
 from cto.catalog import Component
 from cto.errors import ConfigError, IntegrityError, ToolError
+from cto.goyaml import YAMLError
 from cto.objects import load_yaml
 from cto.ports import Chart
 
@@ -106,7 +105,7 @@ class ChartResolver:
         file = folder / "Chart.yaml"
         try:
             version = str(load_yaml(file.read_text(encoding="utf-8"))["version"])
-        except (OSError, yaml.YAMLError, TypeError, KeyError) as error:
+        except (OSError, YAMLError, TypeError, KeyError) as error:
             text = f"{file} is not the description of a chart"
             raise ConfigError("CTO-1310", text, details=str(error)) from error
         path, digest = pack(folder, name, self._cache)

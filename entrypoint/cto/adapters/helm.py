@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from threading import Event as Flag
 
+from cto import goyaml
 from cto.adapters import postrender
 from cto.errors import ToolError
 from cto.objects import Manifest, annotations_of, load_documents
@@ -202,8 +203,8 @@ class HelmReleases:
 
 
 def _values(spec: ReleaseSpec) -> str:
-    """Return the values for helm's input: JSON is YAML. They are never part of a command line."""
-    return json.dumps(spec.values, ensure_ascii=False)
+    """Return the values for helm's input. They are never part of a command line."""
+    return goyaml.dump_json(spec.values)
 
 
 def _duration(seconds: float) -> str:

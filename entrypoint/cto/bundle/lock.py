@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from cto.bundle.collect import Need
 from cto.errors import ConfigError
+from cto.goyaml import YAMLError
 from cto.objects import dump_yaml, load_yaml
 
 UNRESOLVED = "unresolved"
@@ -106,7 +106,7 @@ def read(path: Path) -> Lock:
     except ValidationError as error:
         lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
         raise _invalid(path, "\n".join(lines)) from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, YAMLError) as error:
         raise _invalid(path, str(error)) from error
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import yaml
-
+from cto import goyaml
 from cto.config.load import Loaded
 from cto.config.problems import Path, dotted
 from cto.config.shape import Kind, shape_at
@@ -23,8 +22,7 @@ def display(loaded: Loaded, *, origins: bool) -> str:
 
 def flow(value: Any) -> str:
     """Return a value as YAML in one line."""
-    text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=1 << 20)
-    return text.removesuffix("...\n").strip()
+    return goyaml.dump_flow(value)
 
 
 def _lines(

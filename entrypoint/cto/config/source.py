@@ -5,19 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
 
-import yaml
-
+from cto import goyaml
 from cto.config.problems import Path, Problem, dotted
 from cto.config.tree import Branch, Layer, Listing, Node, Origin, Scalar
 
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_PREFIX = "tag:yaml.org,2002:"
-_MERGE = _PREFIX + "merge"
-# What JSON, and so Kubernetes, has too. Dates stay the text that they were written as.
-_CONVERTED = {_PREFIX + name for name in ("null", "bool", "int", "float")}
-_TEXT = {_PREFIX + name for name in ("str", "timestamp", "value")}
 # Aliases can make a small file a tree of billions of nodes.
 _MOST_NODES = 100_000
 _QUOTED = re.compile(r"'([^']*)'|\"([^\"]*)\"")
@@ -38,7 +30,7 @@ class Source:
     label: str
     lines: bool = True
 
-    def origin(self, node: yaml.Node | None = None) -> Origin:
+    def origin(self, node: goyaml.Node | None = None) -> Origin:
         if node is None or not self.lines:
             return Origin(self.layer, self.label)
         return Origin(self.layer, f"{self.label}:{node.start_mark.line + 1}")
@@ -67,10 +59,10 @@ def parse(text: str, source: Source) -> Parsed:
     return Parsed(tree, reader.problems)
 
 
-def _compose(text: str, source: Source) -> tuple[yaml.Node | None, Problem | None]:
+def _compose(text: str, source: Source) -> tuple[goyaml.Node | None, Problem | None]:
     try:
-        documents = list(yaml.compose_all(text, Loader=_Loader))
-    except yaml.MarkedYAMLError as error:
+        documents = goyaml.compose(text)
+    except goyaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         # The parser quotes names of aliases and tags: a value in the wrong place may be one.
         told = _QUOTED.sub(_unquoted, error.problem or "")
@@ -78,7 +70,7 @@ def _compose(text: str, source: Source) -> tuple[yaml.Node | None, Problem | Non
         reason = f"not valid YAML: {told} (column {column})"
         where = f"{source.label}:{line}" if source.lines else source.label
         fix = _FLOW_HINT if "${" in "".join(text.splitlines()[line - 1 : line]) else ""
-    except yaml.YAMLError:
+    except goyaml.YAMLError:
         reason, where = "not valid YAML: it holds characters that are not allowed", source.label
         fix = ""
     else:
@@ -102,11 +94,10 @@ class _Reader:
     def __init__(self, source: Source) -> None:
         self.problems: list[Problem] = []
         self._source = source
-        self._scalars = yaml.constructor.SafeConstructor()
         self._above: set[int] = set()
         self._count = 0
 
-    def node(self, node: yaml.Node, path: Path, origin: Origin | None = None) -> Node:
+    def node(self, node: goyaml.Node, path: Path, origin: Origin | None = None) -> Node:
         origin = origin or self._source.origin(node)
         self._count += 1
         if id(node) in self._above:
@@ -115,37 +106,35 @@ class _Reader:
             if self._count == _MOST_NODES + 1:
                 self._refuse((), origin, f"more than {_MOST_NODES} values: aliases of aliases?")
             return Scalar(None, origin)
-        if isinstance(node, yaml.ScalarNode):
+        if isinstance(node, goyaml.ScalarNode):
             return self._scalar(node, path, origin)
         self._above.add(id(node))
         try:
-            if isinstance(node, yaml.MappingNode):
+            if isinstance(node, goyaml.MappingNode):
                 return self._mapping(node, path, origin)
             items = (self.node(item, (*path, i)) for i, item in enumerate(node.value))
             return Listing(tuple(items), origin)
         finally:
             self._above.discard(id(node))
 
-    def _scalar(self, node: yaml.ScalarNode, path: Path, origin: Origin) -> Node:
+    def _scalar(self, node: goyaml.ScalarNode, path: Path, origin: Origin) -> Node:
         text: str = node.value
         quoted = bool(node.style)  # C gives '' for plain ones, Python None
-        if node.tag in _TEXT:
-            return Scalar(text, origin, text, quoted)
-        if node.tag not in _CONVERTED:
+        if node.tag not in goyaml.JSON_TAGS:
             return self._refuse(path, origin, "has a YAML tag that is not supported")
         try:
-            value = self._scalars.construct_object(node)
-        except ValueError:
-            return self._refuse(path, origin, "does not fit its YAML tag")
+            value = goyaml.scalar(node)
+        except goyaml.MarkedYAMLError as error:
+            return self._refuse(path, origin, error.problem or "")
         return Scalar(value, origin, text, quoted)
 
-    def _mapping(self, node: yaml.MappingNode, path: Path, origin: Origin) -> Branch:
+    def _mapping(self, node: goyaml.MappingNode, path: Path, origin: Origin) -> Branch:
         children: dict[str, Node] = {}
         lines: dict[str, Origin] = {}
         merged: dict[str, Node] = {}
         for key, value in node.value:
             place = self._source.origin(key)
-            if key.tag == _MERGE:
+            if key.tag == goyaml.MERGE:
                 for branch in self._merged(value, path):
                     merged = {**branch.children, **merged}
                 continue
@@ -156,9 +145,9 @@ class _Reader:
             children[name] = self.node(value, (*path, name), place)
         return Branch({**merged, **children}, origin)
 
-    def _merged(self, node: yaml.Node, path: Path) -> Iterator[Branch]:
+    def _merged(self, node: goyaml.Node, path: Path) -> Iterator[Branch]:
         """Yield the mappings of a `<<` key; the first one wins."""
-        wanted = node.value if isinstance(node, yaml.SequenceNode) else [node]
+        wanted = node.value if isinstance(node, goyaml.SequenceNode) else [node]
         for item in wanted:
             found = self.node(item, path)
             if isinstance(found, Branch):
@@ -166,12 +155,12 @@ class _Reader:
             else:
                 self._refuse(path, self._source.origin(item), "<< takes mappings only")
 
-    def _key(self, node: yaml.Node, path: Path, origin: Origin) -> str:
-        # The text as written: YAML 1.1 takes `on` and `no` for true and false.
-        if isinstance(node, yaml.ScalarNode):
-            return str(node.value)
-        self._refuse(path, origin, "a key must be text")
-        return "?"
+    def _key(self, node: goyaml.Node, path: Path, origin: Origin) -> str:
+        try:
+            return goyaml.key_of(node)
+        except goyaml.MarkedYAMLError as error:
+            self._refuse(path, origin, error.problem or "")
+            return "?"
 
     def _duplicate(self, path: Path, first: Origin, second: Origin) -> None:
         # Both lines where there are lines; a variable's text is one line to the reader.

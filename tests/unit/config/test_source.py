@@ -46,9 +46,10 @@ def test_no_text_breaks_the_reader(text: str) -> None:
 
 
 def test_values_are_those_of_json() -> None:
+    """Numbers are Go's, and so those that Helm makes of a chart's values."""
     text = "{a: 0o7, b: 2024-01-01, c: ~, d: yes, e: 1.5, f: '1', on: 1, 5: x, g: =}"
     assert _plain(text) == {
-        "a": "0o7",
+        "a": 7,
         "b": "2024-01-01",
         "c": None,
         "d": True,
@@ -115,3 +116,17 @@ def test_aliases_of_aliases_do_not_fill_the_memory() -> None:
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 9)]
     (problem,) = _problems("\n".join(lines))
     assert "more than 100000 values" in problem
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("=", "="), ("<<", "<<"), ("1:30", "1:30"), ("1_000", 1000), ("0x1F", 31), ("012", 10)],
+)
+def test_values_of_a_chart_are_what_helm_reads(text: str, value: object) -> None:
+    assert _plain(f"a: {text}\nb: [{text}]\n") == {"a": value, "b": [value]}
+
+
+def test_a_number_that_json_has_not_is_refused_with_its_line() -> None:
+    assert _problems("a:\n  b: .inf\n") == [
+        "a.b (cto.yaml:2): JSON has no number .inf; in quotes it is text"
+    ]
