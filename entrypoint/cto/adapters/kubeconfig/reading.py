@@ -11,12 +11,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from cto import goyaml
 from cto.adapters.kubeconfig.entries import named
 from cto.adapters.kubeconfig.yamltree import first_document
 from cto.errors import PreflightError, UsageError
-from cto.objects import load_yaml
 from cto.ports import Access
 
 
@@ -59,8 +57,8 @@ def parse(text: str, file: Path) -> dict[str, Any]:
     body = text.removeprefix("\ufeff")
     try:
         root, end = first_document(body)
-        data = load_yaml(body[:end]) if root else None
-    except yaml.YAMLError as error:
+        data = goyaml.load(body[:end], duplicates=True) if root else None
+    except goyaml.YAMLError as error:
         # Not the error's text: it may quote a line with a key in it.
         mark = getattr(error, "problem_mark", None)
         raise unusable(file, f"not YAML at line {mark.line + 1 if mark else '?'}") from None
