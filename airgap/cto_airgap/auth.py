@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any
@@ -14,7 +14,7 @@ from cto.ports import Clock
 from cto_airgap import challenge
 from cto_airgap.challenge import Challenge
 from cto_airgap.endpoints import Endpoint
-from cto_airgap.logins import Login
+from cto_airgap.logins import Login, Logins
 from cto_airgap.transport import Request
 
 # What a token is good for that does not say it, and how long before its end it is not used again.
@@ -40,12 +40,12 @@ class Authorizer:
     """Knows what to put into the header `Authorization`. May be used by several threads.
 
     Args:
-        logins: By host.
+        logins: Tells who to be; asked when a registry wants to know.
         fetch: Asks a token server.
         clock: Tells when a token is over.
     """
 
-    def __init__(self, logins: Mapping[str, Login], fetch: Fetch, clock: Clock) -> None:
+    def __init__(self, logins: Logins, fetch: Fetch, clock: Clock) -> None:
         self._logins = logins
         self._fetch = fetch
         self._clock = clock
@@ -57,14 +57,16 @@ class Authorizer:
         """Return the header's value, empty as long as nobody asked for one.
 
         Raises:
-            ToolError: The token server refuses.
+            ToolError: The token server refuses, or the log-in cannot be had.
         """
         asked = self._challenges.get(endpoint.origin)
         if asked is None:
             return ""
-        login = self._logins.get(endpoint.host)
+        login = self._login(endpoint, scopes)
         if asked.scheme == "basic":
             return login.basic if login else ""
+        if login and login.registry_token:
+            return f"Bearer {login.registry_token}"
         # One after the other: ten threads that begin at once need one token, not ten.
         with self._lock:
             token = self._tokens.get((endpoint.origin, scopes))
@@ -84,7 +86,7 @@ class Authorizer:
         """
         known = {item.scheme: item for item in challenge.parse(header)}
         asked = known.get("bearer") or known.get("basic")
-        login = self._logins.get(endpoint.host)
+        login = self._login(endpoint, scopes) if asked else None
         if asked is None:
             return False
         if asked.scheme == "basic" and (login is None or sent == login.basic):
@@ -95,6 +97,10 @@ class Authorizer:
             if token and sent == f"Bearer {token.text}":
                 del self._tokens[endpoint.origin, scopes]
         return True
+
+    def _login(self, endpoint: Endpoint, scopes: Scopes) -> Login | None:
+        repository = scopes[0].split(":")[1] if scopes else ""
+        return self._logins.find(endpoint.host, repository)
 
     def _ask(
         self, endpoint: Endpoint, asked: Challenge, scopes: Scopes, login: Login | None
@@ -107,15 +113,39 @@ class Authorizer:
             text = f"{endpoint.host} names a token server that cannot be trusted"
             raise ToolError("CTO-1511", text, details=f"realm {realm!r} is not https")
         begun = self._clock.monotonic()
-        query = [("service", asked.parameters["service"])] if "service" in asked.parameters else []
-        query += [("scope", item) for item in scopes]
-        joint = "&" if urlsplit(realm).query else "?"
-        headers = {"Authorization": login.basic} if login else {}
-        url = f"{realm}{joint}{urlencode(query)}"
-        status, body = self._fetch(Request(method="GET", url=url, headers=headers))
+        service = asked.parameters.get("service", "")
+        if login and login.identity_token:
+            request = _exchange(realm, service, scopes, login.identity_token)
+        else:
+            request = _question(realm, service, scopes, login.basic if login else "")
+        status, body = self._fetch(request)
+        if status in (404, 405) and login and login.identity_token and login.basic:
+            # Not every token server has this way: some know users and passwords alone.
+            status, body = self._fetch(_question(realm, service, scopes, login.basic))
         if status != 200:
             raise _refused(endpoint, realm, status, login)
         return _token(endpoint, body, begun)
+
+
+def _question(realm: str, service: str, scopes: Scopes, basic: str) -> Request:
+    query = [("service", service)] if service else []
+    query += [("scope", item) for item in scopes]
+    joint = "&" if urlsplit(realm).query else "?"
+    headers = {"Authorization": basic} if basic else {}
+    return Request(method="GET", url=f"{realm}{joint}{urlencode(query)}", headers=headers)
+
+
+def _exchange(realm: str, service: str, scopes: Scopes, identity_token: str) -> Request:
+    """Ask for a token as https://distribution.github.io/distribution/spec/auth/oauth/ has it."""
+    form = {
+        "grant_type": "refresh_token",
+        "service": service,
+        "client_id": "cto",
+        "scope": " ".join(scopes),
+        "refresh_token": identity_token,
+    }
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    return Request(method="POST", url=realm, headers=headers, body=urlencode(form).encode())
 
 
 def _token(endpoint: Endpoint, body: bytes, begun: float) -> _Token:
@@ -130,7 +160,7 @@ def _token(endpoint: Endpoint, body: bytes, begun: float) -> _Token:
 
 
 def _refused(endpoint: Endpoint, realm: str, status: int, login: Login | None) -> ToolError:
-    who = f"user {login.user}" if login else "without a log-in"
+    who = login.who if login else "without a log-in"
     details = f"{realm}: HTTP status {status} ({who})"
     text = f"the token server of {endpoint.host} gives no token"
     return ToolError("CTO-1511" if status in (401, 403) else "CTO-1514", text, details=details)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -14,7 +14,7 @@ from cto.errors import Cancelled
 from cto.ports import Clock
 from cto_airgap.auth import Authorizer, Scopes
 from cto_airgap.endpoints import Endpoint
-from cto_airgap.logins import Login
+from cto_airgap.logins import Logins
 from cto_airgap.transport import Answer, NoAnswerError, Request, Transport
 
 _TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
@@ -35,14 +35,12 @@ class Session:
 
     Args:
         transport: Carries them.
-        logins: By host.
+        logins: Tells who to be.
         clock: Waits between attempts.
         stop: As soon as it is set, every call raises Cancelled.
     """
 
-    def __init__(
-        self, transport: Transport, logins: Mapping[str, Login], clock: Clock, stop: Flag
-    ) -> None:
+    def __init__(self, transport: Transport, logins: Logins, clock: Clock, stop: Flag) -> None:
         self._transport = transport
         self._clock = clock
         self._stop = stop

@@ -22,12 +22,12 @@ class Piece:
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """A request. Its headers may hold a secret, and are not shown."""
+    """A request. Its headers and its body may hold a secret, and are not shown."""
 
     method: str
     url: str
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    body: bytes | Piece = b""
+    body: bytes | Piece = field(default=b"", repr=False)
 
 
 class Answer(Protocol):

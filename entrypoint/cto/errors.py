@@ -449,6 +449,14 @@ _TABLE = (
         "The container that serves the bundle's images to the nodes ends, or does not answer.",
         "Its last lines are shown. `docker rm -f` it; the same command makes it anew.",
     ),
+    ErrorKind(
+        "CTO-1560",
+        "A log-in cannot be had from its helper",
+        "Docker's configuration says that a program (`credsStore`, `credHelpers`) keeps the log-in "
+        "of a registry. It is not here, as in a container, or it fails.",
+        "Run `cto` where the helper works, or give the log-in itself: `registry.username` and "
+        "`registry.password`, or a `DOCKER_CONFIG` without a helper.",
+    ),
     # 6: cluster API
     ErrorKind(
         "CTO-1600",

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -15,6 +16,7 @@ from cto.errors import ConfigError, CtoError
 from cto.objects import dump_yaml
 from cto.ports import Access
 from cto_airgap.endpoints import Endpoints
+from cto_airgap.logins import Given
 from cto_airgap.reference import parse
 from cto_airgap.registry import Registry
 from cto_airgap.session import Session
@@ -47,7 +49,7 @@ def registry(url: str, folder: Path, log: Logs) -> None:
     host = url.rpartition("/")[2]
     plain = frozenset({host} if url.startswith("http://") else ())
     with WebTransport(log=log.append) as transport:
-        session = Session(transport, {}, FakeClock(), _never())
+        session = Session(transport, Given(), FakeClock(), Event())
         Registry(session, Endpoints(plain=plain)).digest(parse(f"{host}/team/app:1"))
 
 
@@ -71,12 +73,6 @@ def kubeconfig(folder: Path, url: str, **more: str) -> Access:
     file = folder / "kubeconfig"
     file.write_text(dump_yaml(document))
     return Access(file, "x")
-
-
-def _never() -> object:
-    from threading import Event
-
-    return Event()
 
 
 clients = pytest.mark.parametrize("ask", [download, registry, cluster])

@@ -13,7 +13,7 @@ from cto_airgap.build import Builder
 from cto_airgap.descriptor import Descriptor, Platform
 from cto_airgap.digest import Digest
 from cto_airgap.endpoints import Endpoints
-from cto_airgap.logins import Login
+from cto_airgap.logins import Given, Login
 from cto_airgap.push import Pusher
 from cto_airgap.reference import Reference
 from cto_airgap.registry import Registry
@@ -51,7 +51,7 @@ class Depot:
 
     @property
     def session(self) -> Session:
-        return Session(self.transport, self.logins, self.clock, Flag())
+        return Session(self.transport, Given(self.logins), self.clock, Flag())
 
     @property
     def endpoints(self) -> Endpoints:

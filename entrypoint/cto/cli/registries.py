@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from cto.adapters.docker_config import folder_of
 from cto.errors import UsageError
 
 EVERY_HOST = "*"
@@ -85,7 +86,14 @@ def _collecting(function: Callable[..., Any]) -> Callable[..., Any]:
     return collect
 
 
-def docker_config(env: Mapping[str, str]) -> Path:
-    """Return the file in which `docker login` keeps log-ins."""
-    folder = env.get("DOCKER_CONFIG") or Path(env.get("HOME", "/")) / ".docker"
-    return Path(folder) / "config.json"
+def login_files(env: Mapping[str, str]) -> tuple[Path, ...]:
+    """Return the files in which `docker login` and `podman login` keep log-ins, in their rank.
+
+    The one that is named for podman comes first, else Docker's.
+    """
+    named, runtime = env.get("REGISTRY_AUTH_FILE"), env.get("XDG_RUNTIME_DIR")
+    files = [Path(named)] if named else []
+    files.append(folder_of(env) / "config.json")
+    if runtime and not named:
+        files.append(Path(runtime) / "containers" / "auth.json")
+    return tuple(files)

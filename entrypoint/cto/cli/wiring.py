@@ -28,7 +28,7 @@ from cto.cli.bundled import BundledCharts, lacking
 from cto.cli.describe import tell
 from cto.cli.options import ClusterOptions
 from cto.cli.output import Screen
-from cto.cli.registries import docker_config
+from cto.cli.registries import login_files
 from cto.cli.streams import piped
 from cto.engine.execute import CrdSource
 from cto.engine.installer import Installer, charts_of, secret_values
@@ -205,12 +205,14 @@ class Wiring:
     def session(
         self, ca_file: Path | None, logins: Mapping[str, Login], stop: Flag
     ) -> Iterator[Session]:
-        """Open connections to registries; log-ins beside those that `docker login` keeps."""
-        from cto_airgap.logins import read  # noqa: PLC0415 - most runs ask no registry
+        """Open connections to registries; log-ins before those that `docker login` keeps."""
+        from cto_airgap.helpers import Helpers  # noqa: PLC0415 - most runs ask no registry
+        from cto_airgap.logins import Given, Stored, read  # noqa: PLC0415 - as above
         from cto_airgap.session import Session  # noqa: PLC0415 - as above
 
         with (self.open_web or self._web)(ca_file) as transport:
-            known = {**read(docker_config(self.env)), **logins}
+            files = [read(file) for file in login_files(self.env)]
+            known = Given(logins, Stored(files, Helpers(self.runner, self.env)))
             yield Session(transport, known, self.clock, stop)
 
     @cached_property

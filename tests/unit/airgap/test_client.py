@@ -127,6 +127,71 @@ def test_both_names_of_a_token_will_do() -> None:
     assert "secret-token" not in repr(transport.seen)
 
 
+TOKENS = 'Bearer realm="https://auth.example.com/token",service="r s"'
+IDENTITY = {HOST: Login("0-0", "", "hunter2")}
+
+
+def answered(token: str) -> list[FakeAnswer]:
+    body = json.dumps({"manifests": []}).encode()
+    kind = {"Content-Type": "application/vnd.oci.image.index.v1+json"}
+    given = json.dumps({"access_token": token, "refresh_token": "another"}).encode()
+    return [FakeAnswer(200, given), FakeAnswer(200, body, kind)]
+
+
+def test_an_identity_token_is_exchanged_for_one_of_the_registry() -> None:
+    transport = Scripted(asks(TOKENS), *answered("short-lived"))
+    assert Client(transport, logins=IDENTITY).registry.manifest(X).is_index
+    exchange = transport.seen[1]
+    assert (exchange.method, exchange.url) == ("POST", "https://auth.example.com/token")
+    assert exchange.headers == {"Content-Type": "application/x-www-form-urlencoded"}
+    assert exchange.body == (
+        b"grant_type=refresh_token&service=r+s&client_id=cto&scope=repository%3Ax%3Apull"
+        b"&refresh_token=hunter2"
+    )
+    assert transport.seen[2].headers["Authorization"] == "Bearer short-lived"
+    assert "hunter2" not in repr(transport.seen)
+
+
+@pytest.mark.parametrize("status", [404, 405])
+def test_where_there_is_no_exchange_a_password_beside_it_will_do(status: int) -> None:
+    transport = Scripted(asks(TOKENS), FakeAnswer(status), *answered("t"))
+    login = Login("me", "p", "hunter2")
+    assert Client(transport, logins={HOST: login}).registry.manifest(X).is_index
+    assert transport.seen[2].method == "GET"
+    assert transport.seen[2].headers == {"Authorization": login.basic}
+
+
+@pytest.mark.parametrize("status", [400, 401, 403])
+def test_an_identity_token_that_is_refused_is_not_shown(status: int) -> None:
+    error = refused(asks(TOKENS), FakeAnswer(status), logins=IDENTITY)
+    assert error.code == ("CTO-1514" if status == 400 else "CTO-1511")
+    assert "an identity token" in error.details
+    assert "hunter2" not in f"{error.message}{error.details}{error.hint}"
+
+
+def test_a_token_server_without_tls_gets_no_identity_token() -> None:
+    transport = Scripted(asks('Bearer realm="http://auth.example.com/token"'))
+    with pytest.raises(ToolError, match="cannot be trusted"):
+        Client(transport, logins=IDENTITY).registry.manifest(X)
+    assert len(transport.seen) == 1
+
+
+def test_a_registry_token_is_shown_as_it_is() -> None:
+    transport = Scripted(asks(TOKENS), answered("")[1])
+    login = {HOST: Login("", "", "", "hunter2")}
+    assert Client(transport, logins=login).registry.manifest(X).is_index
+    assert transport.seen[1].headers["Authorization"] == "Bearer hunter2"
+
+
+@pytest.mark.parametrize("login", [Login("", "", "hunter2"), Login("", "", "", "hunter2")])
+def test_a_token_is_no_password(login: Login) -> None:
+    transport = Scripted(asks("Basic realm=x"))
+    with pytest.raises(ToolError) as caught:
+        Client(transport, logins={HOST: login}).registry.manifest(X)
+    assert caught.value.code == "CTO-1511"
+    assert len(transport.seen) == 1
+
+
 def test_a_refusal_without_a_way_to_log_in_is_final() -> None:
     assert refused(FakeAnswer(401)).code == "CTO-1511"
     assert refused(asks("Negotiate"), logins=LOGIN).code == "CTO-1511"

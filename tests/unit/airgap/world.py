@@ -9,7 +9,7 @@ from threading import Event as Flag
 
 from cto_airgap.build import Builder, Built
 from cto_airgap.endpoints import Endpoints
-from cto_airgap.logins import Login
+from cto_airgap.logins import Given, Login
 from cto_airgap.progress import Progress
 from cto_airgap.push import Pusher
 from cto_airgap.registry import Registry
@@ -38,7 +38,7 @@ class Client:
 
     @property
     def session(self) -> Session:
-        return Session(self.transport, self.logins, self.clock, self.stop)
+        return Session(self.transport, Given(self.logins), self.clock, self.stop)
 
     @property
     def registry(self) -> Registry:

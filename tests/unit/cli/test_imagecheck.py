@@ -12,7 +12,7 @@ from cto.cli.relocating import Relocations
 from cto.config.sections import Registry
 from cto.result import Check, CheckStatus
 from cto_airgap import digest as digests
-from cto_airgap.logins import Login
+from cto_airgap.logins import Given, Login
 from cto_airgap.reference import Reference
 from cto_airgap.session import Session
 from fakes import images
@@ -32,7 +32,7 @@ def asked(fake: FakeRegistry | None, *needed: Reference, **settings: Any) -> Che
 
     @contextmanager
     def opened(logins: Mapping[str, Login], stop: Flag) -> Iterator[Session]:
-        yield Session(web, logins, FakeClock(), stop)
+        yield Session(web, Given(logins), FakeClock(), stop)
 
     registry = Registry.model_validate({"type": "generic", "url": HOST, **settings})
     (found,) = checks(registry, settings.get("password", ""), Relocations(needed=needed), opened)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cto.cli.registries import RegistryOptions, docker_config
+from cto.cli.registries import RegistryOptions, login_files
 from cto.errors import UsageError
 
 
@@ -30,12 +30,22 @@ def test_a_mirror_is_a_host_and_an_address(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("env", "file"),
+    ("env", "files"),
     [
-        ({"HOME": "/home/me"}, "/home/me/.docker/config.json"),
-        ({"HOME": "/home/me", "DOCKER_CONFIG": "/d"}, "/d/config.json"),
-        ({}, "/.docker/config.json"),
+        ({"HOME": "/home/me"}, ["/home/me/.docker/config.json"]),
+        ({"HOME": "/home/me", "DOCKER_CONFIG": "/d"}, ["/d/config.json"]),
+        ({}, ["/.docker/config.json"]),
+        (
+            {"HOME": "/h", "XDG_RUNTIME_DIR": "/run/user/1"},
+            ["/h/.docker/config.json", "/run/user/1/containers/auth.json"],
+        ),
+        (
+            {"HOME": "/h", "XDG_RUNTIME_DIR": "/r", "REGISTRY_AUTH_FILE": "/a.json"},
+            ["/a.json", "/h/.docker/config.json"],
+        ),
     ],
 )
-def test_log_ins_are_where_docker_keeps_them(env: dict[str, str], file: str) -> None:
-    assert docker_config(env) == Path(file)
+def test_log_ins_are_where_docker_and_podman_keep_them(
+    env: dict[str, str], files: list[str]
+) -> None:
+    assert login_files(env) == tuple(map(Path, files))
