@@ -346,6 +346,19 @@ _TABLE = (
         "Check address, certificates (`registry.ca_file`) and log-in. If only the cluster can "
         "reach it: `registry.check: false`.",
     ),
+    ErrorKind(
+        "CTO-1475",
+        "An admission webhook refuses what would be written",
+        "It has to answer before such an object is taken, and does not: its Service is gone, has "
+        "no ready endpoints, or a certificate that nobody trusts. Or it does answer, and refuses.",
+        "Bring its Service back, or delete the configuration that is named if nobody needs it.",
+    ),
+    ErrorKind(
+        "CTO-1476",
+        "The nodes cannot run the images",
+        "The bundle was built for another architecture than the nodes have.",
+        "Take a bundle of the nodes' platform (`cto bundle build --platform`), or other nodes.",
+    ),
     # 5: external tools, charts, downloads
     ErrorKind(
         "CTO-1500",

@@ -19,7 +19,10 @@ Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 PROVIDERS = ("kind", "existing", "kwok")
 # Those of cto.engine.preflight. What is foreign is never written over, so that it is looked for
 # cannot be left out.
-PREFLIGHT = (*("version", "permissions", "storage", "room", "policies", "pods", "registry"),)
+PREFLIGHT = (
+    *("version", "permissions", "storage", "architecture", "room", "quotas"),
+    *("policies", "webhooks", "pods", "registry"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -34,6 +34,7 @@ from cto.engine.execute import CrdSource
 from cto.engine.installer import Installer, charts_of, secret_values
 from cto.engine.lock import ClusterLock
 from cto.engine.needs import needs_of
+from cto.engine.nodes import Images
 from cto.engine.planned import known_of
 from cto.engine.preflight import REGISTRY, cluster_checks, skipped, supported
 from cto.errors import ApiError
@@ -430,12 +431,21 @@ class Wiring:
         available = self.loaded.config.features.high_availability
         needs = needs_of(wish, supported(self.root / "bundle"), known, ha=available)
         # Of what could not be observed, nothing is known.
-        needs = replace(needs, seen=observed if observed.namespaces else None)
+        seen = observed if observed.namespaces else None
+        needs = replace(needs, seen=seen, images=self._images)
         skip = self.options.skip_preflight
         checks = cluster_checks(cluster, needs, clock=self.clock, skip=skip)
         if REGISTRY in skip:
             return (*checks, skipped(REGISTRY, "Images in the registry"))
         return (*checks, *self._image_checks(cluster))
+
+    @property
+    def _images(self) -> Images:
+        """For which machines the images are: those of the bundle, if they are taken from it."""
+        if self.source and self.source.has_images:
+            platform = self.source.platform
+            return Images(frozenset([platform.architecture]), str(self.source.folder))
+        return Images()
 
     def _image_checks(self, cluster: Cluster) -> Sequence[Check]:
         if self.relocations is None or not self.relocations.needed:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
+from cto.engine.planned import PlannedObject, workloads
 from cto.errors import ApiError
 from cto.objects import Manifest, labels_of
 from cto.ports import Clock, Cluster
@@ -13,6 +18,9 @@ from cto.result import Check, CheckStatus
 
 _ENFORCE = "pod-security.kubernetes.io/enforce"
 _REGISTRATION = "admissionregistration.k8s.io/v1"
+_PARALLEL = 8
+# https://github.com/kubernetes/kubernetes/blob/v1.34.4/plugin/pkg/admission/limitranger/admission.go
+_RANGE = re.compile(r"(minimum|maximum) \S+ usage per |limit to request ratio per ")
 # Tokens and certificates allow about that much.
 _SKEW_S = 60.0
 # Where nobody says what the platform runs.
@@ -66,15 +74,21 @@ def dry_run(
     *,
     image: str = ANY_IMAGE,
     settled: Sequence[str] = (),
+    objects: Sequence[PlannedObject] = (),
 ) -> Check:
-    """Let the API server say whether it would take a well-behaved pod, and what time it is.
+    """Let the API server say whether it would take the platform's pods, and what time it is.
+
+    Those that the charts make, as they make them: a LimitRange that asks for more than a small pod
+    has, or a policy that wants a label which ours carry, is no reason to refuse. Where nothing is
+    rendered, as nothing changes there, it is a pod that follows all rules.
 
     Args:
         cluster: Who is asked.
         namespaces: Where; those that are there already.
         clock: Compared with the server's.
-        image: What the pod runs: policies look at it.
+        image: What a pod of no chart runs: policies look at it.
         settled: Namespaces whose own pods were let in: a pod that is not like them proves nothing.
+        objects: What the plan writes.
     """
     there = {
         item["metadata"]["name"]
@@ -83,22 +97,27 @@ def dry_run(
         if "deletionTimestamp" not in item["metadata"]
     }
     present = [name for name in namespaces if name in there]
-    answers = {name: _try(cluster, name, image) for name in present or ["default"]}
-    refused = {name: text for name, text in answers.items() if isinstance(text, str)}
+    pods = [pod for name in present or ["default"] for pod in _trials(name, objects, image)]
+    with ThreadPoolExecutor(_PARALLEL, thread_name_prefix="pod") as pool:
+        answers = list(zip(pods, pool.map(partial(_try, cluster), pods), strict=True))
     title = "A pod's dry run"
+    refused = [(pod, text) for pod, text in answers if isinstance(text, str)]
     if refused:
+        places = tuple(dict.fromkeys(pod.namespace for pod, _ in refused))
         # Nothing of ours is in namespace default: its rules may not be ours.
-        blocked = bool(refused.keys() & set(present) - set(settled))
+        blocked = bool({*places} & {*present} - {*settled})
+        plain = all(not pod.workload for pod, _ in refused)
+        what = "a pod that follows all rules is" if plain else _count_of(refused)
         return Check(
             name="pods",
             title=title,
             status=CheckStatus.FAILED if blocked else CheckStatus.WARNING,
-            message=f"a pod that follows all rules is refused in {', '.join(refused)}",
-            fix="Except the platform's namespaces from the policy that is named.",
+            message=f"{what} refused in {', '.join(places)}",
+            fix="\n".join(dict.fromkeys(_remedy(pod.namespace, text) for pod, text in refused)),
             code="CTO-1400" if blocked else "",
-            items=tuple(f"{name}: {text}" for name, text in refused.items()),
+            items=tuple(f"{pod}: {text}" for pod, text in refused),
         )
-    skew_s = max((_skew_s(pod, clock) for pod in answers.values()), default=0.0)
+    skew_s = max((_skew_s(pod, clock) for _, pod in answers), default=0.0)
     if skew_s > _SKEW_S:
         return Check(
             name="pods",
@@ -111,24 +130,90 @@ def dry_run(
         name="pods",
         title=title,
         status=CheckStatus.PASSED,
-        message=f"accepted in {', '.join(answers)}",
+        message=f"accepted in {', '.join(dict.fromkeys(pod.namespace for pod in pods))}",
     )
 
 
-def _try(cluster: Cluster, namespace: str, image: str) -> Manifest | str:
-    pod = {
+def _count_of(refused: Sequence[object]) -> str:
+    return "one of the platform's pods is" if len(refused) == 1 else f"{len(refused)} pods are"
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """A pod to be tried.
+
+    Attributes:
+        workload: Whose pod it is; '' for one of no chart.
+    """
+
+    namespace: str
+    workload: str
+    manifest: Manifest
+
+    def __str__(self) -> str:
+        return f"{self.namespace}: {self.workload}" if self.workload else self.namespace
+
+
+def _trials(namespace: str, objects: Sequence[PlannedObject], image: str) -> Iterator[_Trial]:
+    classes = {item.ref.name for item in objects if item.ref.kind == "PriorityClass"}
+    found = [
+        _Trial(
+            namespace,
+            f"{item.ref.kind} {item.ref.name}",
+            _pod(namespace, _tryable(template.spec, classes), template.metadata),
+        )
+        for item, template in workloads(objects)
+        if item.ref.namespace == namespace
+    ]
+    plain = {**_SPEC, "containers": [{**_CONTAINER, "image": image}]}
+    yield from found or [_Trial(namespace, "", _pod(namespace, plain, {}))]
+
+
+def _pod(namespace: str, spec: Mapping[str, Any], metadata: Mapping[str, Any]) -> Manifest:
+    kept = {key: metadata[key] for key in ("labels", "annotations") if metadata.get(key)}
+    return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": "cto-preflight", "namespace": namespace},
-        "spec": {**_SPEC, "containers": [{**_CONTAINER, "image": image}]},
+        "metadata": {**kept, "name": "cto-preflight", "namespace": namespace},
+        "spec": dict(spec),
     }
+
+
+def _tryable(spec: Mapping[str, Any], classes: Collection[str]) -> Mapping[str, Any]:
+    """Return a pod's spec without what the plan makes before: accounts, priority classes."""
+    dropped = {"serviceAccountName", "serviceAccount"}
+    if spec.get("priorityClassName") in classes:
+        dropped.add("priorityClassName")
+    return {key: value for key, value in spec.items() if key not in dropped}
+
+
+def _try(cluster: Cluster, trial: _Trial) -> Manifest | str:
     try:
-        return cluster.create(pod, dry_run=True)
+        return cluster.create(trial.manifest, dry_run=True)
     except ApiError as error:
         text = f"{error} {error.details}".strip()
-        # In a namespace of a second ago its account may not be there yet, or it goes by now.
-        young_or_going = ("serviceaccount", "is being terminated")
-        return {} if any(word in text.lower() for word in young_or_going) else text
+        # In a namespace of a second ago its account may not be there yet, or it goes by now. Who
+        # may not make pods need not: their controllers do. What does not answer has its own check.
+        nothing = ("serviceaccount", "is being terminated", "cannot create resource")
+        silent = "failed calling webhook"
+        return {} if any(word in text.lower() for word in (*nothing, silent)) else text
+
+
+def _remedy(namespace: str, text: str) -> str:
+    """Return what helps against a refusal, by its own words."""
+    where = f"-n {namespace}"
+    if "exceeded quota" in text or "failed quota" in text:
+        return f"Raise the quota, or choose a smaller profile: kubectl describe quota {where}"
+    if _RANGE.search(text):
+        return (
+            f"The LimitRange of namespace {namespace} is too narrow for the platform's pods: "
+            f"kubectl describe limitrange {where}; change it, or the resources in "
+            "components.NAME.values"
+        )
+    if "violates PodSecurity" in text:
+        label = f"kubectl label ns {namespace} --overwrite {_ENFORCE}=LEVEL"
+        return f"Lower the Pod Security level that namespace {namespace} enforces: {label}"
+    return "Except the platform's namespaces from the policy that is named."
 
 
 def _skew_s(pod: Manifest | str, clock: Clock | None) -> float:

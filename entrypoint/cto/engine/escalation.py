@@ -6,11 +6,13 @@ https://kubernetes.io/docs/reference/access-authn-authz/rbac/#privilege-escalati
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import product
 from typing import Any
 
 from cto.engine.permissions import Answers, Binding, Missing, Right, Rights, Role
 from cto.engine.planned import PlannedObject
+from cto.errors import ApiError
 from cto.objects import ObjectRef
 
 _GROUP = "rbac.authorization.k8s.io"
@@ -105,8 +107,11 @@ def _is_there_alike(answers: Answers, role: Role) -> bool:
 
 def _live(answers: Answers, kind: str, namespace: str, name: str) -> Role | None:
     ref = ObjectRef(f"{_GROUP}/v1", kind, namespace, name)
-    found = answers.cluster.get(ref)
-    return _role(ref, found) if found else None
+    # Who may not even look at it learns what he lacks all the same.
+    with suppress(ApiError):
+        found = answers.cluster.get(ref)
+        return _role(ref, found) if found else None
+    return None
 
 
 def _role(ref: ObjectRef, manifest: Mapping[str, Any]) -> Role:

@@ -9,8 +9,8 @@ from cto.engine.admission import ANY_IMAGE
 from cto.engine.ownership import ComponentNeeds
 from cto.engine.planned import Known, planned_objects
 from cto.engine.preflight import Needs, VersionRange
+from cto.engine.quantities import quantity
 from cto.engine.rights import rights_of
-from cto.engine.room import quantity
 from cto.plan.wish import Wanted, WantedComponent
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from cto.errors import ApiError
+from cto.plan.labels import MANAGED_BY, OWNER
 from cto.ports import Cluster
 from cto.result import Check, CheckStatus
 
@@ -69,11 +70,16 @@ class Binding:
 
 @dataclass(frozen=True, kw_only=True)
 class Rights:
-    """What a plan needs to be let do."""
+    """What a plan needs to be let do.
+
+    Attributes:
+        absent: Namespaces that are known not to be there: before a Role can be.
+    """
 
     single: tuple[Right, ...] = ()
     roles: tuple[Role, ...] = ()
     bindings: tuple[Binding, ...] = ()
+    absent: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -130,10 +136,12 @@ def check(cluster: Cluster, rights: Rights) -> Check:
         answers = Answers(cluster, pool, dict(told))
         missing = [Missing(right) for right in answers.missing(rights.single)]
         missing += escalation.missing(answers, rights)
-    return _failed(missing) if missing else _passed("everything that is needed is allowed")
+    if not missing:
+        return _passed("everything that is needed is allowed")
+    return _failed(missing, rights.absent)
 
 
-def _failed(missing: Sequence[Missing]) -> Check:
+def _failed(missing: Sequence[Missing], absent: Collection[str]) -> Check:
     count = "1 permission is" if len(missing) == 1 else f"{len(missing)} permissions are"
     return Check(
         name="permissions",
@@ -144,7 +152,7 @@ def _failed(missing: Sequence[Missing]) -> Check:
         "another context. `kubectl auth can-i --list` shows what you may do.",
         code="CTO-1602",
         items=_texts(missing),
-        manifests=roles_for([item.right for item in missing]),
+        manifests=roles_for([item.right for item in missing], absent),
     )
 
 
@@ -231,10 +239,22 @@ def _question(right: Right) -> Mapping[str, Any]:
 _ROLE = "cto-installer"
 
 
-def roles_for(rights: Sequence[Right]) -> tuple[dict[str, Any], ...]:
-    """Return the ClusterRole, and the Role of each namespace, that grant exactly these rights."""
+def roles_for(rights: Sequence[Right], absent: Collection[str] = ()) -> tuple[dict[str, Any], ...]:
+    """Return the ClusterRole, and the Role of each namespace, that grant exactly these rights.
+
+    Before them, the namespaces that a Role needs and that are not there yet, as ours.
+    """
     places = sorted({right.namespace for right in rights})
-    return tuple(
+    namespaces = tuple(
+        {
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": {"name": place, "labels": {MANAGED_BY: OWNER}},
+        }
+        for place in places
+        if place in absent
+    )
+    roles = tuple(
         {
             "apiVersion": "rbac.authorization.k8s.io/v1",
             "kind": "Role" if place else "ClusterRole",
@@ -243,6 +263,7 @@ def roles_for(rights: Sequence[Right]) -> tuple[dict[str, Any], ...]:
         }
         for place in places
     )
+    return namespaces + roles
 
 
 def _role_rules(rights: Sequence[Right]) -> list[dict[str, list[str]]]:

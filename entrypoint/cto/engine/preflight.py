@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from cto.engine import admission, ownership, permissions, room
-from cto.engine.planned import PlannedObject
+from cto.engine import admission, ownership, permissions, quotas, room, webhooks
+from cto.engine.nodes import Images
+from cto.engine.planned import PlannedObject, workloads
 from cto.errors import ApiError
-from cto.objects import annotations_of, load_yaml
+from cto.objects import annotations_of, labels_of, load_yaml
 from cto.plan.observed import Observed
 from cto.ports import Clock, Cluster
 from cto.result import Check, CheckStatus, unreachable
@@ -56,6 +57,7 @@ class Needs:
         components: Those that the installer will manage.
         objects: What the plan writes.
         rights: What it needs to be let do.
+        images: For which machines the images are.
         seen: What was just observed, if anything was.
         volumes: Whether any of them claims a volume of the default StorageClass.
         cpu: Sum of what the components' pods ask for, as a Kubernetes quantity.
@@ -67,6 +69,7 @@ class Needs:
     components: tuple[ownership.ComponentNeeds, ...] = ()
     objects: tuple[PlannedObject, ...] = ()
     rights: permissions.Rights = field(default_factory=permissions.Rights)
+    images: Images = field(default_factory=Images)
     seen: Observed | None = None
     volumes: bool = False
     cpu: str = "0"
@@ -128,6 +131,9 @@ def cluster_checks(
         ("foreign", "Foreign objects", partial(_foreign, cluster, needs)),
         ("policies", "Admission policies", partial(admission.policies, cluster, needs.namespaces)),
         ("pods", "A pod's dry run", partial(_pods, cluster, needs, clock)),
+        ("architecture", "Architecture of the nodes", partial(_architecture, cluster, needs)),
+        ("quotas", "Quotas", partial(_quotas, cluster, needs)),
+        ("webhooks", "Admission webhooks", partial(_webhooks, cluster, needs)),
     )
     with ThreadPoolExecutor(_PARALLEL) as pool:
         return (first, *pool.map(lambda check: _made(*check, skip=skip), checks))
@@ -213,9 +219,39 @@ def _foreign(cluster: Cluster, needs: Needs) -> Check:
 
 def _pods(cluster: Cluster, needs: Needs, clock: Clock | None) -> Check:
     return admission.dry_run(
-        cluster, needs.namespaces, clock, image=needs.image, settled=needs.settled
+        cluster,
+        needs.namespaces,
+        clock,
+        image=needs.image,
+        settled=needs.settled,
+        objects=needs.objects,
     )
 
 
 def _room(cluster: Cluster, needs: Needs) -> Check:
-    return room.check(cluster, room.Amount.of(needs.cpu, needs.memory))
+    if needs.seen and not any(workloads(needs.objects)):
+        # Nodes and pods of a whole cluster are megabytes.
+        message = "no pod is added"
+        return Check(name="room", title="Room", status=CheckStatus.PASSED, message=message)
+    wanted = room.Amount.of(needs.cpu, needs.memory)
+    return room.check(cluster, wanted, needs.objects, needs.images)
+
+
+def _architecture(cluster: Cluster, needs: Needs) -> Check:
+    return room.check_architecture(cluster, needs.images, needs.objects)
+
+
+def _quotas(cluster: Cluster, needs: Needs) -> Check:
+    return quotas.check(cluster, needs.objects, _there(cluster, needs))
+
+
+def _webhooks(cluster: Cluster, needs: Needs) -> Check:
+    return webhooks.check(cluster, needs.objects, _there(cluster, needs))
+
+
+def _there(cluster: Cluster, needs: Needs) -> Mapping[str, Mapping[str, str]]:
+    """Return the labels of the namespaces that are there."""
+    if needs.seen:
+        return needs.seen.namespaces
+    items = cluster.list_metadata("v1", "Namespace") if needs.objects else ()
+    return {item["metadata"]["name"]: labels_of(item) for item in items}

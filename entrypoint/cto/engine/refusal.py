@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from cto.errors import ApiError, CtoError, PreflightError
-from cto.objects import dump_yaml
 from cto.result import Check, CheckStatus
 
 NOTHING = "Nothing was changed."
@@ -61,6 +62,21 @@ def _check_text(check: Check) -> str:
     lines += [f"  fix: {check.fix}"] if check.fix else []
     if check.manifests:
         # One document, which may be indented: it can be pasted as it stands.
-        whole = {"apiVersion": "v1", "kind": "List", "items": list(check.manifests)}
-        lines += [f"    {line}" for line in dump_yaml(whole).splitlines()]
+        lines += [f"    {line}" for line in _list_of(check.manifests)]
     return "\n".join(lines)
+
+
+def _list_of(manifests: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield the lines of one YAML document with all objects: each rule of a role on a line.
+
+    What is written as JSON is YAML too.
+    """
+    yield from ("apiVersion: v1", "kind: List", "items:")
+    for manifest in manifests:
+        head = {key: value for key, value in manifest.items() if key != "rules"}
+        first, *others = (f"{key}: {json.dumps(value)}" for key, value in head.items())
+        yield f"- {first}"
+        yield from (f"  {line}" for line in others)
+        if rules := manifest.get("rules"):
+            yield "  rules:"
+            yield from (f"  - {json.dumps(rule)}" for rule in rules)

@@ -15,6 +15,7 @@ from cto.plan.steps import (
     ApplyCrds,
     ApplyManifests,
     ApplyRelease,
+    EnsureNamespace,
     ProbeService,
     RemovePullSecret,
     Step,
@@ -43,7 +44,18 @@ def rights_of(known: Known, objects: Sequence[PlannedObject]) -> Rights:
         single=tuple(dict.fromkeys(single)),
         roles=escalation.roles_of(objects),
         bindings=escalation.bindings_of(objects),
+        absent=_absent(known),
     )
+
+
+def _absent(known: Known) -> tuple[str, ...]:
+    """Return the namespaces that are not there; none if nobody could look."""
+    wanted = {step.manifest["metadata"]["name"] for step in _namespaces(known)} | {NAMESPACE}
+    return tuple(sorted(wanted - known.namespaces.keys())) if known.namespaces else ()
+
+
+def _namespaces(known: Known) -> Iterator[EnsureNamespace]:
+    yield from (step for step in known.steps if isinstance(step, EnsureNamespace))
 
 
 def _always(known: Known) -> Iterator[Right]:

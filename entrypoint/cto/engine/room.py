@@ -2,42 +2,26 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Self
 
+from cto.engine import growth
+from cto.engine.nodes import Images, architecture_of, name_of, real, runs, takers
+from cto.engine.planned import PlannedObject, PodTemplate, workloads
+from cto.engine.quantities import quantity
+from cto.engine.quotas import pod_amount
 from cto.objects import Manifest
 from cto.plan.labels import MANAGED_BY, OWNER
 from cto.ports import Cluster
 from cto.result import Check, CheckStatus
 
-# https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
-_QUANTITY = re.compile(r"^([0-9.]+)(?:[eE]([-+]?[0-9]+))?([a-zA-Z]*)$")
-_SUFFIXES = {
-    "": Fraction(1),
-    "n": Fraction(1, 10**9),
-    "u": Fraction(1, 10**6),
-    "m": Fraction(1, 1000),
-    **{suffix: Fraction(1000**power) for power, suffix in enumerate("kMGTPE", start=1)},
-    **{f"{suffix}i": Fraction(1024**power) for power, suffix in enumerate("KMGTPE", start=1)},
-}
 _GIB = 1024**3
 _ENDED = "status.phase!=Succeeded,status.phase!=Failed"
-
-
-def quantity(text: str) -> Fraction:
-    """Return the number that a Kubernetes quantity like `500m` or `4Gi` stands for.
-
-    Raises:
-        ValueError: It is none.
-    """
-    found = _QUANTITY.match(str(text))
-    if not found or found[3] not in _SUFFIXES:
-        message = f"{text!r} is no quantity"
-        raise ValueError(message)
-    return Fraction(found[1]) * Fraction(10) ** int(found[2] or 0) * _SUFFIXES[found[3]]
+# Where nothing is rendered, as nothing changes: a pod without wishes.
+_PLAIN = PodTemplate(replicas=1, metadata={}, spec={})
 
 
 @dataclass(frozen=True)
@@ -55,11 +39,19 @@ class Amount:
     def read(cls, resources: Mapping[str, Any]) -> Self:
         return cls.of(str(resources.get("cpu", "0")), str(resources.get("memory", "0")))
 
+    @classmethod
+    def of_pod(cls, spec: Mapping[str, Any]) -> Self:
+        """Return what the scheduler reserves for a pod."""
+        return cls(*(pod_amount(spec, "requests", name) for name in ("cpu", "memory")))
+
     def __add__(self, other: Amount) -> Amount:
         return Amount(self.cpu + other.cpu, self.memory + other.memory)
 
     def __sub__(self, other: Amount) -> Amount:
         return Amount(self.cpu - other.cpu, self.memory - other.memory)
+
+    def __mul__(self, number: int) -> Amount:
+        return Amount(self.cpu * number, self.memory * number)
 
     def covers(self, other: Amount) -> bool:
         return self.cpu >= other.cpu and self.memory >= other.memory
@@ -68,43 +60,162 @@ class Amount:
         return f"{float(self.cpu):.3g} CPU and {float(self.memory / _GIB):.3g} GiB of memory"
 
 
-def check(cluster: Cluster, needed: Amount) -> Check:
-    """Compare what is free with what is needed; our own pods do not count, they are replaced."""
-    nodes = {
-        node["metadata"]["name"]: node for node in cluster.list("v1", "Node") if _takes_pods(node)
-    }
-    namespaces = cluster.list_metadata("v1", "Namespace", labels=f"{MANAGED_BY}={OWNER}")
-    ours = {item["metadata"]["name"] for item in namespaces}
-    pods = [
-        pod
-        for pod in cluster.list("v1", "Pod", fields=_ENDED)
-        if pod["spec"].get("nodeName") in nodes and pod["metadata"]["namespace"] not in ours
-    ]
-    allocatable = _sum(
-        Amount.read(n.get("status", {}).get("allocatable", {})) for n in nodes.values()
+@dataclass(frozen=True)
+class _Pods:
+    """The pods of one workload, for people and for the scheduler."""
+
+    name: str
+    template: PodTemplate
+
+
+def check(
+    cluster: Cluster,
+    needed: Amount,
+    objects: Sequence[PlannedObject] = (),
+    images: Images | None = None,
+) -> Check:
+    """Compare what is free with what is needed; our own pods do not count, they are replaced.
+
+    Nodes count as the pods' own tolerations, selectors and affinities see them, and each pod has to
+    fit on one of them. A cluster that grows on demand has no room before the first pod asks for it.
+    """
+    nodes = real(cluster.list("v1", "Node"))
+    if images is None or not any(runs(node, images) for node in nodes):
+        # Where no machine runs the images, that is told by a check of its own.
+        images = Images()
+    pods = _pods(objects)
+    usable = [node for node in nodes if any(takers([node], p.template, images)[0] for p in pods)]
+    free = _free(cluster, usable)
+    total = _sum(free.values())
+    needed = _larger(needed, _sum(_asked(item.template) for item in pods))
+    stuck = _stuck_lines(pods, nodes, free, images)
+    message = f"{len(usable)} usable nodes have {total} left, and {needed} are needed"
+    if total.covers(needed) and not stuck:
+        return _made(CheckStatus.PASSED, message)
+    if grower := growth.grower_of(cluster, nodes):
+        return _made(
+            CheckStatus.WARNING,
+            f"{message}; {grower} adds nodes on demand",
+            fix="Nothing, if it may add as many as are needed.",
+            items=stuck,
+        )
+    return _made(
+        CheckStatus.FAILED,
+        message,
+        fix="Add nodes, free what is not needed, or choose a smaller profile; if nodes will come, "
+        "--skip-preflight room.",
+        items=stuck,
     )
-    free = allocatable - _sum(map(_requests, pods))
-    fits = free.covers(needed)
+
+
+def _made(
+    status: CheckStatus, message: str, *, fix: str = "", items: tuple[str, ...] = ()
+) -> Check:
     return Check(
         name="room",
         title="Room",
-        status=CheckStatus.PASSED if fits else CheckStatus.FAILED,
-        message=f"{len(nodes)} usable nodes have {free} left, and {needed} are needed",
-        fix="" if fits else "Add nodes, free what is not needed, or choose a smaller profile.",
-        code="" if fits else "CTO-1400",
+        status=status,
+        message=message,
+        fix=fix,
+        code="CTO-1400" if status is CheckStatus.FAILED else "",
+        items=items,
     )
+
+
+def check_architecture(
+    cluster: Cluster, images: Images, objects: Sequence[PlannedObject] = ()
+) -> Check:
+    """See that the nodes that pods are placed on can run the images."""
+    name, title = "architecture", "Architecture of the nodes"
+    if not images.architectures:
+        return Check(
+            name=name,
+            title=title,
+            status=CheckStatus.SKIPPED,
+            message="for which machines the images are is not known here",
+        )
+    nodes = real(cluster.list("v1", "Node"))
+    pods = _pods(objects)
+    open_ = [node for node in nodes if any(takers([node], p.template, Images())[0] for p in pods)]
+    wrong = [node for node in open_ if not runs(node, images)]
+    ours = ", ".join(sorted(images.architectures))
+    if not wrong:
+        return Check(name=name, title=title, status=CheckStatus.PASSED, message=ours)
+    theirs = ", ".join(sorted({architecture_of(node) for node in wrong}))
+    everywhere = len(wrong) == len(open_)
+    count = "every node that pods may run on is" if everywhere else f"{len(wrong)} nodes are"
+    return Check(
+        name=name,
+        title=title,
+        status=CheckStatus.FAILED if everywhere else CheckStatus.WARNING,
+        message=f"the images of {images.source} are for {ours}, and {count} {theirs}",
+        fix=f"Take a bundle that was built with --platform linux/{theirs.partition(',')[0]}, or "
+        f"nodes of {ours}."
+        if everywhere
+        else f"Keep the pods to nodes of {ours}: a taint on the others, or a nodeSelector "
+        "kubernetes.io/arch in components.NAME.values.",
+        code="CTO-1476" if everywhere else "",
+        items=tuple(f"Node {name_of(node)}: {architecture_of(node)}" for node in wrong),
+    )
+
+
+def _pods(objects: Sequence[PlannedObject]) -> Sequence[_Pods]:
+    # Those of a DaemonSet are made for the nodes that there are.
+    found = [
+        _Pods(str(item.ref), template)
+        for item, template in workloads(objects)
+        if item.ref.kind != "DaemonSet"
+    ]
+    return found or [_Pods("", _PLAIN)]
+
+
+def _free(cluster: Cluster, nodes: Sequence[Manifest]) -> Mapping[str, Amount]:
+    """Return what each node has left, our own pods taken away."""
+    namespaces = cluster.list_metadata("v1", "Namespace", labels=f"{MANAGED_BY}={OWNER}")
+    ours = {item["metadata"]["name"] for item in namespaces}
+    taken: defaultdict[str, Amount] = defaultdict(Amount)
+    for pod in cluster.list("v1", "Pod", fields=_ENDED):
+        if pod["metadata"]["namespace"] not in ours:
+            taken[pod["spec"].get("nodeName", "")] += Amount.of_pod(pod["spec"])
+    return {
+        name_of(node): Amount.read(node.get("status", {}).get("allocatable") or {})
+        - taken[name_of(node)]
+        for node in nodes
+    }
+
+
+def _stuck_lines(
+    pods: Sequence[_Pods], nodes: Sequence[Manifest], free: Mapping[str, Amount], images: Images
+) -> tuple[str, ...]:
+    """Return a line for each reason why pods fit on no node, with all whose reason it is."""
+    names: defaultdict[str, list[str]] = defaultdict(list)
+    for item in pods:
+        if item.name and (why := _stuck(item, nodes, free, images)):
+            names[why].append(item.name)
+    return tuple(f"{', '.join(found)}: {why}" for why, found in names.items())
+
+
+def _stuck(
+    item: _Pods, nodes: Sequence[Manifest], free: Mapping[str, Amount], images: Images
+) -> str:
+    """Return why a pod fits on no node, '' if it does on one."""
+    asked = Amount.of_pod(item.template.spec)
+    taking, reasons = takers(nodes, item.template, images)
+    if any(free[name_of(node)].covers(asked) for node in taking):
+        return ""
+    if not taking:
+        why = f" ({', '.join(reasons)})" if reasons else ""
+        return f"no node takes their pods{why}"
+    return f"no node has {asked} left for one of their pods"
+
+
+def _asked(template: PodTemplate) -> Amount:
+    return Amount.of_pod(template.spec) * template.replicas
+
+
+def _larger(one: Amount, other: Amount) -> Amount:
+    return Amount(max(one.cpu, other.cpu), max(one.memory, other.memory))
 
 
 def _sum(amounts: Iterable[Amount]) -> Amount:
     return sum(amounts, start=Amount())
-
-
-def _takes_pods(node: Manifest) -> bool:
-    spec = node.get("spec") or {}
-    effects = {taint.get("effect") for taint in spec.get("taints") or ()}
-    return not spec.get("unschedulable") and not effects & {"NoSchedule", "NoExecute"}
-
-
-def _requests(pod: Manifest) -> Amount:
-    containers = pod["spec"].get("containers") or ()
-    return _sum(Amount.read((c.get("resources") or {}).get("requests") or {}) for c in containers)

@@ -14,7 +14,7 @@ from cto.cli.options import ClusterOptions
 from cto.cli.wiring import Wiring
 from cto_airgap.source import Source
 from fakes.components import component
-from fakes.desk import Desk
+from fakes.desk import Desk, node
 from unit.airgap.conftest import client, fake, world
 from unit.airgap.world import HOST, World
 
@@ -134,6 +134,23 @@ def test_an_installation_from_a_bundle_says_so_and_fetches_nothing_else(
     assert done.exit_code == 5
     assert "CTO-1502" in done.stderr
     assert ("not asked, because this run is air-gapped" in done.stderr) is gapped
+
+
+@pytest.mark.parametrize("command", [("install",), ("plan", "install")])
+def test_nodes_that_cannot_run_its_images_are_refused_with_both_names(
+    desk: Desk, bundle: Source, command: tuple[str, ...]
+) -> None:
+    other = node("one")
+    other["status"]["nodeInfo"] = {"architecture": "arm64"}
+    desk.cluster.add(other)
+    words = (*command, "--bundle", str(bundle.folder))
+
+    document = desk.document(*words, code=4)
+
+    assert document["error"]["code"] == "CTO-1476"
+    text = "the images of DESK/bundle are for amd64, and every node that pods may run on is"
+    assert f"{text} arm64" in document["error"]["details"]
+    desk.document(*words, "--skip-preflight", "architecture")
 
 
 ELSEWHERE = """

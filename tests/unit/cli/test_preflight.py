@@ -9,6 +9,7 @@ import pytest
 
 from cto.cli.options import PREFLIGHT
 from cto.engine.preflight import Needs, VersionRange, cluster_checks
+from cto.errors import ApiError
 from cto.objects import Manifest, load_yaml
 from cto.ports import ReleaseSpec
 from fakes.cluster import FakeCluster
@@ -99,11 +100,47 @@ def test_who_may_do_nothing_gets_a_role_that_would_do(desk: Desk, command: tuple
     assert check["code"] == "CTO-1602"
     assert "escalate clusterroles.rbac.authorization.k8s.io" in "\n".join(check["items"])
     places = [item["metadata"].get("namespace") for item in check["manifests"]]
-    assert places == [None, "cto-system", "web"]
+    assert places == [None, None, None, "cto-system", "web"]
+    kinds = [(item["kind"], item["metadata"]["name"]) for item in check["manifests"][:3]]
+    # A Role needs its namespace, which the installer takes for its own by its label.
+    assert kinds == [
+        ("Namespace", "cto-system"),
+        ("Namespace", "web"),
+        ("ClusterRole", "cto-installer"),
+    ]
     # People paste the same.
     _, _, text = document["error"]["details"].partition("    apiVersion: v1\n")
     pasted = load_yaml("apiVersion: v1\n" + "\n".join(line[4:] for line in text.splitlines()))
     assert pasted == {"apiVersion": "v1", "kind": "List", "items": check["manifests"]}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_who_may_not_even_look_is_told_of_permissions_and_nothing_else(
+    desk: Desk, command: tuple[str, ...]
+) -> None:
+    desk.cluster.denied = {("*", "*", "*")}
+    refused = ApiError("CTO-1602", "forbidden", status=403)
+    for kind in ("Node", "Namespace", "Secret", "StorageClass", "ClusterRole"):
+        for verb in ("list", "list_metadata", "get"):
+            desk.cluster.fail_next(verb, refused, kind=kind, times=9)
+
+    document = desk.document(*command, code=4)
+
+    assert document["error"]["code"] == "CTO-1400"
+    assert [item["name"] for item in document["data"]["preflight"]] == ["permissions"]
+    assert "get, list, create, patch namespaces" in document["error"]["details"]
+
+
+def test_an_unchanged_platform_is_not_asked_for_room(desk: Desk) -> None:
+    """On a cluster with thousands of pods that is megabytes, for nothing."""
+    desk.cto("install")
+    desk.cluster.calls.clear()
+
+    document = desk.document("plan", "install")
+
+    (room,) = [item for item in document["data"]["preflight"] if item["name"] == "room"]
+    assert (room["status"], room["message"]) == ("passed", "no pod is added")
+    assert ("list", "Pod", "", "") not in desk.cluster.calls
 
 
 @pytest.mark.parametrize("command", COMMANDS)

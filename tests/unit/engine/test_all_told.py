@@ -35,7 +35,9 @@ def test_a_refusal_becomes_the_list_of_what_is_missing_and_the_role_that_would_d
     details = caught.value.details
     assert "  get, list nodes\n  delete deployments.apps in namespaces argo, argocd\n" in details
     assert "    kind: List\n" in details
-    assert "      kind: ClusterRole\n" in details
+    assert '      kind: "ClusterRole"\n' in details
+    rule = '{"apiGroups": [""], "resources": ["nodes"], "verbs": ["get", "list"]}'
+    assert f"      - {rule}\n" in details
 
 
 @pytest.mark.parametrize(

@@ -173,7 +173,9 @@ def test_a_fitting_cluster_passes_every_check(cluster: FakeCluster) -> None:
 
     assert list(found) == [
         *("version", "permissions", "storage", "room", "foreign", "policies", "pods"),
+        *("architecture", "quotas", "webhooks"),
     ]
+    assert found.pop("architecture").status is CheckStatus.SKIPPED
     assert {check.status for check in found.values()} == {CheckStatus.PASSED}
 
 
@@ -217,7 +219,7 @@ def test_versions(version: str, status: CheckStatus) -> None:
 
 
 def test_an_unsupported_version_does_not_hide_the_other_checks() -> None:
-    assert len(cluster_checks(FakeCluster(version="v1.20.0"), NEEDS)) == 7
+    assert len(cluster_checks(FakeCluster(version="v1.20.0"), NEEDS)) == 10
 
 
 def test_the_supported_versions_are_data() -> None:
@@ -473,6 +475,16 @@ class TestEscalation:
 
         cluster.add({**live, "rules": [rule("get")]})
         assert checks(cluster, self.needs(WATCHER))["permissions"].items
+
+    def test_who_may_not_look_at_roles_learns_what_is_missing_all_the_same(self) -> None:
+        cluster = Restricted(ESCALATE, BIND, ("watch", "pods", ""))
+        refused = ApiError("CTO-1602", "clusterroles is forbidden", status=403)
+        cluster.fail_next("get", refused, kind="ClusterRole", times=2)
+        bindings = (Binding("admins", "", "ClusterRole", "theirs"),)
+
+        check = checks(cluster, self.needs(WATCHER, bindings=bindings))["permissions"]
+
+        assert [item.partition(" ")[0] for item in check.items] == ["escalate", "bind"]
 
     def test_rights_in_the_roles_own_namespace_count(self) -> None:
         role = Role("Role", "watcher", "monitoring", WATCHER.rules)

@@ -27,7 +27,12 @@ def install(wiring: Wiring, terminal: Terminal) -> Result:
             planned = _new_cluster(wiring, provider)
         return _result(planned, terminal)
     with opened(wiring, provider, terminal) as installer:
-        result = _result(installer.plan_install(), terminal, installer.checks)
+        try:
+            made = installer.plan_install()
+        finally:
+            # Also of a plan that they end.
+            terminal.data = {"preflight": [check.to_json() for check in installer.checks]}
+    result = _result(made, terminal, installer.checks)
     _refuse(installer.checks, result, terminal)
     return result
 
