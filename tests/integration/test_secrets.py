@@ -25,6 +25,7 @@ IN_FILE = {
 IN_ENV = {
     "mail password": "cny-mail/ 4tB$HOME+&%7e=",
     "key of the environment": "cny-anthropic/2Lw\\n+&%0a=",
+    # A chart's own ${…}: nobody puts the variable in its place.
     "value of a component": "cny-value/6Jr+&%2f=",
 }
 ON_STDIN = {"registry password": "cny-registry/8Vp+&%3d;="}
@@ -164,7 +165,6 @@ def search_cluster(expedition: Expedition) -> None:
         data = (cluster.get(ref) or {})["data"]
         key = "auth" if "auth" in data else "admin-password"
         hunt.secrets[name] = base64.b64decode(data[key]).decode()
-    value = hunt.secrets.pop("value of a component")
     for kind in cluster.kinds():
         if {"list", "get"} <= kind.verbs:
             for manifest in cluster.list(kind.api_version, kind.kind):
@@ -172,8 +172,6 @@ def search_cluster(expedition: Expedition) -> None:
                 if is_meant(manifest):
                     expedition.meant.secrets = hunt.secrets
                     expedition.meant.search_object(manifest, meant=False)
-    # This one goes where the user sent it, into Helm's values; the state shows its source.
-    hunt.secrets["value of a component"] = value
     for manifest in cluster.list("v1", "ConfigMap", namespace="cto-system"):
         hunt.search_object(manifest, meant=False)
     cluster.close()
@@ -200,14 +198,12 @@ def search_traces(expedition: Expedition) -> None:
 def search_inputs(expedition: Expedition) -> None:
     """What helm inherits or reads may have what the user gave to just that, and nothing else."""
     hunt = expedition.hunt
-    value = hunt.secrets.pop("value of a component")
     inherited = {name: hunt.secrets.pop(name) for name in IN_ENV if name in hunt.secrets}
     for record in expedition.records.glob("*.environ"):
         hunt.search("environment", record.name, record.read_bytes())
     hunt.secrets.update(inherited)
     for record in expedition.records.glob("*.stdin"):
         hunt.search("values", record.name, record.read_bytes())
-    hunt.secrets["value of a component"] = value
 
 
 def test_no_secret_is_anywhere_but_in_its_kubernetes_secret(expedition: Expedition) -> None:

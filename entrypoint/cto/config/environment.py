@@ -98,7 +98,7 @@ def _value(name: str, text: str, path: tuple[str, ...]) -> tuple[Node | None, li
     origin = Origin(Layer.ENV, f"env {name}")
     shape = shape_at(path)
     if shape is None or shape.kind in {Kind.VALUE, Kind.SECRET}:
-        return Scalar(text, origin, text, quoted=True), []
+        return Scalar(text, origin, text), []
     parsed = parse(text, Source(Layer.ENV, origin.text, lines=False))
     problems = [
         Problem(path=".".join(path), origin=origin.text, reason=item.reason)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path as File
 from typing import Any
@@ -19,7 +19,7 @@ from cto.config.secret import Secret
 from cto.config.sections import Cluster
 from cto.config.shape import Kind, shape_at
 from cto.config.source import Source, parse
-from cto.config.tree import DEFAULT, Branch, Layer, Listing, Node, Origin, Scalar
+from cto.config.tree import DEFAULT, Branch, Layer, Node, Origin, Scalar
 
 STDIN = "-"
 _UNREADABLE = "CTO-1301"
@@ -160,7 +160,7 @@ class _Load:
         return resolved, self._config(resolved, {problem.path for problem in resolver.problems})
 
     def _config(self, node: Node, unresolved: set[str]) -> Config | None:
-        context = {"component_names": self.component_names, "masked": dict(_masked(node, ()))}
+        context = {"component_names": self.component_names}
         data = tree.to_plain(_with_secrets(node, ()))
         try:
             return Config.model_validate(data, context=context)
@@ -243,21 +243,6 @@ def _source(node: Scalar) -> str:
     return f"env {', '.join(node.variables)}" if node.variables else str(node.origin)
 
 
-def _masked(node: Node, path: Path) -> Iterator[tuple[Path, dict[str, str]]]:
-    """Yield the places in Helm values that were made from environment variables."""
-    match node:
-        case Branch():
-            for key, child in node.children.items():
-                yield from _masked(child, (*path, key))
-        case Listing():
-            for index, item in enumerate(node.items):
-                yield from _masked(item, (*path, index))
-        case Scalar():
-            shape = shape_at(path)
-            if node.variables and shape is not None and shape.kind is Kind.OPEN:
-                yield path, {"from": _source(node)}
-
-
 def _origins(node: Node, config: Config) -> dict[str, Origin]:
     origins = {_value_path(path): leaf.origin for path, leaf in tree.leaves(node)}
     # What a user's own agent or component leaves out comes from the model.
@@ -269,7 +254,7 @@ def _origins(node: Node, config: Config) -> dict[str, Origin]:
 
 def _is_marker(path: Path) -> bool:
     above = shape_at(path[:-1])
-    return path[-1] == "from" and above is not None and above.kind in {Kind.OPEN, Kind.SECRET}
+    return path[-1] == "from" and above is not None and above.kind is Kind.SECRET
 
 
 def _value_path(path: Path) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, PrivateAttr, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from cto.config.agents import Agent, AgentName, default_agents
 from cto.config.base import Section
-from cto.config.problems import Path, did_you_mean
+from cto.config.problems import did_you_mean
 from cto.config.secret import Secret, SecretReference
 from cto.config.sections import (
     Cluster,
@@ -104,11 +104,6 @@ class Config(Section):
         description="What is different about single components, by name.",
         examples=[{"argo-events": {"mode": "external"}}],
     )
-    # Values of components that were made from environment variables: path -> marker.
-    _masked: Mapping[Path, dict[str, str]] = PrivateAttr(default_factory=dict)
-
-    def model_post_init(self, context: Any) -> None:
-        self._masked = dict((context or {}).get("masked", {}))
 
     @field_validator("agents")
     @classmethod
@@ -138,10 +133,7 @@ class Config(Section):
 
     def public(self) -> dict[str, Any]:
         """Return everything as JSON-ready data, with markers in the place of secrets."""
-        data: dict[str, Any] = self.model_dump(mode="json")
-        for path, marker in self._masked.items():
-            _replace(data, path, marker)
-        return data
+        return self.model_dump(mode="json")
 
     def secret_values(self, path: str) -> Mapping[str, str]:
         """Return the values of a secret field, which were given as such.
@@ -173,10 +165,3 @@ class Config(Section):
 
 
 _SECRET_FIELDS = ("github.webhook_secret", "registry.password", "smtp.password")
-
-
-def _replace(data: Any, path: Path, marker: dict[str, str]) -> None:
-    *parents, last = path
-    for part in parents:
-        data = data[part]
-    data[last] = marker

@@ -1,4 +1,8 @@
-"""Puts environment variables in the place of `${NAME}`; `$${` stands for `${`."""
+"""Puts environment variables in the place of `${NAME}`; `$${` stands for `${`.
+
+Only in fields of our own. Helm values belong to a chart's program: `${job}` in a dashboard of
+Grafana, `${HOME}` in a script are its variables, and stay as they are.
+"""
 
 from __future__ import annotations
 
@@ -11,22 +15,23 @@ from cto.config.shape import Kind, shape_at
 from cto.config.tree import Branch, Layer, Listing, Node, Scalar
 
 _TOKEN = re.compile(r"\$\$\{|\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)\}|\$\{")
-_WHOLE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
-_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,17}")
-_BOOLEANS = {"true": True, "false": False}
 
 
 @dataclass
 class Resolver:
     """Resolves the placeholders of files and profiles, and collects what is wrong with them.
 
-    What comes from flags and variables stays as it is: the shell has replaced what it should.
+    What comes from flags and variables stays as it is: the shell has replaced what it should. So
+    does whatever lies in a field that is open to anything.
     """
 
     env: Mapping[str, str]
     problems: list[Problem] = field(default_factory=list)
 
     def resolve(self, node: Node, path: Path = ()) -> Node:
+        shape = shape_at(path)
+        if shape is not None and shape.kind is Kind.OPEN:
+            return node
         match node:
             case Branch():
                 children = {
@@ -44,9 +49,6 @@ class Resolver:
         if not is_text or node.origin.layer not in {Layer.FILE, Layer.PROFILE}:
             return node
         value, variables = self._replaced(node, path)
-        shape = shape_at(path)
-        if shape and shape.kind is Kind.OPEN and not node.quoted and _WHOLE.fullmatch(node.text):
-            return replace(node, value=_converted(value), variables=variables)
         return replace(node, value=value, variables=variables)
 
     def _replaced(self, node: Scalar, path: Path) -> tuple[str, tuple[str, ...]]:
@@ -67,15 +69,7 @@ class Resolver:
         return value, tuple(variables)
 
     def _refuse(self, node: Scalar, path: Path, name: str, reason: str) -> None:
-        fix = (
-            f"set {name}, or give the value in another way" if name else "write $${ for a plain ${"
-        )
+        literal = f"write $${{{name}}} for the plain text ${{{name}}}"
+        fix = f"set {name}, or {literal}" if name else "write $${ for a plain ${"
         problem = Problem(path=dotted(path), origin=str(node.origin), reason=reason, fix=fix)
         self.problems.append(problem)
-
-
-def _converted(text: str) -> str | int | bool:
-    """Return what an unquoted YAML text would be; whatever is not plain stays text."""
-    if text in _BOOLEANS:
-        return _BOOLEANS[text]
-    return int(text) if _INTEGER.fullmatch(text) else text

@@ -354,7 +354,8 @@ class ComponentSettings(Section):
     values: Mapping[str, Any] = Field(
         default_factory=dict,
         repr=False,
-        description="Helm values, merged over those of the installer. No place for secrets: "
-        "Helm keeps values in the cluster; name existing Secrets instead.",
+        description="Helm values, merged over those of the installer, as they are: ${NAME} is the "
+        "chart's here. No place for secrets: Helm keeps values in the cluster; name existing "
+        "Secrets instead.",
         examples=[{"replicas": 2}],
     )

@@ -119,14 +119,13 @@ class _Reader:
 
     def _scalar(self, node: goyaml.ScalarNode, path: Path, origin: Origin) -> Node:
         text: str = node.value
-        quoted = bool(node.style)  # C gives '' for plain ones, Python None
         if node.tag not in goyaml.JSON_TAGS:
             return self._refuse(path, origin, "has a YAML tag that is not supported")
         try:
             value = goyaml.scalar(node)
         except goyaml.MarkedYAMLError as error:
             return self._refuse(path, origin, error.problem or "")
-        return Scalar(value, origin, text, quoted)
+        return Scalar(value, origin, text)
 
     def _mapping(self, node: goyaml.MappingNode, path: Path, origin: Origin) -> Branch:
         children: dict[str, Node] = {}

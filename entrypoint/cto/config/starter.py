@@ -19,8 +19,9 @@ _HEAD = """\
 # Configuration of cto. Every line may be left out: what is commented out is the default, or an
 # example where there is none. Take the # away before a line and before the headlines above it.
 #
-# ${NAME} stands for an environment variable, $${ for a plain ${. Keep secrets out of this file:
-# write ${NAME}, or name a Secret of the namespace cto: {secret: NAME, key: KEY}.
+# ${NAME} stands for an environment variable, $${ for a plain ${; only in components.NAME.values,
+# which are a chart's, both stay as they are. Keep secrets out of this file: write ${NAME}, or
+# name a Secret of the namespace cto: {secret: NAME, key: KEY}.
 # Any field may come from the environment, too: CTO_PLATFORM__NAME is platform.name.
 # `cto config validate -c FILE` checks, `cto config show --origin` tells what counts and why.
 """

@@ -39,14 +39,12 @@ class Scalar:
     """A single value, and the text it was written as. Neither shows in repr: it may be secret.
 
     Attributes:
-        quoted: It was written in quotes.
         variables: Environment variables that it was made from.
     """
 
     value: Any = field(repr=False)
     origin: Origin
     text: str = field(default="", repr=False)
-    quoted: bool = False
     variables: tuple[str, ...] = ()
 
 

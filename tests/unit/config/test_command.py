@@ -77,7 +77,7 @@ def test_show_names_the_origin_of_every_value(loading: Loader) -> None:
     result = _run("show", "--origin", "-c", file, "-p", "standard", env={"HOME": "/root"})
     assert f"  name: acme                                  # {file}:1\n" in result.stdout
     assert "profile: standard                             # --profile\n" in result.stdout
-    assert f"      b: [1, {{from: env HOME}}]                # {file}:2\n" in result.stdout
+    assert f"      b: [1, '${{HOME}}']                       # {file}:2\n" in result.stdout
     lines = [line for line in result.stdout.splitlines() if not line.endswith(":")]
     assert not [line for line in lines if "  # " not in line]
 

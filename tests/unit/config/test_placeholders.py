@@ -68,7 +68,7 @@ def test_every_variable_that_is_missing_is_named_with_its_field(loading: Loader)
 
 @pytest.mark.parametrize("text", ["${", "${}", "${1A}", "${A:-b}", "a ${A"])
 def test_what_only_looks_like_a_placeholder_is_an_error(loading: Loader, text: str) -> None:
-    (line,) = loading.lines(f"components: {{grafana: {{values: {{a: '{text}'}}}}}}")
+    (line,) = loading.lines(f"providers: {{a: '{text}'}}")
     assert "has a ${ that starts no ${NAME}; write $${ for a plain ${" in line
 
 
@@ -89,9 +89,69 @@ def test_placeholders_become_what_the_field_is(loading: Loader) -> None:
     assert config.cluster.provider == "kwok"
 
 
-def test_in_helm_values_only_unquoted_ones_become_numbers(loading: Loader) -> None:
-    lines = ("a: ${N}", "b: '${N}'", "c: ${N}x", "d: ${T}", "e: ${Z}", "f: ${S}")
-    text = "components:\n  grafana:\n    values:\n      " + "\n      ".join(lines)
-    env = {"N": "3", "T": "true", "Z": "007", "S": "yes"}
-    values = loading(text, env=env).config.components["grafana"].values
-    assert values == {"a": 3, "b": "3", "c": "3x", "d": True, "e": "007", "f": "yes"}
+VALUES = """\
+components:
+  grafana:
+    values:
+      a: ${N}
+      b: "${N}"
+      c: ['${job}', $VAR, $$, '${VAR:-x}', '$${kept}', '${', '${}', '$(run)', '{{ .Values.x }}']
+      "${N}": {"${HOME}": "${N}x"}
+      script: |
+        for i in "${items[@]}"; do echo "${HOME}/$i" "${#i}" '$${x}'; done
+"""
+
+
+@pytest.mark.parametrize("env", [{}, {"N": "3", "HOME": "/root", "job": "x", "kept": "y"}])
+def test_helm_values_are_the_charts_byte_for_byte(loading: Loader, env: dict[str, str]) -> None:
+    """Grafana's dashboards and scripts have variables of their own."""
+    loaded = loading(VALUES, env=env)
+    values = {
+        "a": "${N}",
+        "b": "${N}",
+        "c": [
+            *("${job}", "$VAR", "$$", "${VAR:-x}", "$${kept}", "${", "${}", "$(run)"),
+            "{{ .Values.x }}",
+        ],
+        "${N}": {"${HOME}": "${N}x"},
+        "script": 'for i in "${items[@]}"; do echo "${HOME}/$i" "${#i}" \'$${x}\'; done\n',
+    }
+    assert loaded.config.components["grafana"].values == values
+    assert loaded.config.public()["components"]["grafana"]["values"] == values
+
+
+def test_values_in_a_profile_of_ones_own_stay_too(loading: Loader) -> None:
+    path = loading.file(
+        "extends: minimal\ntitle: Mine\n"
+        "config:\n  components: {grafana: {values: {a: '${job}'}}}\n",
+        "mine.yaml",
+    )
+    loaded = loading(flags={"profile": path})
+    assert loaded.config.components["grafana"].values == {"a": "${job}"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "providers: {a: 'x${NOPE}'}",
+        "smtp: {password: '${NOPE}'}",
+        "platform: {name: '${NOPE}'}",
+        "components: {grafana: {version: '${NOPE}'}}",
+    ],
+)
+def test_where_they_count_the_fix_names_the_way_to_the_plain_text(
+    loading: Loader, text: str
+) -> None:
+    (line,) = loading.lines(text)
+    assert line.endswith(
+        "the environment variable NOPE is not set; "
+        "set NOPE, or write $${NOPE} for the plain text ${NOPE}"
+    )
+
+
+@pytest.mark.parametrize(("text", "value"), [("$VAR", "$VAR"), ("a$$b", "a$$b"), ("$${A}", "${A}")])
+def test_a_secret_keeps_dollars_that_are_no_placeholder(
+    loading: Loader, text: str, value: str
+) -> None:
+    config = loading(f"providers: {{a: '{text}'}}", env={"A": "x", "VAR": "y"}).config
+    assert config.secret_values("providers.a") == {"": value}

@@ -34,8 +34,8 @@ smtp: {port: 70000, recipients: [nobody]}
             "did you mean standard?"
         ),
         (
-            "github.apps.rex.client_id (0.yaml:10): the environment variable X is not set; set X, "
-            "or give the value in another way"
+            "github.apps.rex.client_id (0.yaml:10): the environment variable X is not set; "
+            "set X, or write $${X} for the plain text ${X}"
         ),
         (
             "version '9' (0.yaml:1): this program reads configurations of version 0.1.0; write "

