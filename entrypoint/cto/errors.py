@@ -251,6 +251,14 @@ _TABLE = (
         "the registry is not sent again.",
     ),
     ErrorKind(
+        "CTO-1355",
+        "Too large for the cluster to keep",
+        "The API takes 1 MiB in a Secret or ConfigMap. Helm keeps a release's values in one, and "
+        "the installer its state, both packed.",
+        "Take what is large out of `components.NAME.values`: put it into ConfigMaps of your own, "
+        "which the chart's values can name (Grafana: `dashboardsConfigMaps`, or its sidecar).",
+    ),
+    ErrorKind(
         "CTO-1360",
         "A setting of the network cannot be used",
         "A variable that names a proxy (`HTTPS_PROXY`, `HTTP_PROXY`) or certificates "

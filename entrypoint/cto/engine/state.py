@@ -2,19 +2,23 @@
 
 `cto-state` says what was installed, `cto-journal` how the last run went. Every step observes the
 cluster anyway: losing either costs time, nothing else.
+
+A state that users made large, by a dashboard in a component's values, is packed. In its place
+stands a schema that installers refuse which cannot unpack.
 """
 
 from __future__ import annotations
 
 import json
 import threading
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from cto.errors import ApiError, PreflightError
+from cto.errors import ApiError, ConfigError, PreflightError
 from cto.objects import Manifest, ObjectRef
-from cto.plan import labels
+from cto.plan import labels, sizes
 from cto.plan.observed import STATE_SCHEMA, ReleaseState, State
 from cto.ports import Cluster
 
@@ -22,6 +26,12 @@ NAMESPACE = "cto-system"
 STATE = ObjectRef("v1", "ConfigMap", NAMESPACE, "cto-state")
 JOURNAL = ObjectRef("v1", "ConfigMap", NAMESPACE, "cto-journal")
 _KEY = "state.json"
+_PACKED_KEY = "state.json.gz"
+# Of the place in which nothing but this stands, when the state is packed.
+_PACKED_SCHEMA = 2
+# People and older installers read what is not packed.
+_LONGEST_PLAIN = 256 << 10
+_CONTENT = ("data", "binaryData")
 _ATTEMPTS = 3
 
 
@@ -106,7 +116,7 @@ class StateStore:
         if found is None:
             return None
         try:
-            data = json.loads((found.get("data") or {}).get(_KEY, ""))
+            data = json.loads(_text_in(found))
         except ValueError:
             return None
         return data if isinstance(data, dict) else None
@@ -120,26 +130,55 @@ class StateStore:
             raise PreflightError("CTO-1402", message, hint=hint)
 
     def _write(self, ref: ObjectRef, data: Mapping[str, Any]) -> None:
-        text = json.dumps(data, sort_keys=True, separators=(",", ":"))
+        content = _content(json.dumps(data, sort_keys=True, separators=(",", ":")), self._version)
         for attempt in range(_ATTEMPTS):
             try:
-                self._put(ref, text)
+                self._put(ref, content)
             except ApiError as error:
                 if error.code != "CTO-1604" or attempt == _ATTEMPTS - 1:
                     raise
             else:
                 return
 
-    def _put(self, ref: ObjectRef, text: str) -> None:
+    def _put(self, ref: ObjectRef, content: Mapping[str, dict[str, str]]) -> None:
         """Write with the resourceVersion that was read, so that no other writer is overrun."""
         found = self._cluster.get(ref)
         if found is None:
-            self._cluster.create(_config_map(ref, text))
-        elif (found.get("data") or {}).get(_KEY) != text:
-            self._cluster.update({**found, "data": {_KEY: text}})
+            self._cluster.create(_config_map(ref, content))
+        elif any((found.get(key) or {}) != content.get(key, {}) for key in _CONTENT):
+            rest = {key: value for key, value in found.items() if key not in _CONTENT}
+            self._cluster.update({**rest, **content})
 
 
-def _config_map(ref: ObjectRef, text: str) -> Manifest:
+def _content(text: str, writer: str) -> dict[str, dict[str, str]]:
+    """Return the content of a ConfigMap for a text.
+
+    Raises:
+        ConfigError: CTO-1355, it does not fit in.
+    """
+    if len(text) <= _LONGEST_PLAIN:
+        return {"data": {_KEY: text}}
+    data = sizes.packed(text)
+    stub = json.dumps({"schema": _PACKED_SCHEMA, "writer": writer})
+    if len(data) + len(stub) > sizes.MOST_BYTES:
+        message = f"the installer's state is too large: {len(data)} bytes packed, of 1 MiB"
+        raise ConfigError("CTO-1355", message)
+    return {"data": {_KEY: stub}, "binaryData": {_PACKED_KEY: b64encode(data).decode()}}
+
+
+def _text_in(config_map: Manifest) -> str:
+    """Return the text in a ConfigMap.
+
+    Raises:
+        ValueError: What is packed is damaged.
+    """
+    data = (config_map.get("binaryData") or {}).get(_PACKED_KEY)
+    if data is None:
+        return str((config_map.get("data") or {}).get(_KEY, ""))
+    return sizes.unpacked(b64decode(data))
+
+
+def _config_map(ref: ObjectRef, content: Mapping[str, dict[str, str]]) -> Manifest:
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -148,7 +187,7 @@ def _config_map(ref: ObjectRef, text: str) -> Manifest:
             "namespace": ref.namespace,
             "labels": {labels.MANAGED_BY: labels.OWNER},
         },
-        "data": {_KEY: text},
+        **content,
     }
 
 

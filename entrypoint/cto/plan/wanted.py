@@ -15,6 +15,7 @@ from cto.objects import Manifest
 from cto.plan.nodes import nodes_warnings
 from cto.plan.observed import Observed
 from cto.plan.pulling import SECRET, Login
+from cto.plan.sizes import refuse_oversized
 from cto.plan.wish import Wanted, WantedComponent
 from cto.ports import Chart
 from cto.relocation import Relocation
@@ -71,7 +72,8 @@ def wanted(
     `relocations` says where the images of a component come from, if not from upstream.
 
     Raises:
-        ConfigError: CTO-1311 (a template), CTO-1320 (wishes that contradict each other).
+        ConfigError: CTO-1311 (a template), CTO-1320 (wishes that contradict each other), CTO-1355
+            (values that no cluster could keep).
     """
     from cto.render import Renderer  # noqa: PLC0415 - jinja2 is slow to import, status needs none
 
@@ -86,6 +88,11 @@ def wanted(
         relocation = relocations.get(component.name)
         return relocation.manifests(made) if relocation and made else made
 
+    values = {
+        component.name: renderer.values(component, _settings(config, component.name).values)
+        for component in selection.managed
+    }
+    refuse_oversized(values, context["config"])
     return Wanted(
         provider=provider,
         profile=config.profile,
@@ -93,7 +100,7 @@ def wanted(
             WantedComponent(
                 component=component,
                 chart=charts[component.name],
-                values=renderer.values(component, _settings(config, component.name).values),
+                values=values[component.name],
                 before=moved(component, component.manifests.before),
                 after=moved(component, component.manifests.after),
                 supplied=_supplied(component, config),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cto.engine.state import JOURNAL, NAMESPACE, STATE, StateStore
-from cto.errors import ApiError, PreflightError
+from cto.errors import ApiError, ConfigError, PreflightError
 from cto.objects import ObjectRef
 from cto.plan.observed import STATE_SCHEMA, ReleaseState, State
 from fakes.cluster import FakeCluster
@@ -289,3 +290,78 @@ def test_state_and_journal_go_together() -> None:
     mine.delete()
     assert where.peek(STATE) is where.peek(JOURNAL) is None
     assert mine.release("web") is None
+
+
+LARGE = {"components": {"grafana": {"values": {"dashboard": "${job} " * 180_000}}}}
+MOST_BYTES = 1 << 20
+
+
+def content(where: FakeCluster) -> dict[str, Any]:
+    return where.peek(STATE) or {}
+
+
+def test_a_large_state_is_packed_and_read_again() -> None:
+    """1.2 MB of values: Helm can keep them, a ConfigMap cannot."""
+    where = cluster()
+    given_state = state(config=LARGE, releases={"web": release()})
+    store(where).begin(given_state)
+    kept = content(where)
+    assert len(json.dumps(kept)) < MOST_BYTES // 10
+    assert store(where).load() == given_state
+    store(where).begin(given_state)
+    assert where.count("update") == 0
+
+
+def test_a_state_that_grows_and_shrinks_has_one_content() -> None:
+    where = cluster(VALID)
+    mine = store(where)
+    mine.begin(state(config=LARGE))
+    assert set(content(where)) >= {"data", "binaryData"}
+    mine.begin(state())
+    assert not content(where).get("binaryData")
+    assert written(where)["config"] == {}
+
+
+def test_an_installer_that_cannot_unpack_refuses_a_packed_state() -> None:
+    """What stands in its place is a state of a schema that it does not know."""
+    where = cluster()
+    store(where).begin(state(config=LARGE))
+    stub = written(where)
+    assert stub == {"schema": 2, "writer": VERSION}
+    with pytest.raises(PreflightError) as caught:
+        store(cluster(stub)).load()
+    assert caught.value.code == "CTO-1402"
+
+
+@pytest.mark.parametrize("damage", ["", "eA==", "no base64"])
+def test_a_packed_state_that_is_damaged_is_none(damage: str) -> None:
+    where = cluster()
+    store(where).begin(state(config=LARGE))
+    where.add({**content(where), "binaryData": {"state.json.gz": damage}})
+    assert store(where).load() is None
+
+
+def test_a_state_that_does_not_fit_packed_either_is_an_error_of_its_own() -> None:
+    noise = random.Random(1).randbytes(1 << 20).hex()  # noqa: S311 - no secret
+    with pytest.raises(ConfigError) as caught:
+        store(cluster()).begin(state(config={"a": noise}))
+    assert caught.value.code == "CTO-1355"
+
+
+# As version 0.1 wrote it. It stays readable for ever.
+OF_0_1 = (
+    '{"config":{"features":{"monitoring":true},"profile":"minimal"},"namespaces":["argocd"],'
+    '"profile":"minimal","provider":"kind","releases":{"argocd":{"chart":"argo-cd-10.1.1",'
+    '"digest":"d1","glue":[],"namespace":"argocd","objects":[{"apiVersion":"v1","kind":"Service",'
+    '"name":"argocd-server","namespace":"argocd"}],"release":"argocd"}},"schema":1,'
+    '"simulated":false,"writer":"0.1.0"}'
+)
+
+
+def test_the_first_format_stays_readable() -> None:
+    found = store(cluster(OF_0_1)).load()
+    assert found is not None
+    assert (found.provider, found.profile, found.writer) == ("kind", "minimal", "0.1.0")
+    assert found.config["features"] == {"monitoring": True}
+    service = ObjectRef("v1", "Service", "argocd", "argocd-server")
+    assert found.releases["argocd"].objects == (service,)
