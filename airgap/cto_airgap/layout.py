@@ -18,6 +18,7 @@ from pathlib import Path
 from threading import Lock
 
 from cto.errors import IntegrityError, UsageError
+from cto.storage import named
 from cto_airgap import contents, document
 from cto_airgap import digest as digests
 from cto_airgap.contents import Contents
@@ -196,7 +197,7 @@ class Layout:
 
 def _replace(path: Path, data: bytes) -> None:
     temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("wb") as file:
+    with named(temporary), temporary.open("wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from cto.storage import named
 from cto_airgap.descriptor import Descriptor
 from cto_airgap.digest import algorithm_of, hex_of
 
@@ -54,8 +55,9 @@ class Part:
             self.restart()
             raise WrongBytesError(self._wanted, "more bytes than that")
         view = memoryview(data)
-        while view:
-            view = view[self._file.write(view) :]
+        with named(self._path):
+            while view:
+                view = view[self._file.write(view) :]
         self._hash.update(data)
         self._size += len(data)
 

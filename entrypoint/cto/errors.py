@@ -367,6 +367,15 @@ _TABLE = (
         "The bundle was built for another architecture than the nodes have.",
         "Take a bundle of the nodes' platform (`cto bundle build --platform`), or other nodes.",
     ),
+    ErrorKind(
+        "CTO-1485",
+        "A folder cannot be written",
+        "A folder that the command needs, or its file system, refuses: no permission, read only, "
+        "full, or over a quota.",
+        "Make it writable, or name another one: CTO_CACHE_DIR for what is fetched, CTO_STATE_DIR "
+        "for clusters that are made and locks, TMPDIR for temporary files. `cto plan`, `status`, "
+        "`config` and `explain` need none.",
+    ),
     # 5: external tools, charts, downloads
     ErrorKind(
         "CTO-1500",

@@ -13,9 +13,10 @@ from threading import Thread
 import pytest
 
 from cto.adapters.download import Downloader
-from cto.errors import IntegrityError, ToolError
+from cto.errors import IntegrityError, PreflightError, ToolError
 from cto.events import Transfer
 from fakes.clock import FakeClock
+from fakes.disk import no_room_after
 from fakes.webserver import Line, Script, WebServer, answer, hang_up
 
 DATA = os.urandom(300_000)
@@ -321,3 +322,53 @@ def test_offline_only_the_cache_and_the_mirror_are_asked(
     kept.write_bytes(DATA)
     assert fetch(downloader, server.url + PATH).read_bytes() == DATA
     assert server.seen == []
+
+
+def walled(tmp_path: Path) -> Path:
+    """Return a folder that nobody can make, root included."""
+    (tmp_path / "wall").touch()
+    return tmp_path / "wall" / "cache"
+
+
+def test_where_the_cache_cannot_be_written_it_is_named(server: WebServer, tmp_path: Path) -> None:
+    with pytest.raises(PreflightError) as caught:
+        fetch(Downloader(walled(tmp_path)), server.url + PATH)
+    assert caught.value.message == f"{walled(tmp_path)} cannot be written: Not a directory"
+    assert "CTO_CACHE_DIR" in caught.value.hint
+    assert server.seen == []
+
+
+def test_a_spare_folder_takes_what_the_cache_cannot(server: WebServer, tmp_path: Path) -> None:
+    downloader = Downloader(walled(tmp_path), spare=lambda: tmp_path / "spare")
+    path = fetch(downloader, server.url + PATH)
+    assert path.is_relative_to(tmp_path / "spare")
+    assert path.read_bytes() == DATA
+    assert fetch(downloader, server.url + PATH) == path
+    assert len(server.seen) == 1
+
+
+def test_what_fails_in_the_spare_folder_tells_of_the_address_alone(tmp_path: Path) -> None:
+    downloader = Downloader(walled(tmp_path), spare=lambda: tmp_path / "spare", clock=FakeClock())
+    with pytest.raises(ToolError) as caught:
+        fetch(downloader, "http://127.0.0.1:1/x")
+    assert "refused" in caught.value.details
+    assert "wall" not in caught.value.details
+
+
+def test_a_full_disk_is_named_with_the_cache(server: WebServer, cache: Path) -> None:
+    with no_room_after(1000), pytest.raises(PreflightError) as caught:
+        fetch(Downloader(cache), server.url + PATH)
+    assert caught.value.message == f"{cache} cannot be written: File too large"
+
+
+def test_a_cache_of_somebody_else_is_read_without_being_written(
+    server: WebServer, cache: Path, tmp_path: Path
+) -> None:
+    """Filled by hand, or by root, and nothing in it says that it was verified."""
+    path = fetch(Downloader(cache), server.url + PATH)
+    (path.parent / f".{path.name}.verified").unlink()
+    (path.parent / ".lock").unlink()
+    (path.parent / ".lock").mkdir()
+    downloader = Downloader(cache, spare=lambda: tmp_path / "spare")
+    assert fetch(downloader, server.url + PATH) == path
+    assert not (tmp_path / "spare").exists()

@@ -304,7 +304,7 @@ def test_secrets_in_output_are_left_out_of_lines_and_errors() -> None:
 def test_children_inherit_the_descriptors_that_they_shall_keep(tmp_path: Path) -> None:
     with (tmp_path / "lock").open("w") as kept, (tmp_path / "other").open("w") as other:
         os.set_inheritable(other.fileno(), True)  # noqa: FBT003 - takes no keyword
-        runner = ProcessRunner(log=print, clock=SystemClock(), keep_fds=[kept.fileno()])
+        runner = ProcessRunner(log=print, clock=SystemClock(), keep_fds=lambda: [kept.fileno()])
         open_files = runner.run(["ls", "-l", "/proc/self/fd"], timeout_s=SOON_S).stdout
     assert str(tmp_path / "lock") in open_files
     assert str(tmp_path / "other") not in open_files

@@ -199,6 +199,38 @@ def test_every_bit_of_the_bundle_is_in_it_whoever_runs_it(made: Made) -> None:
     assert done.splitlines()[-1] == made.source.digest
 
 
+_NOBODY = ("--rm", "--network=none", "--read-only", "--user=12345:12345")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("version",),
+        ("explain", "CTO-1485"),
+        ("config", "show"),
+        ("config", "init", "-"),
+        ("plan", "install", "--provider", "kwok", "--profile", PROFILE),
+    ],
+    ids=" ".join,
+)
+def test_what_only_looks_needs_no_folder_and_no_user_of_its_own(
+    image: Image, words: tuple[str, ...]
+) -> None:
+    assert docker("run", *_NOBODY, image.reference, *words)
+
+
+def test_what_writes_names_the_folders_until_they_are_there(image: Image) -> None:
+    words = ("install", "--provider", "kwok", "--profile", PROFILE, "-o", "json")
+    told = json.loads(docker("run", *_NOBODY, image.reference, *words, check=False))["error"]
+    assert told["code"] == "CTO-1485"
+    for folder, name in (("/var/cache/cto", "CTO_CACHE_DIR"), ("/var/lib/cto", "CTO_STATE_DIR")):
+        assert f"{folder} is mounted to be read only: mount a volume at {folder}" in told["details"]
+        assert f"{name}=DIR" in told["details"]
+    mounts = ("--tmpfs=/var/cache/cto", "--tmpfs=/var/lib/cto")
+    told = json.loads(docker("run", *_NOBODY, *mounts, image.reference, *words, check=False))
+    assert "Folder /var" not in json.dumps(told)
+
+
 def test_without_images_it_is_slim(base: str, image: Image) -> None:
     """For networks with a registry: `make image-slim`, and the sum beside the file."""
     make = [sys.executable, str(LAB), "--target", "image-slim"]

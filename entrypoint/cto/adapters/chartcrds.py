@@ -6,6 +6,7 @@ import json
 import os
 import tarfile
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from cto import digests
@@ -59,12 +60,8 @@ def _rendered(
 
 def _in_archive(chart: Chart) -> Iterator[Manifest]:
     try:
-        with tarfile.open(chart.path, "r:gz") as archive:
-            for member in archive:
-                file = archive.extractfile(member) if _is_crd_file(member.name) else None
-                for document in load_documents(file.read().decode()) if file else ():
-                    if document.get("kind") == _KIND:
-                        yield document
+        for text in _in_folder(chart) if chart.path.is_dir() else _in_tar(chart):
+            yield from (one for one in load_documents(text) if one.get("kind") == _KIND)
     except (
         OSError,
         EOFError,
@@ -75,6 +72,20 @@ def _in_archive(chart: Chart) -> Iterator[Manifest]:
     ) as error:
         text = f"chart {chart.path} cannot be read"
         raise ToolError("CTO-1502", text, details=str(error)) from error
+
+
+def _in_tar(chart: Chart) -> Iterator[str]:
+    with tarfile.open(chart.path, "r:gz") as archive:
+        for member in archive:
+            file = archive.extractfile(member) if _is_crd_file(member.name) else None
+            if file:
+                yield file.read().decode()
+
+
+def _in_folder(chart: Chart) -> Iterator[str]:
+    for file in sorted(chart.path.rglob("*")):
+        if file.is_file() and _is_crd_file(f"{chart.name}/{file.relative_to(chart.path)}"):
+            yield file.read_text(encoding="utf-8")
 
 
 def _is_crd_file(name: str) -> bool:
@@ -98,7 +109,12 @@ def _remembered(file: Path) -> list[Manifest] | None:
 
 
 def _remember(file: Path, found: Sequence[Manifest]) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
+    """Keep what was found. Where that cannot be, the next run takes some seconds more."""
     temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(found), encoding="utf-8")
-    temporary.replace(file)
+    with suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            temporary.write_text(json.dumps(found), encoding="utf-8")
+            temporary.replace(file)
+        finally:
+            temporary.unlink(missing_ok=True)

@@ -13,14 +13,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from tempfile import TemporaryDirectory
 from threading import Lock
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import yaml
 
-from cto.adapters import api_errors
+from cto.adapters import api_errors, scratch
 from cto.adapters.login import Login, plain_login, tls_context
 from cto.adapters.pools import pool
 from cto.errors import ApiError, PreflightError
@@ -251,8 +250,8 @@ def _loaded_session(access: Access, environ: Mapping[str, str]) -> _Session:
     configuration.proxy = None
     user = _user_entry(access)
     # The loader writes certificates and keys to files; they are read here and go away.
-    with TemporaryDirectory(prefix="cto-") as folder:
-        complaint = _load(access, configuration, folder)
+    with scratch.private() as folder:
+        complaint = _load(access, configuration, str(folder))
         _check(access, configuration, user, complaint)
         proxy = _proxy(configuration, environ)
         connections = _loaded_pool(configuration, proxy)

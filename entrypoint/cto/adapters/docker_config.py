@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from cto.storage import home
+
 # https://docs.docker.com/engine/cli/proxy/: of these, Go's programs in a container read three.
 _KEYS = {"httpProxy": "HTTP_PROXY", "httpsProxy": "HTTPS_PROXY", "noProxy": "NO_PROXY"}
 
@@ -13,7 +15,7 @@ _KEYS = {"httpProxy": "HTTP_PROXY", "httpsProxy": "HTTPS_PROXY", "noProxy": "NO_
 def folder_of(environ: Mapping[str, str]) -> Path:
     """Return the folder of Docker's configuration."""
     named = environ.get("DOCKER_CONFIG")
-    return Path(named) if named else Path(environ.get("HOME", "/")) / ".docker"
+    return Path(named) if named else home(environ) / ".docker"
 
 
 def proxies(folder: Path, endpoint: str) -> Mapping[str, str]:

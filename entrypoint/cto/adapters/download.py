@@ -15,7 +15,7 @@ from threading import Event as Flag
 from typing import Any, BinaryIO
 from urllib.parse import unquote, urlsplit
 
-from cto import digests
+from cto import digests, storage
 from cto.adapters.clock import SystemClock
 from cto.errors import IntegrityError, ToolError
 from cto.events import Transfer
@@ -61,6 +61,7 @@ class Downloader:
 
     Args:
         cache: Where files are kept, in a folder per digest.
+        spare: Returns where they are kept instead if the cache cannot be written; None: nowhere.
         mirror: An address or a folder that has the files as HOST/PATH; tried before the URL.
         clock: Waits between attempts.
         progress: Told when a download begins, ends, and twice a second between.
@@ -81,8 +82,10 @@ class Downloader:
         environ: Mapping[str, str] = os.environ,
         ca_file: Path | None = None,
         log: Callable[[str], None] = lambda _: None,
+        spare: Callable[[], Path] | None = None,
     ) -> None:
         self._cache = cache
+        self._spare = spare
         self._mirror = mirror.rstrip("/")
         self._clock = clock or SystemClock()
         self._progress = progress
@@ -105,17 +108,33 @@ class Downloader:
                 digest is pinned.
             ToolError: With `code`, it cannot be had; the details tell what was tried.
             ConfigError: CTO-1360, the proxy or the certificates of the environment are none.
+            PreflightError: CTO-1485, nothing can be written.
         """
         if digest == UNRESOLVED:
             text = f"no checksum is pinned for {url}"
             raise IntegrityError("CTO-1801", text)
         wanted = _Wanted(url=url, algorithm=algorithm, digest=digest, code=code)
-        folder = self._cache / f"{algorithm}-{digest}"
-        target = folder / wanted.name
+        place = Path(f"{algorithm}-{digest}") / wanted.name
+        try:
+            return self._kept(wanted, self._cache / place)
+        except OSError as error:
+            if self._spare is None:
+                raise storage.unwritable(self._cache, error) from error
+        # A cache that somebody else filled may be read all the same.
+        if _has_right_bytes(self._cache / place, wanted):
+            return self._cache / place
+        return self._kept(wanted, self._spare() / place)
+
+    def _kept(self, wanted: _Wanted, target: Path) -> Path:
+        """Return a file of the cache, brought if need be.
+
+        Raises:
+            OSError: The cache cannot be written.
+        """
         if _is_known(target):
             return target
-        folder.mkdir(parents=True, exist_ok=True)
-        with _alone(folder):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with storage.named(target), _alone(target.parent):
             if not (_is_known(target) or _is_right(target, wanted)):
                 self._bring(wanted, target)
             _remember(target)
@@ -272,6 +291,13 @@ def _is_right(target: Path, wanted: _Wanted) -> bool:
         return True
     target.unlink()
     return False
+
+
+def _has_right_bytes(target: Path, wanted: _Wanted) -> bool:
+    try:
+        return digests.of_file(target, wanted.algorithm) == wanted.digest
+    except OSError:
+        return False
 
 
 def _stamp(target: Path) -> tuple[Path, str]:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from cto.errors import LockedError
+from cto.storage import writing
 
 # A process, a host (64 bytes at most) and a time.
 _LONGEST = 200
@@ -22,11 +23,11 @@ def exclusive(folder: Path) -> Iterator[None]:
 
     Raises:
         LockedError: CTO-2000, naming the process that holds it, its host, and since when.
+        PreflightError: CTO-1485, the folder cannot be written.
     """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     file = folder / "lock"
     while True:
-        descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
+        descriptor = _opened(file)
         try:
             _lock(descriptor, folder)
             if not _still_there(descriptor, file):
@@ -37,6 +38,12 @@ def exclusive(folder: Path) -> Iterator[None]:
             return
         finally:
             os.close(descriptor)
+
+
+def _opened(file: Path) -> int:
+    with writing(file):
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
 
 
 def _lock(descriptor: int, folder: Path) -> None:
@@ -63,5 +70,4 @@ def _still_there(descriptor: int, file: Path) -> bool:
     try:
         return os.path.samestat(os.fstat(descriptor), file.stat())
     except FileNotFoundError:
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         return False

@@ -16,19 +16,29 @@ from threading import Event as Flag
 
 from cto.errors import ToolError
 from cto.ports import Clock
+from cto.storage import writing
 
 _PATIENCE_S = 30.0
 _LOOK_S = 0.2
 
 
 class HelmGuard:
-    """Keeps two runs' helms apart on one machine. `descriptor` is what children inherit."""
+    """Keeps two runs' helms apart on one machine.
+
+    Nothing is written before it is held: who only looks has no helm that could outlive it, and
+    perhaps no folder to write to.
+    """
 
     def __init__(self, file: Path, clock: Clock, proc: Path = Path("/proc")) -> None:
         self._file = file
         self._clock = clock
         self._proc = proc
-        self.descriptor = self._open()
+        self._descriptor: int | None = None
+
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """What children inherit."""
+        return () if self._descriptor is None else (self._descriptor,)
 
     @contextmanager
     def held(self, notice: Callable[[str], None]) -> Iterator[None]:
@@ -36,10 +46,12 @@ class HelmGuard:
 
         Raises:
             ToolError: CTO-1503, one lives on; its processes are named.
+            PreflightError: CTO-1485, the file cannot be made.
         """
+        descriptor = self._descriptor = self._open()
         end = self._clock.monotonic() + _PATIENCE_S
         told = False
-        while not self._try():
+        while not self._try(descriptor):
             holders = self._holders()
             named = f"process {', '.join(holders) or 'unknown'}"
             if self._clock.monotonic() >= end:
@@ -53,8 +65,11 @@ class HelmGuard:
 
     def close(self) -> None:
         """Give the lock back: at once, or as soon as the last child that inherited it is gone."""
+        if self._descriptor is None:
+            return
         # Not LOCK_UN: it would unlock the file for children that still live as well, see flock(2).
-        os.close(self.descriptor)
+        os.close(self._descriptor)
+        self._descriptor = None
         with suppress(OSError):
             self._take_away()
             # Fails while something else is in there.
@@ -72,20 +87,21 @@ class HelmGuard:
             os.close(descriptor)
 
     def _open(self) -> int:
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        return os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        with writing(self._file):
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            return os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
-    def _try(self) -> bool:
+    def _try(self, descriptor: int) -> bool:
         """Lock the file that is there: the one that we opened may have been taken away since."""
         try:
-            fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
-        if self._is_there(self.descriptor):
+        if self._is_there(descriptor):
             return True
-        # The number stays the same: the runner knows it already.
+        # The number stays the same: children may have it already.
         fresh = self._open()
-        os.dup2(fresh, self.descriptor, inheritable=False)
+        os.dup2(fresh, descriptor, inheritable=False)
         os.close(fresh)
         return False
 

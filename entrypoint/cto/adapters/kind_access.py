@@ -20,6 +20,7 @@ from cto.adapters.replacing import replace_file, sweep
 from cto.errors import PreflightError
 from cto.objects import dump_yaml, load_yaml
 from cto.ports import Access, Clock, Reach
+from cto.storage import unwritable
 
 NETWORK = "kind"
 API_PORT = 6443
@@ -32,6 +33,7 @@ class KindAccess:
     Args:
         print_kubeconfig: Returns what `kind get kubeconfig` prints.
         folder: Where our own kubeconfig is kept.
+        spare: Returns where it is instead, for this run, if that cannot be written; None: nowhere.
         shared: The user's kubeconfig.
         beside: Other files that kubectl reads together with the user's.
         usual: Whether kubectl finds that file by itself.
@@ -53,6 +55,7 @@ class KindAccess:
         usual: bool,
         owner: tuple[int, int] | None = None,
         make_current: bool = False,
+        spare: Callable[[], Path] | None = None,
     ) -> None:
         self._engine = engine
         self._print_kubeconfig = print_kubeconfig
@@ -65,6 +68,7 @@ class KindAccess:
         self._usual = usual
         self._owner = owner
         self._make_current = make_current
+        self._spare = spare
         self._written: Access | None = None
         self._is_shared = True
         self._notes: tuple[str, ...] = ()
@@ -150,9 +154,20 @@ class KindAccess:
 
     def _write(self) -> Access:
         entry = self._inner() if self._enter_network() else self._outer
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        replace_file(self._file, dump_yaml(entry.document()))
-        return Access(self._file, self.context)
+        return Access(self._put(dump_yaml(entry.document())), self.context)
+
+    def _put(self, text: str) -> Path:
+        """Write our own kubeconfig; who only looks may have a temporary folder alone."""
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            replace_file(self._file, text)
+        except OSError as error:
+            if self._spare is None:
+                raise unwritable(self._file, error) from error
+            file = self._spare() / self._file.name
+            replace_file(file, text)
+            return file
+        return self._file
 
     def _enter_network(self) -> bool:
         """Connect our container to the nodes' network; False if the loopback address leads there.

@@ -12,6 +12,7 @@ from cto.adapters.kind_config import Shape, configuration, without_proxy
 from cto.errors import CtoError, ToolError, WaitError
 from cto.objects import dump_yaml
 from cto.ports import Runner
+from cto.storage import writing
 
 # Measured: 20 s on two cores, 27 s with three nodes. A slow disk takes minutes.
 _CREATE_S = 900.0
@@ -64,7 +65,8 @@ class KindProgram:
         Raises:
             ToolError: CTO-1504, with kind's last lines; CTO-1523, the disk is full.
         """
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with writing(self._folder):
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         # kind wants to write a kubeconfig; without this it would be the user's.
         written = self._folder / "kind-wrote"
         node = f"{shape.cluster}-control-plane"

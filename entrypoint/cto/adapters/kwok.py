@@ -19,13 +19,14 @@ from typing import Any
 from cto.adapters.folderlock import exclusive
 from cto.adapters.host import Host, Process
 from cto.adapters.kubeconfig import Entry, SharedFile, named, read
-from cto.adapters.kwok_checks import Programs, folder_check, tools_check
+from cto.adapters.kwok_checks import Programs, tools_check
 from cto.adapters.kwok_config import NEEDED_TOOLS, PROGRAMS, configuration, free_ports, node
 from cto.adapters.replacing import replace_file
 from cto.errors import ApiError, ToolError, WaitError
 from cto.objects import Manifest, ObjectRef, dump_yaml
 from cto.ports import Access, Clock, Cluster, NodeOptions, ProviderState, Reach, Runner
 from cto.result import Check
+from cto.storage import is_there
 
 # Measured: 3 s on two cores. kwokctl itself would wait two minutes for an API server that died.
 _CREATE_TIMEOUT_S = 90.0
@@ -98,7 +99,7 @@ class Kwok:
     # ports.Provider
 
     def validate(self) -> Sequence[Check]:
-        return (tools_check(self._tools), folder_check(self.folder))
+        return (tools_check(self._tools),)
 
     def state(self) -> ProviderState:
         processes = tuple(self._processes())
@@ -149,7 +150,7 @@ class Kwok:
         """Leave simulated nodes as they are: nothing ever runs on them."""
 
     def destroy(self) -> bool:
-        if not self.folder.exists() and not any(self._processes()):
+        if not is_there(self.folder) and not any(self._processes()):
             return False
         with exclusive(self.folder):
             self._unshare()
@@ -309,7 +310,7 @@ class Kwok:
     # ending
 
     def _files(self) -> tuple[Path, ...]:
-        if not self.folder.is_dir():
+        if not is_there(self.folder):
             return ()
         return tuple(path for path in self.folder.iterdir() if path.name != "lock")
 

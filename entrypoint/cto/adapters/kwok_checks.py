@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from pathlib import Path
 from typing import Protocol
 
 from cto.adapters.kwok_config import NEEDED_TOOLS
 from cto.errors import CtoError
 from cto.result import Check, CheckStatus
-
-# What etcd and the logs of a day of playing take.
-_DISK_BYTES = 1 << 30
-_GIB = 1 << 30
 
 
 class Programs(Protocol):
@@ -43,19 +37,4 @@ def tools_check(tools: Programs) -> Check:
         fix="Give a folder with these programs: --tools DIR" if problems else "",
         code="CTO-1501" if problems else "",
         items=tuple(problems or lines),
-    )
-
-
-def folder_check(folder: Path) -> Check:
-    """Tell whether the cluster's folder can be written to, and has room."""
-    there = next(path for path in (folder, *folder.parents) if path.exists())
-    free = shutil.disk_usage(there).free
-    enough = free >= _DISK_BYTES and os.access(there, os.W_OK)
-    return Check(
-        name="kwok-folder",
-        title="Folder of the simulated cluster",
-        status=CheckStatus.PASSED if enough else CheckStatus.FAILED,
-        message=f"{folder}: {free / _GIB:.1f} GiB free",
-        fix="" if enough else "Make it writable with 1 GiB free, or set CTO_STATE_DIR.",
-        code="" if enough else "CTO-1400",
     )

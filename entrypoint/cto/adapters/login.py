@@ -11,12 +11,12 @@ import base64
 import os
 import ssl
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
+from cto.adapters import scratch
 from cto.adapters.kubeconfig import named, read
 from cto.errors import CtoError
 from cto.network import trust
@@ -103,9 +103,9 @@ def _login(base: Path, name: str, cluster: Mapping[str, Any], user: Mapping[str,
 
 def _tls(base: Path, cluster: Mapping[str, Any], user: Mapping[str, Any]) -> ssl.SSLContext:
     # Python reads a private key from files only.
-    with TemporaryDirectory(prefix="cto-") as folder:
+    with ExitStack() as stack:
         files = [
-            _file(entry, key, base, Path(folder))
+            _file(entry, key, base, stack)
             for entry, key in (
                 (cluster, "certificate-authority"),
                 (user, "client-certificate"),
@@ -115,13 +115,11 @@ def _tls(base: Path, cluster: Mapping[str, Any], user: Mapping[str, Any]) -> ssl
         return tls_context(*files)
 
 
-def _file(entry: Mapping[str, Any], key: str, base: Path, folder: Path) -> str | None:
+def _file(entry: Mapping[str, Any], key: str, base: Path, stack: ExitStack) -> str | None:
     """Return the file with a certificate or key; what stands in the kubeconfig itself comes first.
 
     Relative names are relative to the kubeconfig.
     """
     if data := entry.get(f"{key}-data"):
-        file = folder / key
-        file.write_bytes(base64.b64decode(data))
-        return str(file)
+        return str(stack.enter_context(scratch.secret_file(base64.b64decode(data))))
     return str(base / entry[key]) if entry.get(key) else None

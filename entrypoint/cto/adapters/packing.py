@@ -18,17 +18,29 @@ _BLOCK = 65_535
 def pack(folder: Path, name: str, cache: Path) -> tuple[Path, str]:
     """Return the archive of a chart and its sha256.
 
-    Files whose names start with a dot are left out.
+    Files whose names start with a dot are left out. Where the archive cannot be kept, the folder
+    itself takes its place: Helm reads both, and who only wants a plan needs nothing to write to.
     """
     data = _stored_gzip(_tar(folder, name))
     digest = hashlib.sha256(data).hexdigest()
     target = cache / f"{name}-{digest}.tgz"
-    if not (target.is_file() and target.stat().st_size == len(data)):
-        cache.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        _keep(data, target)
+    except OSError:
+        return folder, digest
+    return target, digest
+
+
+def _keep(data: bytes, target: Path) -> None:
+    if target.is_file() and target.stat().st_size == len(data):
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
         temporary.write_bytes(data)
         temporary.replace(target)
-    return target, digest
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _tar(folder: Path, name: str) -> bytes:

@@ -49,7 +49,7 @@ class ProcessRunner:
     Args:
         log: Gets each command line, quoted for a shell, and how it ended.
         clock: Measures.
-        keep_fds: Descriptors that every child inherits.
+        keep_fds: Returns descriptors that a child is to inherit.
         guard: Tells whether a text holds a secret: such an argument is refused, such a line of
             output is left out.
     """
@@ -59,12 +59,12 @@ class ProcessRunner:
         *,
         log: Callable[[str], None],
         clock: Clock,
-        keep_fds: Sequence[int] = (),
+        keep_fds: Callable[[], Sequence[int]] = tuple,
         guard: Callable[[str], bool] | None = None,
     ) -> None:
         self._log = log
         self._clock = clock
-        self._keep_fds = tuple(keep_fds)
+        self._keep_fds = keep_fds
         self._guard = guard or (lambda _: False)
         self._stopped = Flag()
         self._at_once = Flag()
@@ -129,7 +129,7 @@ class ProcessRunner:
                 cwd=cwd,
                 env=environment,
                 start_new_session=True,
-                pass_fds=self._keep_fds,
+                pass_fds=self._keep_fds(),
                 bufsize=0,
             )
         except OSError as error:

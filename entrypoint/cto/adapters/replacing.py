@@ -9,6 +9,8 @@ from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 
+from cto.storage import is_there, named
+
 # With these a new file beside the old one, or the rename, is what cannot be done. Everything else,
 # as a full disk, would fail in place too, and there it would cost what is in the file.
 _NOT_REPLACEABLE = frozenset(
@@ -41,12 +43,14 @@ def replace_file(file: Path, text: str, *, owner: tuple[int, int] | None = None)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     data = text.encode()
     try:
-        _write_beside(temporary, target, data, owner)
-        temporary.replace(target)
+        with named(target):
+            _write_beside(temporary, target, data, owner)
+            temporary.replace(target)
     except OSError as error:
-        if error.errno not in _NOT_REPLACEABLE or not target.exists():
+        if error.errno not in _NOT_REPLACEABLE or not is_there(target):
             raise
-        _write_in_place(target, data)
+        with named(target):
+            _write_in_place(target, data)
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)

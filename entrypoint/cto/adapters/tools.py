@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import platform
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
+from cto import storage
 from cto.errors import ConfigError, IntegrityError, ToolError
 from cto.objects import load_yaml
 
@@ -60,6 +61,7 @@ class Tools:
         folder: What `--tools` names; its programs are used as they are.
         downloader: Brings verified files.
         cache: Where executables are kept, by the digest of what they came in.
+        spare: Returns where they are kept instead if the cache cannot be written; None: nowhere.
         system: e.g. `linux/amd64`.
     """
 
@@ -71,12 +73,14 @@ class Tools:
         downloader: Downloader,
         cache: Path,
         system: str = "",
+        spare: Callable[[], Path] | None = None,
     ) -> None:
         self._bundle = bundle
         self._file = bundle / "tools.yaml"
         self.folder = folder
         self._downloader = downloader
         self._cache = cache
+        self._spare = spare
         self._system = system or _this_system()
 
     def on(self, system: str) -> Tools:
@@ -87,6 +91,7 @@ class Tools:
             downloader=self._downloader,
             cache=self._cache,
             system=system,
+            spare=self._spare,
         )
 
     def path(self, name: str) -> Path:
@@ -95,22 +100,37 @@ class Tools:
         Raises:
             ToolError: CTO-1501, it cannot be had.
             IntegrityError: CTO-1800 (wrong digest; the file is gone), CTO-1801 (none is pinned).
+            PreflightError: CTO-1485, there is no folder for it.
         """
         if given := self._given(name):
             return given
         download = self._download(name)
-        program = self._program(name, download)
-        if not os.access(program, os.X_OK):
-            self._install(download, program)
-        return program
+        refusal: OSError | None = None
+        for cache in self._caches():
+            program = self._program(name, download, cache)
+            if not os.access(program, os.X_OK):
+                try:
+                    self._install(download, program)
+                except OSError as error:
+                    refusal = refusal or error
+            if os.access(program, os.X_OK):
+                return program
+        if refusal:
+            raise storage.unwritable(self._cache, refusal) from refusal
+        raise _not_executable(self._program(name, download, self._cache), self._cache)
+
+    def _caches(self) -> Iterator[Path]:
+        yield self._cache
+        if self._spare:
+            yield self._spare()
 
     def source(self, name: str) -> str:
         """Return where the tool would be taken from, without taking it; raises as `path` does."""
         if given := self._given(name):
             return f"as given: {given}"
         download = self._download(name)
-        program = self._program(name, download)
-        return str(program) if program.exists() else f"to be downloaded: {download.url}"
+        program = self._program(name, download, self._cache)
+        return str(program) if os.access(program, os.F_OK) else f"to be downloaded: {download.url}"
 
     def is_given(self, name: str) -> bool:
         """Whether the tool is from the user's folder."""
@@ -133,8 +153,8 @@ class Tools:
         path = given
         if path is None:
             with suppress(IntegrityError, ToolError):
-                program = self._program(name, self._download(name))
-                path = program if program.exists() else None
+                program = self._program(name, self._download(name), self._cache)
+                path = program if os.access(program, os.F_OK) else None
         version = self.version(name)
         return ToolInfo(name=name, version=version, path=path, given=given is not None)
 
@@ -145,7 +165,7 @@ class Tools:
         if not program.is_file():
             return None
         if not os.access(program, os.X_OK):
-            raise ToolError("CTO-1501", f"{program} may not be executed", hint="chmod +x it.")
+            raise _not_executable(program, self.folder)
         return program
 
     @cached_property
@@ -181,8 +201,8 @@ class Tools:
         member = str(data.get("member", ""))
         return Download(url=data["url"], member=member, algorithm=algorithm, digest=digest)
 
-    def _program(self, name: str, download: Download) -> Path:
-        return self._cache / f"{download.algorithm}-{download.digest}" / name
+    def _program(self, name: str, download: Download, cache: Path) -> Path:
+        return cache / f"{download.algorithm}-{download.digest}" / name
 
     def _install(self, download: Download, program: Path) -> None:
         source = self._downloader.fetch(
@@ -191,7 +211,8 @@ class Tools:
         program.parent.mkdir(parents=True, exist_ok=True)
         temporary = program.with_name(f".{program.name}.{os.getpid()}.tmp")
         try:
-            _unpack(source, download.member, temporary)
+            with storage.named(temporary):
+                _unpack(source, download.member, temporary)
             temporary.chmod(0o755)
             temporary.replace(program)
         finally:
@@ -220,6 +241,18 @@ def _copy(source: Any, target: Any) -> None:
         target.write(chunk)
     target.flush()
     os.fsync(target.fileno())
+
+
+def _not_executable(program: Path, folder: Path) -> ToolError:
+    """Say why a program that is there cannot be run: its mode, or how its folder is mounted."""
+    hint = f"chmod +x {program}"
+    if program.stat().st_mode & 0o111:
+        hint = (
+            f"{folder} is mounted with noexec (findmnt -T {folder}), or the program is another "
+            "user's alone: name a folder that programs may be run from (CTO_CACHE_DIR=DIR), or one "
+            "that has the programs (--tools DIR)."
+        )
+    return ToolError("CTO-1501", f"{program} may not be executed", hint=hint)
 
 
 def _not_inside(source: Path, member: str) -> IntegrityError:

@@ -60,7 +60,7 @@ def lock(
     registries. What they do not tell stays unresolved.
     """
     options = ClusterOptions(charts=charts, tools=tools, ca_file=registries.ca_file)
-    with _opened(terminal, registries, options) as work:
+    with _opened(terminal, registries, options, cache=True) as work:
         return work.lock(_lock(file), update=update)
 
 
@@ -99,7 +99,7 @@ def build(
     from cto.cli.bundling import platform_of  # noqa: PLC0415 - `--help` need not wait for it
 
     options = ClusterOptions(charts=charts, ca_file=registries.ca_file)
-    with _opened(terminal, registries, options) as work:
+    with _opened(terminal, registries, options, cache=True) as work:
         found = platform_of(platform)
         return work.build(
             _lock(file), out, profile=profile, platform=found, with_images=not no_images
@@ -173,8 +173,10 @@ def tools(terminal: Terminal, *, out: Path, platform: str, tools: Path | None) -
     """
     from cto.cli import toolbox  # noqa: PLC0415 - `--help` need not wait for it
     from cto.cli.bundling import platform_of  # noqa: PLC0415 - as above
+    from cto.engine.refusal import refuse_failed  # noqa: PLC0415 - as above
 
     wiring = terminal.wiring(ClusterOptions(tools=tools))
+    refuse_failed(wiring.folder_checks(state=None))
     with terminal.screen(wiring.clock) as screen:
         return toolbox.filled(wiring.tools.on(str(platform_of(platform))), out, screen.notice)
 
@@ -224,10 +226,18 @@ def _lock(file: Path | None) -> Path:
 
 @contextmanager
 def _opened(
-    terminal: Terminal, registries: RegistryOptions, options: ClusterOptions
+    terminal: Terminal,
+    registries: RegistryOptions,
+    options: ClusterOptions,
+    *,
+    cache: bool = False,
 ) -> Iterator[Bundling]:
+    """Open what works on bundles; `cache` tells whether it keeps charts and programs."""
     from cto.cli.workshop import bundling  # noqa: PLC0415 - `--help` need not wait for it
+    from cto.engine.refusal import refuse_failed  # noqa: PLC0415 - nor for that
 
     wiring = terminal.wiring(options)
+    if cache:
+        refuse_failed(wiring.folder_checks(state=None))
     with terminal.screen(wiring.clock) as screen:
         yield bundling(wiring, registries, screen)

@@ -24,6 +24,7 @@ from cto.cli.resolver import RegistryResolver
 from cto.errors import UsageError
 from cto.ports import Chart
 from cto.result import Result
+from cto.storage import writing
 from cto_airgap.build import Builder
 from cto_airgap.descriptor import Platform
 from cto_airgap.endpoints import Endpoints
@@ -111,7 +112,8 @@ class Bundling:
         wanted = replace(wanted, charts=tuple(sorted(files)))
         many = (bundletext.count(len(images), "image"), bundletext.count(len(charts), "chart"))
         self.screen.notice(f"bringing {' and '.join(many)}")
-        with self._registry(images) as (registry, stop):
+        elsewhere = writing(out, instead="name another folder: --out DIR")
+        with self._registry(images) as (registry, stop), elsewhere:
             built = Builder(
                 registry,
                 lambda chart: files[chart],

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cto import storage
 from cto.adapters.docker_config import folder_of
 from cto.adapters.existing import Existing
 from cto.adapters.kubeconfig import choose_access
@@ -135,7 +136,7 @@ def refuse_busy(wiring: Wiring, provider: Provider, notice: Callable[[str], None
 
 def has_docker(env: Mapping[str, str], socket: Path) -> bool:
     """Tell whether there is a Docker, or somebody says so. It may well not answer."""
-    if env.get("DOCKER_HOST") or env.get("DOCKER_CONTEXT") or socket.exists():
+    if env.get("DOCKER_HOST") or env.get("DOCKER_CONTEXT") or storage.is_there(socket):
         return True
     try:
         config = json.loads((folder_of(env) / "config.json").read_text(encoding="utf-8"))

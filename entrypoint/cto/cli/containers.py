@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cto import storage
 from cto.adapters.bundle_registry import Bundle, BundleRegistry
 from cto.adapters.container import Engine
 from cto.adapters.docker import Docker, own_ids
@@ -92,7 +93,6 @@ def kind(wiring: Wiring) -> Kind:
 
 def _kind_access(wiring: Wiring, print_kubeconfig: Callable[[], str]) -> KindAccess:
     kubeconfig, *beside = wiring.kubeconfigs()
-    home = Path(wiring.env.get("HOME", "/"))
     return KindAccess(
         wiring.docker,
         print_kubeconfig,
@@ -102,7 +102,8 @@ def _kind_access(wiring: Wiring, print_kubeconfig: Callable[[], str]) -> KindAcc
         folder=wiring.state / KIND / wiring.wish.name,
         shared=kubeconfig,
         beside=beside,
-        usual=kubeconfig == home / ".kube" / "config",
+        usual=kubeconfig == storage.home(wiring.env) / ".kube" / "config",
+        spare=lambda: wiring.spare,
         owner=owner_of(wiring.env),
         make_current=wiring.wish.use_context,
     )

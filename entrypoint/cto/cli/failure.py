@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from cto import storage
 from cto.errors import EXIT_INTERRUPTED, KINDS, Cancelled, CtoError
 
 _INTERRUPTED = "INTERRUPTED"
@@ -68,6 +69,8 @@ def failure_of(error: BaseException) -> Failure:
             return _known(known)
         case click.ClickException() as wrong:
             return _usage(wrong)
+        case OSError() as refusal if storage.is_refusal(refusal):
+            return _known(storage.refused(refusal))
         case KeyboardInterrupt() | click.Abort() | Cancelled() as stopped:
             return _interrupted(stopped)
         case unexpected:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from cto.cli.bundletext import amount, count
-from cto.errors import PreflightError, UsageError
+from cto.errors import UsageError
 from cto.result import Result
+from cto.storage import unwritable
 from cto_airgap import imaging
 from cto_airgap.reference import InvalidReferenceError, parse
 
@@ -16,7 +17,7 @@ def written(program: Path, bundle: Path, out: Path, name: str) -> Result:
 
     Raises:
         IntegrityError: CTO-1811, the program is no image, or the folder holds no bundle.
-        PreflightError: CTO-1400, the file cannot be written.
+        PreflightError: CTO-1485, the file cannot be written.
         UsageError: CTO-1200, the name is none.
     """
     try:
@@ -27,8 +28,7 @@ def written(program: Path, bundle: Path, out: Path, name: str) -> Result:
     except InvalidReferenceError as error:
         raise UsageError("CTO-1200", f"--name: {error}") from error
     except OSError as error:
-        text = f"{out} cannot be written"
-        raise PreflightError("CTO-1400", text, details=str(error)) from error
+        raise unwritable(out, error, instead="name another file: --out FILE") from error
     layers = count(made.layers, "layer")
     return Result(
         command="bundle image",

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from cto.adapters.tools import Tools
 from cto.cli import toolrecord
 from cto.cli.bundletext import table
-from cto.errors import PreflightError
 from cto.result import Result
+from cto.storage import writing
+
+_INSTEAD = "name another folder: --out DIR"
 
 
 def filled(tools: Tools, out: Path, notice: Callable[[str], None]) -> Result:
@@ -21,32 +22,23 @@ def filled(tools: Tools, out: Path, notice: Callable[[str], None]) -> Result:
     Raises:
         ToolError: CTO-1501, one cannot be had.
         IntegrityError: CTO-1800 (wrong digest), CTO-1801 (none is pinned).
-        PreflightError: CTO-1400, the folder cannot be written to.
+        PreflightError: CTO-1485, the folder cannot be written to.
     """
     rows: dict[str, str] = {}
     for name in tools.of_image:
         given = tools.is_given(name)
         program = tools.path(name)
         notice(f"{name} {tools.version(name)}{' as given' if given else ''}: {program}")
-        with _writing(out / name):
+        with writing(out / name, instead=_INSTEAD):
             _copy(program, out / name)
         rows[name] = toolrecord.AS_GIVEN if given else tools.version(name)
-    with _writing(out):
+    with writing(out, instead=_INSTEAD):
         toolrecord.write(out, rows)
     return Result(
         command="bundle tools",
         data={"folder": str(out), "tools": rows},
         text="\n".join([f"{out}:", *(f"  {line}" for line in table(list(rows.items())))]),
     )
-
-
-@contextmanager
-def _writing(target: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        text = f"{target} cannot be written"
-        raise PreflightError("CTO-1400", text, details=str(error)) from error
 
 
 def _copy(program: Path, target: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -11,7 +13,8 @@ from pathlib import Path
 from threading import Event as Flag
 from typing import TYPE_CHECKING, NoReturn
 
-from cto import __version__, assets, catalog
+from cto import __version__, assets, catalog, storage
+from cto.adapters import scratch
 from cto.adapters.chartcrds import chart_crds
 from cto.adapters.charts import ChartResolver
 from cto.adapters.clock import SystemClock
@@ -31,13 +34,14 @@ from cto.cli.output import Screen
 from cto.cli.registries import login_files
 from cto.cli.streams import piped
 from cto.engine.execute import CrdSource
+from cto.engine.files import folder_checks
 from cto.engine.installer import Installer, charts_of, secret_values
 from cto.engine.lock import ClusterLock
 from cto.engine.needs import needs_of
 from cto.engine.nodes import Images
 from cto.engine.planned import known_of
 from cto.engine.preflight import REGISTRY, cluster_checks, skipped, supported
-from cto.errors import ApiError
+from cto.errors import ApiError, PreflightError
 from cto.events import Event
 from cto.holder import Containers, NoContainers
 from cto.objects import Manifest, load_documents
@@ -130,17 +134,41 @@ class Wiring:
 
     @cached_property
     def cache(self) -> Path:
-        return self._folder("CTO_CACHE_DIR", "XDG_CACHE_HOME", ".cache")
+        return storage.CACHE.folder(self.env)
 
     @cached_property
     def state(self) -> Path:
-        return self._folder("CTO_STATE_DIR", "XDG_STATE_HOME", ".local/state")
+        return storage.STATE.folder(self.env)
 
-    def _folder(self, own: str, xdg: str, usual: str) -> Path:
-        if self.env.get(own):
-            return Path(self.env[own]).absolute()
-        base = self.env.get(xdg) or Path(self.env.get("HOME", "/")) / usual
-        return Path(base) / "cto"
+    @cached_property
+    def spare(self) -> Path:
+        """A folder that is gone after this run: for verbs that only look, where no other is.
+
+        Raises:
+            PreflightError: CTO-1485, no temporary file can be made either.
+        """
+        try:
+            made = scratch.folder(
+                self.host.pid, lambda pid: bool(self.host.started(pid)), prefix=scratch.RUN
+            )
+        except PreflightError as error:
+            text = f"neither {self.cache} nor a temporary folder can be written"
+            hint = (
+                f"Have one of them made writable, or {storage.CACHE.elsewhere(self.env)}, TMPDIR."
+            )
+            raise PreflightError(error.code, text, details=error.message, hint=hint) from error
+        weakref.finalize(self, shutil.rmtree, made, ignore_errors=True)
+        return made
+
+    def folder_checks(self, *, cache: int = 0, state: int | None = 0) -> Sequence[Check]:
+        """Return whether the folders of a verb can be written, and have that many bytes left.
+
+        Args:
+            cache: Needed in the cache.
+            state: Needed where clusters and locks are; None if the verb has nothing to do with it.
+        """
+        needed = {self.cache: cache} | ({} if state is None else {self.state: state})
+        return folder_checks(needed, env=self.env)
 
     # adapters
 
@@ -155,6 +183,7 @@ class Wiring:
             ca_file=self.options.ca_file,
             progress=lambda event: self.listen(event),  # noqa: PLW0108 - it is set late
             log=self._trace,
+            spare=lambda: self.spare / "downloads",
         )
 
     @cached_property
@@ -180,6 +209,7 @@ class Wiring:
             folder=self.options.tools,
             downloader=self.downloader,
             cache=self.cache / "tools",
+            spare=lambda: self.spare / "tools",
         )
 
     @cached_property
@@ -303,7 +333,7 @@ class Wiring:
         given = self.options.kubeconfig or self.env.get("CTO_KUBECONFIG")
         if given:
             return (Path(given).absolute(),)
-        return paths(self.env, Path(self.env.get("HOME", "/")))
+        return paths(self.env, storage.home(self.env))
 
     def node_options(self) -> NodeOptions:
         config, profile = self.loaded.config, self.loaded.profile
@@ -349,7 +379,7 @@ class Wiring:
             runner = ProcessRunner(
                 log=self._trace,
                 clock=self.clock,
-                keep_fds=(guard.descriptor,),
+                keep_fds=lambda: guard.descriptors,
                 guard=self._is_secret if configured else None,
             )
             stack.callback(runner.stop)

@@ -226,6 +226,23 @@ def test_definitions_in_the_archive_are_those_helm_would_install(
     assert releases.calls == []
 
 
+def test_definitions_of_a_chart_that_is_a_folder_are_the_same(
+    tmp_path: Path, find: Find, releases: FakeReleases
+) -> None:
+    for name, text in ARCHIVED.items():
+        file = tmp_path / "folder" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    chart = Chart(name="c", version="1", path=tmp_path / "folder" / "c", digest="d1")
+    assert find(chart, Crds(source="crds")) == ["a", "b", "c", "d"]
+    assert releases.calls == []
+
+
+def test_definitions_that_cannot_be_kept_are_found_all_the_same(tmp_path: Path, find: Find) -> None:
+    (tmp_path / "crds").touch()
+    assert find(archive(tmp_path / "c.tgz", ARCHIVED), Crds(source="crds")) == ["a", "b", "c", "d"]
+
+
 def test_definitions_in_templates_are_rendered_with_the_values_that_switch_them_on(
     tmp_path: Path, find: Find, releases: FakeReleases
 ) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cto.adapters.guard import HelmGuard
-from cto.errors import ToolError
+from cto.errors import PreflightError, ToolError
 from fakes.clock import FakeClock
 
 
@@ -109,7 +109,7 @@ def test_a_child_that_outlives_its_installer_keeps_the_lock(lab: Lab) -> None:
     """Closing must not unlock: the description is the child's as well."""
     guard = lab.guard()
     with guard.held(lab.said.append):
-        lab.earlier = os.dup(guard.descriptor)  # as a child inherits it
+        lab.earlier = os.dup(guard.descriptors[0])  # as a child inherits it
     guard.close()
     assert lab.is_locked()
     lab.end()
@@ -117,11 +117,31 @@ def test_a_child_that_outlives_its_installer_keeps_the_lock(lab: Lab) -> None:
 
 
 def test_a_file_that_was_taken_away_meanwhile_is_made_anew(lab: Lab) -> None:
+    lab.live_on(42)
+    lab.clock.at(1, lab.file.unlink)
+    lab.clock.at(2, lab.end)
     guard = lab.guard()
-    lab.file.unlink()
     with guard.held(lab.said.append):
         assert lab.is_locked()
     guard.close()
+
+
+def test_who_only_looks_writes_nothing(lab: Lab) -> None:
+    guard = lab.guard()
+    assert guard.descriptors == ()
+    guard.close()
+    assert not lab.file.parent.exists()
+
+
+def test_where_its_file_cannot_be_made_is_named(lab: Lab) -> None:
+    lab.file.parent.parent.touch()
+    guard = lab.guard()
+    with pytest.raises(PreflightError) as caught, guard.held(lab.said.append):
+        pytest.fail("held without a file")
+    guard.close()
+    assert caught.value.code == "CTO-1485"
+    assert caught.value.message == f"{lab.file} cannot be written: Not a directory"
+    assert "CTO_STATE_DIR" in caught.value.hint
 
 
 def test_a_run_that_never_held_it_disturbs_no_other(lab: Lab) -> None:

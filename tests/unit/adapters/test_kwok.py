@@ -425,17 +425,17 @@ def test_the_version_comes_from_the_cluster_the_given_program_or_the_pin(lab: La
     assert lab.provider().kube_version() == "v1.34.4"
 
 
-def test_checks_name_every_program_and_the_folder(lab: Lab) -> None:
-    tools, folder = lab.provider().validate()
+def test_checks_name_every_program(lab: Lab) -> None:
+    (tools,) = lab.provider().validate()
 
-    assert tools.status is folder.status is CheckStatus.PASSED
+    assert tools.status is CheckStatus.PASSED
     assert len(tools.items) == 7
 
 
 def test_a_program_that_cannot_be_had_fails_the_check(lab: Lab) -> None:
     lab.programs.broken = {"etcd"}
 
-    tools, _ = lab.provider().validate()
+    (tools,) = lab.provider().validate()
 
     assert tools.status is CheckStatus.FAILED
     assert tools.items == ("etcd: etcd has no pinned checksum",)

@@ -8,6 +8,7 @@ import tarfile
 from pathlib import Path
 
 from cto.adapters.packing import pack
+from fakes.disk import no_room_after
 
 
 def make_chart(folder: Path) -> Path:
@@ -58,3 +59,14 @@ def test_an_archive_that_is_there_is_kept_and_a_torn_one_replaced(tmp_path: Path
     pack(folder, "c", tmp_path / "cache")
     assert path.read_bytes() == whole
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_without_a_place_for_the_archive_the_folder_is_the_chart(tmp_path: Path) -> None:
+    """The digest is the same: who only plans has nothing to write to."""
+    folder = make_chart(tmp_path / "one")
+    _, digest = pack(folder, "c", tmp_path / "cache")
+    (tmp_path / "file").touch()
+    assert pack(folder, "c", tmp_path / "file" / "cache") == (folder, digest)
+    with no_room_after(1000):
+        assert pack(folder, "c", tmp_path / "full") == (folder, digest)
+    assert list((tmp_path / "full").iterdir()) == []

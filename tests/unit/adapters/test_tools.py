@@ -14,7 +14,8 @@ import yaml
 
 from cto import assets
 from cto.adapters.tools import Tools
-from cto.errors import ConfigError, IntegrityError, ToolError
+from cto.errors import ConfigError, IntegrityError, PreflightError, ToolError
+from fakes.disk import no_room_after
 
 RAW = b"#!/bin/sh\n"
 
@@ -48,6 +49,7 @@ class Place:
     def __init__(self, tmp: Path) -> None:
         self.bundle = tmp / "bundle"
         self.cache = tmp / "cache"
+        self.spare: Path | None = None
         self.downloader = FakeDownloader(tmp)
         self.data: dict[str, Any] = {}
         self.bundle.mkdir()
@@ -60,7 +62,12 @@ class Place:
             yaml.safe_dump({"image": [*self.data], "tools": self.data})
         )
         return Tools(
-            self.bundle, folder=folder, downloader=self.downloader, cache=self.cache, system=system
+            self.bundle,
+            folder=folder,
+            downloader=self.downloader,
+            cache=self.cache,
+            system=system,
+            spare=(lambda: spare) if (spare := self.spare) else None,
         )
 
 
@@ -194,6 +201,32 @@ def test_a_given_file_must_be_executable(place: Place, tmp_path: Path) -> None:
 
     with pytest.raises(ToolError, match="may not be executed"):
         place.tools(tmp_path).path("tool")
+
+
+def test_where_the_cache_cannot_be_written_a_spare_folder_takes_the_program(
+    place: Place, tmp_path: Path
+) -> None:
+    digest = place.downloader.add("https://x/tool", RAW)
+    place.pin("tool", url="https://x/tool", format="raw", sha256=digest)
+    place.cache.touch()
+    with pytest.raises(PreflightError) as caught:
+        place.tools().path("tool")
+    assert caught.value.message == f"{place.cache} cannot be written: Not a directory"
+    assert "CTO_CACHE_DIR" in caught.value.hint
+
+    place.spare = tmp_path / "spare"
+    path = place.tools().path("tool")
+    assert path.is_relative_to(tmp_path / "spare")
+    assert place.tools().path("tool") == path
+
+
+def test_a_full_disk_under_the_programs_is_named(place: Place) -> None:
+    digest = place.downloader.add("https://x/tool", RAW * 1000)
+    place.pin("tool", url="https://x/tool", format="raw", sha256=digest)
+    with no_room_after(1000), pytest.raises(PreflightError) as caught:
+        place.tools().path("tool")
+    assert caught.value.message == f"{place.cache} cannot be written: File too large"
+    assert [path for path in place.cache.rglob("*") if path.is_file()] == []
 
 
 def test_an_unknown_tool_and_an_unknown_platform_are_named(place: Place) -> None:

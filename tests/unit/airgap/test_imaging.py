@@ -238,4 +238,4 @@ def test_a_file_that_cannot_be_written_is_named(bundle: Path, tmp_path: Path) ->
     (tmp_path / "file").write_text("")
     done = run(bundle, tmp_path / "file" / "out.tar", made=program(tmp_path))
     assert done.exit_code == 4
-    assert "CTO-1400" in done.stderr
+    assert "CTO-1485" in done.stderr

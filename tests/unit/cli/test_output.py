@@ -132,7 +132,7 @@ def test_a_full_disk_under_stdout_is_told(monkeypatch: pytest.MonkeyPatch) -> No
     terminal = Terminal(format="json")
     with pytest.raises(OSError, match="No space") as caught:
         terminal.show(Result(command="try"))
-    assert terminal.fail(caught.value) == 1
+    assert terminal.fail(caught.value) == 4
     assert "No space left on device" in stderr.getvalue()
 
 

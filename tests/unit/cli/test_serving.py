@@ -118,7 +118,7 @@ def test_storage_that_cannot_be_written_is_told(
     world.build()
     with pytest.raises(PreflightError) as caught:
         prepared(program, host, world.bundle)
-    assert (caught.value.code, caught.value.details) == ("CTO-1400", "File name too long")
+    assert (caught.value.code, caught.value.details) == ("CTO-1485", "")
     assert "TMPDIR" in caught.value.hint
 
 

@@ -55,7 +55,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path, given: Path) -> N
     (tmp_path / "file").write_text("")
     done = run(tmp_path / "file" / "out", given)
     assert done.exit_code == 4
-    assert "CTO-1400" in done.stderr
+    assert "CTO-1485" in done.stderr
 
 
 def test_a_platform_that_is_none_is_refused(tmp_path: Path, given: Path) -> None:

@@ -1056,4 +1056,8 @@ class TestFolders:
 
         (check,) = folder_checks({tmp_path / "cache": 0})
 
-        assert check.fix == f"Make {tmp_path / 'cache'} a folder that can be written to."
+        assert (check.status, check.code) == (CheckStatus.FAILED, "CTO-1485")
+        assert check.message == f"{tmp_path / 'cache'} cannot be written: File exists"
+        assert check.fix.startswith(
+            f"A file is where a folder should be: ls -ld {tmp_path / 'cache'}"
+        )

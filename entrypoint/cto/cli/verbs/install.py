@@ -27,7 +27,6 @@ from cto.cli.output import Screen, Terminal
 from cto.cli.verbs.opening import frame
 from cto.cli.wiring import Wiring
 from cto.config.sections import IngressType
-from cto.engine.files import folder_checks
 from cto.engine.health import HealthContext, run_checks
 from cto.engine.installer import Installer, shown
 from cto.engine.interruption import tells
@@ -42,6 +41,8 @@ from cto.result import Check, CheckStatus, Result
 
 # Charts, their definitions, Helm's own caches; programs, if they are to be fetched.
 _CACHE_BYTES = 512 << 20
+# What etcd and the logs of a day of playing take.
+_SIMULATED_BYTES = 1 << 30
 # How often the health is looked at before it is called bad.
 _LOOKS, _PAUSE_S = 5, 2.0
 _UNCHANGED = "nothing was changed, and what was fetched is kept"
@@ -276,7 +277,9 @@ def _prerequisites(
     title = f"Reach context {there}" if there else "Check this machine"
     told = tells("in the middle of: the prerequisites; nothing was changed")
     with told, shown(screen.listen, wiring.clock, Phase.PREREQUISITES, "prerequisites", title):
-        checks = [*provider.validate(), *folder_checks({wiring.cache: _CACHE_BYTES})]
+        state = _SIMULATED_BYTES if provider.creates and provider.simulated else 0
+        folders = wiring.folder_checks(cache=_CACHE_BYTES, state=state)
+        checks = [*provider.validate(), *folders]
         refuse_failed(checks)
         terminal.simulated = provider.simulated
     return checks

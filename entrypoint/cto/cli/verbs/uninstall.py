@@ -11,6 +11,7 @@ from cto.cli.outcome import raise_errors
 from cto.cli.output import Terminal
 from cto.cli.verbs.opening import frame, opened
 from cto.cli.wiring import Wiring
+from cto.engine.refusal import refuse_failed
 from cto.engine.report import Report
 from cto.errors import UsageError
 from cto.plan.remove import Options
@@ -24,6 +25,7 @@ def run(wiring: Wiring, terminal: Terminal, removal: Options) -> Result:
     provider = wiring.existing()
     frame(provider, terminal)
     _check_names(wiring, removal)
+    refuse_failed(wiring.folder_checks())
     _confirm(wiring, provider, terminal, removal)
     with opened(wiring, provider, terminal, configured=False) as installer:
         plan, report = installer.uninstall(removal)
