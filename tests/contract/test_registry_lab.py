@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from cto.cli.root import cli
 from cto.errors import ConfigError, ToolError
 from cto_airgap.contents import Item, Kind
 from cto_airgap.descriptor import Descriptor
@@ -140,8 +144,6 @@ def skopeo_copy(bundle: Path, item: Item, out: Path) -> None:
 
 def copy_of(layout: Layout, entry: object, folder: Path) -> None:
     """Make a layout of one item: crane pushes a layout as a whole."""
-    import json
-
     folder.mkdir()
     (folder / "blobs").symlink_to(layout.folder / "blobs")
     (folder / "oci-layout").write_bytes((layout.folder / "oci-layout").read_bytes())
@@ -157,3 +159,47 @@ def run(*argv: str | Path) -> str:
     done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
+
+
+@pytest.mark.parametrize("auth", ["basic", "token"])
+@pytest.mark.parametrize("kept", ["helper", "file", "nowhere"])
+def test_a_command_is_who_docker_would_be(
+    registries: Registries,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    auth: str,
+    kept: str,
+) -> None:
+    """With a true helper, the environment's certificates, and no secret in what is told."""
+    host = registries.start(tls=True, auth=auth)
+    with WebTransport() as transport:
+        depot = Depot(registries.start(), transport, plain=True)
+        depot.builder(tmp_path).build(depot.fill(tmp_path), tmp_path / "bundle")
+    log_in(tmp_path, host, kept)
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setenv("SSL_CERT_FILE", str(registries.trust / "ca.pem"))
+    argv = ["bundle", "push", str(tmp_path / "bundle"), f"{host}/{kept}-{auth}", "--debug"]
+    result = CliRunner().invoke(cli, argv, prog_name="cto")
+    assert result.exit_code == (5 if kept == "nowhere" else 0), result.output
+    assert ("CTO-1511" in result.output) is (kept == "nowhere")
+    assert running.PASSWORD not in result.output
+    assert ("+ docker-credential-test get" in result.stderr) is (kept == "helper")
+    assert f"PUT https://{host}/v2/helper-" in result.stderr or kept != "helper"
+
+
+def log_in(folder: Path, host: str, kept: str) -> None:
+    """Write Docker's configuration, and the helper that it names."""
+    answer = {"ServerURL": host, "Username": "robot", "Secret": running.PASSWORD}
+    program = folder / "docker-credential-test"
+    program.write_text(
+        f"#!/bin/sh\nread -r host\ntest $host = {host} && echo '{json.dumps(answer)}'\n"
+    )
+    program.chmod(0o755)
+    plain = base64.b64encode(f"robot:{running.PASSWORD}".encode()).decode()
+    config = {
+        "helper": {"credHelpers": {host: "test"}},
+        "file": {"auths": {f"https://{host}/v2/": {"auth": plain}, host: {}}},
+        "nowhere": {},
+    }[kept]
+    (folder / "config.json").write_text(json.dumps(config))
