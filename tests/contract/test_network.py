@@ -184,6 +184,25 @@ class TestProxies:
         assert proxy.seen == ["CONNECT server.test:443"]
 
     @clients
+    @pytest.mark.parametrize("url", ["https://server.test", "http://server.test"])
+    def test_may_be_asked_by_tls_themselves(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        tmp_path: Path,
+        safe: WebServer,
+        plain: WebServer,
+        ask: Client,
+        *,
+        url: str,
+    ) -> None:
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority(tmp_path)))
+        server, name = (safe, "HTTPS_PROXY") if url[4] == "s" else (plain, "HTTP_PROXY")
+        with FakeProxy(server.port, login="me:x", tls=server_side(tmp_path)) as proxy:
+            monkeypatch.setenv(name, f"https://me:x@{proxy.address}")
+            ask(url, tmp_path, [])
+        assert len(proxy.seen) == 1
+
+    @clients
     def test_take_what_is_not(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, plain: WebServer, ask: Client
     ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import socket
+import ssl
 from contextlib import suppress
 from dataclasses import dataclass, field
 from socketserver import StreamRequestHandler, ThreadingTCPServer
@@ -22,12 +23,14 @@ class FakeProxy:
         port: Of the server that all connections go to.
         login: `USER:PASSWORD` that it wants; nothing for none.
         socks: Whether it speaks SOCKS.
+        tls: What it shows who it is with, if it is asked by TLS.
         seen: Where it was asked to go, in order.
     """
 
     port: int
     login: str = ""
     socks: bool = False
+    tls: ssl.SSLContext | None = None
     seen: list[str] = field(default_factory=list)
 
     @property
@@ -44,6 +47,10 @@ class FakeProxy:
 
         ThreadingTCPServer.allow_reuse_address = True
         self._server = ThreadingTCPServer(("127.0.0.1", 0), Handler)
+        if self.tls:
+            self._server.socket = self.tls.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
         self._server.daemon_threads = True
         self._thread = Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()

@@ -87,7 +87,7 @@ def _silent(error: ToolError) -> Check:
         name=_NAME,
         title=_TITLE,
         status=CheckStatus.FAILED,
-        message=f"{error.message}: {error.details}",
+        message=": ".join(filter(None, (error.message, error.details))),
         fix=f"{hint} If only the cluster can reach the registry: registry.check: false",
         code="CTO-1441",
     )
