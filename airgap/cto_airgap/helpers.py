@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
-from pathlib import Path
 from threading import Lock
 
 from cto.errors import CtoError, ToolError
@@ -30,13 +29,13 @@ class Helpers:
         self._lock = Lock()
         self._known: dict[tuple[str, str], tuple[str, str] | ToolError | None] = {}
 
-    def get(self, name: str, address: str, *, file: Path, needed: bool) -> tuple[str, str] | None:
+    def get(self, name: str, address: str, *, origin: str, needed: bool) -> tuple[str, str] | None:
         """Return user and secret; None if the helper has none.
 
         Args:
             name: Of the helper, without what all are called.
             address: Of the registry, as Docker calls it.
-            file: What names the helper.
+            origin: What names the helper.
             needed: Whether there is a log-in, so that it is an error not to get it.
 
         Raises:
@@ -45,7 +44,7 @@ class Helpers:
         with self._lock:
             if (name, address) not in self._known:
                 try:
-                    self._known[name, address] = self._ask(name, address, file)
+                    self._known[name, address] = self._ask(name, address, origin)
                 except ToolError as error:
                     self._known[name, address] = error
             answer = self._known[name, address]
@@ -55,31 +54,31 @@ class Helpers:
             return None
         return answer
 
-    def _ask(self, name: str, address: str, file: Path) -> tuple[str, str] | None:
+    def _ask(self, name: str, address: str, origin: str) -> tuple[str, str] | None:
         program = f"{PREFIX}{name}"
         if "/" in name or not shutil.which(program, path=self._environ.get("PATH")):
-            raise _failed(program, address, file, "which is not on PATH here")
+            raise _failed(program, address, origin, "which is not on PATH here")
         try:
             done = self._runner.run(
                 (program, "get"), timeout_s=_ANSWER_S, stdin=address, check=False
             )
         except CtoError as error:
-            raise _failed(program, address, file, "which fails", error.message) from None
+            raise _failed(program, address, origin, "which fails", error.message) from None
         if done.returncode:
             said = _words(done)
             if said == _NOT_FOUND:
                 return None
-            raise _failed(program, address, file, f"which ends with {done.returncode}", said)
-        return _read(done.stdout, program, address, file)
+            raise _failed(program, address, origin, f"which ends with {done.returncode}", said)
+        return _read(done.stdout, program, address, origin)
 
 
-def _read(text: str, program: str, address: str, file: Path) -> tuple[str, str] | None:
+def _read(text: str, program: str, address: str, origin: str) -> tuple[str, str] | None:
     try:
         answer = json.loads(text)
         user, secret = str(answer["Username"]), str(answer["Secret"])
     except (ValueError, KeyError, TypeError):
         # Not its text: that may well be the secret.
-        raise _failed(program, address, file, "which answers something else") from None
+        raise _failed(program, address, origin, "which answers something else") from None
     return (user, secret) if secret else None
 
 
@@ -89,8 +88,8 @@ def _words(done: Completed) -> str:
     return "" if words.startswith("{") else words.split("\n")[0][:_LONGEST]
 
 
-def _failed(program: str, address: str, file: Path, why: str, details: str = "") -> ToolError:
-    text = f"the log-in for {address} is with {program}, {why} ({file})"
+def _failed(program: str, address: str, origin: str, why: str, details: str = "") -> ToolError:
+    text = f"the log-in for {address} is with {program}, {why} ({origin})"
     hint = (
         f"Run cto where {program} works (outside of a container), or give the log-in itself: "
         "registry.username and registry.password, or a configuration without a helper, "

@@ -105,7 +105,7 @@ class Stored:
         # Without an entry nobody logged in: then a helper that fails is no reason not to go on.
         needed = bool(own or entries) and not inline
         address = _DOCKER_ADDRESS if host == DOCKER else host
-        answer = self.helpers.get(name, address, file=file.path, needed=needed)
+        answer = self.helpers.get(name, address, origin=file.origin, needed=needed)
         if answer is None:
             return inline
         user, secret = answer
@@ -117,12 +117,13 @@ class File:
     """What a file says, by its keys, in their order.
 
     Attributes:
+        origin: Its path, or whatever else it is called.
         auths: The log-ins that it holds; an empty one is with a helper.
         helpers: The names of helpers that have a host's log-in.
         store: The name of the helper that has all others; '' for none.
     """
 
-    path: Path
+    origin: str
     auths: Mapping[str, Login] = field(default_factory=dict)
     helpers: Mapping[str, str] = field(default_factory=dict)
     store: str = ""
@@ -135,21 +136,38 @@ def read(path: Path) -> File:
         ConfigError: CTO-1301, the file is not readable.
     """
     try:
-        body = json.loads(path.read_text(encoding="utf-8"))
-        for key in (*(body.get("auths") or ()), *(body.get("credHelpers") or ())):
+        return parse(path.read_text(encoding="utf-8"), str(path))
+    except (FileNotFoundError, NotADirectoryError):
+        return File(str(path))
+    except (OSError, UnicodeError) as error:
+        raise _unreadable(str(path), error) from None
+
+
+def parse(text: str, origin: str) -> File:
+    """Read what stands in such a file, or in a variable in place of one.
+
+    Raises:
+        ConfigError: CTO-1301, it is something else.
+    """
+    try:
+        body = json.loads(text)
+        auths, helpers = body.get("auths") or {}, body.get("credHelpers") or {}
+        for key in (*auths, *helpers):
             _place(key)  # raises for what is no address
         return File(
-            path,
-            auths={key: _login(entry) for key, entry in (body.get("auths") or {}).items()},
-            helpers={key: str(name) for key, name in (body.get("credHelpers") or {}).items()},
+            origin,
+            auths={key: _login(entry) for key, entry in auths.items()},
+            helpers={key: str(name) for key, name in helpers.items()},
             store=str(body.get("credsStore") or ""),
         )
-    except (FileNotFoundError, NotADirectoryError):
-        return File(path)
-    except (OSError, ValueError, AttributeError, TypeError) as error:
-        # What was read holds passwords: it must not be shown.
-        text = f"{path} cannot be read as Docker's configuration"
-        raise ConfigError("CTO-1301", text, details=type(error).__name__) from None
+    except (ValueError, AttributeError, TypeError) as error:
+        raise _unreadable(origin, error) from None
+
+
+def _unreadable(origin: str, error: Exception) -> ConfigError:
+    # What was read holds passwords: it must not be shown.
+    text = f"{origin} cannot be read as Docker's configuration"
+    return ConfigError("CTO-1301", text, details=type(error).__name__)
 
 
 def _login(entry: Mapping[str, Any]) -> Login:

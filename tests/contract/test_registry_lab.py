@@ -162,7 +162,7 @@ def run(*argv: str | Path) -> str:
 
 
 @pytest.mark.parametrize("auth", ["basic", "token"])
-@pytest.mark.parametrize("kept", ["helper", "file", "nowhere"])
+@pytest.mark.parametrize("kept", ["helper", "file", "variable", "nowhere"])
 def test_a_command_is_who_docker_would_be(
     registries: Registries,
     tmp_path: Path,
@@ -175,7 +175,7 @@ def test_a_command_is_who_docker_would_be(
     with WebTransport() as transport:
         depot = Depot(registries.start(), transport, plain=True)
         depot.builder(tmp_path).build(depot.fill(tmp_path), tmp_path / "bundle")
-    log_in(tmp_path, host, kept)
+    monkeypatch.setenv("DOCKER_AUTH_CONFIG", log_in(tmp_path, host, kept))
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     monkeypatch.setenv("SSL_CERT_FILE", str(registries.trust / "ca.pem"))
@@ -188,8 +188,8 @@ def test_a_command_is_who_docker_would_be(
     assert f"PUT https://{host}/v2/helper-" in result.stderr or kept != "helper"
 
 
-def log_in(folder: Path, host: str, kept: str) -> None:
-    """Write Docker's configuration, and the helper that it names."""
+def log_in(folder: Path, host: str, kept: str) -> str:
+    """Write Docker's configuration, and the helper that it names; return what is in no file."""
     answer = {"ServerURL": host, "Username": "robot", "Secret": running.PASSWORD}
     program = folder / "docker-credential-test"
     program.write_text(
@@ -200,6 +200,6 @@ def log_in(folder: Path, host: str, kept: str) -> None:
     config = {
         "helper": {"credHelpers": {host: "test"}},
         "file": {"auths": {f"https://{host}/v2/": {"auth": plain}, host: {}}},
-        "nowhere": {},
-    }[kept]
-    (folder / "config.json").write_text(json.dumps(config))
+    }
+    (folder / "config.json").write_text(json.dumps(config.get(kept, {})))
+    return json.dumps(config["file"]) if kept == "variable" else ""

@@ -14,6 +14,8 @@ from cto.adapters.docker_config import folder_of
 from cto.errors import UsageError
 
 EVERY_HOST = "*"
+# Log-ins of docker in place of a file, before one: what CI systems set.
+LOGINS = "DOCKER_AUTH_CONFIG"
 
 
 @dataclass(frozen=True, kw_only=True)

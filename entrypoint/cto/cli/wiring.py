@@ -31,7 +31,7 @@ from cto.cli.bundled import BundledCharts, lacking
 from cto.cli.describe import tell
 from cto.cli.options import ClusterOptions
 from cto.cli.output import Screen
-from cto.cli.registries import login_files
+from cto.cli.registries import LOGINS, login_files
 from cto.cli.streams import piped
 from cto.engine.execute import CrdSource
 from cto.engine.files import folder_checks
@@ -238,11 +238,13 @@ class Wiring:
     ) -> Iterator[Session]:
         """Open connections to registries; log-ins before those that `docker login` keeps."""
         from cto_airgap.helpers import Helpers  # noqa: PLC0415 - most runs ask no registry
-        from cto_airgap.logins import Given, Stored, read  # noqa: PLC0415 - as above
+        from cto_airgap.logins import Given, Stored, parse, read  # noqa: PLC0415 - as above
         from cto_airgap.session import Session  # noqa: PLC0415 - as above
 
         with (self.open_web or self._web)(ca_file) as transport:
             files = [read(file) for file in login_files(self.env)]
+            if text := self.env.get(LOGINS):
+                files.insert(0, parse(text, LOGINS))
             known = Given(logins, Stored(files, Helpers(self.runner, self.env)))
             yield Session(transport, known, self.clock, stop)
 

@@ -12,7 +12,7 @@ import pytest
 
 from cto.errors import ConfigError, ToolError
 from cto_airgap.helpers import Helpers
-from cto_airgap.logins import Given, Login, Stored, read
+from cto_airgap.logins import Given, Login, Stored, parse, read
 from fakes.runner import FakeRunner, Reply
 
 SECRET = "hunter2"
@@ -179,6 +179,13 @@ class TestFile:
             read(desk.file)
         assert str(desk.file) in caught.value.message
         assert SECRET not in f"{caught.value.message}{caught.value.details}"
+
+    def test_a_variable_may_stand_for_a_file(self, desk: Desk) -> None:
+        text = json.dumps({"auths": {"r.io": auth("me:p")}})
+        known = Stored([parse(text, "DOCKER_AUTH_CONFIG")], Helpers(desk.runner, {}))
+        assert known.find("r.io", "a") == Login("me", "p")
+        with pytest.raises(ConfigError, match="DOCKER_AUTH_CONFIG cannot be read"):
+            parse(text[:-1], "DOCKER_AUTH_CONFIG")
 
     def test_what_is_given_comes_before_what_is_stored(self, desk: Desk) -> None:
         desk.write(auths={"r.io": auth("me:p"), "q.io": auth("me:p")})
