@@ -290,8 +290,9 @@ _TABLE = (
     ErrorKind(
         "CTO-1403",
         "Kubeconfig cannot be used from here",
-        "The kubeconfig names addresses, files or programs that do not exist in this container, or "
-        "it cannot be read or written.",
+        "The kubeconfig names addresses, files or programs that do not exist in this container; it "
+        "cannot be read or written; or kubectl and helm would not read it, or read it as another "
+        "cluster or user.",
         "The message has the line that helps.",
     ),
     ErrorKind(

@@ -7,10 +7,9 @@ is imported when a kubeconfig asks for more than a certificate or a token.
 
 from __future__ import annotations
 
-import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from threading import Lock
@@ -20,7 +19,9 @@ from urllib.parse import urlencode, urlsplit
 import yaml
 
 from cto.adapters import api_errors, scratch
-from cto.adapters.login import Login, plain_login, tls_context
+from cto.adapters.complaints import complaints
+from cto.adapters.identity import Identity
+from cto.adapters.login import Login, for_loader, plain_login, tls_context
 from cto.adapters.pools import pool
 from cto.errors import ApiError, PreflightError
 from cto.network.proxies import Proxies, Proxy, is_refusal
@@ -179,7 +180,8 @@ class Connection:
             return self._session
 
     def _unauthorized(self, session: _Session, response: Any) -> ApiError:
-        text = f"the API server refuses the credentials of the kubeconfig's user {session.user!r}"
+        name = session.identity.name
+        text = f"the API server refuses the credentials of the kubeconfig's user {name!r}"
         details = api_errors.message_of(response.data)
         return ApiError("CTO-1602", text, status=401, reason="Unauthorized", details=details)
 
@@ -190,17 +192,17 @@ class _Session:
     def __init__(
         self,
         *,
-        user: str,
+        identity: Identity,
         server: str,
         proxy: Proxy | None,
         pool: Any,
-        authorization: Callable[[], Mapping[str, str]],
+        plugin: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
-        self.user = user
+        self.identity = identity
         self.server = server
         self._proxy = proxy
         self._pool = pool
-        self._authorization = authorization
+        self._plugin = plugin
 
     def send(self, request: Request, *, preload: bool) -> Any:
         import urllib3  # noqa: PLC0415 - slow
@@ -211,7 +213,7 @@ class _Session:
                 request.method,
                 f"{self.server}{request.path}{query}",
                 body=request.body,
-                headers={**self._authorization(), **request.headers},
+                headers=self._headers(request),
                 timeout=urllib3.Timeout(connect=_CONNECT_S, read=request.read_timeout_s),
                 retries=False,
                 preload_content=preload,
@@ -220,6 +222,23 @@ class _Session:
             response.close()
             raise _refused(self._proxy)
         return response
+
+    def _headers(self, request: Request) -> Any:
+        import urllib3  # noqa: PLC0415 - slow
+
+        # Of the same name there may be several: the groups of somebody who is impersonated.
+        headers = urllib3.HTTPHeaderDict(self._plugin())
+        for name, value in self._identified():
+            headers.add(name, value)
+        headers.update(request.headers)
+        return headers
+
+    def _identified(self) -> Sequence[tuple[str, str]]:
+        try:
+            return tuple(self.identity.headers())
+        except OSError as error:
+            text = f"the token of the kubeconfig's user {self.identity.name!r} cannot be read"
+            raise ApiError("CTO-1602", text, details=str(error)) from error
 
     def close(self) -> None:
         self._pool.clear()
@@ -231,13 +250,11 @@ def _new_session(access: Access, environ: Mapping[str, str] = os.environ) -> _Se
 
 
 def _plain_session(login: Login) -> _Session:
-    headers = {"Authorization": f"Bearer {login.token}"} if login.token else {}
     return _Session(
-        user=login.user,
+        identity=login.identity,
         server=login.server,
         proxy=None,
         pool=pool(login.tls, None, tls_name=login.tls_name),
-        authorization=lambda: headers,
     )
 
 
@@ -248,27 +265,31 @@ def _loaded_session(access: Access, environ: Mapping[str, str]) -> _Session:
     configuration = Configuration()
     # What it finds in the environment is not what Go's programs find there.
     configuration.proxy = None
-    user = _user_entry(access)
+    try:
+        identity, document = for_loader(access)
+    except _MALFORMED as error:
+        # Not its text: it may quote a line with a key in it.
+        raise _unusable(access, f"not a kubeconfig: {type(error).__name__}") from None
     # The loader writes certificates and keys to files; they are read here and go away.
     with scratch.private() as folder:
-        complaint = _load(access, configuration, str(folder))
-        _check(access, configuration, user, complaint)
+        complaint = _load(access, document, configuration, str(folder))
+        _check(access, configuration, identity.name, complaint)
         proxy = _proxy(configuration, environ)
         connections = _loaded_pool(configuration, proxy)
     refresh = Lock()
 
-    def authorization() -> Mapping[str, str]:
-        with refresh, _complaints():
+    def plugin() -> Mapping[str, str]:
+        with refresh, complaints():
             settings: Any = configuration.auth_settings()
         token = settings.get("BearerToken", {}).get("value")
         return {"Authorization": token} if token else {}
 
     return _Session(
-        user=user,
+        identity=identity,
         server=configuration.host,
         proxy=proxy,
         pool=connections,
-        authorization=authorization,
+        plugin=plugin,
     )
 
 
@@ -300,15 +321,15 @@ def _loaded_pool(configuration: Any, proxy: Proxy | None) -> Any:
     return pool(tls, proxy, tls_name=configuration.tls_server_name or "")
 
 
-def _load(access: Access, configuration: Any, folder: str) -> str:
+def _load(access: Access, document: Mapping[str, Any], configuration: Any, folder: str) -> str:
     """Fill in the configuration; return what an exec plugin complained about."""
     from kubernetes import config  # noqa: PLC0415 - slow
 
-    load: Any = config.load_kube_config
-    with _complaints() as complaints:
+    load: Any = config.load_kube_config_from_dict
+    with complaints() as texts:
         try:
             load(
-                config_file=str(access.kubeconfig),
+                config_dict=document,
                 context=access.context,
                 client_configuration=configuration,
                 persist_config=False,
@@ -319,49 +340,12 @@ def _load(access: Access, configuration: Any, folder: str) -> str:
         except _MALFORMED as error:
             # Not its text: it may quote a line with a key in it.
             raise _unusable(access, f"not a kubeconfig: {type(error).__name__}") from None
-    return "\n".join(complaints)
+    return "\n".join(texts)
 
 
 def _unusable(access: Access, cause: str) -> PreflightError:
     text = f"context {access.context} of {access.kubeconfig} cannot be used"
     return PreflightError("CTO-1403", text, details=api_errors.cut(cause))
-
-
-def _user_entry(access: Access) -> str:
-    from kubernetes import config  # noqa: PLC0415 - slow
-
-    contexts_of: Any = config.list_kube_config_contexts
-    with suppress(config.ConfigException, OSError, *_MALFORMED):
-        contexts, _ = contexts_of(str(access.kubeconfig))
-        users = {item["name"]: item["context"].get("user", "") for item in contexts}
-        return str(users.get(access.context, ""))
-    return ""
-
-
-@contextmanager
-def _complaints() -> Iterator[list[str]]:
-    """Collect what the loader logs: it tells of a failed exec plugin in no other way.
-
-    https://github.com/kubernetes-client/python/blob/v34.1.0/kubernetes/base/config/kube_config.py
-    logs on the root logger, and would set up logging to stderr if there were no handler.
-    """
-    collector = _Collector()
-    root = logging.getLogger()
-    root.addHandler(collector)
-    try:
-        yield collector.texts
-    finally:
-        root.removeHandler(collector)
-
-
-class _Collector(logging.Handler):
-    def __init__(self) -> None:
-        super().__init__(logging.ERROR)
-        self.texts: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.name == "root":
-            self.texts.append(record.getMessage())
 
 
 @contextmanager

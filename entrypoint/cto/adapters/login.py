@@ -12,32 +12,25 @@ import os
 import ssl
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cto.adapters import scratch
-from cto.adapters.kubeconfig import named, read
+from cto.adapters.identity import Identity
+from cto.adapters.kubeconfig import parts, read
+from cto.adapters.kubeconfig.fields import CLUSTER, USER, local
 from cto.errors import CtoError
 from cto.network import trust
 from cto.ports import Access
 
-_CLUSTER = {
-    "certificate-authority",
-    "certificate-authority-data",
-    "disable-compression",
-    "extensions",
-    "server",
-    "tls-server-name",
-}
-_USER = {
-    "client-certificate",
-    "client-certificate-data",
-    "client-key",
-    "client-key-data",
-    "extensions",
-    "token",
-}
+# What only the loader of the `kubernetes` package can do.
+_LOADED = {"proxy-url", "insecure-skip-tls-verify", "exec"}
+
+# What the loader knows of a user where no plugin is asked.
+_ALWAYS = frozenset(
+    f"client-{what}{data}" for what in ("certificate", "key") for data in ("", "-data")
+)
 
 
 @dataclass(frozen=True)
@@ -45,16 +38,15 @@ class Login:
     """Where the API server is, and how it knows us.
 
     Attributes:
-        user: Name of the kubeconfig's user.
+        identity: As whom.
         tls: None if the connection is not encrypted.
         tls_name: The name that the server's certificate must have; '' for that of its address.
     """
 
     server: str
-    user: str
+    identity: Identity
     tls: ssl.SSLContext | None
     tls_name: str = ""
-    token: str = field(default="", repr=False)
 
 
 def tls_context(ca_file: str | None, cert_file: str | None, key_file: str | None) -> ssl.SSLContext:
@@ -81,23 +73,39 @@ def plain_login(access: Access, environ: Mapping[str, str] = os.environ) -> Logi
         return None
     # What is wrong is told by the loader, in its words.
     with suppress(CtoError, OSError, AttributeError, KeyError, TypeError, ValueError):
-        document = read(access.kubeconfig)
-        context = named(document, "contexts")[access.context]
-        cluster = named(document, "clusters")[context["cluster"]]
-        user = named(document, "users")[context["user"]]
-        if set(cluster) <= _CLUSTER and set(user) <= _USER:
-            return _login(access.kubeconfig.parent, context["user"], cluster, user)
+        context, cluster, user = parts(read(access.kubeconfig), access.context)
+        identity = Identity(context["user"], user, access.kubeconfig.parent)
+        if identity.is_known and not any(cluster.get(key) for key in _LOADED):
+            return _login(access.kubeconfig.parent, identity, cluster, user)
     return None
 
 
-def _login(base: Path, name: str, cluster: Mapping[str, Any], user: Mapping[str, Any]) -> Login:
+def for_loader(access: Access) -> tuple[Identity, Mapping[str, Any]]:
+    """Return who logs in, and a kubeconfig for the loader with that one context.
+
+    It gets what a plugin is needed for, and certificates. How a token, a password and a name to act
+    as go together it does not do as client-go does.
+    """
+    context, cluster, user = parts(read(access.kubeconfig), access.context)
+    base = access.kubeconfig.parent
+    identity = Identity(str(context.get("user") or ""), user, base)
+    known = _ALWAYS if identity.is_known else {*_ALWAYS, "exec"}
+    kept = {key: value for key, value in user.items() if key in known}
+    entries = {"context": context, "cluster": local(cluster, CLUSTER, base)}
+    entries["user"] = local(kept, USER, base)
+    names = {"context": access.context, **{key: context.get(key) for key in ("cluster", "user")}}
+    return identity, {f"{key}s": [{"name": names[key], key: entries[key]}] for key in entries}
+
+
+def _login(
+    base: Path, identity: Identity, cluster: Mapping[str, Any], user: Mapping[str, Any]
+) -> Login:
     server = str(cluster["server"]).rstrip("/")
     return Login(
         server=server,
-        user=name,
+        identity=identity,
         tls=_tls(base, cluster, user) if server.startswith("https://") else None,
         tls_name=str(cluster.get("tls-server-name") or ""),
-        token=str(user.get("token") or ""),
     )
 
 

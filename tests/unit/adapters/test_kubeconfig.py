@@ -132,7 +132,7 @@ class TestChoosing:
 
     def test_entries_without_a_name_are_passed_over(self, file: Path) -> None:
         data = document("one")
-        data["contexts"] += [{"context": {}}, "rubbish"]
+        data["contexts"] += [{"context": {}}]
         file.parent.mkdir(parents=True)
         file.write_text(yaml.safe_dump(data))
 

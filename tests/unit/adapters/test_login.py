@@ -44,7 +44,8 @@ def kubeconfig(folder: Path, *, cluster: Any = None, user: Any = None) -> Access
 def test_a_token_is_enough(tmp_path: Path) -> None:
     login = plain_login(kubeconfig(tmp_path, user={"token": "t0ken"}), {})
     assert login is not None
-    assert (login.server, login.user, login.token, login.tls) == (SERVER, "u", "t0ken", None)
+    assert (login.server, login.identity.name, login.tls) == (SERVER, "u", None)
+    assert list(login.identity.headers()) == [("Authorization", "Bearer t0ken")]
 
 
 def test_a_login_does_not_show_its_token(tmp_path: Path) -> None:
@@ -72,10 +73,8 @@ def test_another_name_for_the_certificate_is_kept(tmp_path: Path) -> None:
     "user",
     [
         {"exec": {"command": "aws"}},
+        {"exec": {"command": "aws"}, "as": "another"},
         {"auth-provider": {"name": "oidc"}},
-        {"tokenFile": "token"},
-        {"username": "me", "password": "secret"},
-        {"token": "t", "as": "another"},
     ],
 )
 def test_other_ways_to_log_in_are_left_to_the_loader(tmp_path: Path, user: Any) -> None:

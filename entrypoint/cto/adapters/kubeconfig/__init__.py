@@ -1,7 +1,7 @@
 """Kubeconfig files: what is in them, and our own entries in and out of other people's."""
 
 from cto.adapters.kubeconfig.entries import Entry, named, owned
-from cto.adapters.kubeconfig.reading import choose_access, paths, read
+from cto.adapters.kubeconfig.reading import choose_access, parts, paths, read
 from cto.adapters.kubeconfig.shared import SharedFile
 
-__all__ = ["Entry", "SharedFile", "choose_access", "named", "owned", "paths", "read"]
+__all__ = ["Entry", "SharedFile", "choose_access", "named", "owned", "parts", "paths", "read"]

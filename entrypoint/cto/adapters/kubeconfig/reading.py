@@ -12,10 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from cto import goyaml
+from cto.adapters.kubeconfig import shape, usable
 from cto.adapters.kubeconfig.entries import named
+from cto.adapters.kubeconfig.fields import CLUSTER, USER, local
 from cto.adapters.kubeconfig.yamltree import first_document
 from cto.errors import PreflightError, UsageError
 from cto.ports import Access
+
+_PARTS = (("clusters", "cluster"), ("users", "user"))
 
 
 def paths(environ: Mapping[str, str], home: Path) -> tuple[Path, ...]:
@@ -72,9 +76,9 @@ def choose_access(files: Sequence[Path], context: str = "") -> Access:
 
     Raises:
         UsageError: CTO-1201 (several), CTO-1202 (none), CTO-1203 (not there).
-        PreflightError: CTO-1403, a file cannot be used.
+        PreflightError: CTO-1403, a file cannot be used, or means something else to kubectl or helm.
     """
-    documents = {file: read(file) for file in files}
+    documents = {file: _readable(file) for file in files}
     where: dict[str, Path] = {}
     for file, document in documents.items():
         for name in named(document, "contexts"):
@@ -91,7 +95,16 @@ def choose_access(files: Sequence[Path], context: str = "") -> Access:
         raise _several(documents, where)
     chosen = context or next(iter(where))
     _check_whole(documents[where[chosen]], where[chosen], chosen)
+    _check_merged(documents, where[chosen], chosen)
+    _check_usable(documents[where[chosen]], where[chosen], chosen)
     return Access(where[chosen], chosen)
+
+
+def parts(document: Mapping[str, Any], name: str) -> tuple[dict[str, Any], ...]:
+    """Return a context, its cluster and its user."""
+    context = named(document, "contexts").get(name, {})
+    cluster = named(document, "clusters").get(context.get("cluster", ""), {})
+    return context, cluster, named(document, "users").get(context.get("user", ""), {})
 
 
 def _several(documents: Mapping[Path, Mapping[str, Any]], where: Mapping[str, Path]) -> UsageError:
@@ -106,18 +119,61 @@ def _several(documents: Mapping[Path, Mapping[str, Any]], where: Mapping[str, Pa
     )
 
 
+def _readable(file: Path) -> dict[str, Any]:
+    document = read(file)
+    if why := list(shape.problems(document)):
+        raise PreflightError(
+            "CTO-1403",
+            f"{file}: kubectl and helm cannot read this file: {why[0]}",
+            details="\n".join(why[1:]),
+            hint="Mend the file; texts that look like numbers or truth values need quotes. Or name "
+            "another one with --kubeconfig FILE.",
+        )
+    return document
+
+
 def _check_whole(document: Mapping[str, Any], file: Path, name: str) -> None:
     """Refuse a context whose parts lie in another file: programs get one file from us."""
     context = named(document, "contexts")[name]
-    for section, key in (("clusters", "cluster"), ("users", "user")):
+    for section, key in _PARTS:
         if context.get(key) not in named(document, section):
-            raise PreflightError(
-                "CTO-1403",
-                f"{file}: context {name!r} names {key} {context.get(key)!r}, which is not in "
-                "this file",
-                hint=f"Put all parts into one file: kubectl config view --flatten --minify --raw "
-                f"--context {shlex.quote(name)} > FILE, then add --kubeconfig FILE",
-            )
+            why = f"names {key} {context.get(key)!r}, which is not in this file"
+            raise _scattered(file, name, why)
+
+
+def _check_merged(documents: Mapping[Path, Mapping[str, Any]], file: Path, name: str) -> None:
+    """Refuse a context that is another cluster or user to kubectl: the first of a name counts."""
+    context = named(documents[file], "contexts")[name]
+    for section, key in _PARTS:
+        fields = CLUSTER if key == "cluster" else USER
+        meant = {
+            each: local(named(document, section)[context[key]], fields, each.parent)
+            for each, document in documents.items()
+            if context[key] in named(document, section)
+        }
+        first = next(iter(meant))
+        if meant[first] != meant[file]:
+            why = f"names {key} {context[key]!r}, and kubectl takes the one of {first}"
+            raise _scattered(file, name, why)
+
+
+def _check_usable(document: Mapping[str, Any], file: Path, name: str) -> None:
+    if why := list(usable.problems(*parts(document, name))):
+        raise PreflightError(
+            "CTO-1403",
+            f"{file}: context {name!r} cannot be used: {why[0]}",
+            details="\n".join(why[1:]),
+            hint="Change the field that is named, or take another context (--context NAME).",
+        )
+
+
+def _scattered(file: Path, name: str, why: str) -> PreflightError:
+    return PreflightError(
+        "CTO-1403",
+        f"{file}: context {name!r} {why}",
+        hint=f"Put all parts into one file: kubectl config view --flatten --minify --raw "
+        f"--context {shlex.quote(name)} > FILE, then add --kubeconfig FILE",
+    )
 
 
 def _current(document: Mapping[str, Any]) -> bool:

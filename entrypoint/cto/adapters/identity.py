@@ -1,0 +1,91 @@
+"""As whom the API server is asked: what a kubeconfig's user says, beside certificates.
+
+It has to be whom helm asks as, or one of the two has rights that the other lacks. What comes before
+what is client-go's: `getUserIdentificationPartialConfig` in tools/clientcmd and
+`HTTPWrappersForConfig` in transport.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+# What may stand in a header's name as it is, beside letters, digits and `-._~`.
+_LEGAL = "!#$&'*+^`|"
+
+
+class Identity:
+    """The headers that say who asks, and as whom.
+
+    Args:
+        name: Of the kubeconfig's user.
+        user: What the kubeconfig says about it.
+        base: The kubeconfig's folder.
+    """
+
+    def __init__(self, name: str, user: Mapping[str, Any], base: Path) -> None:
+        self.name = name
+        self._user = user
+        self._file = base / str(user["tokenFile"]) if user.get("tokenFile") else None
+        self._token = str(user.get("token") or "") or self._id_token()
+        self._impersonation = tuple(_impersonation(user))
+
+    @property
+    def is_known(self) -> bool:
+        """Whether no program has to be asked first: a token goes before a plugin."""
+        return bool(self._token or self._file or self._user.get("username")) or not any(
+            self._user.get(key) for key in ("exec", "auth-provider")
+        )
+
+    def headers(self) -> Iterator[tuple[str, str]]:
+        """Yield what every request has to carry; names may come several times.
+
+        Raises:
+            OSError: The token's file cannot be read, and never could.
+        """
+        if authorization := self._authorization():
+            yield "Authorization", authorization
+        yield from self._impersonation
+
+    def _authorization(self) -> str:
+        if token := self._current_token():
+            return f"Bearer {token}"
+        if self._user.get("username"):
+            pair = f"{self._user['username']}:{self._user.get('password') or ''}"
+            return f"Basic {base64.b64encode(pair.encode()).decode()}"
+        return ""
+
+    def _current_token(self) -> str:
+        """Return the token: the file's, for it is replaced now and then; else the last good one."""
+        if self._file:
+            try:
+                self._token = self._file.read_text(encoding="utf-8").strip() or self._token
+            except OSError:
+                if not self._token:
+                    raise
+        return self._token
+
+    def _id_token(self) -> str:
+        provider = self._user.get("auth-provider") or {}
+        return str((provider.get("config") or {}).get("id-token") or "")
+
+
+def _impersonation(user: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    if not user.get("as"):
+        return
+    yield "Impersonate-User", _text(user["as"])
+    if user.get("as-uid"):
+        yield "Impersonate-Uid", _text(user["as-uid"])
+    for group in user.get("as-groups") or ():
+        yield "Impersonate-Group", _text(group or "")
+    for key, values in (user.get("as-user-extra") or {}).items():
+        for value in values or ():
+            yield f"Impersonate-Extra-{quote(str(key), safe=_LEGAL)}", _text(value or "")
+
+
+def _text(value: Any) -> str:
+    """Return a header's text whose bytes are UTF-8, as Go sends them: Python sends Latin-1."""
+    return str(value).encode().decode("latin-1")

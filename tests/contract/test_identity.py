@@ -1,0 +1,162 @@
+"""As whom the API server is asked, on the wire: in every request, however the log-in is made."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cto.adapters.connection import Connection, Request
+from cto.errors import ApiError
+from cto.objects import dump_yaml
+from cto.ports import Access
+from fakes.webserver import Line, WebServer
+
+VERSION = "client.authentication.k8s.io/v1"
+IMPERSONATION = {
+    "as": "jäne",
+    "as-uid": "42",
+    "as-groups": ["developers", "089012345678", "a b"],
+    "as-user-extra": {"example.com/acme%project": ["one", "two"], "scopes": ["view"]},
+}
+NAMES = {
+    ("Impersonate-User", "jäne"),
+    ("Impersonate-Uid", "42"),
+    *(("Impersonate-Group", group) for group in IMPERSONATION["as-groups"]),
+    ("Impersonate-Extra-example.com%2Facme%25project", "one"),
+    ("Impersonate-Extra-example.com%2Facme%25project", "two"),
+    ("Impersonate-Extra-scopes", "view"),
+}
+
+
+class Server:
+    """A server that keeps every header, also those that come several times."""
+
+    def __init__(self, server: WebServer) -> None:
+        self.url = server.url
+        self.headers: list[list[tuple[str, str]]] = []
+        for method in ("GET", "POST", "PATCH", "DELETE"):
+            server.on(method, "/version", self._answer)
+
+    def _answer(self, line: Line) -> None:
+        self.headers.append(line._handler.headers.items())
+        line.head(200, {"Content-Length": "2"})
+        line.raw(b"{}")
+
+    def identities(self) -> list[set[tuple[str, str]]]:
+        """Return what each request said about who asks; Go's servers read UTF-8."""
+        return [
+            {
+                (name, value.encode("latin-1").decode())
+                for name, value in headers
+                if name.startswith(("Impersonate", "Authorization"))
+            }
+            for headers in self.headers
+        ]
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with WebServer() as server:
+        yield Server(server)
+
+
+def access(folder: Path, server: str, user: dict[str, Any]) -> Access:
+    document = {
+        "clusters": [{"name": "c", "cluster": {"server": server}}],
+        "users": [{"name": "u", "user": user}],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+    }
+    file = folder / "config"
+    file.write_text(dump_yaml(document))
+    return Access(file, "x")
+
+
+def plugin(folder: Path) -> dict[str, Any]:
+    status = {"token": "of the plugin"}
+    answer = {"apiVersion": VERSION, "kind": "ExecCredential", "status": status}
+    file = folder / "plugin"
+    file.write_text(f"#!/bin/sh\necho '{json.dumps(answer)}'\n")
+    file.chmod(0o755)
+    # Relative to the kubeconfig, not to where we are.
+    return {"apiVersion": VERSION, "command": "./plugin", "interactiveMode": "Never"}
+
+
+def connect(server: Server, folder: Path, user: dict[str, Any]) -> Connection:
+    return Connection(access(folder, server.url, user))
+
+
+def ask(connection: Connection, method: str = "GET") -> None:
+    connection.send(Request(method=method, path="/version", what="ask", headers={"Accept": "a"}))
+
+
+@pytest.mark.parametrize("proxied", [False, True])
+@pytest.mark.parametrize("way", ["token", "exec"])
+def test_a_name_to_act_as_is_in_every_request(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str, *, proxied: bool
+) -> None:
+    """A variable for a proxy makes the other kind of session, and is not for this address."""
+    for name in ("http_proxy", "https_proxy", "no_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    if proxied:
+        monkeypatch.setenv("HTTPS_PROXY", "http://proxy.invalid:1")
+    login = {"exec": plugin(tmp_path)} if way == "exec" else {"token": "mine"}
+    token = "of the plugin" if way == "exec" else "mine"
+    connection = connect(server, tmp_path, {**login, **IMPERSONATION})
+
+    for method in ("GET", "POST", "PATCH", "DELETE"):
+        ask(connection, method)
+    connection.stream(Request(method="GET", path="/version", what="watch")).close()
+
+    expected = {*NAMES, ("Authorization", f"Bearer {token}")}
+    assert server.identities() == [expected] * 5
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("user", "header"),
+    [
+        ({}, None),
+        ({"token": "mine", "exec": {"apiVersion": VERSION, "command": "/no"}}, "Bearer mine"),
+        ({"token": "mine", "auth-provider": {"config": {"id-token": "theirs"}}}, "Bearer mine"),
+        ({"auth-provider": {"name": "oidc", "config": {"id-token": "mine"}}}, "Bearer mine"),
+        ({"username": "me", "password": "pässword"}, "Basic bWU6cMOkc3N3b3Jk"),
+        ({"username": "me"}, "Basic bWU6"),
+        ({"password": "alone"}, None),
+    ],
+)
+def test_what_goes_before_what_is_as_in_client_go(
+    server: Server, tmp_path: Path, user: dict[str, Any], header: str | None
+) -> None:
+    ask(connect(server, tmp_path, user))
+    assert server.identities() == [{("Authorization", header)} if header else set()]
+
+
+def test_the_file_with_a_token_goes_before_a_token_and_is_read_again(
+    server: Server, tmp_path: Path
+) -> None:
+    """Kubernetes replaces the token of a pod now and then; the last good one stays."""
+    file = tmp_path / "token"
+    connection = connect(server, tmp_path, {"token": "mine", "tokenFile": "token"})
+    ask(connection)
+    for text in ("first\n", " second \n", ""):
+        file.write_text(text)
+        ask(connection)
+    file.unlink()
+    ask(connection)
+    tokens = [value for identity in server.identities() for _, value in identity]
+    assert tokens == [f"Bearer {token}" for token in ("mine", "first", *["second"] * 3)]
+
+
+def test_a_file_with_a_token_that_is_not_there_is_named_with_its_user(
+    server: Server, tmp_path: Path
+) -> None:
+    with pytest.raises(ApiError, match="the token of the kubeconfig's user 'u'") as error:
+        ask(connect(server, tmp_path, {"tokenFile": "missing"}))
+    assert error.value.code == "CTO-1602"
+    assert str(tmp_path / "missing") in error.value.details
+    assert server.headers == []
