@@ -17,6 +17,7 @@ from cto.adapters.clock import SystemClock
 from cto.adapters.process import ProcessRunner
 from cto.errors import Cancelled, CtoError, ToolError, WaitError
 from cto.ports import Runner
+from cto.redaction import Secrets
 from fakes.runner import FakeRunner, Reply
 
 SOON_S = 10.0
@@ -50,6 +51,36 @@ def real(log: Callable[[str], None] = lambda _: None) -> ProcessRunner:
 @pytest.fixture(params=["fake", "real"])
 def runner(request: pytest.FixtureRequest) -> Runner:
     return scripted() if request.param == "fake" else real()
+
+
+JWT = "eyJhbGciOiJSUzI1NiIsImtpZCI6IngifQ.eyJzdWIiOiJzeXN0ZW0ifQ.c2lnbmF0dXJl"
+PEM_LINES = ["-----BEGIN PRIVATE KEY-----", *["MIIBVQIBADANBgkqhkiG9w0B"] * 30]
+PEM_LINES.append("-----END PRIVATE KEY-----")
+
+
+def test_what_a_program_says_comes_without_secrets(tmp_path: Path) -> None:
+    """Known ones and shapes; in lines, in the log, and in what its failure tells."""
+    said: list[str] = []
+    lines: list[str] = []
+    text = "\n".join(["before", *PEM_LINES, f"token is {JWT}", "it is s3cr3t-t0ken", "after"])
+    (tmp_path / "text").write_text(text)
+    secrets = Secrets(["s3cr3t-t0ken"])
+    runner = ProcessRunner(log=said.append, clock=SystemClock(), redact=secrets.redacted)
+    argv = sh(f"cat {tmp_path}/text >&2; exit 1 # {JWT}")
+
+    with pytest.raises(ToolError) as error:
+        runner.run(argv, timeout_s=SOON_S, on_line=lines.append)
+
+    assert error.value.details.splitlines() == [
+        "before",
+        "***",
+        "token is ***",
+        "it is ***",
+        "after",
+    ]
+    assert lines == ["before", *["***"] * len(PEM_LINES), "token is ***", "it is ***", "after"]
+    for secret in (JWT, "s3cr3t-t0ken", "MIIBVQ"):
+        assert secret not in "\n".join([*said, *lines, str(error.value), error.value.details])
 
 
 def test_output_comes_back_and_lines_as_they_come(runner: Runner) -> None:

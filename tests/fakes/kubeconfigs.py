@@ -14,7 +14,9 @@ SECRET = "c2VjcmV0LXRva2Vu"
 V1 = "client.authentication.k8s.io/v1"
 EXEC = {"command": "aws", "apiVersion": V1, "interactiveMode": "Never"}
 
-OIDC = {"idp-issuer-url": "https://127.0.0.1:1", "client-id": "me", "id-token": "a.b.c"}
+# Of nobody, until the year 2100.
+_JWT = "eyJhbGciOiJub25lIn0.eyJleHAiOjQxMDI0NDQ4MDB9.c2ln"
+OIDC = {"idp-issuer-url": "https://127.0.0.1:1", "client-id": "me", "id-token": _JWT}
 
 
 def document(**changes: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cto.errors import ApiError
+from cto.redaction import redacted
 
 # Long enough to name the reason, short enough not to carry a whole object:
 # https://github.com/nolar/kopf/blob/1.37.2/kopf/_cogs/clients/errors.py does the same.
@@ -66,6 +67,8 @@ def message_of(body: bytes) -> str:
 
 
 def cut(text: str) -> str:
+    """Return the beginning of a text that somebody else wrote, without secrets."""
+    text = redacted(text)
     return text if len(text) <= _CUT else f"{text[: _CUT - 3]}..."
 
 

@@ -31,6 +31,7 @@ from typing import NoReturn
 from cto.adapters.pipes import LineReader, Reader, Writer
 from cto.errors import Cancelled, CtoError, ToolError, WaitError
 from cto.ports import Clock, Completed
+from cto.redaction import Lines, redacted
 
 # Flags are looked at this often: select cannot wait for them.
 _LOOK_S = 0.1
@@ -52,6 +53,7 @@ class ProcessRunner:
         keep_fds: Returns descriptors that a child is to inherit.
         guard: Tells whether a text holds a secret: such an argument is refused, such a line of
             output is left out.
+        redact: Takes out of everything that a program says what is secret in it.
     """
 
     def __init__(
@@ -61,11 +63,13 @@ class ProcessRunner:
         clock: Clock,
         keep_fds: Callable[[], Sequence[int]] = tuple,
         guard: Callable[[str], bool] | None = None,
+        redact: Callable[[str], str] = redacted,
     ) -> None:
-        self._log = log
+        self._write = log
         self._clock = clock
         self._keep_fds = keep_fds
         self._guard = guard or (lambda _: False)
+        self._redact = redact
         self._stopped = Flag()
         self._at_once = Flag()
 
@@ -105,6 +109,9 @@ class ProcessRunner:
         if at_once:
             self._at_once.set()
         self._stopped.set()
+
+    def _log(self, text: str) -> None:
+        self._write(self._redact(text))
 
     def _judge(self, done: Completed, reason: str, timeout_s: float, *, check: bool) -> None:
         name = Path(done.argv[0]).name
@@ -158,11 +165,15 @@ class ProcessRunner:
                 raise CtoError("CTO-1100", text)
 
     def _shown(self, on_line: Callable[[str], None]) -> Callable[[str], None]:
-        return lambda line: on_line(_HIDDEN if self._guard(line) else line)
+        lines = Lines(self._redact)
+        return lambda line: on_line(_HIDDEN if self._guard(line) else lines.redacted(line))
 
     def _tail(self, done: Completed) -> str:
-        lines = (done.stderr.strip() or done.stdout.strip()).splitlines()[-_TAIL_LINES:]
-        return "\n".join(_HIDDEN if self._guard(line) else line[:_TAIL_COLUMNS] for line in lines)
+        text = done.stderr.strip() or done.stdout.strip()
+        # A key has several lines, and may begin before the last ones.
+        kept = "\n".join(_HIDDEN if self._guard(line) else line for line in text.splitlines())
+        lines = self._redact(kept).splitlines()[-_TAIL_LINES:]
+        return "\n".join(line[:_TAIL_COLUMNS] for line in lines)
 
 
 _CANCELLED = "cancelled"

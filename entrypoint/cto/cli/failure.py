@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import traceback
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,15 @@ class Failure:
     details: str = ""
     fix: str = ""
     exit_code: int
+
+    def redacted(self, redact: Callable[[str], str]) -> Failure:
+        """Return it without the secrets that others put into their messages."""
+        return replace(
+            self,
+            message=redact(self.message),
+            details=redact(self.details),
+            fix=redact(self.fix),
+        )
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -16,6 +16,7 @@ from cto.cli.progress import clean
 from cto.cli.streams import Outlet
 from cto.errors import Cancelled, CtoError
 from cto.events import Event
+from cto.redaction import Secrets
 from cto.result import SCHEMA_VERSION, Result
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ class Terminal:
         data: What the document holds if the command fails.
         wiring: Makes what a verb works with.
         attended: Whether somebody sits in front of it.
+        secrets: What must be shown nowhere, as far as it is known by then. What is told is also
+            searched for the shapes of secrets; results are data, and may show such shapes.
     """
 
     format: str = "human"
@@ -70,6 +73,7 @@ class Terminal:
     data: dict[str, Any] = field(default_factory=dict)
     wiring: Callable[[ClusterOptions], Wiring] = _wiring
     attended: Callable[[], bool] = _attended
+    secrets: Secrets = field(default_factory=Secrets)
     _written: bool = False
     _screen: Screen | None = None
 
@@ -78,7 +82,7 @@ class Terminal:
 
         def connected(options: ClusterOptions) -> Wiring:
             made = make(options)
-            made.debug, made.listen = self.trace, self.listen
+            made.debug, made.listen, made.secrets = self.trace, self.listen, self.secrets
             return made
 
         self.wiring = connected
@@ -95,7 +99,7 @@ class Terminal:
             Cancelled: The answer is no.
         """
         if text:
-            _stderr().line(_framed(text, simulated=self.simulated))
+            self._talk().line(_framed(text, simulated=self.simulated))
         if not click.confirm(question, default=False, err=True):
             told = "The answer was no: nothing was changed."
             raise Cancelled(told)
@@ -103,7 +107,7 @@ class Terminal:
     @contextmanager
     def screen(self, clock: Clock) -> Iterator[Screen]:
         """Show progress on stderr until the end of the block."""
-        screen = _screen(_stderr(), clock, quiet=self.quiet, frame=self._frame)
+        screen = _screen(self._talk(), clock, quiet=self.quiet, frame=self._frame)
         try:
             screen.open()
             self._screen = screen
@@ -124,7 +128,7 @@ class Terminal:
         if (screen := self._screen) and not self.quiet:
             screen.notice(text)
         else:
-            _stderr().line(clean(text))
+            self._talk().line(clean(text))
 
     def _frame(self) -> str:
         return SIMULATED if self.simulated else ""
@@ -138,15 +142,16 @@ class Terminal:
         if self.format == "json":
             self._document(result.command, result.exit_code, result.data, None)
         elif result.text:
-            self._out(_framed(result.text, simulated=self.simulated))
+            text = self.secrets.without(result.text)
+            self._out(_framed(text, simulated=self.simulated))
         return result.exit_code
 
     def fail(self, error: BaseException) -> int:
         """Write an exception: to stderr for people, to stdout as JSON. Returns the exit code."""
-        failure = failure_of(error)
+        failure = failure_of(error).redacted(self.secrets.redacted)
         if self.debug and not isinstance(error, CtoError):
-            _stderr().line(trace_of(error))
-        _stderr().line(_framed(clean(str(failure)), simulated=self.simulated))
+            self._talk().line(trace_of(error))
+        self._talk().line(_framed(clean(str(failure)), simulated=self.simulated))
         if self.format == "json":
             self._document(self.command, failure.exit_code, self.data, failure)
         return failure.exit_code
@@ -162,7 +167,7 @@ class Terminal:
             "ok": exit_code == 0,
             "exit_code": exit_code,
             "simulated": self.simulated,
-            "data": data,
+            "data": self.secrets.without_all(data),
             "error": failure.to_json() if failure else None,
         }
         text = json.dumps(document, indent=2)
@@ -170,6 +175,9 @@ class Terminal:
             return
         self._written = True
         self._out(text, talk=failure is not None)
+
+    def _talk(self) -> Outlet:
+        return Outlet(sys.stderr, talk=True, redact=self.secrets.redacted)
 
     def _out(self, text: str, *, talk: bool = False) -> None:
         Outlet(sys.stdout, talk=talk).line(text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from collections.abc import Callable
 from typing import TextIO
 
 # The reader has gone: of a pipe (EPIPE), of a terminal (EIO).
@@ -18,10 +19,14 @@ class Outlet:
         stream: None if the process was started with the stream closed.
         talk: What is written is talk, not data: no failure to write it matters, a full disk
             under a log file included.
+        redact: Takes secrets out of what is written.
     """
 
-    def __init__(self, stream: TextIO | None, *, talk: bool) -> None:
+    def __init__(
+        self, stream: TextIO | None, *, talk: bool, redact: Callable[[str], str] = str
+    ) -> None:
         self._stream = stream
+        self._redact = redact
         self._talk = talk
 
     @property
@@ -42,7 +47,7 @@ class Outlet:
     def write(self, text: str) -> int:
         if self._stream is not None:
             try:
-                self._stream.write(self._encodable(text))
+                self._stream.write(self._encodable(self._redact(text)))
             except (OSError, ValueError) as error:
                 self._failed(error)
         return len(text)

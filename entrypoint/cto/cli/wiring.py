@@ -23,7 +23,7 @@ from cto.adapters.download import Downloader
 from cto.adapters.guard import HelmGuard
 from cto.adapters.helm import HelmReleases
 from cto.adapters.host import Host
-from cto.adapters.kubeconfig import paths
+from cto.adapters.kubeconfig import login_secrets, paths
 from cto.adapters.process import ProcessRunner, become
 from cto.adapters.tools import Tools
 from cto.cli import clusters
@@ -51,6 +51,7 @@ from cto.plan.steps import ApplyCrds
 from cto.plan.wanted import select
 from cto.plan.wish import Wanted
 from cto.ports import Access, Clock, Cluster, NodeOptions, Provider, Releases, Runner
+from cto.redaction import Secrets
 from cto.result import Check, CheckStatus
 
 if TYPE_CHECKING:
@@ -67,8 +68,6 @@ if TYPE_CHECKING:
 
 # Where even the cluster's identity may not be read: the first look at it ends the run.
 _UNSEEN = "unseen"
-# Instead of a secret.
-HIDDEN = "***"
 
 
 def _helm(runner: Runner, program: Callable[[], Path], access: Access, home: Path) -> Releases:
@@ -86,6 +85,7 @@ class Wiring:
         notice: Told what users should know.
         debug: Told every command that is run and every request that is sent, and how each ended.
         listen: Told how downloads go.
+        secrets: What must be shown nowhere, as far as it is known by then.
         root: The folder with bundle, templates and profiles.
         docker_socket: Where Docker listens, unless somebody names another place.
         open_cluster: Opens the API; None reaches it.
@@ -99,6 +99,7 @@ class Wiring:
     notice: Callable[[str], None] = lambda _: None
     debug: Callable[[str], None] = lambda _: None
     listen: Callable[[Event], None] = lambda _: None
+    secrets: Secrets = field(default_factory=Secrets)
     clock: Clock = field(default_factory=SystemClock)
     host: Host = field(default_factory=Host)
     root: Path = field(default_factory=assets.root)
@@ -127,6 +128,7 @@ class Wiring:
             component_names=[component.name for component in self.catalog.components],
             stdin=piped,
         )
+        self.secrets.add(secrecy.secrets_of(loaded.config).values())
         secrecy.refuse_weak(loaded, secrecy.said_anyway(self, loaded.config))
         return loaded
 
@@ -214,7 +216,7 @@ class Wiring:
 
     @cached_property
     def runner(self) -> ProcessRunner:
-        return ProcessRunner(log=self._trace, clock=self.clock)
+        return ProcessRunner(log=self._trace, clock=self.clock, redact=self.secrets.redacted)
 
     @cached_property
     def charts(self) -> ChartResolver:
@@ -270,6 +272,7 @@ class Wiring:
         return WebTransport(ca_file=ca_file, user_agent=agent, environ=self.env, log=self._trace)
 
     def connect(self, access: Access) -> Cluster:
+        self.secrets.add(login_secrets(access.kubeconfig))
         if self.open_cluster:
             return self.open_cluster(access, self.clock)
         return KubeCluster(access, clock=self.clock, log=self._trace)
@@ -383,6 +386,7 @@ class Wiring:
                 clock=self.clock,
                 keep_fds=lambda: guard.descriptors,
                 guard=self._is_secret if configured else None,
+                redact=self.secrets.redacted,
             )
             stack.callback(runner.stop)
             home = self.cache / "helm" / uid
@@ -501,9 +505,7 @@ class Wiring:
 
     def _trace(self, text: str) -> None:
         """Pass on what was run or asked, without the secrets that are known by then."""
-        for value in self._secrets if "loaded" in vars(self) else ():
-            text = text.replace(value, HIDDEN)
-        self.debug(text)
+        self.debug(self.secrets.redacted(text))
 
     def _is_secret(self, text: str) -> bool:
         return any(value in text for value in self._secrets)

@@ -17,8 +17,10 @@ from cto.cli.plain import Plain
 from cto.cli.wiring import Wiring
 from cto.errors import ApiError
 from cto.events import Transfer
+from cto.ports import Access
 from cto.result import Result
 from fakes.clock import FakeClock
+from fakes.cluster import FakeCluster
 
 
 class Tty(io.StringIO):
@@ -180,3 +182,98 @@ class TestDebug:
         assert made.loaded
         made._trace("+ helm --set x=hunter2hunter2")
         assert said == ["+ helm --set x=***"]
+
+
+JWT = "eyJhbGciOiJSUzI1NiIsImtpZCI6IngifQ.eyJzdWIiOiJzeXN0ZW0ifQ.c2lnbmF0dXJl"
+KEY = "-----BEGIN PRIVATE KEY-----\nMIIBVQIBADANBgkqhkiG9w0B\n-----END PRIVATE KEY-----"
+KNOWN = "s3cr3t-t0ken"
+PLANTED = (JWT, "MIIBVQIBADANBgkqhkiG9w0B", KNOWN, "ghs_16C7e42F292c6912E7710c838347Ae178B4a")
+QUOTING = f"it says {JWT},\n{KEY}\n[{{a {{ {KNOWN} <nil>}}}}] https://x:{PLANTED[3]}@github.com"
+
+
+class TestSecrets:
+    """Whatever others say, and whichever way it takes out."""
+
+    @pytest.mark.parametrize("kind", ["human", "json"])
+    @pytest.mark.parametrize("debug", [False, True])
+    @pytest.mark.parametrize(
+        "error",
+        [
+            ApiError("CTO-1600", QUOTING, details=QUOTING, hint=QUOTING),
+            OSError(5, QUOTING),
+            RuntimeError(QUOTING),
+            KeyError(QUOTING),
+        ],
+        ids=["ours", "system", "bug", "key"],
+    )
+    def test_a_failure_shows_none(
+        self, capsys: pytest.CaptureFixture[str], error: Exception, kind: str, *, debug: bool
+    ) -> None:
+        terminal = Terminal(format=kind, debug=debug, data={"said": [KNOWN]})
+        terminal.secrets.add([KNOWN])
+        try:
+            raise error
+        except type(error) as raised:
+            terminal.fail(raised)
+        out, err = capsys.readouterr()
+        for secret in PLANTED:
+            assert secret not in out + err
+        if kind == "json":
+            assert json.loads(out)["data"] == {"said": ["***"]}
+
+    @pytest.mark.parametrize("attended", [False, True])
+    def test_progress_shows_none(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+        *,
+        attended: bool,
+    ) -> None:
+        stream = tty(monkeypatch) if attended else None
+        terminal = Terminal(debug=True)
+        terminal.secrets.add([KNOWN])
+        with terminal.screen(FakeClock()) as screen:
+            for secret in PLANTED:
+                screen.notice(f"secret: {secret}", warning=True)
+                terminal.trace(f"header: {secret}")
+        terminal.trace(QUOTING)
+        shown = stream.getvalue() if stream else capsys.readouterr().err
+        assert "***" in shown
+        for secret in (JWT, KNOWN, PLANTED[3]):
+            assert secret not in shown
+
+    def test_results_show_none_that_is_known_and_stay_what_they_are(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Such as a starter of a configuration, which shows how a secret looks."""
+        text = "api_key: ${ANTHROPIC_API_KEY}\npassword: change-me-12345"
+        for kind in ("human", "json"):
+            terminal = Terminal(format=kind)
+            terminal.secrets.add([KNOWN])
+            data = {"text": text, "known": (KNOWN,)}
+            told = f"{text}\n{KNOWN}"
+            terminal.show(Result(command="config init", data=data, text=told))
+        human, _, document = capsys.readouterr().out.partition("{\n")
+        assert human == f"{text}\n***\n"
+        assert json.loads("{" + document)["data"] == {"text": text, "known": ["***"]}
+
+    def test_log_ins_of_a_kubeconfig_are_known_when_it_is_used(self, tmp_path: Path) -> None:
+        (tmp_path / "token").write_text("from-a-file\n")
+        users = [
+            {"token": "a-token", "password": "a-password", "tokenFile": "token"},
+            {"client-key-data": "YS1rZXktaW4tYmFzZTY0"},
+            {"auth-provider": {"config": {"id-token": "an-id-token", "client-id": "visible"}}},
+            {"exec": {"env": [{"name": "MY_SECRET", "value": "of-a-plugin"}, {"name": "REGION"}]}},
+            {"exec": [], "auth-provider": "odd", "tokenFile": "missing"},
+        ]
+        named = [{"name": str(index), "user": user} for index, user in enumerate(users)]
+        (tmp_path / "config").write_text(json.dumps({"users": named}))
+        made = Wiring(ClusterOptions(), open_cluster=lambda *_: FakeCluster())
+        made.connect(Access(tmp_path / "config", "x"))
+        for secret in (
+            *("a-token", "a-password", "from-a-file", "YS1rZXktaW4tYmFzZTY0"),
+            *("an-id-token", "of-a-plugin"),
+        ):
+            assert made.secrets.redacted(f"said: <{secret}>") == "said: <***>"
+        assert made.secrets.redacted("visible") == "visible"
+        made.connect(Access(tmp_path / "missing", "x"))

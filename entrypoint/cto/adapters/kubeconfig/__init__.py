@@ -2,6 +2,17 @@
 
 from cto.adapters.kubeconfig.entries import Entry, named, owned
 from cto.adapters.kubeconfig.reading import choose_access, parts, paths, read
+from cto.adapters.kubeconfig.secrets import login_secrets
 from cto.adapters.kubeconfig.shared import SharedFile
 
-__all__ = ["Entry", "SharedFile", "choose_access", "named", "owned", "parts", "paths", "read"]
+__all__ = [
+    "Entry",
+    "SharedFile",
+    "choose_access",
+    "login_secrets",
+    "named",
+    "owned",
+    "parts",
+    "paths",
+    "read",
+]
