@@ -310,7 +310,7 @@ def _proxy(configuration: Any, environ: Mapping[str, str]) -> Proxy | None:
     That may well be the loopback address at the other end of a tunnel.
     """
     if configuration.proxy:
-        return Proxy.parse(configuration.proxy, "the kubeconfig's proxy-url")
+        return Proxy.of_kubeconfig(str(configuration.proxy))
     return Proxies(environ).of(configuration.host)
 
 

@@ -63,6 +63,22 @@ class Proxy:
             password=unquote_to_bytes(password),
         )
 
+    @classmethod
+    def of_kubeconfig(cls, text: str) -> Proxy:
+        """Read a `proxy-url`: kubectl and helm take fewer forms there than in the environment.
+
+        https://pkg.go.dev/k8s.io/client-go/tools/clientcmd/api#Cluster names them.
+
+        Raises:
+            ConfigError: CTO-1360, they would refuse it.
+        """
+        origin = "the kubeconfig's proxy-url"
+        if not text.lower().startswith(("http://", "https://", "socks5://")):
+            message = f"{origin} has no scheme that kubectl and helm know: {shown(text)}"
+            hint = "Write http://, https:// or socks5:// before it."
+            raise ConfigError(CODE, message, hint=hint)
+        return cls.parse(text, origin)
+
     @property
     def is_socks(self) -> bool:
         return self.scheme.startswith("socks")

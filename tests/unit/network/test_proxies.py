@@ -204,3 +204,17 @@ def test_a_proxy_does_not_show_its_log_in() -> None:
         "the proxy http://proxy:3128 of https_proxy wants a log-in (407): "
         "set https_proxy to http://USER:PASSWORD@proxy:3128"
     )
+
+
+@pytest.mark.parametrize("text", ["http://p:1", "https://p", "socks5://me:pw@p", "HTTP://p"])
+def test_a_kubeconfig_s_proxy_has_a_scheme(text: str) -> None:
+    assert Proxy.of_kubeconfig(text).host == "p"
+
+
+@pytest.mark.parametrize(
+    "text", ["p:3128", "p", "me:hunter2@p:1", "socks5h://me:hunter2@p", "ftp://p"]
+)
+def test_what_kubectl_and_helm_refuse_there_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="no scheme that kubectl and helm know") as caught:
+        Proxy.of_kubeconfig(text)
+    assert "hunter2" not in f"{caught.value.message}{caught.value.hint}"
