@@ -33,6 +33,7 @@ class FakeCluster:
         denied: (verb, resource, namespace) that access reviews refuse; '*' matches all.
         rules: namespace -> what rules reviews tell.
         time: The server's clock.
+        user: Who asks, as reviews tell; '' for a server that does not tell.
         logged_in: False makes every request fail with CTO-1602.
     """
 
@@ -50,6 +51,7 @@ class FakeCluster:
         self.patience: list[float] = []
         self.denied: set[tuple[str, str, str]] = set()
         self.rules: dict[str, list[dict[str, list[str]]]] = {}
+        self.user = ""
         self.logged_in = True
         self.time = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
         self._version = version
@@ -339,6 +341,8 @@ class FakeCluster:
             self._kinds = [*(kind for kind in self._kinds if kind not in new), *new]
 
     def _review(self, manifest: Manifest) -> Manifest:
+        if manifest["kind"] == "SelfSubjectReview":
+            return {**manifest, "status": {"userInfo": {"username": self.user}}}
         if manifest["kind"] == "SelfSubjectRulesReview":
             rules = copy.deepcopy(self.rules.get(manifest["spec"]["namespace"], []))
             return {**manifest, "status": {"resourceRules": rules, "incomplete": True}}

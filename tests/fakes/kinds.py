@@ -35,6 +35,7 @@ apiextensions.k8s.io/v1: *CustomResourceDefinition/customresourcedefinitions
 admissionregistration.k8s.io/v1: *MutatingWebhookConfiguration/mutatingwebhookconfigurations
 admissionregistration.k8s.io/v1: *ValidatingWebhookConfiguration/validatingwebhookconfigurations
 admissionregistration.k8s.io/v1: *ValidatingAdmissionPolicy/validatingadmissionpolicies
+authentication.k8s.io/v1: *+SelfSubjectReview/selfsubjectreviews
 authorization.k8s.io/v1: *+SubjectAccessReview/subjectaccessreviews
 authorization.k8s.io/v1: *+SelfSubjectAccessReview/selfsubjectaccessreviews
 authorization.k8s.io/v1: *+SelfSubjectRulesReview/selfsubjectrulesreviews

@@ -138,21 +138,31 @@ def check(cluster: Cluster, rights: Rights) -> Check:
         missing += escalation.missing(answers, rights)
     if not missing:
         return _passed("everything that is needed is allowed")
-    return _failed(missing, rights.absent)
+    return _failed(missing, rights.absent, _user(cluster))
 
 
-def _failed(missing: Sequence[Missing], absent: Collection[str]) -> Check:
+def _user(cluster: Cluster) -> str:
+    """Return who asks, '' if the API server does not tell (it does since Kubernetes 1.28)."""
+    review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+    with suppress(ApiError):
+        status = cluster.create(review).get("status", {})
+        return str(status.get("userInfo", {}).get("username", ""))
+    return ""
+
+
+def _failed(missing: Sequence[Missing], absent: Collection[str], user: str) -> Check:
+    bind = "" if user else " and to bind it to you"
     count = "1 permission is" if len(missing) == 1 else f"{len(missing)} permissions are"
     return Check(
         name="permissions",
         title="Permissions",
         status=CheckStatus.FAILED,
         message=f"{count} missing",
-        fix="Ask an administrator to `kubectl apply` what follows and to bind it to you, or use "
-        "another context. `kubectl auth can-i --list` shows what you may do.",
+        fix=f"Ask an administrator to `kubectl apply` what follows{bind}, or use another context. "
+        "`kubectl auth can-i --list` shows what you may do.",
         code="CTO-1602",
         items=_texts(missing),
-        manifests=roles_for([item.right for item in missing], absent),
+        manifests=roles_for([item.right for item in missing], absent, user),
     )
 
 
@@ -239,10 +249,13 @@ def _question(right: Right) -> Mapping[str, Any]:
 _ROLE = "cto-installer"
 
 
-def roles_for(rights: Sequence[Right], absent: Collection[str] = ()) -> tuple[dict[str, Any], ...]:
+def roles_for(
+    rights: Sequence[Right], absent: Collection[str] = (), user: str = ""
+) -> tuple[dict[str, Any], ...]:
     """Return the ClusterRole, and the Role of each namespace, that grant exactly these rights.
 
-    Before them, the namespaces that a Role needs and that are not there yet, as ours.
+    Before them, the namespaces that a Role needs and that are not there yet, as ours; behind them,
+    what binds them to the user.
     """
     places = sorted({right.namespace for right in rights})
     namespaces = tuple(
@@ -263,7 +276,18 @@ def roles_for(rights: Sequence[Right], absent: Collection[str] = ()) -> tuple[di
         }
         for place in places
     )
-    return namespaces + roles
+    return (*namespaces, *roles, *(_bound(role, user) for role in roles if user))
+
+
+def _bound(role: Mapping[str, Any], user: str) -> dict[str, Any]:
+    group = {"apiGroup": "rbac.authorization.k8s.io"}
+    return {
+        "apiVersion": role["apiVersion"],
+        "kind": f"{role['kind']}Binding",
+        "metadata": role["metadata"],
+        "roleRef": {**group, "kind": role["kind"], "name": _ROLE},
+        "subjects": [{**group, "kind": "User", "name": user}],
+    }
 
 
 def _role_rules(rights: Sequence[Right]) -> list[dict[str, list[str]]]:

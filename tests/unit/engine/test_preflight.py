@@ -296,6 +296,24 @@ class TestPermissions:
         ]
         assert found[1]["rules"][0]["resources"] == ["secrets", "services"]
 
+    def test_it_is_bound_to_who_asks_where_the_server_tells_who_that_is(self) -> None:
+        cluster = FakeCluster()
+        cluster.denied = {("*", "*", "*")}
+        cluster.user = "system:serviceaccount:ci:deployer"
+        rights = [Right("list", "", "nodes"), Right("get", "", "secrets", "a")]
+
+        check = checks(cluster, needing(*rights))["permissions"]
+
+        bindings = [item for item in check.manifests if item["kind"].endswith("Binding")]
+        assert [(item["kind"], item["metadata"]) for item in bindings] == [
+            ("ClusterRoleBinding", {"name": "cto-installer"}),
+            ("RoleBinding", {"name": "cto-installer", "namespace": "a"}),
+        ]
+        for item in bindings:
+            assert item["roleRef"]["kind"] == item["kind"].removesuffix("Binding")
+            assert [one["name"] for one in item["subjects"]] == [cluster.user]
+        assert "bind it" not in check.fix
+
     def test_one_line_tells_all_that_is_missing_of_a_kind(self) -> None:
         places = ("a", "b")
         rights = [
