@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from cto.engine.planned import PlannedObject, workloads
@@ -16,7 +17,7 @@ from cto.objects import Manifest, labels_of
 from cto.ports import Clock, Cluster
 from cto.result import Check, CheckStatus
 
-_ENFORCE = "pod-security.kubernetes.io/enforce"
+ENFORCE = "pod-security.kubernetes.io/enforce"
 _REGISTRATION = "admissionregistration.k8s.io/v1"
 _PARALLEL = 8
 # https://github.com/kubernetes/kubernetes/blob/v1.34.4/plugin/pkg/admission/limitranger/admission.go
@@ -47,9 +48,17 @@ _CONTAINER = {
 }
 
 
-def policies(cluster: Cluster, namespaces: Sequence[str]) -> Check:
-    """Name what looks at pods: it may refuse some of ours. A warning, as nobody can know."""
-    found = (*_levels(cluster, namespaces), *_webhooks(cluster), *_rules(cluster))
+def policies(
+    cluster: Cluster, namespaces: Sequence[str], levels: Mapping[str, str] = MappingProxyType({})
+) -> Check:
+    """Name what looks at pods: it may refuse some of ours. A warning, as nobody can know.
+
+    Args:
+        cluster: Who is asked.
+        namespaces: Where ours will be.
+        levels: The Pod Security level that the platform itself gives a namespace is no news.
+    """
+    found = (*_levels(cluster, namespaces, levels), *_webhooks(cluster), *_rules(cluster))
     if not found:
         return Check(
             name="policies",
@@ -211,7 +220,7 @@ def _remedy(namespace: str, text: str) -> str:
             "components.NAME.values"
         )
     if "violates PodSecurity" in text:
-        label = f"kubectl label ns {namespace} --overwrite {_ENFORCE}=LEVEL"
+        label = f"kubectl label ns {namespace} --overwrite {ENFORCE}=LEVEL"
         return f"Lower the Pod Security level that namespace {namespace} enforces: {label}"
     return "Except the platform's namespaces from the policy that is named."
 
@@ -224,10 +233,12 @@ def _skew_s(pod: Manifest | str, clock: Clock | None) -> float:
     return abs((clock.now() - server).total_seconds())
 
 
-def _levels(cluster: Cluster, namespaces: Sequence[str]) -> Iterator[str]:
-    for item in cluster.list_metadata("v1", "Namespace", labels=_ENFORCE):
-        name, level = item["metadata"]["name"], labels_of(item)[_ENFORCE]
-        if name in namespaces and level != "privileged":
+def _levels(
+    cluster: Cluster, namespaces: Sequence[str], wanted: Mapping[str, str]
+) -> Iterator[str]:
+    for item in cluster.list_metadata("v1", "Namespace", labels=ENFORCE):
+        name, level = item["metadata"]["name"], labels_of(item)[ENFORCE]
+        if name in namespaces and level not in ("privileged", wanted.get(name)):
             yield f"Namespace {name} enforces the Pod Security level {level}"
 
 

@@ -153,7 +153,8 @@ class Installer:
     def _check(self, observed: Observed, wish: Wanted) -> None:
         """Check the cluster before anything is changed, and tell what is no reason to stop."""
         self.checks[:] = self.preflight(observed, wish)
-        self.on_checks(self.checks)
+        if install(wish, observed).changes:
+            self.on_checks(self.checks)
 
     def plan_uninstall(self, options: remove.Options) -> Plan:
         return remove.uninstall(self.catalog, self.observe(for_uninstall=True), options)

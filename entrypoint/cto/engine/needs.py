@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from math import ceil
 
-from cto.engine.admission import ANY_IMAGE
+from cto.engine.admission import ANY_IMAGE, ENFORCE
 from cto.engine.ownership import ComponentNeeds
 from cto.engine.planned import Known, planned_objects
 from cto.engine.preflight import Needs, VersionRange
@@ -43,6 +43,7 @@ def _component(item: WantedComponent, known: Known) -> ComponentNeeds:
         release=component.release,
         crds=tuple(crd["metadata"]["name"] for crd in known.crds.get(component.name, ())),
         installed=record is not None and record.deployed and record.ours,
+        level=component.namespace_labels.get(ENFORCE, ""),
     )
 
 

@@ -30,6 +30,7 @@ class ComponentNeeds:
 
     Attributes:
         installed: A release of it is deployed.
+        level: The Pod Security level that it gives its namespace, if any.
     """
 
     name: str
@@ -37,6 +38,7 @@ class ComponentNeeds:
     release: str
     crds: tuple[str, ...] = ()
     installed: bool = False
+    level: str = ""
 
 
 @dataclass(frozen=True)

@@ -129,7 +129,7 @@ def cluster_checks(
         ("storage", "Default StorageClass", partial(_storage, cluster, needs=needs)),
         ("room", "Room", partial(_room, cluster, needs)),
         ("foreign", "Foreign objects", partial(_foreign, cluster, needs)),
-        ("policies", "Admission policies", partial(admission.policies, cluster, needs.namespaces)),
+        ("policies", "Admission policies", partial(_policies, cluster, needs)),
         ("pods", "A pod's dry run", partial(_pods, cluster, needs, clock)),
         ("architecture", "Architecture of the nodes", partial(_architecture, cluster, needs)),
         ("quotas", "Quotas", partial(_quotas, cluster, needs)),
@@ -235,6 +235,11 @@ def _room(cluster: Cluster, needs: Needs) -> Check:
         return Check(name="room", title="Room", status=CheckStatus.PASSED, message=message)
     wanted = room.Amount.of(needs.cpu, needs.memory)
     return room.check(cluster, wanted, needs.objects, needs.images)
+
+
+def _policies(cluster: Cluster, needs: Needs) -> Check:
+    levels = {item.namespace: item.level for item in needs.components}
+    return admission.policies(cluster, needs.namespaces, levels)
 
 
 def _architecture(cluster: Cluster, needs: Needs) -> Check:

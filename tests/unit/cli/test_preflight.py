@@ -131,6 +131,21 @@ def test_who_may_not_even_look_is_told_of_permissions_and_nothing_else(
     assert "get, list, create, patch namespaces" in document["error"]["details"]
 
 
+def test_warnings_are_told_before_something_is_changed_and_not_again(desk: Desk) -> None:
+    hook = {"apiGroups": [""], "resources": ["pods"], "operations": ["CREATE"]}
+    desk.cluster.add(
+        {
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "ValidatingWebhookConfiguration",
+            "metadata": {"name": "guard"},
+            "webhooks": [{"name": "g.example.com", "failurePolicy": "Ignore", "rules": [hook]}],
+        }
+    )
+
+    assert "Admission policies: 1 may refuse or change pods" in desk.cto("install").stderr
+    assert "Admission policies" not in desk.cto("install").stderr
+
+
 def test_an_unchanged_platform_is_not_asked_for_room(desk: Desk) -> None:
     """On a cluster with thousands of pods that is megabytes, for nothing."""
     desk.cto("install")

@@ -956,6 +956,16 @@ class TestAdmission:
             "ValidatingAdmissionPolicy no-latest",
         )
 
+    def test_the_level_that_the_platform_itself_wants_is_no_news(
+        self, cluster: FakeCluster
+    ) -> None:
+        cluster.add(namespace("monitoring", **OURS, **{ENFORCE: "restricted"}))
+        needs = replace(NEEDS, components=(replace(GRAFANA, level="restricted"),))
+
+        assert checks(cluster, needs)["policies"].status is CheckStatus.PASSED
+        other = replace(NEEDS, components=(replace(GRAFANA, level="baseline"),))
+        assert checks(cluster, other)["policies"].status is CheckStatus.WARNING
+
     def test_other_namespaces_and_levels_that_allow_all_are_not_named(
         self, cluster: FakeCluster
     ) -> None:
