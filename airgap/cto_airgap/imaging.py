@@ -29,6 +29,7 @@ from cto_airgap.layout import INDEX, MARKER, MARKER_BYTES, Layout
 FOLDER = "opt/cto/bundle"
 LABEL = "cto.dev/bundle"
 VARIABLE = "CTO_BUNDLE"
+NAME_VARIABLE = "CTO_IMAGE_NAME"
 _OWN_LAYER = 32 << 20
 # overlay2 takes 128 layers, and the program has some.
 _MOST = 64
@@ -89,7 +90,7 @@ def write(program: Path, bundle: Path, out: Path, name: str) -> Imaged:
     with closing(found.file):
         layers = [*_layers(layout, found.time)]
         described = [layer.describe() for layer in layers]
-        config = to_bytes(_config(found, layout.digest(), described))
+        config = to_bytes(_config(found, layout.digest(), described, name))
         manifest = to_bytes(_manifest(found, config, described))
         with _writing(out) as file:
             _write(_Tar(file, found.time), found, layers, (name, manifest, config, described))
@@ -120,7 +121,9 @@ def _entry(layout: Layout, path: Path) -> Entry:
     return Entry(f"{FOLDER}/{path.relative_to(layout.folder).as_posix()}", path)
 
 
-def _config(program: _Program, bundle: Digest, layers: list[Descriptor]) -> dict[str, Any]:
+def _config(
+    program: _Program, bundle: Digest, layers: list[Descriptor], name: str
+) -> dict[str, Any]:
     body = json.loads(json.dumps(program.config))
     # A layer that is not compressed has the digest of its contents.
     body["rootfs"]["diff_ids"] += [layer.digest for layer in layers]
@@ -128,7 +131,8 @@ def _config(program: _Program, bundle: Digest, layers: list[Descriptor]) -> dict
     body.setdefault("history", []).extend([made] * len(layers))
     settings = body["config"]
     settings["Labels"] = {**(settings.get("Labels") or {}), LABEL: bundle}
-    settings["Env"] = [*(settings.get("Env") or ()), f"{VARIABLE}=/{FOLDER}"]
+    own = (f"{VARIABLE}=/{FOLDER}", f"{NAME_VARIABLE}={name}")
+    settings["Env"] = [*(settings.get("Env") or ()), *own]
     return dict(body)
 
 

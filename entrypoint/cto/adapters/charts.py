@@ -36,6 +36,7 @@ class ChartResolver:
         folder: What `--charts` names. Its charts come first and are used as they are.
         cache: Where packed charts are kept.
         stock: Gets name, version and sha256, and returns the chart if a bundle of images has it.
+        instead: Says what to do about a component's chart that cannot be had; '' for the usual.
     """
 
     def __init__(
@@ -46,12 +47,14 @@ class ChartResolver:
         cache: Path,
         *,
         stock: Callable[[str, str, str], Chart | None] = lambda *_: None,
+        instead: Callable[[Component], str] = lambda _: "",
     ) -> None:
         self._downloader = downloader
         self._bundle = bundle
         self._folder = folder
         self._cache = cache
         self._stock = stock
+        self._instead = instead
 
     def resolve(self, component: Component) -> Chart:
         """Return the chart.
@@ -74,7 +77,8 @@ class ChartResolver:
         except ToolError as error:
             text = f"chart {source.name} {source.version} cannot be had"
             details = "\n".join(filter(None, (self._looked(), error.details)))
-            raise ToolError("CTO-1502", text, details=details) from error
+            hint = self._instead(component)
+            raise ToolError("CTO-1502", text, details=details, hint=hint) from error
         except IntegrityError as error:
             text = f"chart {source.name} {source.version}: {error.message}"
             raise IntegrityError(error.code, text, details=error.details) from error

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cto.catalog import Component
+from cto.cli import ownimage
 from cto.engine.live import nothing_lacks
 from cto.ports import Chart
 
@@ -50,7 +51,14 @@ def lacking(wiring: Wiring, provider: str) -> Callable[[str], str]:
     # Nodes of a cluster that somebody else made get their images as they always did.
     if provider != KIND or not (source and source.has_images and wiring.air_gapped):
         return nothing_lacks
-    return lambda image: lacks(source, wiring.catalog.components, image)
+    return lambda image: _lacks_and_instead(wiring, source, image)
+
+
+def _lacks_and_instead(wiring: Wiring, source: Source, image: str) -> str:
+    components = wiring.catalog.components
+    told = lacks(source, components, image)
+    better = ownimage.instead(wiring, _needing(components, image)) if told else ""
+    return f"{told}. {better}" if better else told
 
 
 def lacks(source: Source, components: Iterable[Component], image: str) -> str:
@@ -61,18 +69,22 @@ def lacks(source: Source, components: Iterable[Component], image: str) -> str:
         components: All components.
         image: As a pod names it.
     """
-    from cto_airgap.reference import parse  # noqa: PLC0415 - most installers have no bundle
-
     try:
         if source.image(image):
             return ""
-        wanted = parse(image).name
     except ValueError:
         return ""
-    titles = [c.title for c in components if any(parse(i.ref).name == wanted for i in c.images)]
+    titles = [component.title for component in _needing(components, image)]
     who = f" (component {', '.join(titles)})" if titles else ""
     profile = f" of profile {source.profile}" if source.profile else ""
     return f"image not in bundle{profile}: {image}{who}"
+
+
+def _needing(components: Iterable[Component], image: str) -> list[Component]:
+    from cto_airgap.reference import parse  # noqa: PLC0415 - most installers have no bundle
+
+    wanted = parse(image).name
+    return [c for c in components if any(parse(i.ref).name == wanted for i in c.images)]
 
 
 def described(source: Source, folder: Path) -> str:

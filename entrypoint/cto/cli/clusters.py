@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from cto import storage
 from cto.adapters.docker_config import folder_of
 from cto.adapters.existing import Existing
-from cto.adapters.kubeconfig import choose_access
+from cto.adapters.kubeconfig import NoContextError, choose_access
 from cto.adapters.kwok import Kwok
+from cto.cli import ownimage
 from cto.cli.bundled import KIND
 from cto.cli.streams import piped
 from cto.errors import CtoError, LockedError, UsageError
@@ -27,9 +28,9 @@ EXISTING = "existing"
 NAME = "cto"
 _BOTH_LINES = (
     "Make a cluster: docker run --rm -v ~/.kube:/root/.kube "
-    "-v /var/run/docker.sock:/var/run/docker.sock IMAGE install\n"
-    "or use yours: docker run --rm -v ~/.kube:/root/.kube IMAGE install\n"
-    "(if its API server is at 127.0.0.1, as with kind: --network host before IMAGE)\n"
+    "-v /var/run/docker.sock:/var/run/docker.sock {image} install\n"
+    "or use yours: docker run --rm -v ~/.kube:/root/.kube {image} install\n"
+    "(if its API server is at 127.0.0.1, as with kind: --network host before {image})\n"
     "(without a container: start Docker, name a kubeconfig with --kubeconfig FILE, or try it with "
     "simulated nodes: --provider kwok)"
 )
@@ -166,10 +167,9 @@ def _existing(wiring: Wiring, context: str) -> Existing:
     """Return a cluster of the kubeconfig: the named one, or the only one."""
     try:
         access = choose_access(wiring.kubeconfigs(), context)
-    except UsageError as error:
-        if error.code == "CTO-1202":
-            error.hint = _BOTH_LINES
-        raise
+    except NoContextError as error:
+        hint = _BOTH_LINES.format(image=ownimage.name(wiring))
+        raise UsageError(error.code, error.message, hint=hint) from error
     return Existing(access, connect=wiring.connect, host=wiring.host)
 
 

@@ -26,7 +26,7 @@ from cto.adapters.host import Host
 from cto.adapters.kubeconfig import login_secrets, paths
 from cto.adapters.process import ProcessRunner, become
 from cto.adapters.tools import Tools
-from cto.cli import clusters
+from cto.cli import clusters, ownimage
 from cto.cli.bundled import BundledCharts, lacking
 from cto.cli.describe import tell
 from cto.cli.options import ClusterOptions
@@ -226,6 +226,7 @@ class Wiring:
             self.options.charts,
             self.cache / "charts",
             stock=BundledCharts(self.source, lambda text: self.notice(text)).find,  # noqa: PLW0108 - `notice` is set late
+            instead=lambda component: ownimage.instead(self, [component]),
         )
 
     def templates(self) -> Releases:

@@ -26,6 +26,7 @@ PROGRAM_VARIABLES = frozenset(
         "CTO_DEBUG",
         "CTO_HOST_UID",
         "CTO_IMAGE",
+        "CTO_IMAGE_NAME",
         "CTO_KUBECONFIG",
         "CTO_LAB_CACHE",
         "CTO_MIRROR",

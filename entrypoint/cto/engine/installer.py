@@ -396,7 +396,9 @@ def charts_of(selection: Selection, charts: ChartSource) -> dict[str, Chart]:
         raise missing[0]
     if missing:
         details = "\n".join(f"{error.message}\n{error.details}".rstrip() for error in missing)
-        raise ToolError("CTO-1502", f"{len(missing)} charts cannot be had", details=details)
+        hint = "\n".join(dict.fromkeys(error.hint for error in missing))
+        text = f"{len(missing)} charts cannot be had"
+        raise ToolError("CTO-1502", text, details=details, hint=hint)
     return found
 
 

@@ -121,7 +121,7 @@ def test_the_program_stays_as_it_was(bundle: Path, tmp_path: Path) -> None:
     assert digests.of_bytes(to_bytes(manifest)) == made.digest
     assert manifest["layers"][0]["mediaType"].endswith("gzip")
     assert config["config"] == {
-        "Env": ["A=b", "CTO_BUNDLE=/opt/cto/bundle"],
+        "Env": ["A=b", "CTO_BUNDLE=/opt/cto/bundle", f"CTO_IMAGE_NAME={NAME}"],
         "Entrypoint": ["cto"],
         "Labels": {"cto.dev/bundle": made.bundle},
     }

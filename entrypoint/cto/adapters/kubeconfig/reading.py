@@ -22,6 +22,13 @@ from cto.ports import Access
 _PARTS = (("clusters", "cluster"), ("users", "user"))
 
 
+class NoContextError(UsageError):
+    """There is no context in any kubeconfig: CTO-1202."""
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        super().__init__("CTO-1202", f"No context in {_listed(files)}")
+
+
 def paths(environ: Mapping[str, str], home: Path) -> tuple[Path, ...]:
     """Return the files that kubectl would read, the one that it writes first."""
     listed = [Path(name) for name in environ.get("KUBECONFIG", "").split(os.pathsep) if name]
@@ -90,7 +97,7 @@ def choose_access(files: Sequence[Path], context: str = "") -> Access:
             details="\n".join(where),
         )
     if not where:
-        raise UsageError("CTO-1202", f"No context in {_listed(files)}")
+        raise NoContextError(files)
     if not context and len(where) > 1:
         raise _several(documents, where)
     chosen = context or next(iter(where))
