@@ -320,6 +320,10 @@ class Access:
     context: str
 
 
+# Where a local cluster takes what goes to an ingress of the user's own, for https.
+INGRESS_NODE_PORT = 31443
+
+
 @dataclass(frozen=True, kw_only=True)
 class Reach:
     """How the user reaches a cluster: from their own machine, not from a container of ours.
@@ -402,6 +406,13 @@ class Provider(Protocol):
 
     def reach(self) -> Reach:
         """Return how the user reaches a cluster that is ready."""
+        ...
+
+    def published(self) -> Mapping[int, int]:
+        """Return port of every node -> port of localhost; {} where nobody knows of any.
+
+        Of a cluster that is still to be made: those that it would get now.
+        """
         ...
 
     def label(self, cluster: Cluster, profile: str) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 
 from cto.catalog import Catalog, load
 from cto.config.model import Config
+from cto.plan.wanted import addresses
 from cto.render import Renderer
 
 _ROOT = Path(__file__).parents[2]
@@ -46,7 +48,12 @@ def config(profile: str, **sections: Any) -> Config:
 
 
 def context(
-    made: Config, catalog: Catalog, *, nodes: int = 0, components: Sequence[str] = ()
+    made: Config,
+    catalog: Catalog,
+    *,
+    nodes: int = 0,
+    components: Sequence[str] = (),
+    ports: Mapping[int, int] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Return what templates see, as the plan gives it to them."""
     public = made.public()
@@ -66,6 +73,7 @@ def context(
             "simulated": True,
             "kube_version": "v1.34.4",
             "provider": "kwok",
+            **addresses(catalog.components, ports),
         },
     }
 
@@ -80,9 +88,15 @@ def renderer(catalog: Catalog) -> Callable[..., Renderer]:
     """Return a maker of renderers: a profile, and what is different from it."""
 
     def make(
-        profile: str, *, nodes: int = 0, components: Sequence[str] = (), **sections: Any
+        profile: str,
+        *,
+        nodes: int = 0,
+        components: Sequence[str] = (),
+        ports: Mapping[int, int] = MappingProxyType({}),
+        **sections: Any,
     ) -> Renderer:
-        made = context(config(profile, **sections), catalog, nodes=nodes, components=components)
+        settings = config(profile, **sections)
+        made = context(settings, catalog, nodes=nodes, components=components, ports=ports)
         return Renderer(made, env={})
 
     return make

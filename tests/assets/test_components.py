@@ -188,6 +188,38 @@ def test_user_interfaces_are_reached_as_configured(
 
 
 @pytest.mark.parametrize(
+    ("web", "ports", "urls"),
+    [
+        ("nodeport", {}, ("http://localhost:8080", "http://localhost:3000")),
+        (
+            "nodeport",
+            {30080: 8080, 30300: 3000, 31443: 8443},
+            ("http://localhost:8080", "http://localhost:3000"),
+        ),
+        ("nodeport", {30080: 8082, 30300: 80}, ("http://localhost:8082", "http://localhost")),
+        ("ingress", {}, ("https://argocd.example.com", "https://grafana.example.com")),
+        (
+            "ingress",
+            {30080: 8082, 31443: 8443},
+            ("https://argocd.example.com:8443", "https://grafana.example.com:8443"),
+        ),
+    ],
+)
+def test_a_program_knows_the_address_at_which_browsers_find_it(
+    catalog: Catalog, renderer: Make, web: str, ports: dict[int, int], urls: tuple[str, str]
+) -> None:
+    """With another one its redirects lead to somebody else's program."""
+    argocd, grafana = urls
+    platform = {"ingress_type": web, "domain": "example.com"}
+    made = renderer("standard", ports=ports, platform=platform)
+    values = made.values(catalog["argocd"])
+    assert values["configs"]["cm"]["url"] == argocd
+    assert values["notifications"].get("argocdUrl", argocd) == argocd
+    assert values["global"]["domain"] == argocd.partition("//")[2].removesuffix(":8443")
+    assert made.values(catalog["grafana"])["grafana.ini"]["server"]["root_url"] == grafana
+
+
+@pytest.mark.parametrize(
     ("nodes", "replicated"), [(1, False), (2, False), (3, True)], ids=["1", "2", "3"]
 )
 def test_a_replicated_cache_needs_three_nodes(

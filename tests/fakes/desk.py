@@ -45,6 +45,7 @@ class Desk:
         downloader: Given, it fetches charts and programs instead of the true one.
         web: What registries are asked through; nobody answers by default.
         kind: The same of `--provider kind`; there is a Docker then.
+        taken: Ports of this machine that somebody listens on.
     """
 
     folder: Path
@@ -56,6 +57,7 @@ class Desk:
     downloader: Downloader | None = None
     web: Transport = field(default_factory=FakeWeb)
     kind: Provider | None = None
+    taken: set[int] = field(default_factory=set)
     releases: FakeReleases = field(init=False)
     machine: FakeMachine = field(init=False)
 
@@ -135,6 +137,7 @@ class Desk:
             open_cluster=lambda access, clock: self.cluster,
             open_helm=lambda runner, program, access, home: self.releases,
         )
+        made.port_is_free = lambda port: port not in self.taken
         made.open_web = lambda ca_file: nullcontext(self.web)
         if self.downloader:
             made.downloader = self.downloader

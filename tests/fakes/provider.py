@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from cto.errors import ToolError
@@ -81,6 +81,9 @@ class FakeProvider:
             notes=self.to_get,
             ports=self.ports,
         )
+
+    def published(self) -> Mapping[int, int]:
+        return self.ports
 
     def label(self, cluster: Cluster, profile: str) -> None:
         self.labelled.append(profile)

@@ -109,6 +109,9 @@ class Existing:
         access = self.access()
         return Reach(context=access.context, kubeconfig=access.kubeconfig)
 
+    def published(self) -> Mapping[int, int]:
+        return {}
+
     def label(self, cluster: Cluster, profile: str) -> None:
         """Leave the nodes as they are: they are somebody else's."""
 

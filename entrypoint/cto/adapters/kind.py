@@ -16,7 +16,7 @@ from cto.adapters import kind_checks as checks
 from cto.adapters import kind_nodes
 from cto.adapters.container import Container, Engine
 from cto.adapters.docker_host import DockerHost, sweep, tries
-from cto.adapters.kind_access import NETWORK, KindAccess
+from cto.adapters.kind_access import NETWORK, KindAccess, published
 from cto.adapters.kind_config import Ranges, Shape, needs_old_cgroups, placed, ranges
 from cto.adapters.kind_marker import NODE_LABEL, NODE_ROLE_LABEL, ROLE, Found, Marker, Stage
 from cto.adapters.kind_program import KindProgram
@@ -158,6 +158,12 @@ class Kind:
 
     def reach(self) -> Reach:
         return self._access.reach(self._control_plane(self._nodes()))
+
+    def published(self) -> Mapping[int, int]:
+        found, nodes = self._look()
+        if found.stage is Stage.MADE and nodes:
+            return published(self._control_plane(nodes))
+        return self._ports
 
     def label(self, cluster: Cluster, profile: str) -> None:
         kind_nodes.label(cluster, profile)

@@ -85,7 +85,7 @@ class KindAccess:
 
     def reach(self, control_plane: Container) -> Reach:
         """Return how the user gets there, after `share` with what came of that."""
-        ports = {node: host for node, host in control_plane.bindings.items() if node != API_PORT}
+        ports = published(control_plane)
         if not self._is_shared:
             # As kubeadm names it in the file that is then to be got.
             context = f"kubernetes-admin@{self._cluster}"
@@ -205,6 +205,11 @@ class KindAccess:
             "to get a kubeconfig: docker exec "
             f"{node} sed {shlex.quote(address)} /etc/kubernetes/admin.conf > {_TO_GET}"
         )
+
+
+def published(control_plane: Container) -> dict[int, int]:
+    """Return port of every node -> port of localhost, without the API server's."""
+    return {node: host for node, host in control_plane.bindings.items() if node != API_PORT}
 
 
 def owner_of(environ: Mapping[str, str]) -> tuple[int, int] | None:

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from cto.adapters.container import LOOPBACK
+from cto.ports import INGRESS_NODE_PORT
 
 # The only folder where kind's node image lets containerd look for mirrors; newer node images have
 # it set: https://kind.sigs.k8s.io/docs/user/local-registry/
@@ -49,7 +50,7 @@ _SERVICES = ("10.96.0.0/16", "10.97.0.0/16", "10.112.0.0/16", "172.29.0.0/16", "
 # https://github.com/kubernetes/enhancements/issues/5573
 CGROUP_V2_FROM = (1, 35)
 # For an ingress of the user's own: the catalog has none. 80 goes where GitHub's webhooks go.
-_INGRESS = {31443: 443}
+_INGRESS = {INGRESS_NODE_PORT: 443}
 _LAST_PORT = 65535
 _PRIVILEGED = 1024
 

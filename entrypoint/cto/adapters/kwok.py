@@ -146,6 +146,9 @@ class Kwok:
         access = self.access()
         return Reach(context=access.context, kubeconfig=access.kubeconfig)
 
+    def published(self) -> Mapping[int, int]:
+        return {}
+
     def label(self, cluster: Cluster, profile: str) -> None:
         """Leave simulated nodes as they are: nothing ever runs on them."""
 

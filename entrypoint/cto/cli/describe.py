@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Callable, Container, Sequence
-from itertools import count
+from collections.abc import Callable, Sequence
 
-from cto.catalog import Access, Component
 from cto.engine.report import Report
 from cto.events import Phase
 from cto.plan.steps import Action, Plan, Step
-from cto.ports import Reach
 from cto.result import Check, CheckStatus
 
 _MARKS = {
@@ -120,57 +116,3 @@ def tell(notice: Callable[..., None], checks: Sequence[Check]) -> None:
             lines = [f"{check.title}: {check.message}", *check.items, check.fix]
             text = "; ".join(line for line in lines if line)
             notice(text, warning=check.status is CheckStatus.WARNING)
-
-
-def access_lines(components: Sequence[Component], reach: Reach) -> list[str]:
-    """Return how to reach the user interfaces and how to log in."""
-    lines: list[str] = []
-    taken = set(reach.ports.values())
-    for component in components:
-        access = component.access
-        if access is None:
-            continue
-        kubectl = kubectl_line(reach)
-        inside = f"{kubectl} -n {component.namespace}"
-        if url := url_of(access, reach):
-            lines.append(f"{component.title}: {url}")
-        else:
-            local = _local(access.port, taken)
-            taken.add(local)
-            lines.append(f"{component.title}: http://localhost:{local} after")
-            lines.append(f"  {inside} port-forward svc/{access.service} {local}:{access.port}")
-        if access.user and access.secret:
-            name, _, key = access.secret.partition("/")
-            jsonpath = "{.data." + key.replace(".", "\\.") + "}"
-            lines.append(f"  log in as {access.user}; the password:")
-            lines.append(f"  {inside} get secret {name} -o jsonpath='{jsonpath}' | base64 -d")
-        elif access.command:
-            command = access.command.replace("kubectl ", f"{kubectl} ")
-            lines.append(f"  log in with a token: {command}")
-    return lines
-
-
-def kubectl_line(reach: Reach) -> str:
-    """Return how kubectl begins to work on that cluster, to be pasted into a shell."""
-    return f"kubectl{kubeconfig_option(reach)} --context {shlex.quote(reach.context)}"
-
-
-def kubeconfig_option(reach: Reach) -> str:
-    """Return ` --kubeconfig FILE`, '' where it is found without."""
-    return f" --kubeconfig {shlex.quote(str(reach.kubeconfig))}" if reach.kubeconfig else ""
-
-
-def url_of(access: Access, reach: Reach) -> str:
-    """Return its address under the domain or on the user's machine; '' if it has none."""
-    if reach.domain and access.subdomain:
-        return f"https://{access.subdomain}.{reach.domain}{access.path}"
-    port = reach.ports.get(access.node_port or 0) if reach.node_ports else None
-    if port is None:
-        return ""
-    return f"http://localhost{'' if port == 80 else f':{port}'}{access.path}"
-
-
-def _local(port: int, taken: Container[int]) -> int:
-    """A port that needs no privileges, and that nothing else of the platform is to be at."""
-    first = port if port > 1023 else 8000 + port
-    return next(free for free in count(first) if free not in taken)

@@ -74,6 +74,12 @@ def _helm(runner: Runner, program: Callable[[], Path], access: Access, home: Pat
     return HelmReleases(runner, program, access, home=home)
 
 
+def _port_is_free(port: int) -> bool:
+    from cto.adapters.docker_host import port_is_free  # noqa: PLC0415 - most runs need no Docker
+
+    return port_is_free(port)
+
+
 @dataclass
 class Wiring:
     """One command's adapters, made when they are needed.
@@ -92,6 +98,7 @@ class Wiring:
         open_helm: Takes the runner, the program, the cluster and Helm's home.
         open_web: Takes certificates to trust besides the usual ones; None reaches outside.
         become: Replaces this process by a program.
+        port_is_free: Tells whether nobody listens on a port of this machine's loopback address.
     """
 
     options: ClusterOptions
@@ -108,6 +115,7 @@ class Wiring:
     open_helm: Callable[[Runner, Callable[[], Path], Access, Path], Releases] = _helm
     open_web: Callable[[Path | None], AbstractContextManager[Transport]] | None = None
     become: Callable[[Sequence[str], Mapping[str, str]], NoReturn] = become
+    port_is_free: Callable[[int], bool] = _port_is_free
 
     # data
 
@@ -272,6 +280,11 @@ class Wiring:
         agent = f"cto/{__version__}"
         return WebTransport(ca_file=ca_file, user_agent=agent, environ=self.env, log=self._trace)
 
+    @property
+    def is_free(self) -> Callable[[int], bool] | None:
+        """What tells free ports of the user's machine; None where that is not this one."""
+        return None if self.host.in_container else self.port_is_free
+
     def connect(self, access: Access) -> Cluster:
         self.secrets.add(login_secrets(access.kubeconfig))
         if self.open_cluster:
@@ -423,6 +436,7 @@ class Wiring:
                 listen=screen.listen,
                 on_checks=lambda checks: self._tell(checks, screen),
                 relocations=self.moved if configured else {},
+                ports=provider.published() if configured else {},
                 lacking=lacking(self, provider.name),
             )
 

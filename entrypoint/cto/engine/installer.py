@@ -67,6 +67,7 @@ class Installer:
         lock: Makes the lock of the cluster, a context manager.
         preflight: Checks the cluster against what is wanted.
         on_checks: Told what the preflight found, before anything follows from it.
+        ports: Port of every node -> port of localhost, as far as the provider knows.
         relocations: Where the images of components come from, if not from upstream.
     """
 
@@ -90,6 +91,7 @@ class Installer:
     listen: Listener
     on_checks: Callable[[Sequence[Check]], None] = lambda _: None
     relocations: Mapping[str, Relocation] = field(default_factory=dict)
+    ports: Mapping[int, int] = field(default_factory=dict)
     lacking: Lacking = nothing_lacks
     gate: Gate = field(default_factory=Gate)
     store: StateStore = field(init=False)
@@ -141,6 +143,8 @@ class Installer:
             env=self.env,
             relocations=self.relocations,
             resizes=self.resizes_cluster,
+            # What a cluster was made with stays, by whatever way it is reached now.
+            ports=self.ports or (observed.state.ports if observed.state else {}),
         )
 
     def plan_install(self) -> Plan:
@@ -306,6 +310,7 @@ class Installer:
             simulated=observed.simulated,
             config=self._config().public(),
             releases=observed.state.releases if observed.state else {},
+            ports=wish.ports,
             namespaces=tuple(sorted({item.component.namespace for item in wish.components})),
         )
 
@@ -375,6 +380,7 @@ def plan_new_cluster(
         env=env,
         relocations=relocations,
         resizes=provider.resizes,
+        ports=provider.published(),
     )
     return install(wish, observed)
 

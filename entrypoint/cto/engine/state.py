@@ -205,6 +205,7 @@ def _encode(state: State) -> dict[str, Any]:
         "simulated": state.simulated,
         "config": state.config,
         "namespaces": list(state.namespaces),
+        "ports": {str(node): host for node, host in state.ports.items()},
         "releases": {name: _encode_release(item) for name, item in state.releases.items()},
     }
 
@@ -229,6 +230,7 @@ def _decode(data: Mapping[str, Any]) -> State:
         simulated=bool(data["simulated"]),
         config=dict(data["config"]),
         namespaces=tuple(map(_text, data["namespaces"])),
+        ports={int(node): int(host) for node, host in data.get("ports", {}).items()},
         releases={name: _decode_release(name, item) for name, item in data["releases"].items()},
     )
 

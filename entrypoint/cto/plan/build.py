@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from cto.events import Phase
 from cto.plan import labels, pulling
@@ -56,9 +56,15 @@ def _cluster(wanted: Wanted, observed: Observed) -> Sequence[Step]:
             phase=Phase.CLUSTER,
             title=f"Make the {wanted.provider} cluster",
             action=Action.KEEP if there else Action.CREATE,
-            reason=f"{observed.context} is there" if there else "there is none",
+            reason=f"{observed.context} is there" if there else _none(wanted.ports),
         ),
     )
+
+
+def _none(ports: Mapping[int, int]) -> str:
+    """Say that there is no cluster, and where the one to be made will be reached."""
+    shown = ", ".join(str(port) for port in sorted(ports.values()))
+    return f"there is none; it gets ports {shown} of localhost" if ports else "there is none"
 
 
 def _namespaces(wanted: Wanted, observed: Observed) -> Sequence[Step]:

@@ -64,6 +64,8 @@ class State:
     config: Mapping[str, Any] = field(default_factory=dict)
     releases: Mapping[str, ReleaseState] = field(default_factory=dict)
     namespaces: tuple[str, ...] = ()
+    ports: Mapping[int, int] = field(default_factory=dict)
+    """Port of every node -> port of localhost, where the cluster was made with such."""
     steps: Mapping[str, Any] = field(default_factory=dict)
     """The journal: how long each step of the last run took, and how it ended."""
 

@@ -17,7 +17,7 @@ from cto.plan.observed import Observed
 from cto.plan.pulling import SECRET, Login
 from cto.plan.sizes import refuse_oversized
 from cto.plan.wish import Wanted, WantedComponent
-from cto.ports import Chart
+from cto.ports import INGRESS_NODE_PORT, Chart
 from cto.relocation import Relocation
 
 _LOGIN = "registry.password"
@@ -66,10 +66,12 @@ def wanted(
     env: Mapping[str, str],
     relocations: Mapping[str, Relocation] = MappingProxyType({}),
     resizes: bool = True,
+    ports: Mapping[int, int] = MappingProxyType({}),
 ) -> Wanted:
     """Render every managed component, in the sizes of the built-in profile `base`.
 
-    `relocations` says where the images of a component come from, if not from upstream.
+    `relocations` says where the images of a component come from, if not from upstream; `ports`
+    which port of localhost leads to which port of every node, if any does.
 
     Raises:
         ConfigError: CTO-1311 (a template), CTO-1320 (wishes that contradict each other), CTO-1355
@@ -80,7 +82,8 @@ def wanted(
     _check(config, charts)
     nodes = nodes_warnings(config, observed, resizes=resizes) if creates_cluster else ()
     login = _login(config)
-    context = _context(config, selection, observed, provider, base)
+    context = _context(config, selection, observed, base)
+    context["cluster"] |= {"provider": provider, **addresses(selection.managed, ports)}
     renderer = Renderer({**context, "pull_secret": SECRET if login else ""}, env=env)
 
     def moved(component: Component, names: Sequence[str]) -> tuple[Manifest, ...]:
@@ -111,6 +114,7 @@ def wanted(
         external=selection.external,
         disabled=selection.disabled,
         creates_cluster=creates_cluster,
+        ports=ports,
         login=login,
         warnings=(*nodes, *_without_effect(config)),
     )
@@ -149,9 +153,7 @@ def _check(config: Config, charts: Mapping[str, Chart]) -> None:
             raise ConfigError("CTO-1320", message, hint=hint)
 
 
-def _context(
-    config: Config, selection: Selection, observed: Observed, provider: str, base: str
-) -> dict[str, Any]:
+def _context(config: Config, selection: Selection, observed: Observed, base: str) -> dict[str, Any]:
     return {
         "config": config.public(),
         "profile": base,
@@ -161,9 +163,31 @@ def _context(
             "nodes": observed.nodes,
             "simulated": observed.simulated,
             "kube_version": observed.kube_version,
-            "provider": provider,
         },
     }
+
+
+def addresses(components: Sequence[Component], ports: Mapping[int, int]) -> dict[str, Any]:
+    """Return what browsers on the cluster's machine have to be told.
+
+    `localhost` has host and port of each component that has a place there: where nobody knows of
+    published ports (a cluster of the user's, that is reached by a port-forward), the usual one.
+    `https_port` follows the name of a host below the platform's domain.
+    """
+    accesses = {c.name: c.access for c in components if c.access and c.access.host_port}
+    found = {
+        name: ports.get(access.node_port or 0, access.host_port or 80)
+        for name, access in accesses.items()
+    }
+    return {
+        "localhost": {name: f"localhost{port_suffix(port, 80)}" for name, port in found.items()},
+        "https_port": port_suffix(ports.get(INGRESS_NODE_PORT, 443), 443),
+    }
+
+
+def port_suffix(port: int, usual: int) -> str:
+    """Return what follows the host in an address, '' for the scheme's usual port."""
+    return "" if port == usual else f":{port}"
 
 
 def _supplied(component: Component, config: Config) -> dict[str, tuple[str, Mapping[str, str]]]:

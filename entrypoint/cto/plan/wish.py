@@ -47,6 +47,7 @@ class Wanted:
     """The platform as it should be.
 
     Attributes:
+        ports: Port of every node -> port of localhost, as far as anybody knows.
         login: What nodes log in with where images come from; None if they need not.
     """
 
@@ -56,6 +57,7 @@ class Wanted:
     external: tuple[str, ...] = ()
     disabled: tuple[str, ...] = ()
     creates_cluster: bool = False
+    ports: Mapping[int, int] = field(default_factory=dict)
     login: Login | None = None
     step_timeout_s: float = READY_TIMEOUT_S
     warnings: tuple[str, ...] = ()

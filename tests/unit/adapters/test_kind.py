@@ -116,6 +116,17 @@ class TestMaking:
         assert provider.reach().ports == {30080: 8082, 30300: 3000}
         assert "Port 8080 is taken: 8082 is used instead" in bench.said
 
+    def test_before_and_after_it_is_made_the_same_ports_are_told(self, bench: KindBench) -> None:
+        """They stand in what is rendered: what is told must not change when somebody else goes."""
+        bench.taken = {8080, 8081}
+        planned = bench.provider().published()
+        assert planned == {30080: 8082, 30300: 3000}
+        assert bench.make().published() == planned
+        bench.taken = set()
+        assert bench.provider().published() == planned
+        bench.docker.stop("cto-control-plane")
+        assert bench.provider().published() == planned
+
     def test_more_nodes(self, bench: KindBench) -> None:
         bench.provider().provision(replace(OPTIONS, nodes=3), ignore)
         assert len(bench.config["nodes"]) == 3

@@ -48,6 +48,7 @@ STATES = st.builds(
     config=st.dictionaries(WORDS, WORDS | st.integers() | st.booleans(), max_size=3),
     releases=RELEASES,
     namespaces=st.lists(WORDS, max_size=2).map(tuple),
+    ports=st.dictionaries(st.integers(1, 65535), st.integers(1, 65535), max_size=2),
 )
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=4),

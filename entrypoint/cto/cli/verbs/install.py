@@ -10,23 +10,21 @@ from threading import Event as Flag
 from typing import Any
 
 from cto.catalog import Component
-from cto.cli.bundled import described
-from cto.cli.describe import (
+from cto.cli.access import (
+    IsFree,
+    access_data,
     access_lines,
-    checks_text,
-    counted,
+    adapted,
     kubeconfig_option,
     kubectl_line,
-    plan_text,
-    tell,
-    time_text,
-    url_of,
+    reachable,
 )
+from cto.cli.bundled import described
+from cto.cli.describe import checks_text, counted, plan_text, tell, time_text
 from cto.cli.outcome import raise_errors
 from cto.cli.output import Screen, Terminal
 from cto.cli.verbs.opening import frame
 from cto.cli.wiring import Wiring
-from cto.config.sections import IngressType
 from cto.engine.health import HealthContext, run_checks
 from cto.engine.installer import Installer, shown
 from cto.engine.interruption import tells
@@ -70,6 +68,7 @@ class _Told:
     access: Access
     reachable: tuple[Component, ...]
     preflight: tuple[Check, ...]
+    is_free: IsFree | None
     checks: tuple[Check, ...] = ()
 
     @property
@@ -123,7 +122,13 @@ class _Run:
             report = report.preceded_by(self._before, seconds=self._now())
             self._terminal.simulated = plan.simulated
             told = _Told(
-                plan, report, reach, access, self._reachable(plan), tuple(installer.checks)
+                plan,
+                report,
+                reach,
+                access,
+                self._reachable(plan),
+                is_free=self._wiring.is_free,
+                preflight=tuple(installer.checks),
             )
             self._terminal.data = _data(told)
             raise_errors(report)
@@ -149,33 +154,16 @@ class _Run:
             self._screen.notice(described(source, source.folder))
 
     def _reach(self) -> Reach:
-        reach, platform = self._provider.reach(), self._wiring.loaded.config.platform
+        reach = self._provider.reach()
         for note in reach.notes:
             self._screen.notice(note, warning=True)
-        match platform.ingress_type:
-            case IngressType.NODEPORT:
-                return reach
-            case IngressType.INGRESS:
-                return replace(reach, node_ports=False, domain=platform.domain or "")
-            case IngressType.NONE:
-                return replace(reach, node_ports=False)
+        return adapted(reach, self._wiring.loaded.config.public())
 
     def _reachable(self, plan: Plan) -> tuple[Component, ...]:
         """Return the components that users can go to."""
         if plan.simulated:
             return ()
-        found = ((component, component.access) for component in plan.components)
-        return tuple(
-            component
-            for component, access in found
-            if access and (not access.when or self._is_set(access.when))
-        )
-
-    def _is_set(self, path: str) -> bool:
-        value: object = self._wiring.loaded.config
-        for name in path.split("."):
-            value = getattr(value, name)
-        return bool(value)
+        return reachable(plan.components, self._wiring.loaded.config.public())
 
     def _refuse_nodes(self) -> None:
         """See that there will be enough nodes, before any is made or told of a new profile."""
@@ -305,25 +293,12 @@ def _data(told: _Told) -> dict[str, Any]:
         "preflight": _json(told.preflight),
         "report": told.report.to_json(),
         "checks": _json(told.checks),
-        "access": _access_data(told.reachable, reach),
+        "access": access_data(told.reachable, reach),
     }
 
 
 def _json(checks: Sequence[Check]) -> list[dict[str, Any]]:
     return [check.to_json() for check in checks]
-
-
-def _access_data(components: Sequence[Component], reach: Reach) -> list[dict[str, Any]]:
-    return [
-        {
-            "component": component.name,
-            "namespace": component.namespace,
-            "url": url_of(access, reach),
-        }
-        | access.model_dump(exclude={"when"})
-        for component in components
-        if (access := component.access)
-    ]
 
 
 def _result(told: _Told) -> Result:
@@ -362,4 +337,4 @@ def _access(told: _Told) -> list[str]:
     ]
     if told.plan.simulated:
         return ["There is nothing to log in to: no program runs on simulated nodes.", *look]
-    return [*access_lines(told.reachable, reach), *look]
+    return [*access_lines(told.reachable, reach, is_free=told.is_free), *look]

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from threading import Event as Flag
 from typing import Any
 
+from cto.catalog import Component
+from cto.cli.access import IsFree, access_data, access_lines, adapted, reachable
 from cto.cli.describe import checks_text
 from cto.cli.output import Terminal
 from cto.cli.verbs.install import health
@@ -14,7 +17,8 @@ from cto.cli.wiring import Wiring
 from cto.engine.installer import Installer
 from cto.errors import DegradedError
 from cto.plan import labels
-from cto.plan.observed import Observed
+from cto.plan.observed import Observed, State
+from cto.ports import Reach
 from cto.result import Check, CheckStatus, Result
 
 WATCH_S = 2.0
@@ -25,13 +29,22 @@ def run(wiring: Wiring, terminal: Terminal, *, watch: bool) -> Result:
     provider = wiring.existing()
     frame(provider, terminal)
     with opened(wiring, provider, terminal, configured=False) as installer:
-        result = look(installer)
+        ways = Ways(provider.reach(), wiring.is_free)
+        result = look(installer, ways)
         while watch:
-            result = _next(installer, result, terminal)
+            result = _next(installer, ways, result, terminal)
         return result
 
 
-def look(installer: Installer) -> Result:
+@dataclass(frozen=True)
+class Ways:
+    """How the user reaches the cluster."""
+
+    reach: Reach
+    is_free: IsFree | None
+
+
+def look(installer: Installer, ways: Ways) -> Result:
     """Return the status as it is now.
 
     Raises:
@@ -44,15 +57,30 @@ def look(installer: Installer) -> Result:
     checks = health(installer, observed.state, simulated=observed.simulated)
     failed = any(check.status is CheckStatus.FAILED for check in checks)
     rows = _rows(installer, observed)
+    places = _places(installer, observed.state, simulated=observed.simulated)
+    reach = _reach(ways.reach, observed.state)
+    lines = access_lines(places, reach, is_free=ways.is_free, log_in=False)
+    access = ["", "Access:", *(f"  {line}" for line in lines)] if lines else []
     return Result(
         command="status",
-        data=_data(observed, rows, checks),
+        data={**_data(observed, rows, checks), "access": access_data(places, reach)},
         text="\n".join(
-            [_headline(observed), "", *_table(rows), "", "Health:", checks_text(checks)]
+            [_headline(observed), "", *_table(rows), "", "Health:", checks_text(checks), *access]
         ),
         exit_code=9 if failed else 0,
         simulated=observed.simulated,
     )
+
+
+def _places(installer: Installer, state: State, *, simulated: bool) -> tuple[Component, ...]:
+    """Return the components that are installed, and that users can go to."""
+    there = [c for c in installer.catalog.components if c.name in state.releases]
+    return () if simulated else reachable(there, state.config)
+
+
+def _reach(reach: Reach, state: State) -> Reach:
+    # Somebody who names our cluster by its context knows nothing of its ports; it does.
+    return adapted(replace(reach, ports=reach.ports or state.ports), state.config)
 
 
 def _headline(observed: Observed) -> str:
@@ -107,12 +135,12 @@ def _data(
     }
 
 
-def _next(installer: Installer, last: Result, terminal: Terminal) -> Result:
+def _next(installer: Installer, ways: Ways, last: Result, terminal: Terminal) -> Result:
     """Show a status, and wait for another one."""
     terminal.show(last)
     while True:
         installer.clock.wait(Flag(), WATCH_S)
-        now = look(installer)
+        now = look(installer, ways)
         if _essence(now) != _essence(last):
             return now
 
