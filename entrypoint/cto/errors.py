@@ -607,6 +607,15 @@ _TABLE = (
     ),
     # 8: integrity
     ErrorKind(
+        "CTO-1780",
+        "Namespace cannot be emptied",
+        "Kubernetes takes a namespace away only when it can list every kind that there is; an "
+        "APIService or a conversion webhook, of whomever, does not answer.",
+        "The message names it. Let its program run again, or remove what nobody serves any more "
+        "(`kubectl delete apiservice NAME`, or the CRD). The namespace goes by itself then; the "
+        "same command again does the rest.",
+    ),
+    ErrorKind(
         "CTO-1800",
         "Wrong digest",
         "The bytes that were read do not have the digest that is pinned.",

@@ -138,6 +138,13 @@ class Cluster(Protocol):
         """
         ...
 
+    def unanswered(self) -> Mapping[str, str]:
+        """Return apiVersion -> why, of those whose server does not answer the API server.
+
+        What it says of their kinds is old, or nothing.
+        """
+        ...
+
     def get(self, ref: ObjectRef) -> Manifest | None:
         """Return the object, None if it does not exist (nor its kind)."""
         ...

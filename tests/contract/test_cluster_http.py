@@ -294,6 +294,34 @@ def test_metadata_lists_ask_for_metadata_and_nothing_else(
     assert accepted == "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 
+def test_a_group_whose_server_is_away_is_named_and_hides_no_other(
+    server: WebServer, cluster: KubeCluster
+) -> None:
+    stale = groups("metrics.k8s.io")["items"]
+    stale[0]["versions"][0]["freshness"] = "Stale"
+    found = groups("apps", resource("deployments", "Deployment"))
+    server.on("GET", "/apis", answer(200, {**found, "items": [*stale, *found["items"]]}))
+    assert ("apps/v1", "Deployment") in {(k.api_version, k.kind) for k in cluster.kinds()}
+    assert list(cluster.unanswered()) == ["metrics.k8s.io/v1"]
+    with pytest.raises(ApiError) as caught:
+        cluster.list("metrics.k8s.io/v1", "PodMetrics")
+    assert (caught.value.code, caught.value.status) == ("CTO-1600", 503)
+
+
+@pytest.mark.parametrize("status", [403, 500, 503])
+def test_so_it_is_where_groups_are_asked_one_by_one(
+    server: WebServer, cluster: KubeCluster, status: int
+) -> None:
+    versions = [{"groupVersion": "away/v1"}]
+    listed = {"kind": "APIGroupList", "groups": [{"name": "away", "versions": versions}]}
+    server.on("GET", "/apis", answer(200, listed))
+    server.on("GET", "/apis/away/v1", answer(status, {"message": "no"}))
+    assert cluster.kinds()
+    assert list(cluster.unanswered()) == ["away/v1"]
+    with pytest.raises(ApiError):
+        cluster.get(ObjectRef("away/v1", "Thing", "default", "a"))
+
+
 def test_kinds_are_asked_for_once(
     server: WebServer, cluster: KubeCluster, clock: FakeClock
 ) -> None:

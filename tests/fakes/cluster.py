@@ -30,6 +30,8 @@ class FakeCluster:
         container_logs: (namespace, pod, container, previous) -> text.
         probes: (namespace, service) -> what it answers; 503 for all others.
         patience: The timeout of every probe.
+        silent_groups: apiVersion -> why its server does not answer.
+        unlisted: (apiVersion, kind) -> what every list of it is refused with.
         denied: (verb, resource, namespace) that access reviews refuse; '*' matches all.
         rules: namespace -> what rules reviews tell.
         time: The server's clock.
@@ -49,6 +51,8 @@ class FakeCluster:
         self.container_logs: dict[tuple[str, str, str, bool], str] = {}
         self.probes: dict[tuple[str, str], int] = {}
         self.patience: list[float] = []
+        self.silent_groups: dict[str, str] = {}
+        self.unlisted: dict[tuple[str, str], ApiError] = {}
         self.denied: set[tuple[str, str, str]] = set()
         self.rules: dict[str, list[dict[str, list[str]]]] = {}
         self.user = ""
@@ -151,6 +155,9 @@ class FakeCluster:
             for kind in kind_table.of_crd(manifest)
         }
         return tuple(kind for kind in self._kinds if kind not in hidden)
+
+    def unanswered(self) -> Mapping[str, str]:
+        return dict(self.silent_groups)
 
     def get(self, ref: ObjectRef) -> Manifest | None:
         self._enter("get", ref.kind, ref.namespace, ref.name)
@@ -357,6 +364,8 @@ class FakeCluster:
     def _select(
         self, api_version: str, kind: str, namespace: str, labels: str, fields: str
     ) -> tuple[Manifest, ...]:
+        if error := self.unlisted.get((api_version, kind)):
+            raise error
         found = self._store.items(self._matcher(api_version, kind, namespace))
         return tuple(
             {**item, "apiVersion": api_version}

@@ -73,6 +73,9 @@ class KubeCluster:
     def kinds(self, *, fresh: bool = False) -> Sequence[ApiKind]:
         return self._discovery.all(fresh=fresh)
 
+    def unanswered(self) -> Mapping[str, str]:
+        return self._discovery.unanswered()
+
     def get(self, ref: ObjectRef) -> Manifest | None:
         kind = self._discovery.find(ref.api_version, ref.kind)
         if kind is None:

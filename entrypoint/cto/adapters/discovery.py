@@ -34,6 +34,7 @@ class Discovery:
         self._clock = clock
         self._lock = RLock()
         self._kinds: dict[tuple[str, str], ApiKind] = {}
+        self._unanswered: dict[str, ApiError] = {}
         self._asked_at: float | None = None
 
     def all(self, *, fresh: bool = False) -> Sequence[ApiKind]:
@@ -42,14 +43,27 @@ class Discovery:
                 self._refresh()
             return tuple(self._kinds.values())
 
+    def unanswered(self) -> Mapping[str, str]:
+        """Return apiVersion -> why, of those whose kinds nobody tells."""
+        with self._lock:
+            self.all()
+            return {name: error.message for name, error in self._unanswered.items()}
+
     def find(self, api_version: str, kind: str) -> ApiKind | None:
-        """Return the kind; None if the server does not offer it."""
+        """Return the kind; None if the server does not offer it.
+
+        Raises:
+            ApiError: Nobody tells: whoever serves that apiVersion does not answer.
+        """
         with self._lock:
             now = self._clock.monotonic()
             known = self._kinds.get((api_version, kind))
             if known is None and (self._asked_at is None or now >= self._asked_at + _ASK_AGAIN_S):
                 self._refresh()
-            return self._kinds.get((api_version, kind))
+            found = self._kinds.get((api_version, kind))
+            if found is None and api_version in self._unanswered:
+                raise self._unanswered[api_version]
+            return found
 
     def forget(self) -> None:
         """Ask again next time: definitions came or went."""
@@ -58,6 +72,7 @@ class Discovery:
             self._kinds = {}
 
     def _refresh(self) -> None:
+        self._unanswered = {}
         kinds = [*self._kinds_under("/api"), *self._kinds_under("/apis")]
         self._kinds = {}
         for kind in kinds:
@@ -68,6 +83,7 @@ class Discovery:
         answer = self._ask(_request(root, f"{_AGGREGATED},application/json"))
         document = json.loads(answer.body)
         if document.get("kind") == "APIGroupDiscoveryList":
+            self._unanswered |= _stale(document)
             return _aggregated(document)
         return self._one_by_one(root, document)
 
@@ -82,10 +98,13 @@ class Discovery:
         try:
             answer = self._ask(_request(f"{root}/{version}", "application/json"))
         except ApiError as error:
-            # An aggregated API whose server is away must not hide all others.
-            if error.status in (404, 503):
+            if error.status == 404:
                 return
-            raise
+            if error.status in (0, 401) or "/" not in version:
+                raise
+            # An aggregated API whose server is away must not hide all others.
+            self._unanswered[version] = error
+            return
         for resource in json.loads(answer.body).get("resources", ()):
             if "/" not in resource["name"]:
                 yield ApiKind(
@@ -100,6 +119,18 @@ class Discovery:
 def _request(path: str, accept: str) -> Request:
     headers = {"Accept": accept}
     return Request(method="GET", path=path, what="ask for the kinds", headers=headers)
+
+
+def _stale(document: Mapping[str, Any]) -> dict[str, ApiError]:
+    """Return those of which the server has old news, or none: their own does not answer it."""
+    found = {}
+    for group in document.get("items", ()):
+        for version in group.get("versions", ()):
+            if version.get("freshness") == "Stale":
+                name = f"{group.get('metadata', {}).get('name', '')}/{version['version']}"
+                text = f"the API service of {name} does not answer"
+                found[name] = ApiError("CTO-1600", text, status=503, reason="ServiceUnavailable")
+    return found
 
 
 def _aggregated(document: Mapping[str, Any]) -> Iterator[ApiKind]:

@@ -22,11 +22,14 @@ from cto.engine.readiness import ReadyState, conditions_of, key_of, status_dict,
 from cto.errors import WaitError
 from cto.objects import Manifest, ObjectRef, ref_of
 
+# A kind that cannot be listed comes first: the other conditions are there at every deletion.
+DISCOVERY_FAILURE = "NamespaceDeletionDiscoveryFailure"
+_CONTENT_FAILURE = "NamespaceDeletionContentFailure"
 _DELETING = (
+    DISCOVERY_FAILURE,
+    _CONTENT_FAILURE,
     "NamespaceFinalizersRemaining",
     "NamespaceContentRemaining",
-    "NamespaceDeletionContentFailure",
-    "NamespaceDeletionDiscoveryFailure",
 )
 _REFUSALS = (
     ("quota", re.compile(r"exceeded quota|failed quota")),
@@ -105,7 +108,13 @@ def finalizers_of(manifest: Manifest) -> str:
 def stuck(evidence: Evidence, manifest: Manifest) -> Cause | None:
     """Return what holds an object that is being deleted, if anything does."""
     text = finalizers_of(manifest)
-    return _own(evidence, manifest, Finding("finalizer", text)) if text else None
+    conditions = conditions_of(manifest)
+    foreign = any(
+        conditions.get(name, {}).get("status") == "True"
+        for name in (DISCOVERY_FAILURE, _CONTENT_FAILURE)
+    )
+    row = "namespace-kinds" if foreign else "finalizer"
+    return _own(evidence, manifest, Finding(row, text)) if text else None
 
 
 def _causes(evidence: Evidence, manifest: Manifest) -> Iterator[Cause]:

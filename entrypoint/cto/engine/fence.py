@@ -7,7 +7,7 @@ sent to the API server cannot be taken back.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from threading import Event as Flag
@@ -51,6 +51,9 @@ class FencedCluster:
 
     def kinds(self, *, fresh: bool = False) -> Sequence[ApiKind]:
         return self._cluster.kinds(fresh=fresh)
+
+    def unanswered(self) -> Mapping[str, str]:
+        return self._cluster.unanswered()
 
     def get(self, ref: ObjectRef) -> Manifest | None:
         return self._cluster.get(ref)

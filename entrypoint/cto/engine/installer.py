@@ -29,15 +29,15 @@ from cto.engine.sight import Sight
 from cto.engine.snapshot import Snapshot
 from cto.engine.state import NAMESPACE, StateStore
 from cto.engine.verdict import Wait
-from cto.engine.waiting import HookWatch
+from cto.engine.waiting import GoneWait, HookWatch, TerminatingWatch
 from cto.errors import Cancelled, LockedError, PreflightError, ToolError
 from cto.events import Listener, Outcome, Phase, StepFinished, StepProgress, StepStarted
-from cto.objects import ObjectRef, labels_of
+from cto.objects import ObjectRef, labels_of, ref_of
 from cto.plan import remove
 from cto.plan.build import install
 from cto.plan.labels import is_ours
 from cto.plan.observed import Observed, State
-from cto.plan.steps import ApplyRelease, DeleteState, Plan, Step
+from cto.plan.steps import ApplyRelease, DeleteState, EnsureNamespace, Plan, Step
 from cto.plan.wanted import Selection, select, wanted
 from cto.plan.wish import Wanted
 from cto.ports import Chart, Clock, Cluster, Provider, Releases, Runner
@@ -211,11 +211,23 @@ class Installer:
             return report
         if kept := why_kept(self.cluster, NAMESPACE):
             return _with_kept(report, kept)
-        end = self.clock.monotonic() + _NAMESPACE_S
         self.cluster.delete(ref)
-        while self.cluster.get(ref) and self.clock.monotonic() < end:
-            self.clock.wait(Flag(), _LOOK_S)
-        return report
+        held = self._seen_to_go(ref)
+        return _with_kept(report, f"it is being deleted: {held}") if held else report
+
+    def _seen_to_go(self, ref: ObjectRef) -> str:
+        """Wait until a namespace is gone; return what still holds it if that takes too long."""
+        end = self.clock.monotonic() + _NAMESPACE_S
+        live = Live(self.cluster, self.clock)
+        wait = GoneWait([ref], live, self.cluster, self.clock)
+        try:
+            while not (verdict := wait.evaluate()).done:
+                if verdict.error or self.clock.monotonic() >= end:
+                    return verdict.error.message if verdict.error else verdict.message
+                live.wait_change(live.generation, _LOOK_S)
+        finally:
+            live.close()
+        return ""
 
     def secret_values(self, path: str) -> Mapping[str, str]:
         """Return the values of a secret field; references are read from the cluster."""
@@ -290,6 +302,8 @@ class Installer:
         return (lambda _: None) if last else self.store.journal
 
     def _hook_of(self, step: Step, live: Live, ports: ReservedPorts) -> Wait | None:
+        if isinstance(step, EnsureNamespace):
+            return TerminatingWatch(ref_of(step.manifest), live, self.cluster, self.clock)
         if not isinstance(step, ApplyRelease):
             return None
         release = step.release

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
+from cto.errors import ApiError
 from cto.objects import Manifest, ObjectRef, ref_of
 from cto.ports import ApiKind, Cluster
 
@@ -12,35 +14,89 @@ _PARALLEL = 8
 # What Kubernetes itself puts into every namespace, or keeps as a trace of what is gone.
 _TRACES = {"Event", "Endpoints", "EndpointSlice", "Lease", "PodMetrics"}
 _DEFAULTS = {("ConfigMap", "kube-root-ca.crt"), ("ServiceAccount", "default")}
+# They measure, and keep nothing: https://github.com/kubernetes/metrics
+_WITHOUT_OBJECTS = {"metrics.k8s.io", "custom.metrics.k8s.io", "external.metrics.k8s.io"}
 # Their owners are in the same namespace; whose owner is not there, garbage collection takes.
 _COLLECTED = {"apps", "batch"}
 
 
-def what_is_in(cluster: Cluster, namespace: str) -> list[ObjectRef]:
+class _Content(NamedTuple):
+    """What is in a namespace: objects, and what nobody could look for (with the reason)."""
+
+    refs: list[ObjectRef]
+    unlisted: list[str]
+
+
+def what_is_in(cluster: Cluster, namespace: str) -> _Content:
     """Return the objects in a namespace that somebody may miss.
 
     What is being deleted, or is about to be because its owner is, is none of them: a pod that takes
     its time to end goes with the namespace.
     """
-    kinds = [kind for kind in cluster.kinds() if _matters(kind)]
-
-    def listed(kind: ApiKind) -> Sequence[Manifest]:
-        return cluster.list_metadata(kind.api_version, kind.kind, namespace=namespace)
-
+    kinds = versions_by_resource(kind for kind in cluster.kinds() if _matters(kind))
+    silent = [name for name in cluster.unanswered() if group_of(name) not in _WITHOUT_OBJECTS]
     with ThreadPoolExecutor(_PARALLEL) as pool:
-        found = [item for items in pool.map(listed, kinds) for item in items]
+        lists = list(pool.map(lambda one: listed(cluster, one, namespace), kinds.values()))
+    found = [item for items in lists if not isinstance(items, ApiError) for item in items]
     left = {ref_of(item) for item in _staying(found)}
-    return sorted(ref for ref in left if (ref.kind, ref.name) not in _DEFAULTS)
+    unlisted = [
+        f"{plural} cannot be listed ({error.message})" for plural, error in _lost(kinds, lists)
+    ]
+    unlisted += [f"kinds of {name} are not told ({cluster.unanswered()[name]})" for name in silent]
+    refs = sorted(ref for ref in left if (ref.kind, ref.name) not in _DEFAULTS)
+    return _Content(refs, unlisted)
+
+
+def _lost(
+    kinds: Mapping[str, Sequence[ApiKind]], lists: Sequence[Sequence[Manifest] | ApiError]
+) -> list[tuple[str, ApiError]]:
+    pairs = zip(kinds, lists, strict=True)
+    return [(name, error) for name, error in pairs if isinstance(error, ApiError)]
+
+
+def versions_by_resource(kinds: Iterable[ApiKind]) -> dict[str, list[ApiKind]]:
+    """Return the served versions of each resource, by its name: `widgets.example.com`."""
+    found: dict[str, list[ApiKind]] = {}
+    for kind in kinds:
+        found.setdefault(f"{kind.plural}.{group_of(kind.api_version)}", []).append(kind)
+    return found
+
+
+def listed(
+    cluster: Cluster, versions: Sequence[ApiKind], namespace: str = ""
+) -> Sequence[Manifest] | ApiError:
+    """Return the metadata of a resource's objects, or why nobody can list them.
+
+    A conversion webhook that is away hides objects in every version but the one that is stored.
+
+    Raises:
+        ApiError: It is not the kind: the server does not answer, or does not know us.
+    """
+    refusal = None
+    for kind in versions:
+        try:
+            return cluster.list_metadata(kind.api_version, kind.kind, namespace=namespace)
+        except ApiError as error:
+            if error.status in (0, 401):
+                raise
+            refusal = refusal or error
+    return refusal or ()
+
+
+def group_of(api_version: str) -> str:
+    return api_version.rpartition("/")[0]
 
 
 def why_kept(cluster: Cluster, namespace: str) -> str:
-    """Return what keeps a namespace from going, '' if nothing does."""
-    rest = what_is_in(cluster, namespace)
-    if not rest:
-        return ""
-    shown = ", ".join(str(ref) for ref in rest[:3])
-    more = f" and {len(rest) - 3} more" if len(rest) > 3 else ""
-    return f"kept: {shown}{more}"
+    """Return what keeps a namespace from going, '' if nothing does.
+
+    What cannot be seen is never taken for nothing.
+    """
+    rest, unlisted = what_is_in(cluster, namespace)
+    shown = [*(str(ref) for ref in rest[:3]), *unlisted[:3]]
+    more = len(rest) + len(unlisted) - len(shown)
+    text = ", ".join(shown) + (f" and {more} more" if more else "")
+    return f"kept: {text}" if shown else ""
 
 
 def _staying(items: Sequence[Manifest]) -> Sequence[Manifest]:

@@ -7,8 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from cto.catalog import Component
+from cto.engine.namespaces import listed, versions_by_resource
 from cto.engine.snapshot import Snapshot
 from cto.engine.state import StateStore
+from cto.errors import ApiError
 from cto.objects import (
     Manifest,
     ObjectRef,
@@ -156,18 +158,27 @@ class Observer:
 
     def _for_uninstall(self, observed: Observed, pool: ThreadPoolExecutor) -> Observed:
         ours = [name for name, found in observed.crds.items() if labels.COMPONENT in found]
-        kinds = {f"{kind.plural}.{_group(kind.api_version)}": kind for kind in self.cluster.kinds()}
-        known = [kinds[name] for name in ours if name in kinds]
-        lists = pool.map(lambda kind: self._list_group(kind.api_version, kind.kind, ""), known)
+        kinds = versions_by_resource(self.cluster.kinds())
+        known = {name: kinds[name] for name in ours if name in kinds}
+        lists = pool.map(lambda versions: listed(self.cluster, versions), known.values())
+        told = dict(zip(known, lists, strict=True))
         instances = {
-            f"{kind.plural}.{_group(kind.api_version)}": tuple(ref_of(item) for item in items)
-            for kind, items in zip(known, lists, strict=True)
+            name: tuple(ref_of(item) for item in items)
+            for name, items in told.items()
+            if not isinstance(items, ApiError)
+        }
+        unlisted = {
+            name: error.message for name, error in told.items() if isinstance(error, ApiError)
         }
         nothing: Mapping[str, str] = {}
         present = {ref: nothing for refs in instances.values() for ref in refs}
         present |= observed.present
         return replace(
-            observed, instances=instances, present=present, claims=self._claims(observed)
+            observed,
+            instances=instances,
+            unlisted=unlisted,
+            present=present,
+            claims=self._claims(observed),
         )
 
     def _claims(self, observed: Observed) -> tuple[Claim, ...]:
@@ -237,7 +248,3 @@ def _labels_by_name(items: Iterable[Manifest]) -> dict[str, Mapping[str, str]]:
 def _release_of(claim: Manifest) -> str:
     owner = annotations_of(claim).get("meta.helm.sh/release-name")
     return owner or labels_of(claim).get("app.kubernetes.io/instance", "")
-
-
-def _group(api_version: str) -> str:
-    return api_version.rpartition("/")[0]

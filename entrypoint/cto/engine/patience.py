@@ -110,6 +110,12 @@ ROWS = (
     Row("sandbox", "CTO-1700", math.inf, "pod networks start with their node"),
     Row("probe", "CTO-1711", math.inf, "programs answer when they have started"),
     Row("claim", "CTO-1705", math.inf, "nothing is wrong yet"),
+    Row(
+        "namespace-kinds",
+        "CTO-1780",
+        30,
+        "somebody else's API or webhook that is away seldom comes back by itself",
+    ),
     Row("finalizer", "CTO-1709", 120, "a controller that runs acts within seconds"),
     Row("failed", "CTO-1700", 60, "the kind's own controller gave up; it may take heart again"),
 )

@@ -13,11 +13,24 @@ from typing import TypeAlias
 
 from cto.engine import evidence as ev
 from cto.engine.asker import Answer, Question
-from cto.engine.causes import Cause, causes_of, finalizers_of, sort, stuck
+from cto.engine.causes import (
+    DISCOVERY_FAILURE,
+    Cause,
+    causes_of,
+    finalizers_of,
+    sort,
+    stuck,
+)
 from cto.engine.evidence import ClaimLookup, Evidence
 from cto.engine.live import Live, Scope
 from cto.engine.lookups import Group, checked, grouped, items_of, names_of, served_by, silence
-from cto.engine.readiness import Readiness, ReadyState, has_status, status_of
+from cto.engine.readiness import (
+    Readiness,
+    ReadyState,
+    conditions_of,
+    has_status,
+    status_of,
+)
 from cto.engine.timers import Timers
 from cto.engine.verdict import Verdict
 from cto.errors import ApiError, CtoError
@@ -29,6 +42,7 @@ _LOOK_S = 1.0
 # A hook of an earlier run is deleted by Helm when its turn comes; not much later than this.
 _OLD_HOOK_S = 20.0
 _JOB = ("batch/v1", "Job")
+_API_SERVICE = ("apiregistration.k8s.io/v1", "APIService")
 _HOOK = "helm.sh/hook"
 _INSTANCE = "app.kubernetes.io/instance"
 # Few, and without a namespace: asked for one by one until they are ready, not watched.
@@ -304,11 +318,26 @@ class GoneWait:
             return Verdict(done=True, message=progress)
         silent = silence(answers.values(), self._clock.monotonic())
         evidence = Evidence(self._live, "", self._clock.now)
+        away = self._away(left)
         expired = self._timers.expired(filter(None, (stuck(evidence, item) for item in left)))
         return Verdict(
             done=False,
-            message=silent or ": ".join(filter(None, (progress, _held(left)))),
-            error=expired.error() if expired else None,
+            message=silent or ": ".join(filter(None, (progress, away, _held(left)))),
+            error=_named(expired, away).error() if expired else None,
+        )
+
+    def _away(self, left: Sequence[Manifest]) -> str:
+        """Name the API services without which Kubernetes empties no namespace."""
+        if not any(_is_true(item, DISCOVERY_FAILURE) for item in left):
+            return ""
+        services = items_of(self._cluster, (*_API_SERVICE, ""), full=True)
+        answer = self._live.ask("api services", services, fresh_s=_LOOK_S)
+        found = answer.value if answer and not answer.error else ()
+        away = [one for one in found if _is_false(one, "Available")]
+        return "; ".join(
+            f"APIService {one['metadata']['name']} is not available: "
+            f"{ev.one_line(conditions_of(one)['Available'].get('message', ''))}"
+            for one in away
         )
 
     def _ask(self, group: Group) -> Answer | None:
@@ -383,6 +412,47 @@ def _running(hooks: Sequence[Manifest]) -> str:
 
 def _is_over(hook: Manifest) -> bool:
     return status_of(hook).state is not ReadyState.PROGRESSING
+
+
+class TerminatingWatch:
+    """Looks at what holds a namespace that has to go before it can be made anew.
+
+    It is never `done`: whoever makes the namespace says when it is.
+    """
+
+    def __init__(self, ref: ObjectRef, live: Live, cluster: Cluster, clock: Clock) -> None:
+        self._ref = ref
+        self._live = live
+        self._cluster = cluster
+        self._clock = clock
+        self._begun_s = clock.monotonic()
+        self._gone: GoneWait | None = None
+
+    def evaluate(self) -> Verdict:
+        """Return what holds it; nothing as long as nobody had to wait for it."""
+        if self._gone is None:
+            if self._clock.monotonic() - self._begun_s < _LOOK_S:
+                return Verdict(done=False, message="")
+            self._gone = GoneWait([self._ref], self._live, self._cluster, self._clock)
+        verdict = self._gone.evaluate()
+        text = "" if verdict.done else f"the old one is being deleted, {verdict.message}"
+        return Verdict(done=False, message=text, error=verdict.error)
+
+
+def _named(cause: Cause, away: str) -> Cause:
+    """Return the cause with the names of the API services that it comes from."""
+    if not away or cause.row != "namespace-kinds":
+        return cause
+    message = f"{cause.object}: {away}"
+    return replace(cause, message=message, details=cause.message)
+
+
+def _is_true(manifest: Manifest, condition: str) -> bool:
+    return conditions_of(manifest).get(condition, {}).get("status") == "True"
+
+
+def _is_false(manifest: Manifest, condition: str) -> bool:
+    return conditions_of(manifest).get(condition, {}).get("status") == "False"
 
 
 def _held(left: Sequence[Manifest]) -> str:

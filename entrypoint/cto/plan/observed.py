@@ -101,6 +101,8 @@ class Observed:
     """Labels of those of the state's objects, and of the installer's Secrets, that exist."""
     instances: Mapping[str, tuple[ObjectRef, ...]] = field(default_factory=dict)
     """Objects of our CRDs, by the CRD's name. Only looked for before an uninstall."""
+    unlisted: Mapping[str, str] = field(default_factory=dict)
+    """Those of our CRDs whose objects nobody can list, and why. Looked for with these."""
     claims: tuple[Claim, ...] = ()
     """PersistentVolumeClaims in the platform's namespaces. Only looked for before an uninstall."""
     state: State | None = None

@@ -58,7 +58,7 @@ class _Removal:
         chosen = [
             c for c in found if not self._options.components or c.name in self._options.components
         ]
-        serving = {c.name: self._foreign_instances(c) for c in chosen}
+        serving = {c.name: self._served(c) for c in chosen}
         leaving = [c for c in chosen if not serving[c.name]]
         for component in chosen:
             if serving[component.name]:
@@ -138,15 +138,30 @@ class _Removal:
             if ref not in ours
         )
 
-    def _keep(self, component: Component, instances: tuple[ObjectRef, ...]) -> None:
-        shown = ", ".join(str(ref) for ref in instances[:3])
-        more = f" and {len(instances) - 3} more" if len(instances) > 3 else ""
-        self._note(
-            f"keep:{component.name}",
-            component,
-            f"Keep {component.title} in {component.namespace}",
-            f"it serves {shown}{more}; --delete-data deletes them",
-        )
+    def _served(self, component: Component) -> str:
+        """Say for what the component has to stay: users' objects, or such as nobody can see."""
+        instances = self._foreign_instances(component)
+        if instances:
+            shown = ", ".join(str(ref) for ref in instances[:3])
+            more = f" and {len(instances) - 3} more" if len(instances) > 3 else ""
+            return f"it serves {shown}{more}; --delete-data deletes them"
+        hidden = [] if self._options.delete_data else self._hidden(component)
+        if not hidden:
+            return ""
+        return f"nobody knows what it serves: {'; '.join(hidden)}; --delete-data removes it"
+
+    def _hidden(self, component: Component) -> list[str]:
+        """Return which of its CRDs have objects that nobody can list, with the reason."""
+        unlisted = self._observed.unlisted
+        return [
+            f"{name} cannot be listed ({unlisted[name]})"
+            for name in self._crds_of(component)
+            if name in unlisted
+        ]
+
+    def _keep(self, component: Component, reason: str) -> None:
+        title = f"Keep {component.title} in {component.namespace}"
+        self._note(f"keep:{component.name}", component, title, reason)
 
     def _note(self, step_id: str, component: Component, title: str, reason: str) -> None:
         note = Note(
@@ -282,13 +297,12 @@ class _Removal:
             )
             return
         left = [n for n in names if self._observed.instances.get(n) and not self._all_go(n)]
+        reasons = [f"{', '.join(left)}: there are objects of them"] if left else []
+        reasons += self._hidden(component)
+        left += [name for name in names if name in self._observed.unlisted]
         if left:
-            self._note(
-                f"keep-crds:{component.name}",
-                component,
-                f"Keep CRDs of {component.title}",
-                f"{', '.join(left)}: there are objects of them",
-            )
+            title = f"Keep CRDs of {component.title}"
+            self._note(f"keep-crds:{component.name}", component, title, "; ".join(reasons))
         free = tuple(
             ObjectRef(_CRD, "CustomResourceDefinition", "", n) for n in names if n not in left
         )

@@ -611,6 +611,9 @@ def test_the_own_namespace_is_not_waited_for_forever(world: World) -> None:
     _, report = world.installer(config=None).uninstall(Options())
     assert report.errors == ()
     assert ObjectRef("v1", "Namespace", "", "cto-system") in world.cluster.everything()
+    last = report.runs[-1]
+    assert (last.id, last.outcome) == ("namespace:cto-system", Outcome.UNCHANGED)
+    assert last.message.startswith("it is being deleted: 0 of 1 gone: Namespace cto-system")
 
 
 @pytest.mark.parametrize("labels", [{}, {"app.kubernetes.io/managed-by": "Helm"}])

@@ -12,7 +12,7 @@ from fakes.world import crd
 
 
 def found(*objects: dict) -> list[str]:
-    return [str(ref) for ref in what_is_in(FakeCluster(objects), NS)]
+    return [str(ref) for ref in what_is_in(FakeCluster(objects), NS).refs]
 
 
 def test_an_empty_namespace_is_empty() -> None:

@@ -349,3 +349,23 @@ def test_whatever_is_asked_for_dependents_go_before_what_they_need(
     for last in plan.steps:
         if isinstance(last, DeleteNamespace):
             assert {f"uninstall:{name}" for name in removed} <= set(last.after)
+
+
+class TestUnlisted:
+    """Nobody can list the objects of one of our definitions: its webhook is away."""
+
+    def observed(self) -> Observed:
+        return replace(installed(WEB), instances={}, unlisted={CRD: "conversion webhook failed"})
+
+    def test_the_component_stays_as_nobody_knows_what_it_serves(self) -> None:
+        plan = plan_of(self.observed(), WEB)
+        assert "uninstall:web" not in ids(plan)
+        note = step(plan, "keep:web")
+        text = f"{CRD} cannot be listed (conversion webhook failed)"
+        assert note.reason == f"nobody knows what it serves: {text}; --delete-data removes it"
+
+    def test_the_definition_stays_whatever_is_asked_for(self) -> None:
+        plan = plan_of(self.observed(), WEB, delete_data=True, delete_crds=True)
+        assert "uninstall:web" in ids(plan)
+        assert "crds:web" not in ids(plan)
+        assert "cannot be listed (conversion webhook failed)" in step(plan, "keep-crds:web").reason
