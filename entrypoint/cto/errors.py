@@ -92,6 +92,7 @@ class ApiError(CtoError):
     Attributes:
         status: The HTTP status, 0 if there was no answer.
         reason: Kubernetes' machine-readable reason, e.g. `AlreadyExists`; may be empty.
+        causes: Field and text of everything that validation refused; no text for Secrets.
     """
 
     exit_code = 6
@@ -105,10 +106,12 @@ class ApiError(CtoError):
         reason: str = "",
         details: str = "",
         hint: str = "",
+        causes: tuple[tuple[str, str], ...] = (),
     ) -> None:
         super().__init__(code, message, details=details, hint=hint)
         self.status = status
         self.reason = reason
+        self.causes = causes
 
 
 class WaitError(CtoError):
@@ -356,6 +359,29 @@ _TABLE = (
         "reach it: `registry.check: false`.",
     ),
     ErrorKind(
+        "CTO-1470",
+        "A downgrade that nobody asked for",
+        "Charts or custom resource definitions are older than those that are installed. The older "
+        "programs may not read what the newer ones wrote.",
+        "Take a cto, a bundle or charts that are not older. To go back all the same: back up the "
+        "data, then `--allow-downgrade`.",
+    ),
+    ErrorKind(
+        "CTO-1471",
+        "The API server would refuse an object of the plan",
+        "An object changes in a field that cannot be changed, or does not pass validation: its "
+        "dry run says so. The same command can only end the same way.",
+        "Each line names component, object and field; the way out is below it.",
+    ),
+    ErrorKind(
+        "CTO-1472",
+        "A custom resource definition would lose stored objects",
+        "The definition has objects stored in a version that the chart's definition lacks. The API "
+        "server refuses that, as they could not be read any more.",
+        "Take a chart whose definition has that version; or migrate the objects, and then take the "
+        "version out of the definition's status.storedVersions.",
+    ),
+    ErrorKind(
         "CTO-1475",
         "An admission webhook refuses what would be written",
         "It has to answer before such an object is taken, and does not: its Service is gone, has "
@@ -382,7 +408,8 @@ _TABLE = (
         "CTO-1500",
         "A program failed",
         "A program that the installer runs ended with an error.",
-        "Its last lines are shown. Running the same command again is safe.",
+        "Its last lines are shown: mend what they name. What worked stays, and the same command "
+        "goes on from there; as long as the cause is there, it ends here again.",
     ),
     ErrorKind(
         "CTO-1501",
@@ -406,7 +433,8 @@ _TABLE = (
         "CTO-1504",
         "Cluster could not be made",
         "A program that makes the cluster failed.",
-        "Its last lines and log files are shown. The same command again starts anew.",
+        "Its last lines and log files are shown: mend what they name, then the same command starts "
+        "anew.",
     ),
     ErrorKind(
         "CTO-1505",
@@ -447,13 +475,14 @@ _TABLE = (
         "CTO-1514",
         "Registry refused a request",
         "The registry answered with an error, or with something that no registry answers.",
-        "The answer is shown. What was transferred is kept: the same command goes on from there.",
+        "The answer is shown: mend what it names, or ask whoever runs the registry. "
+        "What was transferred is kept: the same command goes on from there.",
     ),
     ErrorKind(
         "CTO-1520",
         "Docker refused a command",
         "The Docker daemon could not do what was asked.",
-        "Its answer is shown. Running the same command again is safe.",
+        "Mend what its answer names; then the same command goes on from there.",
     ),
     ErrorKind(
         "CTO-1521",
@@ -488,12 +517,29 @@ _TABLE = (
         "Run `cto` where the helper works, or give the log-in itself: `registry.username` and "
         "`registry.password`, or a `DOCKER_CONFIG` without a helper.",
     ),
+    ErrorKind(
+        "CTO-1570",
+        "A chart cannot be rendered",
+        "A template of the chart fails with the values that it gets, or the archive is no chart "
+        "that Helm can read. No cluster is asked for that, so trying again changes nothing.",
+        "Correct `components.NAME.values`, or take another version of the chart.",
+    ),
+    ErrorKind(
+        "CTO-1571",
+        "The API server refused an object of a chart",
+        "An object does not pass validation, changes a field that cannot be changed, is denied by "
+        "admission, or belongs to somebody else.",
+        "The message names component, object and field: correct the values, or what denies it. As "
+        "long as neither changes, the same command ends here again.",
+    ),
     # 6: cluster API
     ErrorKind(
         "CTO-1600",
         "The cluster's API refused a request",
         "The API server answered with an error.",
-        "The answer is shown. Running the same command again is safe.",
+        "If the answer is about the server itself (5xx, etcd), the same command goes on once it is "
+        "well. If it is about the request, show it to whoever runs the cluster: the same command "
+        "gets the same answer.",
     ),
     ErrorKind(
         "CTO-1601",
@@ -510,8 +556,11 @@ _TABLE = (
     ErrorKind(
         "CTO-1603",
         "Object does not exist",
-        "The API server has no such object or no such kind.",
-        "Running the same command again is safe.",
+        "The API server has no such object or no such kind: somebody deleted it meanwhile, or what "
+        "brings the kind is not installed.",
+        "If a kind is named, see that its definition is there (`kubectl get crds`). If an object "
+        "is named, see that nobody else deletes it, then repeat the command: it makes what it "
+        "needs.",
     ),
     ErrorKind(
         "CTO-1604",
@@ -530,7 +579,8 @@ _TABLE = (
         "CTO-1700",
         "Not ready in time",
         "The objects of a component did not become ready before the step's time was over.",
-        "The last known cause is shown. Running the same command again goes on from there.",
+        "The last known cause is shown: mend it if it does not pass by itself. The same command "
+        "goes on from there.",
     ),
     ErrorKind(
         "CTO-1701",
@@ -554,7 +604,8 @@ _TABLE = (
         "CTO-1704",
         "Job failed",
         "A Job, often the hook of a chart, used up its attempts.",
-        "The reason and the last log line are shown.",
+        "Mend what the reason and the last log line name. The same command runs a hook anew; "
+        "delete any other Job first (`kubectl delete job NAME -n NAMESPACE`).",
     ),
     ErrorKind(
         "CTO-1705",
@@ -566,7 +617,7 @@ _TABLE = (
         "CTO-1706",
         "Custom resource definition not established",
         "The API server does not accept the definition.",
-        "The condition is shown.",
+        "The condition is shown. Often another definition has the same names: `kubectl get crds`.",
     ),
     ErrorKind(
         "CTO-1707",
@@ -665,7 +716,8 @@ _TABLE = (
     ErrorKind(
         "CTO-2001",
         "The lock was lost",
-        "Another installer took the lock, or the API server did not answer for too long.",
+        "This run could not renew the lock for a while (the API server did not answer, or the "
+        "process was stopped), and another installer took it meanwhile.",
         "Run the same command again when the other run is over.",
     ),
 )

@@ -77,6 +77,10 @@ class Runner(Protocol):
         """
         ...
 
+    def interrupt(self) -> None:
+        """Kill the children that run now; their `run` raises Cancelled, later ones work."""
+        ...
+
     def stop(self, *, at_once: bool = False) -> None:
         """End all children; running and later calls of `run` raise Cancelled.
 
@@ -145,8 +149,11 @@ class Cluster(Protocol):
         """
         ...
 
-    def get(self, ref: ObjectRef) -> Manifest | None:
-        """Return the object, None if it does not exist (nor its kind)."""
+    def get(self, ref: ObjectRef, *, managed_fields: bool = False) -> Manifest | None:
+        """Return the object, None if it does not exist (nor its kind).
+
+        `managed_fields` leaves in who wrote which field; otherwise nobody returns it.
+        """
         ...
 
     def list(
@@ -179,8 +186,8 @@ class Cluster(Protocol):
         """
         ...
 
-    def apply(self, manifest: Manifest, *, dry_run: bool = False) -> Manifest:
-        """Apply server-side with field manager `cto`, taking over contested fields."""
+    def apply(self, manifest: Manifest, *, dry_run: bool = False, manager: str = "cto") -> Manifest:
+        """Apply server-side, taking over contested fields. `manager` owns what is applied."""
         ...
 
     def create(self, manifest: Manifest, *, dry_run: bool = False) -> Manifest:
@@ -238,12 +245,18 @@ class Cluster(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Chart:
-    """A chart as a file. `digest` is the sha256 of the archive (hex)."""
+    """A chart as a file.
+
+    Attributes:
+        digest: The sha256 of the archive (hex).
+        app_version: Of the program in it, as the chart says; '' if it says none.
+    """
 
     name: str
     version: str
     path: Path
     digest: str
+    app_version: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -254,6 +267,7 @@ class ReleaseSpec:
         labels: Of the release's record; `cto.dev/digest` is among them.
         skip_crds: Do not install what lies in the chart's crds/ folder.
         relocation: What everything that the chart renders goes through, hooks included.
+        component: Whose release it is, for messages.
     """
 
     name: str
@@ -263,6 +277,7 @@ class ReleaseSpec:
     labels: Mapping[str, str] = field(default_factory=dict)
     skip_crds: bool = True
     relocation: Relocation | None = None
+    component: str = ""
 
 
 class Releases(Protocol):
@@ -303,6 +318,10 @@ class Releases(Protocol):
         goroutine that it gave up goes on, and takes payload and label one after the other.
         https://github.com/helm/helm/issues/13637
         """
+        ...
+
+    def chart(self, name: str, namespace: str) -> tuple[str, str, str]:
+        """Return name, version and app version of the newest record's chart; '' if not known."""
         ...
 
     def rollback(self, name: str, namespace: str, revision: int, *, timeout_s: float) -> None: ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from cto.errors import ApiError
@@ -42,7 +42,14 @@ def refused(what: str, status: int, body: bytes, *, confidential: bool = False) 
     if confidential and status not in (401, 403, 404, 409):
         message = ", ".join(filter(None, (reason, *_fields(details)))) or f"HTTP status {status}"
     text = f"{what}: {message or f'HTTP status {status}'}"
-    return ApiError(code, text, status=status, reason=reason, details=f"HTTP status {status}")
+    return ApiError(
+        code,
+        text,
+        status=status,
+        reason=reason,
+        details=f"HTTP status {status}",
+        causes=tuple(_causes(details, confidential=confidential)),
+    )
 
 
 def no_answer(what: str, host: str, cause: str, *, hint: str = "") -> ApiError:
@@ -95,6 +102,13 @@ def _details(answer: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _fields(details: Mapping[str, Any]) -> list[str]:
     return [str(cause.get("field", "")) for cause in details.get("causes") or ()]
+
+
+def _causes(details: Mapping[str, Any], *, confidential: bool) -> Iterator[tuple[str, str]]:
+    for cause in details.get("causes") or ():
+        text = "" if confidential else str(cause.get("message", ""))
+        # The end says what is wrong, the beginning may quote a whole selector.
+        yield str(cause.get("field", "")), text if len(text) <= _CUT else f"...{text[3 - _CUT :]}"
 
 
 def _parse(body: bytes) -> Mapping[str, Any]:

@@ -37,12 +37,17 @@ def chart_crds(
     found = _remembered(file)
     if found is None:
         if crds.source == "crds":
-            found = list(_in_archive(release.chart))
+            found = list(_in_archive(release))
         else:
             found = _rendered(release, crds, releases, kube_version)
         if not found:
-            text = f"chart {release.chart.name} {release.chart.version} has no definitions"
-            raise ToolError("CTO-1502", text, details=f"looked in its {crds.source}")
+            text = f"{_about(release)} has no definitions"
+            raise ToolError(
+                "CTO-1502",
+                text,
+                details=f"looked in its {crds.source}",
+                hint="Take the chart as its publisher packed it, of the version that is pinned.",
+            )
         found.sort(key=lambda manifest: str(manifest["metadata"]["name"]))
         _remember(file, found)
     return found
@@ -52,15 +57,25 @@ def _rendered(
     release: ReleaseSpec, crds: Crds, releases: Releases, kube_version: str
 ) -> list[Manifest]:
     spec = ReleaseSpec(
-        name=release.name, namespace=release.namespace, chart=release.chart, values=crds.on
+        name=release.name,
+        namespace=release.namespace,
+        chart=release.chart,
+        values=crds.on,
+        component=release.component,
     )
     manifests = releases.template(spec, kube_version=kube_version)
     return [manifest for manifest in manifests if manifest.get("kind") == _KIND]
 
 
-def _in_archive(chart: Chart) -> Iterator[Manifest]:
+def _about(release: ReleaseSpec) -> str:
+    chart = f"chart {release.chart.name} {release.chart.version}"
+    return f"{release.component}: {chart}" if release.component else chart
+
+
+def _in_archive(release: ReleaseSpec) -> Iterator[Manifest]:
+    path = release.chart.path
     try:
-        for text in _in_folder(chart) if chart.path.is_dir() else _in_tar(chart):
+        for text in _in_folder(release.chart) if path.is_dir() else _in_tar(release.chart):
             yield from (one for one in load_documents(text) if one.get("kind") == _KIND)
     except (
         OSError,
@@ -70,8 +85,9 @@ def _in_archive(chart: Chart) -> Iterator[Manifest]:
         YAMLError,
         AttributeError,
     ) as error:
-        text = f"chart {chart.path} cannot be read"
-        raise ToolError("CTO-1502", text, details=str(error)) from error
+        text = f"{_about(release)}: {path} cannot be read"
+        hint = "Take the archive anew from its publisher: the same file fails the same way."
+        raise ToolError("CTO-1502", text, details=str(error), hint=hint) from error
 
 
 def _in_tar(chart: Chart) -> Iterator[str]:

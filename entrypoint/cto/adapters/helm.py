@@ -8,8 +8,8 @@ from pathlib import Path
 from threading import Event as Flag
 
 from cto import goyaml
-from cto.adapters import postrender
-from cto.errors import ToolError
+from cto.adapters import helm_errors, postrender
+from cto.errors import ToolError, WaitError
 from cto.objects import Manifest, annotations_of, load_documents
 from cto.ports import Access, Completed, ReleaseSpec, Runner
 
@@ -135,12 +135,23 @@ class HelmReleases:
         return tuple(load_documents(self._get("hooks", name, namespace)))
 
     def status(self, name: str, namespace: str) -> str:
+        return self._metadata(name, namespace, "status")[0]
+
+    def chart(self, name: str, namespace: str) -> tuple[str, str, str]:
+        chart, version, app = self._metadata(name, namespace, "chart", "version", "appVersion")
+        return chart, version, app
+
+    def _metadata(self, name: str, namespace: str, *keys: str) -> list[str]:
         text = self._get("metadata", name, namespace, "--output", "json")
         try:
-            return str(json.loads(text)["status"]) if text else ""
+            told = json.loads(text) if text else dict.fromkeys(keys, "")
+            return [str(told[key]) for key in keys]
         except (ValueError, KeyError, TypeError):
-            message = "helm get metadata did not answer with a status"
-            raise ToolError("CTO-1500", message) from None
+            message = f"helm get metadata {name} did not answer with {', '.join(keys)}"
+            hint = (
+                "It is no helm that cto knows: leave `--tools` out, or name a folder with Helm 4."
+            )
+            raise ToolError("CTO-1500", message, hint=hint) from None
 
     def rollback(self, name: str, namespace: str, revision: int, *, timeout_s: float) -> None:
         self._run(
@@ -193,13 +204,18 @@ class HelmReleases:
         cancel: Flag | None = None,
     ) -> Completed:
         relocation = spec.relocation if spec else None
-        return self._runner.run(
-            (str(self._helm()), *words),
-            timeout_s=timeout_s,
-            env={**self._env, **(postrender.environment(relocation) if relocation else {})},
-            stdin=stdin,
-            cancel=cancel,
-        )
+        try:
+            return self._runner.run(
+                (str(self._helm()), *words),
+                timeout_s=timeout_s,
+                env={**self._env, **(postrender.environment(relocation) if relocation else {})},
+                stdin=stdin,
+                cancel=cancel,
+            )
+        except (ToolError, WaitError) as error:
+            if spec is None:
+                raise
+            raise helm_errors.explained(error, spec) from error
 
 
 def _values(spec: ReleaseSpec) -> str:

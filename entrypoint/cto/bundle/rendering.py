@@ -92,6 +92,7 @@ class ComponentRenderer:
                 namespace=item.component.namespace,
                 chart=item.chart,
                 values=item.values,
+                component=item.component.name,
             )
             self._known[key] = tuple(self._releases.template(spec, kube_version=kube_version))
         return self._known[key]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from threading import Event as Flag
 
 from cto.engine import pullsecrets, strategies
+from cto.engine.definitions import CrdSource
 from cto.engine.live import Live, heals
 from cto.engine.namespaces import why_kept
 from cto.engine.nodeports import ReservedPorts, refused_ports
@@ -19,7 +20,7 @@ from cto.engine.sight import Sight
 from cto.engine.state import StateStore
 from cto.engine.verdict import Wait
 from cto.engine.waiting import GoneWait, ReadyWait
-from cto.errors import ApiError, Cancelled, ToolError, WaitError
+from cto.errors import ApiError, Cancelled, CtoError, ToolError, WaitError
 from cto.objects import Manifest, ObjectRef, annotations_of, ref_of
 from cto.plan import labels
 from cto.plan.observed import ReleaseState
@@ -51,7 +52,6 @@ _LOOK_S = 0.5
 
 SecretValues = Callable[[str], Mapping[str, str]]
 """Dotted path of the configuration -> name -> value; the name is '' for a single value."""
-CrdSource = Callable[[ApplyCrds], Sequence[Manifest]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,14 +68,25 @@ class Executor:
     ports: ReservedPorts
     sight: Sight
 
-    def run(  # noqa: C901, PLR0911, PLR0912 - one branch per kind of step
-        self, step: Step, cancel: Flag
-    ) -> Wait | str:
+    def run(self, step: Step, cancel: Flag) -> Wait | str:
         """Do what the step says.
 
         Returns:
             What still has to come true, or a line about what was done ('' if the title says it).
+
+        Raises:
+            CtoError: Naming the component, whatever failed.
         """
+        try:
+            return self._run(step, cancel)
+        except (ApiError, ToolError) as error:
+            if not step.component or step.component in error.message:
+                raise
+            raise _about(step.component, error) from error
+
+    def _run(  # noqa: C901, PLR0911, PLR0912 - one branch per kind of step
+        self, step: Step, cancel: Flag
+    ) -> Wait | str:
         match step:
             case EnsureNamespace():
                 self._ensure_namespace(step, cancel)
@@ -159,6 +170,7 @@ class Executor:
             labels.COMPONENT: step.component,
             labels.DIGEST: step.digest,
             labels.CRD_COUNT: str(len(manifests)),
+            labels.CHART: step.release.labels[labels.CHART],
         }
         for manifest in manifests:
             self.cluster.apply(labels.labelled(manifest, ours))
@@ -284,6 +296,21 @@ def supplied_data(keys: Mapping[str, str], values: SecretValues) -> dict[str, st
         for name, value in values(path).items():
             data[key.replace("*", name.upper().replace("-", "_"))] = value
     return data
+
+
+def _about(component: str, error: ApiError | ToolError) -> CtoError:
+    message = f"{component}: {error.message}"
+    if isinstance(error, ToolError):
+        return ToolError(error.code, message, details=error.details, hint=error.hint)
+    return ApiError(
+        error.code,
+        message,
+        status=error.status,
+        reason=error.reason,
+        details=error.details,
+        hint=error.hint,
+        causes=error.causes,
+    )
 
 
 def is_going(manifest: Manifest | None) -> bool:

@@ -106,3 +106,16 @@ def test_silence_names_who_was_asked() -> None:
     error = api_errors.no_answer("list pods", "context x", "y" * 1000)
     assert (error.code, error.message) == ("CTO-1601", "list pods: no answer from context x")
     assert len(error.details) == 256
+
+
+def test_what_validation_refuses_is_told_field_by_field() -> None:
+    long = f"Invalid value: {'x' * 1000}: field is immutable"
+    causes = [{"field": "spec.selector", "message": long}, {"field": "roleRef", "message": "no"}]
+    body = status("is invalid", "Invalid", causes=causes)
+    first, second = api_errors.refused("apply a", 422, body).causes
+    assert second == ("roleRef", "no")
+    assert (first[0], len(first[1])) == ("spec.selector", 256)
+    assert first[1].startswith("...xxx")
+    assert first[1].endswith(": field is immutable")
+    hidden = api_errors.refused("apply Secret a", 422, body, confidential=True).causes
+    assert hidden == (("spec.selector", ""), ("roleRef", ""))

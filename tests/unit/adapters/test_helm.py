@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from threading import Event as Flag
 from typing import Any
@@ -212,3 +213,35 @@ def test_nothing_of_the_users_helm_is_used(
         assert env[name] is None
     for name in ("HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME", "HELM_PLUGINS"):
         assert str(env[name]).startswith(str(tmp_path))
+
+
+@pytest.mark.parametrize("verb", ["template", "upgrade"])
+def test_a_failure_names_component_and_chart_first(
+    runner: FakeRunner, helm: HelmReleases, verb: str
+) -> None:
+    words = "Error: execution error at (c/templates/x.yaml:1:6): need x"
+    runner.on("/tools/helm", verb, reply=Reply(stderr=words, returncode=1))
+    calls: dict[str, Callable[[ReleaseSpec], object]] = {
+        "template": lambda wanted: helm.template(wanted, kube_version="v1.34.4"),
+        "upgrade": lambda wanted: helm.upgrade(wanted, timeout_s=5),
+    }
+    with pytest.raises(ToolError) as caught:
+        calls[verb](spec(component="grafana"))
+    assert caught.value.code == "CTO-1570"
+    assert caught.value.message == "grafana (chart c 1): c/templates/x.yaml:1:6: need x"
+    assert caught.value.details == f"helm ended with code 1\n{words}"
+    assert "components.grafana.values" in caught.value.hint
+
+
+def test_the_chart_of_a_release_is_what_helm_says(runner: FakeRunner, helm: HelmReleases) -> None:
+    told = '{"chart": "web", "version": "2.0.0", "appVersion": "3.1", "status": "deployed"}'
+    runner.on("/tools/helm", "get", "metadata", stdout=told)
+    assert helm.chart("rel", "ns") == ("web", "2.0.0", "3.1")
+
+
+def test_a_helm_that_does_not_tell_the_chart_is_named(
+    runner: FakeRunner, helm: HelmReleases
+) -> None:
+    runner.on("/tools/helm", "get", "metadata", stdout='{"status": "deployed"}')
+    with pytest.raises(ToolError, match="rel did not answer with chart, version, appVersion"):
+        helm.chart("rel", "ns")

@@ -97,3 +97,18 @@ def test_charts_see_the_version_of_kubernetes(all_wishes: Sequence[Wish]) -> Non
 def _folder() -> Path:
     """Return a folder with values that any component can have."""
     return assets.root() / "bundle" / "components" / "backup-operator"
+
+
+def test_whoever_cannot_render_a_chart_knows_whose_it_is(
+    real: Catalog, all_wishes: Sequence[Wish]
+) -> None:
+    releases = FakeReleases(FakeCluster())
+    asked: list[str] = []
+
+    def render(spec: ReleaseSpec) -> Sequence[Manifest]:
+        asked.append(spec.component)
+        return ()
+
+    releases.render["argo-cd"] = render
+    list(ComponentRenderer(real, chart, releases).render(all_wishes[:1], VERSIONS[:1]))
+    assert asked == ["argocd"]
