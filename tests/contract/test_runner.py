@@ -118,7 +118,7 @@ def test_a_program_that_is_not_there_is_named(runner: Runner) -> None:
     assert "/nowhere/helm" in caught.value.message
 
 
-@pytest.mark.parametrize("how", ["cancel", "stop"])
+@pytest.mark.parametrize("how", ["cancel", "interrupt", "stop"])
 def test_a_running_program_can_be_ended(runner: Runner, how: str) -> None:
     cancel, ended = Flag(), Flag()
 
@@ -129,11 +129,19 @@ def test_a_running_program_can_be_ended(runner: Runner, how: str) -> None:
 
     Thread(target=run, daemon=True).start()
     assert not ended.wait(0.2)
-    if how == "cancel":
-        cancel.set()
-    else:
-        runner.stop()
+    match how:
+        case "cancel":
+            cancel.set()
+        case "interrupt":
+            runner.interrupt()
+        case _:
+            runner.stop()
     assert ended.wait(SOON_S)
+
+
+def test_after_an_interruption_others_start(runner: Runner) -> None:
+    runner.interrupt()
+    assert runner.run(TALK, timeout_s=SOON_S).stdout == "out\n"
 
 
 def test_after_stop_nothing_starts(runner: Runner) -> None:
@@ -195,7 +203,8 @@ def test_a_program_may_clean_up_when_it_is_asked_to_end(tmp_path: Path) -> None:
     assert file.read_text() == "yes\n"
 
 
-def test_a_program_that_must_go_at_once_gets_no_time_to_write(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["stop", "interrupt"])
+def test_a_program_that_must_go_at_once_gets_no_time_to_write(tmp_path: Path, how: str) -> None:
     file, begun = tmp_path / "cleaned", tmp_path / "begun"
     script = f"trap 'echo yes > {file}; exit 0' TERM; echo > {begun}; sleep 60 & wait"
     runner, ended = real(), Flag()
@@ -209,7 +218,10 @@ def test_a_program_that_must_go_at_once_gets_no_time_to_write(tmp_path: Path) ->
     end = time.monotonic() + SOON_S
     while not begun.exists() and time.monotonic() < end:
         time.sleep(0.02)
-    runner.stop(at_once=True)
+    if how == "stop":
+        runner.stop(at_once=True)
+    else:
+        runner.interrupt()
     assert ended.wait(SOON_S)
     assert not file.exists()
 

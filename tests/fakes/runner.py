@@ -54,6 +54,7 @@ class FakeRunner:
     _script: dict[tuple[str, ...], list[Reply]] = field(default_factory=dict)
     at_once: bool = False
     _stopped: Flag = field(default_factory=Flag)
+    _interrupted: Flag = field(default_factory=Flag)
 
     def on(self, *prefix: str, reply: Reply | None = None, stdout: str = "") -> FakeRunner:
         """Script the answer to calls that begin so; the longest prefix counts.
@@ -86,12 +87,16 @@ class FakeRunner:
         if on_line:
             for line in reply.stderr.splitlines():
                 on_line(line)
-        self._take_time(reply, call, cancel)
+        self._take_time(reply, call, cancel, self._interrupted)
         if check and reply.returncode:
             text = f"{Path(argv[0]).name} ended with code {reply.returncode}"
             tail = (reply.stderr or reply.stdout).splitlines()[-20:]
             raise ToolError("CTO-1500", text, details="\n".join(tail))
         return Completed(call.argv, reply.returncode, reply.stdout, reply.stderr, reply.seconds)
+
+    def interrupt(self) -> None:
+        flag, self._interrupted = self._interrupted, Flag()
+        flag.set()
 
     def stop(self, *, at_once: bool = False) -> None:
         self.at_once = at_once
@@ -100,10 +105,10 @@ class FakeRunner:
     def argvs(self) -> list[tuple[str, ...]]:
         return [call.argv for call in self.calls]
 
-    def _take_time(self, reply: Reply, call: Call, cancel: Flag | None) -> None:
-        while reply.hangs and not self._ends(cancel):
+    def _take_time(self, reply: Reply, call: Call, cancel: Flag | None, interrupted: Flag) -> None:
+        while reply.hangs and not (self._ends(cancel) or interrupted.is_set()):
             self._stopped.wait(_LOOK_S)
-        if self._ends(cancel):
+        if self._ends(cancel) or interrupted.is_set():
             raise Cancelled
         if reply.seconds > call.timeout_s:
             text = f"{Path(call.argv[0]).name} did not end within {call.timeout_s:g} s"

@@ -87,6 +87,25 @@ def test_a_stopped_installer_loses_the_lock_and_writes_nothing_when_it_goes_on(
     assert deployed(fresh) == MINIMAL
 
 
+def test_an_api_server_that_is_silent_for_40_s_ends_no_installation(fresh: Lab) -> None:
+    """Nobody else is at work, so the run goes on as soon as it knows that."""
+    run = Run(fresh, *INSTALL)
+    run.until(record("argocd", "pending-install"))
+    server = int(next(fresh.folder.rglob("kube-apiserver.pid")).read_text())
+    os.kill(server, signal.SIGSTOP)
+    try:
+        time.sleep(40)
+        assert run.process.poll() is None, run.text
+    finally:
+        os.kill(server, signal.SIGCONT)
+    assert run.end() == 0, run.text
+    assert "the lock of the cluster could not be renewed" in run.text
+    assert "the lock is still ours: going on" in run.text
+    assert deployed(fresh) == MINIMAL
+    assert holder(fresh.cluster()) == ""
+    no_child_is_left(fresh)
+
+
 @pytest.mark.parametrize(
     "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
 )

@@ -72,6 +72,7 @@ class ProcessRunner:
         self._redact = redact
         self._stopped = Flag()
         self._at_once = Flag()
+        self._interrupted = Flag()
 
     def run(
         self,
@@ -86,7 +87,8 @@ class ProcessRunner:
         cancel: Flag | None = None,
     ) -> Completed:
         self._refuse_secrets(argv, env or {})
-        flags = (self._stopped, *([cancel] if cancel else ()))
+        interrupted = self._interrupted
+        flags = (self._stopped, interrupted, *([cancel] if cancel else ()))
         if any(flag.is_set() for flag in flags):
             raise Cancelled
         environment = _environment(env or {})
@@ -94,7 +96,8 @@ class ProcessRunner:
         self._log(f"+ {shlex.join(argv)}")
         start = self._clock.monotonic()
         process = self._start([program, *argv[1:]], environment, cwd, feed=stdin is not None)
-        child = _Child(process, stdin, on_line and self._shown(on_line), self._at_once)
+        at_once = (self._at_once, interrupted)
+        child = _Child(process, stdin, on_line and self._shown(on_line), at_once)
         reason = child.follow(self._clock, start + timeout_s, flags)
         seconds = self._clock.monotonic() - start
         done = Completed(
@@ -103,6 +106,10 @@ class ProcessRunner:
         self._log(f"= {Path(argv[0]).name}: {reason or done.returncode} after {seconds:.1f} s")
         self._judge(done, reason, timeout_s, check=check)
         return done
+
+    def interrupt(self) -> None:
+        flag, self._interrupted = self._interrupted, Flag()
+        flag.set()
 
     def stop(self, *, at_once: bool = False) -> None:
         # Only flags: a signal handler may call this while `run` is anywhere in this thread.
@@ -140,8 +147,7 @@ class ProcessRunner:
                 bufsize=0,
             )
         except OSError as error:
-            text = f"{argv[0]} cannot be started"
-            raise ToolError("CTO-1500", text, details=str(error)) from error
+            raise _not_started(argv[0], error) from error
 
     @cached_property
     def _death_signal(self) -> tuple[str, ...]:
@@ -188,9 +194,9 @@ class _Child:
         process: subprocess.Popen[bytes],
         stdin: str | None,
         on_line: Callable[[str], None] | None,
-        at_once: Flag,
+        at_once: Sequence[Flag],
     ) -> None:
-        self._at_once = at_once
+        self._at_once_flags = at_once
         if process.stdout is None or process.stderr is None:  # pragma: no cover - always pipes
             raise AssertionError
         self._process = process
@@ -248,13 +254,16 @@ class _Child:
 
     def _end(self, clock: Clock) -> None:
         """End the group: politely, then not."""
-        if not self._at_once.is_set():
+        if not self._at_once():
             self._signal(signal.SIGTERM)
         deadline = clock.monotonic() + _GRACE_S
-        while not (self._over() or self._at_once.is_set()) and clock.monotonic() < deadline:
+        while not (self._over() or self._at_once()) and clock.monotonic() < deadline:
             self._move(_LOOK_S)
         self._signal(signal.SIGKILL)
         self._drain(clock, clock.monotonic() + _DRAIN_S)
+
+    def _at_once(self) -> bool:
+        return any(flag.is_set() for flag in self._at_once_flags)
 
     def _signal(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError, PermissionError):
@@ -280,8 +289,14 @@ def become(argv: Sequence[str], changes: Mapping[str, str]) -> NoReturn:
     try:
         os.execve(argv[0], list(argv), _environment(changes))  # noqa: S606 - no shell is wanted
     except OSError as error:
-        text = f"{argv[0]} cannot be started"
-        raise ToolError("CTO-1500", text, details=str(error)) from error
+        raise _not_started(argv[0], error) from error
+
+
+def _not_started(program: str, error: OSError) -> ToolError:
+    hint = (
+        f"See that {program} may be run and is for this machine; `--tools DIR` takes another one."
+    )
+    return ToolError("CTO-1500", f"{program} cannot be started", details=str(error), hint=hint)
 
 
 def _environment(changes: Mapping[str, str | None]) -> dict[str, str]:

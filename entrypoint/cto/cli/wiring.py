@@ -33,9 +33,9 @@ from cto.cli.options import ClusterOptions
 from cto.cli.output import Screen
 from cto.cli.registries import LOGINS, login_files
 from cto.cli.streams import piped
-from cto.engine.execute import CrdSource
+from cto.engine.definitions import CrdSource
 from cto.engine.files import folder_checks
-from cto.engine.installer import Installer, charts_of, secret_values
+from cto.engine.installer import Installer, Loss, charts_of, secret_values
 from cto.engine.lock import ClusterLock
 from cto.engine.needs import needs_of
 from cto.engine.nodes import Images
@@ -438,6 +438,7 @@ class Wiring:
                 relocations=self.moved if configured else {},
                 ports=provider.published() if configured else {},
                 lacking=lacking(self, provider.name),
+                allow_downgrade=self.options.allow_downgrade,
             )
 
     def _uid(self, cluster: Cluster, *, configured: bool) -> str:
@@ -451,10 +452,11 @@ class Wiring:
 
     @contextmanager
     def _lock(
-        self, cluster: Cluster, guard: HelmGuard, screen: Screen, lost: Flag
+        self, cluster: Cluster, guard: HelmGuard, screen: Screen, lost: Loss
     ) -> Iterator[Callable[[], bool]]:
         def on_lost(reason: str) -> None:
             screen.notice(reason, warning=True)
+            lost.error = lock.loss
             lost.set()
 
         lock = self.lock(cluster, notice=screen.notice, on_lost=on_lost)

@@ -56,6 +56,8 @@ class _Running:
     done: str = ""
     error: CtoError | None = None
     patient_until_s: float = 0.0
+    interrupted: bool = False
+    again: bool = False
 
     @property
     def deadline_s(self) -> float:
@@ -73,6 +75,8 @@ class Engine:
         journal: Writes how the run goes; may fail, it is a hint.
         stop: Set from outside (lock lost): the run ends as soon as possible.
         wake: Set when the cluster changed.
+        may_act: Whether steps may be begun: not while the lock cannot be renewed.
+        interrupt: Called when that begins: ends the programs that steps run, for now.
         end_children: Called when the run ends half-way: ends the programs that steps run.
         estimates: Seconds that steps took the last time, by id.
     """
@@ -87,6 +91,8 @@ class Engine:
         journal: Journal = lambda _: None,
         stop: Flag | None = None,
         wake: Flag | None = None,
+        may_act: Callable[[], bool] = lambda: True,
+        interrupt: Callable[[], None] = lambda: None,
         end_children: Callable[[], None] = lambda: None,
         estimates: Mapping[str, float] | None = None,
         lanes: int = LANES,
@@ -99,6 +105,10 @@ class Engine:
         self._stop = stop or Flag()
         self._wake = wake or Flag()
         self._end_children = end_children
+        self._may_act = may_act
+        self._interrupt = interrupt
+        self._paused = False
+        self._announced: set[str] = set()
         self._estimates = estimates or {}
         self._lanes = lanes
         self._priority: Mapping[str, float] = {}
@@ -170,6 +180,7 @@ class Engine:
         """Do all that can be done now; return whether something is left to wait for."""
         if self._stop.is_set():
             raise Cancelled
+        self._pause_or_go_on()
         progress = True
         while progress:
             self._queue += [steps[name] for name in sorter.get_ready()]
@@ -179,14 +190,28 @@ class Engine:
             for running in ended:
                 self._finish(running, sorter)
             progress = bool(ended)
-        return bool(self._running)
+        return bool(self._running or self._queue)
+
+    def _pause_or_go_on(self) -> None:
+        """Begin nothing while the run may not write, and end what would write by itself.
+
+        A step that ends badly because of that is done again: each looks first, and mends.
+        """
+        paused = not self._may_act()
+        if paused and not self._paused:
+            self._interrupt()
+        self._paused = paused
+        for running in self._running.values() if paused else ():
+            running.patient_until_s = self._now()
+            running.interrupted = running.interrupted or running.wait is None
 
     def _start(self, pool: ThreadPoolExecutor) -> None:
         """Start the most urgent steps, as many as there are free lanes; the rest stays queued."""
-        while (step := self._next(has_lane=self._has_lane())) is not None:
+        while not self._paused and (step := self._next(has_lane=self._has_lane())) is not None:
             running = _Running(step, self._now())
             self._running[step.id] = running
-            if _is_told(step):
+            if _is_told(step) and step.id not in self._announced:
+                self._announced.add(step.id)
                 self._announce(step)
             if not _needs_lane(step):
                 running.done = step.reason
@@ -237,10 +262,12 @@ class Engine:
         try:
             result = future.result()
         except CtoError as error:
+            running.again = running.interrupted and running.error is None
             running.error = running.error or _explained(error, running.hook)
             return False
         except Cancelled:
-            if running.error is None:
+            running.again = running.interrupted and running.error is None
+            if running.error is None and not running.again:
                 raise
             return False
         if isinstance(result, str):
@@ -272,6 +299,9 @@ class Engine:
     def _finish(self, running: _Running, sorter: TopologicalSorter[str]) -> None:
         step = running.step
         del self._running[step.id]
+        if running.again:
+            self._queue.append(step)
+            return
         run = StepRun(
             id=step.id,
             title=step.title,

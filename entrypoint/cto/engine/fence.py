@@ -1,8 +1,8 @@
 """Lets nothing through to the cluster once the run may not write any more.
 
 A step looks at no flag between two requests, and a process that was stopped for a minute wakes up
-in the middle of one. So every write asks first whether the lock is still held; what was already
-sent to the API server cannot be taken back.
+in the middle of one. So every write asks first whether the lock is still held, and waits where that
+is not known for the moment; what was already sent to the API server cannot be taken back.
 """
 
 from __future__ import annotations
@@ -21,15 +21,31 @@ MayWrite = Callable[[], bool]
 
 @dataclass
 class Gate:
-    """Says whether the run may write: while the lock is held, and the run goes on."""
+    """Says whether the run may write: while the lock is held, and the run goes on.
+
+    Attributes:
+        held: Whether nobody else can have the lock now.
+        paused: Whether that may come again: the lock could not be renewed, and is not lost.
+        wait: Passes a moment of a pause.
+    """
 
     held: MayWrite = lambda: False
+    paused: MayWrite = lambda: False
+    wait: Callable[[], object] = lambda: None
 
     def __call__(self) -> bool:
+        """Return the answer; during a pause not before its end."""
+        while not (held := self.held()) and self.paused():
+            self.wait()
+        return held
+
+    def held_now(self) -> bool:
+        """Return the answer at once."""
         return self.held()
 
     def shut(self) -> None:
         """Let nothing through any more."""
+        self.paused = lambda: False
         self.held = lambda: False
 
 
@@ -55,8 +71,8 @@ class FencedCluster:
     def unanswered(self) -> Mapping[str, str]:
         return self._cluster.unanswered()
 
-    def get(self, ref: ObjectRef) -> Manifest | None:
-        return self._cluster.get(ref)
+    def get(self, ref: ObjectRef, *, managed_fields: bool = False) -> Manifest | None:
+        return self._cluster.get(ref, managed_fields=managed_fields)
 
     def list(
         self,
@@ -84,9 +100,9 @@ class FencedCluster:
             api_version, kind, namespace=namespace, labels=labels, fields=fields
         )
 
-    def apply(self, manifest: Manifest, *, dry_run: bool = False) -> Manifest:
+    def apply(self, manifest: Manifest, *, dry_run: bool = False, manager: str = "cto") -> Manifest:
         _refuse_unless(self._may_write)
-        return self._cluster.apply(manifest, dry_run=dry_run)
+        return self._cluster.apply(manifest, dry_run=dry_run, manager=manager)
 
     def create(self, manifest: Manifest, *, dry_run: bool = False) -> Manifest:
         _refuse_unless(self._may_write)
@@ -156,6 +172,9 @@ class FencedReleases:
 
     def status(self, name: str, namespace: str) -> str:
         return self._releases.status(name, namespace)
+
+    def chart(self, name: str, namespace: str) -> tuple[str, str, str]:
+        return self._releases.chart(name, namespace)
 
     def rollback(self, name: str, namespace: str, revision: int, *, timeout_s: float) -> None:
         _refuse_unless(self._may_write)

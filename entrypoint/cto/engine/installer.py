@@ -15,7 +15,9 @@ from typing import Any
 from cto.catalog import Catalog, Component
 from cto.config.model import Config
 from cto.engine.apply import Engine
-from cto.engine.execute import CrdSource, Executor
+from cto.engine.definitions import CrdSource
+from cto.engine.dryrun import DryRun
+from cto.engine.execute import Executor
 from cto.engine.fence import FencedCluster, FencedReleases, Gate
 from cto.engine.interruption import tells
 from cto.engine.live import Lacking, Live, nothing_lacks
@@ -30,14 +32,21 @@ from cto.engine.snapshot import Snapshot
 from cto.engine.state import NAMESPACE, StateStore
 from cto.engine.verdict import Wait
 from cto.engine.waiting import GoneWait, HookWatch, TerminatingWatch
-from cto.errors import Cancelled, LockedError, PreflightError, ToolError
+from cto.errors import Cancelled, CtoError, LockedError, PreflightError, ToolError
 from cto.events import Listener, Outcome, Phase, StepFinished, StepProgress, StepStarted
 from cto.objects import ObjectRef, labels_of, ref_of
-from cto.plan import remove
+from cto.plan import change, remove
 from cto.plan.build import install
 from cto.plan.labels import is_ours
 from cto.plan.observed import Observed, State
-from cto.plan.steps import ApplyRelease, DeleteState, EnsureNamespace, Plan, Step
+from cto.plan.steps import (
+    ApplyManifests,
+    ApplyRelease,
+    DeleteState,
+    EnsureNamespace,
+    Plan,
+    Step,
+)
 from cto.plan.wanted import Selection, select, wanted
 from cto.plan.wish import Wanted
 from cto.ports import Chart, Clock, Cluster, Provider, Releases, Runner
@@ -51,8 +60,25 @@ _MADE = "The cluster is there; nothing was changed on it."
 
 ChartSource = Callable[[Component], Chart]
 Preflight = Callable[[Observed, Wanted], Sequence[Check]]
-Lock = Callable[[Flag], AbstractContextManager[Callable[[], bool]]]
-"""Takes a flag that it sets when the lock is lost; gives what tells whether it is still held."""
+
+
+class Loss(Flag):
+    """Set when the lock is lost.
+
+    Attributes:
+        error: Makes the error that says why, with details.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.error: Callable[[str], CtoError] = _lock_lost
+
+
+Lock = Callable[[Loss], AbstractContextManager[Callable[[], bool]]]
+"""Takes what it sets when the lock is lost; gives what tells whether nobody else can have it now.
+
+Neither is so during a pause: the lock could not be renewed, and may turn out to be ours still.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +95,7 @@ class Installer:
         on_checks: Told what the preflight found, before anything follows from it.
         ports: Port of every node -> port of localhost, as far as the provider knows.
         relocations: Where the images of components come from, if not from upstream.
+        allow_downgrade: Whether older charts and definitions may replace newer ones.
     """
 
     catalog: Catalog
@@ -93,6 +120,7 @@ class Installer:
     relocations: Mapping[str, Relocation] = field(default_factory=dict)
     ports: Mapping[int, int] = field(default_factory=dict)
     lacking: Lacking = nothing_lacks
+    allow_downgrade: bool = False
     gate: Gate = field(default_factory=Gate)
     store: StateStore = field(init=False)
     sight: Sight = field(init=False)
@@ -151,14 +179,23 @@ class Installer:
         """Return what `install` would do; `checks` then has what its preflight finds."""
         observed = self._first_look()
         wish = self.wanted(observed)
-        self._check(observed, wish)
-        return install(wish, observed)
+        return self._checked(observed, wish)
 
-    def _check(self, observed: Observed, wish: Wanted) -> None:
-        """Check the cluster before anything is changed, and tell what is no reason to stop."""
-        self.checks[:] = self.preflight(observed, wish)
-        if install(wish, observed).changes:
+    def _checked(self, observed: Observed, wish: Wanted) -> Plan:
+        """Return the plan, with everything told that speaks against it."""
+        found = self.preflight(observed, wish)
+        plan = self._planned(wish, observed)
+        self.checks[:] = [*found, *plan.checks]
+        if plan.changes:
             self.on_checks(self.checks)
+        return plan
+
+    def _planned(self, wish: Wanted, observed: Observed) -> Plan:
+        """Return the plan, with what it takes back and what speaks against it."""
+        plan = install(wish, observed)
+        plan = replace(plan, checks=change.check(plan, allowed=self.allow_downgrade))
+        trial = DryRun(cluster=self.cluster, releases=self.releases, crds_of=self.crds_of)
+        return trial.tried(plan, observed)
 
     def plan_uninstall(self, options: remove.Options) -> Plan:
         return remove.uninstall(self.catalog, self.observe(for_uninstall=True), options)
@@ -176,14 +213,17 @@ class Installer:
         wish = self.wanted(observed)
         with self._step("preflight", "Check the cluster"):
             so_far = _MADE if self.creates_cluster else NOTHING
-            self._check(observed, wish)
+            plan = self._checked(observed, wish)
             refuse_failed(self.checks, so_far=so_far)
+            for line in _taken_back(plan):
+                self.listen(StepProgress("preflight", line))
         with self._locked() as lost:
             if before.taken or turns(self.cluster) != Turns(before.count + 1, taken=True):
                 # Another installer has worked between the look and the lock.
                 observed = self.observe()
                 wish = self.wanted(observed)
-            plan = install(wish, observed)
+                plan = self._planned(wish, observed)
+                refuse_failed(plan.checks, so_far=so_far)
             self.store.begin(self._state(wish, observed))
             return plan, self._apply(plan, observed, lost)
 
@@ -239,20 +279,22 @@ class Installer:
             yield
 
     @contextmanager
-    def _locked(self) -> Iterator[Flag]:
-        lost = Flag()
+    def _locked(self) -> Iterator[Loss]:
+        lost = Loss()
         with self.lock(lost) as held:
             self.gate.held = held
+            self.gate.paused = lambda: not lost.is_set()
+            self.gate.wait = lambda: self.clock.wait(lost, _LOOK_S)
             try:
                 yield lost
             except Cancelled:
                 if not lost.is_set():
                     raise
-                raise _lock_lost() from None
+                raise lost.error("") from None
             finally:
                 self.gate.shut()
 
-    def _apply(self, plan: Plan, observed: Observed, lost: Flag) -> Report:
+    def _apply(self, plan: Plan, observed: Observed, lost: Loss) -> Report:
         if plan.changes:
             self.sight.drop()
         wake = Flag()
@@ -278,6 +320,8 @@ class Installer:
             journal=self._journal(plan),
             stop=lost,
             wake=wake,
+            may_act=self.gate.held_now,
+            interrupt=self.runner.interrupt,
             end_children=lambda: self._end_children(lost),
             estimates=_estimates(observed.state),
         )
@@ -286,7 +330,7 @@ class Installer:
         except Cancelled:
             if not lost.is_set():
                 raise
-            raise _lock_lost(str(engine.progress(plan))) from None
+            raise lost.error(str(engine.progress(plan))) from None
         except KeyboardInterrupt:
             raise KeyboardInterrupt(str(engine.progress(plan))) from None
         finally:
@@ -346,6 +390,13 @@ def secret_values(config: Config, cluster: Cluster, path: str) -> Mapping[str, s
     return values
 
 
+def _taken_back(plan: Plan) -> Iterator[str]:
+    """Yield what is written over: nobody should learn that only afterwards."""
+    for step in plan.steps:
+        if isinstance(step, ApplyManifests | ApplyRelease):
+            yield from map(str, step.takes_back)
+
+
 def _with_kept(report: Report, why: str) -> Report:
     """Return the report with our own namespace in it, as one that stays."""
     run = StepRun(
@@ -360,7 +411,7 @@ def _with_kept(report: Report, why: str) -> Report:
     return replace(report, runs=(*report.runs, run))
 
 
-def _lock_lost(progress: str = "") -> LockedError:
+def _lock_lost(progress: str) -> LockedError:
     message = "the lock of the cluster was lost; everything was stopped where it was"
     return LockedError("CTO-2001", message, details=progress)
 

@@ -3,6 +3,10 @@
 No clock of another machine is ever compared with ours. A lease is over when its record did not
 change for its own duration, measured with our monotonic clock from when we first saw it; or at
 once when its holder is a process of this machine, or a container of our Docker, that does not live.
+
+A holder that cannot renew its lease pauses before others may take it, and does not give up: every
+renewal replaces the very record that was written last, so if one succeeds nobody had the lock in
+between, however long the API server was silent or this process was stopped.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ from threading import Lock, Thread, current_thread
 from types import TracebackType
 from typing import Self
 
-from cto.errors import ApiError, Cancelled, LockedError
+from cto.errors import ApiError, Cancelled, CtoError, LockedError
 from cto.holder import Containers, Holder, Machine, NoContainers
 from cto.objects import Manifest, ObjectRef
 from cto.ports import Clock, Cluster
@@ -26,8 +30,10 @@ NAME = "cto-lock"
 _LEASE = ("coordination.k8s.io/v1", "Lease")
 MANAGED_BY = {"app.kubernetes.io/managed-by": "cto"}
 _POLL_S = 1.0
-# We stop a bit before the others may begin: their clock starts with our last renewal.
+# We pause a bit before the others may begin: their clock starts with our last renewal.
 _SAFE_PART = 5 / 6
+# An API server that is restarted or moved is back by then.
+_PATIENCE_S = 300.0
 _JOIN_S = 5.0
 _NO_CONTAINERS = NoContainers()
 
@@ -43,12 +49,14 @@ class ClusterLock:
         namespace: Of the lease; it is made if it is missing.
         name: Of the lease.
         duration_s: For how long a lease stays valid without a change.
-        notice: Told why it waits.
+        patience_s: For how long it is tried to renew a lease that may have run out.
+        notice: Told why it waits, from a thread of the lock as well.
         on_lost: Called once, with the reason, from a thread of the lock.
         stop: Ends a wait for the lock with Cancelled.
 
     Attributes:
-        lost: Set when somebody else may hold the lease now.
+        lost: Set when somebody else has had the lease, or nobody knows for too long.
+        loss: Why, as an error that a run ends with; its details are given.
     """
 
     def __init__(
@@ -61,23 +69,28 @@ class ClusterLock:
         namespace: str = NAMESPACE,
         name: str = NAME,
         duration_s: int = 30,
+        patience_s: float = _PATIENCE_S,
         notice: Callable[[str], None] = lambda _: None,
         on_lost: Callable[[str], None] = lambda _: None,
         stop: Flag | None = None,
     ) -> None:
         self.lost = Flag()
+        self.loss: Callable[[str], CtoError] = _unknown_loss
         self._cluster = cluster
         self._clock = clock
         self._machine = identity
         self._containers = containers
         self._ref = ObjectRef(*_LEASE, namespace, name)
         self._duration_s = duration_s
+        self._patience_s = patience_s
         self._notice = notice
         self._on_lost = on_lost
         self._stop = stop or Flag()
         self._me = Holder.here(identity, containers, nonce=secrets.token_hex(8))
         self._lease: Manifest = {}
         self._renewed = 0.0
+        self._paused_since: float | None = None
+        self._refusal = ""
         self._released = Flag()
         self._losing = Lock()
         self._threads: list[Thread] = []
@@ -146,34 +159,69 @@ class ClusterLock:
 
     def renew(self) -> None:
         """Renew the lease once; nothing happens once it is given back or lost."""
-        if self._over():
+        for _ in range(2):
+            if self._over():
+                return
+            begun = self._clock.monotonic()
+            try:
+                self._write(str(self._me))
+            except ApiError as error:
+                self._refusal = error.message
+                if error.code == "CTO-1604" and self._is_still_ours():
+                    # Somebody edited a label; or it was us, and the answer was lost on its way.
+                    continue
+                if error.code == "CTO-1603":
+                    self._find_deleted(begun)
+                return
+            self._go_on(begun)
             return
-        begun = self._clock.monotonic()
-        try:
-            self._write(str(self._me))
-        except ApiError as error:
-            if error.code == "CTO-1604":
-                self._look_who_wrote()
-            elif error.code == "CTO-1603" and self._put_back():
-                self._renewed = begun
-            return
-        self._renewed = begun
 
     def look(self) -> None:
         """Notice that the lease was not renewed for too long."""
-        age_s = self._clock.monotonic() - self._renewed
-        if age_s >= self._duration_s * _SAFE_PART:
-            self._lose(f"the API server did not let us renew the lock for {age_s:.0f} s")
+        now = self._clock.monotonic()
+        if self._is_safe(now):
+            return
+        since = self._pause(now)
+        if now - since >= self._patience_s:
+            age_s = now - self._renewed
+            reason = f"the API server did not let us renew the lock for {age_s:.0f} s"
+            self._lose(reason, _silent_loss(reason, self._refusal))
 
     def is_held(self) -> bool:
         """Tell whether the lease is ours now: it may have run out while this process slept."""
         self.look()
-        return not self._over()
+        return not self._over() and self._is_safe(self._clock.monotonic())
+
+    def _is_safe(self, now: float) -> bool:
+        """Whether nobody else can have taken the lease yet."""
+        return now - self._renewed < self._duration_s * _SAFE_PART
+
+    def _pause(self, now: float) -> float:
+        """Tell once that the run pauses; return since when it does."""
+        with self._losing:
+            if self._over() or self._paused_since is not None:
+                return now if self._paused_since is None else self._paused_since
+            self._paused_since = now
+        self._notice(
+            f"the lock of the cluster could not be renewed for {now - self._renewed:.0f} s: "
+            "nothing is changed until the API server answers"
+        )
+        return now
+
+    def _go_on(self, renewed: float) -> None:
+        self._renewed = renewed
+        with self._losing:
+            paused = self._paused_since is not None
+            # An answer that took too long says how it was when it was asked for.
+            if not paused or not self._is_safe(self._clock.monotonic()):
+                return
+            self._paused_since = None
+        self._notice("the API server answers, and the lock is still ours: going on")
 
     # threads
 
     def _keep_renewing(self) -> None:
-        while not self._over() and not self._clock.wait(self._released, self._duration_s / 3):
+        while not self._over() and not self._clock.wait(self._released, self._renewal_pause_s()):
             self.renew()
 
     def _keep_looking(self) -> None:
@@ -181,13 +229,17 @@ class ClusterLock:
         while not self._over() and not self._clock.wait(self._released, _POLL_S):
             self.look()
 
+    def _renewal_pause_s(self) -> float:
+        return self._duration_s / 3 if self._paused_since is None else _POLL_S
+
     def _over(self) -> bool:
         return self._released.is_set() or self.lost.is_set()
 
-    def _lose(self, reason: str) -> None:
+    def _lose(self, reason: str, loss: Callable[[str], CtoError]) -> None:
         with self._losing:
             if self._over():
                 return
+            self.loss = loss
             self.lost.set()
         self._on_lost(reason)
 
@@ -264,12 +316,31 @@ class ClusterLock:
 
     # keeping
 
-    def _look_who_wrote(self) -> None:
-        """Somebody changed the record: another holder, or anybody who edited a label."""
-        with suppress(ApiError):
+    def _is_still_ours(self) -> bool:
+        """Look who changed the record: another holder, or anybody who edited a label."""
+        try:
             self._lease = self._cluster.get(self._ref) or self._lease
-            if not self._holder_is_me():
-                self._lose(f"another run took the lock: {_described(self._lease)}")
+        except ApiError:
+            return False
+        if self._holder_is_me():
+            return True
+        if holder := _holder(self._lease):
+            reason = f"another run took the lock: {_described(self._lease)}"
+            self._lose(reason, _taken_loss(reason, self._locked(self._lease).hint, holder))
+        else:
+            reason = "another run took the lock meanwhile, and has given it back"
+            self._lose(reason, _taken_loss(reason, _AGAIN))
+        return False
+
+    def _find_deleted(self, begun: float) -> None:
+        """Make a deleted lease again; not if another run may have had it: it is gone for good."""
+        if self._paused_since is not None:
+            reason = (
+                "the lock was deleted while it could not be renewed: another run may have had it"
+            )
+            self._lose(reason, _taken_loss(reason, _AGAIN))
+        elif self._put_back():
+            self._go_on(begun)
 
     def _put_back(self) -> bool:
         """Make a deleted lease again, unless the namespace goes: then nobody can take it."""
@@ -316,6 +387,35 @@ class ClusterLock:
             "metadata": lease.get("metadata", metadata),
             "spec": spec,
         }
+
+
+_AGAIN = "Run the same command again: it looks at what the other run did, and goes on from there."
+
+
+def _unknown_loss(details: str) -> CtoError:
+    return LockedError("CTO-2001", "the lock of the cluster was lost", details=details)
+
+
+def _taken_loss(reason: str, hint: str, holder: str = "") -> Callable[[str], CtoError]:
+    def loss(details: str) -> CtoError:
+        told = "\n".join(filter(None, (f"holder: {holder}" if holder else "", details)))
+        message = f"{reason}; everything was stopped where it was"
+        return LockedError("CTO-2001", message, details=told, hint=hint)
+
+    return loss
+
+
+def _silent_loss(reason: str, refusal: str) -> Callable[[str], CtoError]:
+    def loss(details: str) -> CtoError:
+        told = "\n".join(filter(None, (refusal, details)))
+        message = f"{reason}; everything was stopped where it was"
+        hint = (
+            "No other run is known to be at work. See that the API server answers (`kubectl get "
+            "--raw /readyz`), then run the same command again: it goes on from here."
+        )
+        return ApiError("CTO-1601", message, details=told, hint=hint)
+
+    return loss
 
 
 @dataclass(frozen=True)

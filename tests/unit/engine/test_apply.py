@@ -85,6 +85,7 @@ class Lab:
     events: list[Event] = field(default_factory=list)
     ran: list[str] = field(default_factory=list)
     ended_children: int = 0
+    interrupted: list[float] = field(default_factory=list)
     journal: Mapping[str, Any] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 
@@ -413,6 +414,109 @@ class TestEnds:
         error = LockedError("CTO-2001", "lost")
         lab.work["a"] = raising(error)
         assert lab.apply(step("a")).errors == (error,)
+
+
+class TestPause:
+    """While the lock cannot be renewed nothing is begun, and what that interrupts is done again."""
+
+    @staticmethod
+    def paused(lab: Lab) -> Flag:
+        held = Flag()
+        interrupted: list[float] = []
+        lab.settings.update(
+            may_act=held.is_set, interrupt=lambda: interrupted.append(lab.clock.monotonic())
+        )
+        lab.interrupted = interrupted
+        return held
+
+    def test_nothing_is_begun_during_a_pause(self, lab: Lab) -> None:
+        held = self.paused(lab)
+        begun: list[float] = []
+        lab.work["a"] = lambda _: begun.append(lab.clock.monotonic()) or ""  # type: ignore[func-returns-value]
+        lab.clock.at(40, held.set)
+        report = lab.apply(step("a"), step("b", "a"))
+        assert report.errors == ()
+        assert begun[0] >= 1040
+        assert len(lab.interrupted) == 1
+
+    @pytest.mark.parametrize(
+        "error", [Cancelled(), BROKEN, ApiError("CTO-1601", "no answer"), ApiError("CTO-1600", "x")]
+    )
+    def test_a_step_that_ends_badly_in_a_pause_is_done_again(
+        self, lab: Lab, error: Exception
+    ) -> None:
+        held = self.paused(lab)
+        held.set()
+        tries: list[int] = []
+
+        def work(_: Flag) -> str:
+            tries.append(len(tries))
+            if len(tries) > 1:
+                return "done"
+            held.clear()
+            assert interrupted.wait(PATIENCE_S)
+            lab.clock.at(40, held.set)
+            raise error
+
+        interrupted = Flag()
+        lab.settings["interrupt"] = interrupted.set
+        lab.work["a"] = work
+        report = lab.apply(step("a"), step("b", "a"))
+        assert tries == [0, 1]
+        assert outcomes(report) == {"a": Outcome.DONE, "b": Outcome.DONE}
+        started = [e.step_id for e in lab.events if isinstance(e, StepStarted)]
+        assert started == ["a", "b"]
+
+    def test_a_step_that_ends_well_in_a_pause_is_not_done_again(self, lab: Lab) -> None:
+        held = self.paused(lab)
+        held.set()
+        interrupted = Flag()
+
+        def work(_: Flag) -> str:
+            held.clear()
+            assert interrupted.wait(PATIENCE_S)
+            lab.clock.at(40, held.set)
+            return "done"
+
+        lab.settings["interrupt"] = interrupted.set
+        lab.work["a"] = work
+        report = lab.apply(step("a"), step("b", "a"))
+        assert lab.ran == ["a", "b"]
+        assert report.errors == ()
+
+    def test_what_fails_again_after_the_pause_fails(self, lab: Lab) -> None:
+        held = self.paused(lab)
+        held.set()
+        interrupted = Flag()
+
+        def work(_: Flag) -> str:
+            if not interrupted.is_set():
+                held.clear()
+                assert interrupted.wait(PATIENCE_S)
+                lab.clock.at(1, held.set)
+            raise BROKEN
+
+        lab.settings["interrupt"] = interrupted.set
+        lab.work["a"] = work
+        assert lab.apply(step("a")).errors == (BROKEN,)
+        assert lab.ran == ["a", "a"]
+
+    def test_a_pause_takes_no_time_from_a_wait(self, lab: Lab) -> None:
+        held = self.paused(lab)
+        held.set()
+        lab.work["a"] = lambda _: Says(*[not_yet("soon")] * 40, DONE)
+        lab.clock.at(1, held.clear)
+        lab.clock.at(8, held.set)
+        assert lab.apply(step("a", timeout_s=5)).errors == ()
+
+    def test_a_lock_that_is_lost_in_a_pause_ends_the_run(self, lab: Lab) -> None:
+        self.paused(lab)
+        stop = Flag()
+        lab.settings["stop"] = stop
+        lab.clock.at(40, stop.set)
+        with pytest.raises(Cancelled):
+            lab.apply(step("a"))
+        assert lab.ran == []
 
 
 @given(graphs(), st.sets(st.sampled_from([f"n{number}" for number in range(8)])))

@@ -115,3 +115,22 @@ def test_helm_may_always_be_asked(
 
 def test_nothing_may_write_before_the_lock_is_held() -> None:
     assert not Gate()()
+
+
+def test_a_pause_lets_a_write_wait_until_the_lock_is_known_to_be_ours(cluster: FakeCluster) -> None:
+    answers = iter([False, False, True])
+    waits: list[int] = []
+    gate = Gate(
+        held=lambda: next(answers), paused=lambda: True, wait=lambda: waits.append(len(waits))
+    )
+    FencedCluster(cluster, gate).delete(REF)
+    assert waits == [0, 1]
+    assert cluster.get(REF) is None
+
+
+def test_a_pause_that_ends_badly_lets_nothing_be_written(cluster: FakeCluster) -> None:
+    gate = Gate(held=lambda: False, paused=lambda: True)
+    gate.wait = gate.shut
+    with pytest.raises(Cancelled):
+        FencedCluster(cluster, gate).delete(REF)
+    assert cluster.get(REF) is not None

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Event as Flag
 from typing import Any, Never
 
 import pytest
 
 from cto.catalog import Component, load
 from cto.config.model import Config
+from cto.engine.installer import Loss
 from cto.engine.refusal import refuse_failed
-from cto.errors import Cancelled, LockedError, PreflightError, ToolError
+from cto.errors import ApiError, Cancelled, LockedError, PreflightError, ToolError
 from cto.events import Event, Outcome, StepFinished, StepStarted
 from cto.objects import Manifest, ObjectRef, ref_of
 from cto.plan.observed import Observed
@@ -66,6 +70,7 @@ GLUE_REF = ObjectRef("v1", "ConfigMap", "web", "glue")
 CUSTOM_REF = ObjectRef("example.com/v1", "Web", "web", "default")
 HOOK = ObjectRef("v1", "Secret", "web", "web-hook")
 KEYS = ObjectRef("v1", "Secret", "web", "web-keys")
+CRD_NAME = "webs.example.com"
 
 
 @pytest.fixture
@@ -476,6 +481,46 @@ def test_a_lock_that_is_lost_before_the_first_step_lets_nothing_be_written(world
     assert world.cluster.get(ObjectRef("v1", "Namespace", "", "web")) is None
 
 
+def test_a_run_whose_lock_could_not_be_renewed_for_a_while_goes_on(world: World) -> None:
+    """The API server was silent in the middle of Helm's work, which is ended and done again."""
+    held, tries = Flag(), list[str]()
+    held.set()
+
+    @contextmanager
+    def lock(_: Loss) -> Iterator[Callable[[], bool]]:
+        yield held.is_set
+
+    def silence(spec: ReleaseSpec) -> None:
+        tries.append(spec.name)
+        if tries == ["web"]:
+            held.clear()
+            world.clock.at(40, held.set)
+            world.clock.wait(Flag(), 5)
+            raise Cancelled
+
+    world.releases.during_upgrade = silence
+    world.cluster.apply_quietly(
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "cto-system"}}
+    )
+    plan, report = world.installer(lock=lock).install()
+    assert report.errors == ()
+    assert tries.count("web") == 2
+    assert {run.id for run in report.runs} == {step.id for step in plan.steps}
+    assert world.installer().install()[0].changes == ()
+
+
+def test_why_a_lock_was_lost_is_told(world: World) -> None:
+    error = ApiError("CTO-1601", "the API server was silent")
+
+    def lose(lost: Loss) -> None:
+        lost.error = lambda _: error
+        lost.set()
+
+    world.during_lock = lose  # type: ignore[assignment] # it is one
+    with pytest.raises(ApiError, match="the API server was silent"):
+        world.installer().install()
+
+
 def test_a_newer_installers_state_is_left_alone(world: World) -> None:
     world.installer(version="9.0.0").install()
     with pytest.raises(PreflightError) as caught:
@@ -661,3 +706,82 @@ def test_the_cluster_is_looked_at_again_if_the_lock_was_taken_at_first(world: Wo
     world.cluster.add(held(turns=1))
     world.installer().install()
     assert world.cluster.count("server_version") == 2
+
+
+def newer(world: World, version: str = "2.0.0") -> World:
+    """Let a platform be installed with another chart of Web."""
+    world.charts["web"] = chart("web", version)
+    world.installer().install()
+    return world
+
+
+def test_a_downgrade_is_refused_before_anything_changes(world: World) -> None:
+    newer(world)
+    del world.charts["web"]
+    before = essence(world)
+    world.releases.calls.clear()
+    with pytest.raises(PreflightError) as error:
+        world.installer().install()
+    assert error.value.code == "CTO-1470"
+    assert error.value.details.splitlines()[1:3] == [
+        "  Web: CRDs web-2.0.0 -> web-1.0.0 (an older chart)",
+        "  Web: release web-2.0.0 -> web-1.0.0 (an older chart)",
+    ]
+    assert "--allow-downgrade" in error.value.details
+    assert "Nothing was changed" in error.value.hint
+    assert essence(world) == before
+    assert {verb for verb, _ in world.releases.calls} & {"upgrade", "rollback"} == set()
+
+
+def test_a_downgrade_is_in_the_plan(world: World) -> None:
+    newer(world)
+    del world.charts["web"]
+    plan = world.installer().plan_install()
+    assert [check.code for check in plan.checks] == ["CTO-1470"]
+    assert "Downgrade Web 1.0.0" in [step.title for step in plan.steps]
+
+
+def test_a_downgrade_that_is_asked_for_is_done_and_remembered(world: World) -> None:
+    newer(world)
+    del world.charts["web"]
+    plan, report = world.installer(allow_downgrade=True).install()
+    assert report.errors == ()
+    assert [check.status for check in plan.checks] == [CheckStatus.WARNING]
+    assert world.releases.labels("web", "web")["cto.dev/chart"] == "web-1.0.0"
+    definition = ObjectRef("apiextensions.k8s.io/v1", "CustomResourceDefinition", "", CRD_NAME)
+    labels = world.cluster.everything()[definition]["metadata"]["labels"]
+    assert labels["cto.dev/chart"] == "web-1.0.0"
+    plan, _ = world.installer().install()
+    assert (plan.changes, plan.checks) == ((), ())
+
+
+def test_a_downgrade_behind_another_run_is_refused_under_the_lock(world: World) -> None:
+    """Another installer brought something newer between the look and the lock."""
+    world.installer().install()
+
+    def meanwhile(_: Flag) -> None:
+        world.during_lock = lambda _: None
+        charts, world.charts = world.charts, {"web": chart("web", "2.0.0")}
+        world.installer().install()
+        world.cluster.add(held(3))
+        world.charts = charts
+
+    world.during_lock = meanwhile
+    with pytest.raises(PreflightError, match="a preflight check failed") as error:
+        world.installer().install()
+    assert error.value.code == "CTO-1470"
+    assert world.releases.labels("web", "web")["cto.dev/chart"] == "web-2.0.0"
+
+
+def test_a_release_that_was_handed_over_is_compared_by_the_chart_that_helm_knows(
+    world: World,
+) -> None:
+    """Whoever hands a release over labels its record as ours, and with nothing else."""
+    world.releases.put_record("web", "web", labels={"cto.dev/managed": "true"})
+    world.releases.charts["web"] = ("web", "2.0.0", "3.1")
+    plan = world.installer().plan_install()
+    assert "CTO-1470" in [check.code for check in plan.checks]
+    step = next(step for step in plan.steps if step.id == "release:web")
+    assert step.reason.startswith("downgrade: web-2.0.0 -> web-1.0.0 (an older chart)")
+    world.releases.charts["web"] = ("web", "0.9.0", "")
+    assert world.installer().plan_install().checks == ()

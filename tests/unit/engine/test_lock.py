@@ -329,21 +329,190 @@ def test_a_label_that_somebody_adds_is_not_another_holder(lab: Lab) -> None:
     assert lab.lease()["metadata"]["labels"]["team"] == "a"
 
 
-def test_a_lock_that_cannot_be_renewed_is_lost_before_others_may_take_it(lab: Lab) -> None:
+def silent(lab: Lab, lock: ClusterLock, seconds: int) -> None:
+    """Let the API server be silent for so long, and the lock's threads do their work."""
+    for _ in range(seconds):
+        lab.clock.advance(1)
+        lab.cluster.fail_next("update", DOWN)
+        lock.renew()
+        lock.look()
+
+
+def test_a_lock_that_cannot_be_renewed_pauses_before_others_may_take_it(lab: Lab) -> None:
     lock = lab.lock()
     lock.acquire()
-    lab.cluster.fail_next("update", DOWN, times=2)
-    lab.clock.advance(10)
-    lock.renew()
-    lock.look()
-    assert not lock.lost.is_set()
+    silent(lab, lock, 24)
+    assert lock.is_held()
+    assert lab.said == []
 
-    lab.clock.advance(15)
+    silent(lab, lock, 1)
+
+    assert not lock.is_held()
+    assert not lock.lost.is_set()
+    assert lab.said == [
+        (
+            "the lock of the cluster could not be renewed for 25 s: nothing is changed until the "
+            "API server answers"
+        )
+    ]
+
+
+@pytest.mark.parametrize("seconds", [25, 40, 75, 299])
+def test_a_lock_that_is_still_ours_is_gone_on_with(lab: Lab, seconds: int) -> None:
+    lock = lab.lock()
+    lock.acquire()
+    silent(lab, lock, seconds)
+    assert not lock.is_held()
+
     lock.renew()
-    lock.look()
+
+    assert lock.is_held()
+    assert not lock.lost.is_set()
+    assert lab.losses == []
+    assert lab.said[1:] == ["the API server answers, and the lock is still ours: going on"]
+    lock.release()
+    assert "holderIdentity" not in lab.lease()["spec"]
+
+
+def test_it_pauses_again_when_the_server_is_silent_again(lab: Lab) -> None:
+    lock = lab.lock()
+    lock.acquire()
+    for _ in range(2):
+        silent(lab, lock, 30)
+        assert not lock.is_held()
+        lock.renew()
+        assert lock.is_held()
+    assert len(lab.said) == 4
+
+
+def test_an_answer_that_took_too_long_does_not_end_the_pause(lab: Lab) -> None:
+    """It says that the lock was ours when it was asked for; the next one says it for now."""
+    lock = lab.lock()
+    lock.acquire()
+    silent(lab, lock, 26)
+
+    def late(manifest: Manifest) -> None:
+        if manifest["kind"] == "Lease":
+            lab.cluster.controllers.clear()
+            lab.clock.advance(26)
+
+    lab.cluster.controllers.append(late)
+    lock.renew()
+    assert not lock.is_held()
+
+    lock.renew()
+    assert lock.is_held()
+
+
+def test_a_process_that_slept_for_an_hour_goes_on_if_nobody_took_the_lock(lab: Lab) -> None:
+    lock = lab.lock()
+    lock.acquire()
+    lab.clock.advance(3600)
+    assert not lock.is_held()
+
+    lock.renew()
+
+    assert lock.is_held()
+
+
+def test_another_holder_after_a_silence_is_named(lab: Lab) -> None:
+    lock = lab.lock()
+    lock.acquire()
+    silent(lab, lock, 40)
+    lab.hold(ELSEWHERE, acquireTime="2029-01-01T00:00:35Z")
+
+    lock.renew()
+
+    assert not lock.is_held()
+    error = lock.loss("done: much")
+    assert (error.code, error.exit_code) == ("CTO-2001", 10)
+    assert error.message == (
+        "another run took the lock: Process 42 on ci-7 holds the lock of this cluster since "
+        "2029-01-01T00:00:35Z; everything was stopped where it was"
+    )
+    assert error.details == f"holder: {ELSEWHERE}\ndone: much"
+    assert "on ci-7" in error.hint
+    assert lab.lease()["spec"]["holderIdentity"] == ELSEWHERE
+
+
+def test_a_lock_that_another_run_had_and_gave_back_is_lost(lab: Lab) -> None:
+    lock = lab.lock()
+    lock.acquire()
+    silent(lab, lock, 40)
+    lab.hold("")
+
+    lock.renew()
+
+    error = lock.loss("")
+    assert error.code == "CTO-2001"
+    assert "has given it back" in error.message
+    assert "Run the same command again" in error.hint
+    lock.renew()
+    assert "holderIdentity" not in lab.lease()["spec"] or not lab.lease()["spec"]["holderIdentity"]
+
+
+def test_a_lease_that_was_deleted_during_a_pause_is_not_put_back(lab: Lab) -> None:
+    """An uninstallation deletes it at its end."""
+    lock = lab.lock()
+    lock.acquire()
+    silent(lab, lock, 40)
+    lab.cluster.remove(LEASE)
+
+    lock.renew()
 
     assert lock.lost.is_set()
-    assert lab.losses == ["the API server did not let us renew the lock for 25 s"]
+    assert lock.loss("").code == "CTO-2001"
+    assert lab.cluster.get(LEASE) is None
+
+
+def test_a_server_that_stays_silent_is_not_called_another_run(lab: Lab) -> None:
+    lock = lab.lock(patience_s=60)
+    lock.acquire()
+    silent(lab, lock, 84)
+    assert not lock.lost.is_set()
+
+    silent(lab, lock, 1)
+
+    error = lock.loss("not begun: all")
+    assert (error.code, error.exit_code) == ("CTO-1601", 6)
+    assert error.message == (
+        "the API server did not let us renew the lock for 85 s; everything was stopped where it was"
+    )
+    assert error.details == "no answer\nnot begun: all"
+    assert "No other run is known to be at work" in error.hint
+    assert "it goes on from here" in error.hint
+
+
+def test_an_answer_that_was_lost_in_a_silence_is_found_to_be_ours(lab: Lab) -> None:
+    """The renewal reached the server, and its answer did not reach us."""
+    lock = lab.lock()
+    lock.acquire()
+    silent(lab, lock, 40)
+    lease = lab.lease()
+    lease["spec"]["renewTime"] = "2030-01-02T03:04:44.000000Z"
+    lab.cluster.update(lease)
+
+    lock.renew()
+
+    assert lock.is_held()
+
+
+def test_of_two_that_were_cut_off_only_one_goes_on(lab: Lab) -> None:
+    """The second one takes the lock when its time is over; whoever writes first has it."""
+    first = lab.lock()
+    first.acquire()
+    lab.machine.reboot()
+    lab.clock.advance(26)
+    second = lab.lock()
+    second.acquire()
+    assert second.is_held()
+    assert not first.is_held()
+
+    first.renew()
+
+    assert first.lost.is_set()
+    second.renew()
+    assert second.is_held()
 
 
 def test_a_renewal_counts_from_when_it_was_sent(lab: Lab) -> None:
@@ -386,7 +555,7 @@ def test_a_lease_that_goes_with_its_namespace_is_not_lost(lab: Lab) -> None:
     assert not lock.lost.is_set()
 
 
-def test_a_deleted_lease_that_cannot_be_put_back_is_lost_in_the_end(lab: Lab) -> None:
+def test_a_deleted_lease_that_cannot_be_put_back_pauses_in_the_end(lab: Lab) -> None:
     lock = lab.lock()
     lock.acquire()
     lab.cluster.remove(LEASE)
@@ -394,9 +563,8 @@ def test_a_deleted_lease_that_cannot_be_put_back_is_lost_in_the_end(lab: Lab) ->
 
     lab.clock.advance(25)
     lock.renew()
-    lock.look()
 
-    assert lock.lost.is_set()
+    assert not lock.is_held()
 
 
 def test_inside_the_block_threads_renew_until_its_end(lab: Lab) -> None:
@@ -517,8 +685,8 @@ def test_whoever_slept_too_long_knows_it_before_anything_else(lab: Lab) -> None:
     lab.clock.advance(26)
 
     assert not lock.is_held()
-    assert lock.lost.is_set()
-    assert len(lab.losses) == 1
+    assert not lock.lost.is_set()
+    assert len(lab.said) == 1
 
 
 def test_what_was_given_back_is_not_held(lab: Lab) -> None:
