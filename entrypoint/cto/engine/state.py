@@ -228,7 +228,7 @@ def _decode(data: Mapping[str, Any]) -> State:
         provider=_text(data["provider"]),
         profile=_text(data["profile"]),
         simulated=bool(data["simulated"]),
-        config=dict(data["config"]),
+        config={_text(key): value for key, value in dict(data["config"]).items()},
         namespaces=tuple(map(_text, data["namespaces"])),
         ports={int(node): int(host) for node, host in data.get("ports", {}).items()},
         releases={name: _decode_release(name, item) for name, item in data["releases"].items()},
