@@ -170,3 +170,93 @@ def test_many_threads_share_one_cluster(real_cluster: KubeCluster) -> None:
             break
         clock.wait(never, 0.05)
     assert threading.active_count() <= before
+
+
+def test_who_wrote_which_field_is_told_only_if_asked_for(lab_access: Access) -> None:
+    cluster = KubeCluster(lab_access, clock=SystemClock())
+    metadata = {"name": "written", "namespace": "default"}
+    wanted = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"a": "1"}}
+    ref = ObjectRef("v1", "ConfigMap", "default", "written")
+    cluster.apply(wanted, manager="helm")
+    assert "managedFields" not in (cluster.get(ref) or {})["metadata"]
+    (entry,) = (cluster.get(ref, managed_fields=True) or {})["metadata"]["managedFields"]
+    assert (entry["manager"], entry["operation"]) == ("helm", "Apply")
+    assert entry["fieldsV1"]["f:data"] == {"f:a": {}}
+
+
+POD = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "x"}]}}
+TEMPLATE = {"template": {**POD, "spec": {**POD["spec"], "restartPolicy": "Never"}}}
+CLAIM = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "2Gi"}}}
+ROLE = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role"}
+SETS = {"selector": {"matchLabels": {"a": "b"}}, "template": POD, "serviceName": "a"}
+# kind, api version, as it is, as it is to be, the field that is named
+IMMUTABLE: list[tuple[str, str, Manifest, Manifest, str]] = [
+    (
+        "Deployment",
+        "apps/v1",
+        {"spec": {"selector": {"matchLabels": {"a": "b"}}, "template": POD}},
+        {"spec": {"selector": {"matchLabels": {"c": "d"}}, "template": POD}},
+        "spec.selector",
+    ),
+    ("StatefulSet", "apps/v1", {"spec": SETS}, {"spec": {**SETS, "serviceName": "b"}}, "spec"),
+    (
+        "Job",
+        "batch/v1",
+        {"spec": TEMPLATE},
+        {"spec": {"template": {"spec": {**TEMPLATE["template"]["spec"], "hostNetwork": True}}}},
+        "spec.template",
+    ),
+    (
+        "Service",
+        "v1",
+        {"spec": {"clusterIP": "None", "selector": {"a": "b"}, "ports": [{"port": 80}]}},
+        {"spec": {"clusterIP": "10.0.0.99", "selector": {"a": "b"}, "ports": [{"port": 80}]}},
+        "spec.clusterIPs[0]",
+    ),
+    (
+        "PersistentVolumeClaim",
+        "v1",
+        {"spec": {**CLAIM, "storageClassName": "a"}},
+        {"spec": {**CLAIM, "storageClassName": "b"}},
+        "spec",
+    ),
+    (
+        "StorageClass",
+        "storage.k8s.io/v1",
+        {"provisioner": "example.com/a"},
+        {"provisioner": "example.com/b"},
+        "provisioner",
+    ),
+    (
+        "RoleBinding",
+        "rbac.authorization.k8s.io/v1",
+        {"roleRef": {**ROLE, "name": "a"}},
+        {"roleRef": {**ROLE, "name": "b"}},
+        "roleRef",
+    ),
+    (
+        "ConfigMap",
+        "v1",
+        {"immutable": True, "data": {"a": "1"}},
+        {"immutable": True, "data": {"a": "2"}},
+        "data",
+    ),
+    ("Secret", "v1", {"type": "Opaque"}, {"type": "example.com/x"}, "type"),
+]
+
+
+@pytest.mark.parametrize("row", IMMUTABLE, ids=[row[0] for row in IMMUTABLE])
+def test_a_field_that_cannot_be_changed_is_named_by_a_dry_run(
+    lab_access: Access, row: tuple[str, str, Manifest, Manifest, str]
+) -> None:
+    kind, api_version, old, new, field = row
+    cluster = KubeCluster(lab_access, clock=SystemClock())
+    metadata = {"name": f"fixed-{kind.lower()}", "namespace": "default"}
+    head: Manifest = {"apiVersion": api_version, "kind": kind, "metadata": metadata}
+    cluster.apply({**head, **old}, manager="helm")
+    with pytest.raises(ApiError) as caught:
+        cluster.apply({**head, **new}, manager="helm", dry_run=True)
+    assert (caught.value.status, caught.value.reason) == (422, "Invalid")
+    assert field in [name for name, _ in caught.value.causes]
+    texts = [text for _, text in caught.value.causes]
+    assert all(texts) is (kind != "Secret")

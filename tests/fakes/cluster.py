@@ -11,6 +11,7 @@ from typing import Any
 from cto.errors import ApiError
 from cto.objects import Manifest, ObjectRef, labels_of, ref_of
 from cto.ports import ApiKind, WatchEvent
+from fakes import immutable
 from fakes import kinds as kind_table
 from fakes.defaults import CREATED, placed, with_defaults
 from fakes.merging import merged
@@ -159,10 +160,12 @@ class FakeCluster:
     def unanswered(self) -> Mapping[str, str]:
         return dict(self.silent_groups)
 
-    def get(self, ref: ObjectRef) -> Manifest | None:
+    def get(self, ref: ObjectRef, *, managed_fields: bool = False) -> Manifest | None:
         self._enter("get", ref.kind, ref.namespace, ref.name)
         kind = self._kind(ref.api_version, ref.kind)
         manifest = self._store.get(self._key_of(ref)) if kind else None
+        if manifest and not managed_fields:
+            manifest["metadata"].pop("managedFields", None)
         return manifest and {**manifest, "apiVersion": ref.api_version}
 
     def list(
@@ -191,8 +194,9 @@ class FakeCluster:
         found = self._select(api_version, kind, namespace, labels, fields)
         return tuple({key: item[key] for key in wanted} for item in found)
 
-    def apply(self, manifest: Manifest, *, dry_run: bool = False) -> Manifest:
-        self._enter_write("apply", manifest)
+    def apply(self, manifest: Manifest, *, dry_run: bool = False, manager: str = "cto") -> Manifest:
+        self._enter_write("dry-run" if dry_run else "apply", manifest)
+        self._refuse_immutable(manifest)
         return self.apply_quietly(manifest, dry_run=dry_run)
 
     def create(self, manifest: Manifest, *, dry_run: bool = False) -> Manifest:
@@ -271,6 +275,20 @@ class FakeCluster:
     def _enter_write(self, verb: str, manifest: Manifest) -> None:
         metadata = manifest.get("metadata", {})
         self._enter(verb, manifest["kind"], metadata.get("namespace", ""), metadata.get("name", ""))
+
+    def _refuse_immutable(self, manifest: Manifest) -> None:
+        kind, key = self._target(manifest)
+        live = self._store.get(key)
+        for field in immutable.changed(placed(manifest, kind), live) if live else ():
+            name = manifest["metadata"]["name"]
+            text = f'{manifest["kind"]}.x "{name}" is invalid: {field}: field is immutable'
+            raise ApiError(
+                "CTO-1605",
+                text,
+                status=422,
+                reason="Invalid",
+                causes=((field, "Invalid value: field is immutable"),),
+            )
 
     def _target(self, manifest: Manifest) -> tuple[ApiKind, Key]:
         kind = self._kind_of(manifest)

@@ -39,14 +39,14 @@ def plain_chart(spec: ReleaseSpec) -> tuple[Manifest, ...]:
         {
             "apiVersion": "v1",
             "kind": "ConfigMap",
-            "metadata": {"name": f"{spec.name}-values", "labels": app},
+            "metadata": {"name": f"{spec.name}-values", "labels": dict(app)},
             "data": {"digest": digest},
         },
         {
             "apiVersion": "apps/v1",
             "kind": "Deployment",
-            "metadata": {"name": spec.name, "labels": app},
-            "spec": {"replicas": 1, "selector": {"matchLabels": app}, "template": pod},
+            "metadata": {"name": spec.name, "labels": dict(app)},
+            "spec": {"replicas": 1, "selector": {"matchLabels": dict(app)}, "template": pod},
         },
     )
 
@@ -60,6 +60,7 @@ class FakeReleases:
             the annotation `helm.sh/hook` are hooks.
         crds: Chart name -> CRDs in its crds/ folder.
         during_upgrade: Called while the record is pending.
+        charts: Release -> name, version and app version that its record has, where a test asks.
         contradictions: Release -> the status in its record, where the label says another one.
     """
 
@@ -69,6 +70,7 @@ class FakeReleases:
         self.crds: dict[str, Sequence[Manifest]] = {}
         self.during_upgrade: Callable[[ReleaseSpec], None] = lambda _: None
         self.contradictions: dict[str, str] = {}
+        self.charts: dict[str, tuple[str, str, str]] = {}
         self._cluster = cluster
         self._deaths: dict[str, str] = {}
         self._hooks: dict[tuple[str, str], Sequence[Manifest]] = {}
@@ -197,6 +199,10 @@ class FakeReleases:
         records = self._records(name, namespace)
         label = labels_of(records[max(records)])["status"] if records else ""
         return self.contradictions.get(name, label)
+
+    def chart(self, name: str, namespace: str) -> tuple[str, str, str]:
+        self.calls.append(("chart", name))
+        return self.charts.get(name, ("", "", ""))
 
     def rollback(self, name: str, namespace: str, revision: int, *, timeout_s: float) -> None:
         self.calls.append(("rollback", name))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import re
+import tarfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -15,10 +16,9 @@ from cto.errors import ConfigError, IntegrityError, ToolError
 from cto.goyaml import YAMLError
 from cto.objects import load_yaml
 from cto.ports import Chart
+from cto.versions import key
 
 __all__ = ["ChartResolver", "Downloader", "chart_crds"]
-
-_NUMBER = re.compile(r"\d+")
 
 
 class Downloader(Protocol):
@@ -57,12 +57,17 @@ class ChartResolver:
         self._instead = instead
 
     def resolve(self, component: Component) -> Chart:
-        """Return the chart.
+        """Return the chart, with the version of the program in it.
 
         Raises:
             ToolError: CTO-1502, it cannot be had. No other chart is taken in its place.
             IntegrityError: CTO-1800 (wrong digest), CTO-1801 (none is pinned).
         """
+        chart = self._found(component)
+        told = app_version(chart.path)
+        return replace(chart, app_version=told) if told else chart
+
+    def _found(self, component: Component) -> Chart:
         source = component.chart
         if given := self._given(source.name, source.version):
             return given
@@ -103,7 +108,7 @@ class ChartResolver:
         folder = self._folder or Path()
         # A digit must follow: `grafana-operator-1.0.0.tgz` is not a chart called grafana.
         archives = folder.glob(f"{name}-[0-9]*.tgz")
-        return max(archives, key=lambda file: _version_key(_version(name, file)), default=None)
+        return max(archives, key=lambda file: _rank(_version(name, file)), default=None)
 
     def _packed(self, name: str, folder: Path) -> Chart:
         file = folder / "Chart.yaml"
@@ -120,7 +125,22 @@ def _version(name: str, archive: Path) -> str:
     return archive.name.removeprefix(f"{name}-").removesuffix(".tgz")
 
 
-def _version_key(version: str) -> tuple[list[int], bool]:
-    """Order versions by their numbers, a pre-release before its release."""
-    release, _, pre = version.partition("-")
-    return [int(number) for number in _NUMBER.findall(release)], not pre
+def _rank(version: str) -> tuple[bool, object]:
+    """Order versions; what is none comes before all that are."""
+    order = key(version)
+    return (order is not None, order or version)
+
+
+def app_version(archive: Path) -> str:
+    """Return the version of the program in a chart; '' if it says none, or cannot be read."""
+    try:
+        with tarfile.open(archive, "r:*") as files:
+            for member in files:
+                if member.name.count("/") == 1 and member.name.endswith("/Chart.yaml"):
+                    file = files.extractfile(member)
+                    told = load_yaml(file.read().decode()) if file else None
+                    return str(told.get("appVersion") or "") if isinstance(told, dict) else ""
+    except (OSError, EOFError, tarfile.TarError, UnicodeDecodeError, YAMLError):
+        # Helm reads the archive as well, and says what is wrong with it.
+        return ""
+    return ""

@@ -76,7 +76,7 @@ class KubeCluster:
     def unanswered(self) -> Mapping[str, str]:
         return self._discovery.unanswered()
 
-    def get(self, ref: ObjectRef) -> Manifest | None:
+    def get(self, ref: ObjectRef, *, managed_fields: bool = False) -> Manifest | None:
         kind = self._discovery.find(ref.api_version, ref.kind)
         if kind is None:
             return None
@@ -85,7 +85,8 @@ class KubeCluster:
         answer, _ = self._send(request)
         if answer.status == 404:
             return None
-        return _cleaned(_decoded(_checked(request, answer)))
+        found: Manifest = _decoded(_checked(request, answer))
+        return found if managed_fields else _cleaned(found)
 
     def list(
         self,
@@ -112,8 +113,10 @@ class KubeCluster:
         found, _ = self._listed(api_version, kind, namespace, query, _METADATA)
         return [{key: item[key] for key in ("apiVersion", "kind", "metadata")} for item in found]
 
-    def apply(self, manifest: Manifest, *, dry_run: bool = False) -> Manifest:
-        query = {"fieldManager": FIELD_MANAGER, "force": "true"}
+    def apply(
+        self, manifest: Manifest, *, dry_run: bool = False, manager: str = FIELD_MANAGER
+    ) -> Manifest:
+        query = {"fieldManager": manager, "force": "true"}
         return self._write("PATCH", "apply", manifest, query, dry_run=dry_run)
 
     def create(self, manifest: Manifest, *, dry_run: bool = False) -> Manifest:
@@ -352,7 +355,7 @@ def _decoded(answer: Answer) -> Any:
 
 
 def _cleaned(manifest: Manifest) -> Manifest:
-    """Return it without managedFields: nobody reads them, and an apply must not send them."""
+    """Return it without managedFields: few read them, and an apply must not send them."""
     metadata = manifest.get("metadata", {})
     if "managedFields" not in metadata:
         return manifest

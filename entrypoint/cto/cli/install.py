@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import click
 
-from cto.cli.options import ClusterOptions, cluster_options, output_options, skip_option
+from cto.cli.options import (
+    ClusterOptions,
+    cluster_options,
+    downgrade_option,
+    output_options,
+    skip_option,
+)
 from cto.cli.output import Terminal
 from cto.result import Result
 
 
 @click.command()
 @skip_option
+@downgrade_option
 @cluster_options
 @output_options()
 @click.pass_obj

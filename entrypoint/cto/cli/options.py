@@ -39,6 +39,7 @@ class ClusterOptions:
         tools: Folder to take programs from.
         bundle: Folder of a bundle to take charts and images from.
         ca_file: Certificates to trust besides the usual ones.
+        allow_downgrade: Go back to older charts and definitions.
         skip_preflight: Names of checks that are left out.
     """
 
@@ -51,6 +52,7 @@ class ClusterOptions:
     tools: Path | None = None
     bundle: Path | None = None
     ca_file: Path | None = None
+    allow_downgrade: bool = False
     skip_preflight: frozenset[str] = frozenset()
 
     @property
@@ -88,6 +90,7 @@ def cluster_options(function: _Function) -> Callable[..., Any]:
             tools=values.pop("tools"),
             bundle=values.pop("bundle"),
             skip_preflight=frozenset(values.pop("skip_preflight", ())),
+            allow_downgrade=values.pop("allow_downgrade", False),
         )
         return function(*args, options=options, **values)
 
@@ -202,6 +205,12 @@ skip_option = click.option(
     multiple=True,
     type=click.Choice(PREFLIGHT),
     help=f"Leave a check of the cluster out; may be repeated. One of {', '.join(PREFLIGHT)}.",
+)
+
+downgrade_option = click.option(
+    "--allow-downgrade",
+    is_flag=True,
+    help="Install charts and CRDs that are older than what is installed.",
 )
 
 _REMOVAL: tuple[Decorator, ...] = (

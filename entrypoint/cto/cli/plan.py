@@ -9,6 +9,7 @@ import click
 from cto.cli.options import (
     ClusterOptions,
     cluster_options,
+    downgrade_option,
     output_options,
     removal_options,
     skip_option,
@@ -27,6 +28,7 @@ def plan() -> None:
 
 @plan.command()
 @skip_option
+@downgrade_option
 @cluster_options
 @output_options(MERMAID)
 @click.pass_obj

@@ -64,7 +64,7 @@ def said_anyway(wiring: Wiring, config: Config) -> Iterator[str]:
     folders = (wiring.root, wiring.cache, given.charts, given.tools, given.bundle)
     yield from (str(path) for path in (*folders, *wiring.kubeconfigs()) if path)
     yield from helm.WORDS
-    yield from (labels.MANAGED, labels.COMPONENT, labels.CHART, labels.DIGEST)
+    yield from (labels.MANAGED, labels.COMPONENT, labels.DIGEST, *labels.PARTS)
     yield from postrender.environment(Relocation()).values()
     name = config.cluster.name
     yield from (f"kind-{name}", f"kwok-{name}", config.cluster.context or "")

@@ -77,6 +77,7 @@ class Observer:
                 state=state,
             )
             observed = self._with_inventories(observed, pool)
+            observed = self._with_charts(observed, pool)
             observed = replace(observed, present=self._present(observed, pool))
             return self._for_uninstall(observed, pool) if for_uninstall else observed
 
@@ -109,6 +110,26 @@ class Observer:
         }
         state = replace(state, releases={**state.releases, **found})
         return replace(observed, state=state, records=records)
+
+    def _with_charts(self, observed: Observed, pool: ThreadPoolExecutor) -> Observed:
+        """Ask Helm which chart a release has that was handed over: nobody labelled its record."""
+        keys = {f"{c.namespace}/{c.release}": c for c in self.components}
+        silent = [
+            key
+            for key, record in observed.records.items()
+            if key in keys and record.ours and labels.CHART not in record.labels
+        ]
+        if not silent:
+            return observed
+        told = pool.map(
+            lambda key: self.releases.chart(keys[key].release, keys[key].namespace), silent
+        )
+        records = dict(observed.records)
+        for key, (name, version, app) in zip(silent, told, strict=True):
+            found = {labels.CHART: f"{name}-{version}", labels.APP_VERSION: app} if version else {}
+            more = {label: labels.value_of(text) for label, text in found.items() if text}
+            records[key] = replace(records[key], labels={**records[key].labels, **more})
+        return replace(observed, records=records)
 
     def _release_state(
         self, component: Component, objects: Sequence[Manifest], state: State, observed: Observed
@@ -222,14 +243,16 @@ def _newest(items: Sequence[Manifest]) -> ReleaseRecord:
 
     newest = max(items, key=revision)
     found = labels_of(newest)
-    deployed = [revision(item) for item in items if labels_of(item).get("status") == DEPLOYED]
+    deployed = [item for item in items if labels_of(item).get("status") == DEPLOYED]
+    last = max(deployed, key=revision, default=None)
     return ReleaseRecord(
         name=found.get("name", ""),
         namespace=newest["metadata"]["namespace"],
         revision=revision(newest),
         status=found.get("status", ""),
         labels=found,
-        deployed_revision=max(deployed, default=0),
+        deployed_revision=revision(last) if last else 0,
+        deployed_labels=labels_of(last) if last else {},
     )
 
 

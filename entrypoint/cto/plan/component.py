@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cto.objects import Manifest, ObjectRef, labels_of, ref_of
-from cto.plan import labels, pulling
+from cto.plan import change, labels, pulling
 from cto.plan.observed import Observed, ReleaseRecord, ReleaseState
 from cto.plan.steps import (
     Action,
     ApplyCrds,
     ApplyManifests,
     ApplyRelease,
+    Downgrade,
     GenerateSecret,
     ProbeService,
     Step,
@@ -26,6 +27,7 @@ from cto.plan.wish import (
     crds_digest,
     phase_of,
     release_digest,
+    release_labels,
 )
 from cto.ports import ReleaseSpec
 
@@ -152,33 +154,47 @@ class ComponentSteps:
             return []
         digest = crds_digest(self._item.chart, crds)
         action, reason = _crds_action(component.name, digest, self._observed)
+        back = self._crds_downgrade() if action is Action.UPDATE else None
         return [
             ApplyCrds(
-                **self._common(f"crds:{component.name}", action, reason),
+                **self._common(f"crds:{component.name}", action, _with_downgrade(reason, back)),
                 title=f"Apply the CRDs of {component.title}",
                 after=("cluster",) if self._wanted.creates_cluster else (),
                 timeout_s=120,
                 release=self._spec(digest),
                 crds=crds,
                 digest=digest,
+                downgrade=back,
             )
         ]
 
+    def _crds_downgrade(self) -> Downgrade | None:
+        """Return the step back from the chart that the definitions came from.
+
+        Those that an older cto applied do not say which: it is that of the release then.
+        """
+        name = self._component.name
+        mine = [item for item in self._observed.crds.values() if _belongs(item, name)]
+        told = [item for item in mine if labels.CHART in item]
+        record = self._record()
+        return change.downgrade(
+            self._item.chart,
+            told if told or record is None else (record.labels, record.deployed_labels),
+        )
+
     def _spec(self, digest: str) -> ReleaseSpec:
-        chart = self._item.chart
         return ReleaseSpec(
             name=self._component.release,
             namespace=self._component.namespace,
-            chart=chart,
+            chart=self._item.chart,
             values=self._item.values,
             relocation=self._item.relocation,
-            labels={
-                labels.MANAGED: "true",
-                labels.COMPONENT: self._component.name,
-                labels.CHART: f"{chart.name}-{chart.version}"[:63],
-                labels.DIGEST: digest,
-            },
+            component=self._component.name,
+            labels={**self._labels(), labels.DIGEST: digest},
         )
+
+    def _labels(self) -> dict[str, str]:
+        return release_labels(self._item, self._observed.kube_version)
 
     def _digest(self) -> str:
         return release_digest(self._item, self._observed.kube_version)
@@ -194,13 +210,18 @@ class ComponentSteps:
         component, chart = self._component, self._item.chart
         digest = self._digest()
         action, reason = self._release_action(digest)
+        record = self._record()
+        back = None
+        if record and action is not Action.KEEP:
+            back = change.downgrade(chart, (record.labels, record.deployed_labels))
         verb = {Action.CREATE: "Install", Action.KEEP: "Keep"}.get(action, "Upgrade")
         return ApplyRelease(
-            **self._common(f"release:{component.name}", action, reason),
-            title=f"{verb} {component.title} {chart.version}",
+            **self._common(f"release:{component.name}", action, _with_downgrade(reason, back)),
+            title=f"{'Downgrade' if back else verb} {component.title} {chart.version}",
             after=after,
             timeout_s=max(RELEASE_TIMEOUT_S, self._wanted.step_timeout_s),
             release=self._spec(digest),
+            downgrade=back,
         )
 
     def _release_action(self, digest: str) -> tuple[Action, str]:
@@ -212,7 +233,7 @@ class ComponentSteps:
         if not record.deployed:
             return Action.UPDATE, f"the last attempt is {record.status}"
         if record.labels.get(labels.DIGEST) != digest:
-            return Action.UPDATE, self._change(record)
+            return Action.UPDATE, change.reason(record.labels, self._labels())
         return self._objects_action()
 
     def _objects_action(self) -> tuple[Action, str]:
@@ -222,11 +243,6 @@ class ComponentSteps:
         if missing:
             return Action.REPAIR, _missing_text(missing)
         return Action.KEEP, "unchanged"
-
-    def _change(self, record: ReleaseRecord) -> str:
-        old = record.labels.get(labels.CHART, "another chart")
-        new = f"{self._item.chart.name}-{self._item.chart.version}"
-        return "values changed" if old == new else f"{old} -> {new}"
 
     def _missing(self) -> list[ObjectRef]:
         objects = self._state.objects if self._state else ()
@@ -297,13 +313,25 @@ class ComponentSteps:
 
 
 def _crds_action(component: str, digest: str, observed: Observed) -> tuple[Action, str]:
-    mine = [item for item in observed.crds.values() if item.get(labels.COMPONENT) == component]
+    mine = [item for item in observed.crds.values() if _belongs(item, component)]
     if not mine:
         return Action.CREATE, "not there"
     current = [item for item in mine if item.get(labels.DIGEST) == digest]
     if current and str(len(current)) == current[0].get(labels.CRD_COUNT):
         return Action.KEEP, "unchanged"
     return Action.UPDATE, "changed or missing"
+
+
+def _belongs(found: Mapping[str, str], component: str) -> bool:
+    return found.get(labels.COMPONENT) == component
+
+
+def _with_downgrade(reason: str, back: Downgrade | None) -> str:
+    """Return the reason, with the step back in the place of its two charts."""
+    if back is None:
+        return reason
+    parts = [part for part in reason.split(", ") if part != f"{back.old} -> {back.new}"]
+    return ", ".join((f"downgrade: {back}", *parts))
 
 
 def _missing_text(missing: Sequence[ObjectRef]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,14 @@ MANAGED = "cto.dev/managed"
 COMPONENT = "cto.dev/component"
 DIGEST = "cto.dev/digest"
 CHART = "cto.dev/chart"
+"""`NAME-VERSION`, of a release's record and of the definitions that came with a chart."""
+APP_VERSION = "cto.dev/app-version"
+CHART_DIGEST = "cto.dev/chart-digest"
+VALUES_DIGEST = "cto.dev/values-digest"
+IMAGES_DIGEST = "cto.dev/images-digest"
+KUBERNETES = "cto.dev/kubernetes"
+PARTS = (CHART, APP_VERSION, CHART_DIGEST, VALUES_DIGEST, IMAGES_DIGEST, KUBERNETES)
+"""What DIGEST is made of, apart: they only tell people what changed, and may be missing."""
 CRD_COUNT = "cto.dev/crds"
 """How many CRDs the chart has: all of them carry it, so a missing one is noticed."""
 MOMENT = "cto.dev/moment"
@@ -24,6 +33,11 @@ MOMENT = "cto.dev/moment"
 def is_ours(found: Mapping[str, str] | None) -> bool:
     """Tell from the labels of what is there, if it is."""
     return found is not None and found.get(MANAGED_BY) == OWNER
+
+
+def value_of(text: str) -> str:
+    """Return a label's value that is the text as far as labels can hold it."""
+    return re.sub(r"[^A-Za-z0-9._-]", "_", text)[:63].strip("._-")
 
 
 def marked(manifest: Manifest, component: str, moment: str) -> Manifest:

@@ -27,6 +27,8 @@ class ReleaseRecord:
     labels: Mapping[str, str] = field(default_factory=dict)
     deployed_revision: int = 0
     """The highest revision with status `deployed`, 0 if there is none."""
+    deployed_labels: Mapping[str, str] = field(default_factory=dict)
+    """Of that revision."""
 
     @property
     def ours(self) -> bool:

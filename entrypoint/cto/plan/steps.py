@@ -12,6 +12,7 @@ from cto.catalog import Component, Crds, GeneratedSecret, Probe
 from cto.events import Phase
 from cto.objects import Manifest, ObjectRef
 from cto.ports import ReleaseSpec
+from cto.result import Check
 
 
 class Action(StrEnum):
@@ -29,6 +30,53 @@ CHANGING = frozenset({Action.CREATE, Action.UPDATE, Action.REPAIR, Action.DELETE
 """What changes something; all else looks, waits, or leaves things as they are."""
 
 
+@dataclass(frozen=True)
+class Downgrade:
+    """From what a chart goes back to what, for people, and why that is one."""
+
+    old: str
+    new: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.old} -> {self.new} ({self.why})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TakenBack:
+    """A field that somebody else wrote, and that the step writes over.
+
+    Attributes:
+        field: `spec.replicas`.
+        manager: Who wrote it, by the object's managedFields.
+        subresource: By which it was written, e.g. `scale`.
+        time: When, as the API server says.
+        change: `5 -> 1`; empty where a value might be secret.
+    """
+
+    ref: ObjectRef
+    field: str
+    manager: str
+    subresource: str = ""
+    time: str = ""
+    change: str = ""
+
+    def __str__(self) -> str:
+        change = f": {self.change}" if self.change else ""
+        who = " ".join(filter(None, (self.manager, self.subresource)))
+        return f"take back {self.field} of {self.ref}{change} (written by {who}, {self.time})"
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "object": self.ref.to_json(),
+            "field": self.field,
+            "manager": self.manager,
+            "subresource": self.subresource,
+            "time": self.time,
+            "change": self.change,
+        }
+
+
 @dataclass(frozen=True, kw_only=True)
 class Step:
     """One thing to do.
@@ -36,7 +84,7 @@ class Step:
     Attributes:
         id: Unique and stable: `release:grafana`.
         title: For people, in the infinitive: `Install Grafana 12.11.1`.
-        reason: Why: `not installed`, `values changed`.
+        reason: Why: `not installed`, `web-1.0.0 -> web-2.0.0, values changed`.
         after: Ids of the steps that must be over.
         timeout_s: How long it may take.
         component: Name of the component it belongs to, if any.
@@ -148,9 +196,13 @@ class ApplyCrds(Step):
     release: ReleaseSpec
     crds: Crds
     digest: str
+    downgrade: Downgrade | None = None
 
     def touches(self) -> tuple[str, ...]:
         return (f"CRDs of {self.release.chart.name} {self.release.chart.version}",)
+
+    def to_json(self) -> dict[str, Any]:
+        return {**super().to_json(), **_downgrade(self.downgrade)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,12 +211,25 @@ class ApplyManifests(Step):
 
     manifests: tuple[Manifest, ...]
     prune: tuple[ObjectRef, ...] = ()
+    takes_back: tuple[TakenBack, ...] = ()
 
     def touches(self) -> tuple[str, ...]:
         return (
             *(f"{m['kind']} {m['metadata']['name']}" for m in self.manifests),
             *(f"delete {ref}" for ref in self.prune),
+            *map(str, self.takes_back),
         )
+
+    def to_json(self) -> dict[str, Any]:
+        return {**super().to_json(), **_takes_back(self.takes_back)}
+
+
+def _takes_back(fields: tuple[TakenBack, ...]) -> dict[str, Any]:
+    return {"takes_back": [field.to_json() for field in fields]} if fields else {}
+
+
+def _downgrade(back: Downgrade | None) -> dict[str, Any]:
+    return {"downgrade": {"from": back.old, "to": back.new, "why": back.why}} if back else {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,9 +237,16 @@ class ApplyRelease(Step):
     """Installs or upgrades a release; over when its hooks are done, not when it is ready."""
 
     release: ReleaseSpec
+    downgrade: Downgrade | None = None
+    takes_back: tuple[TakenBack, ...] = ()
 
     def touches(self) -> tuple[str, ...]:
-        return (f"Helm release {self.release.name} in {self.release.namespace}",)
+        release = f"Helm release {self.release.name} in {self.release.namespace}"
+        return (release, *map(str, self.takes_back))
+
+    def to_json(self) -> dict[str, Any]:
+        more = {**_downgrade(self.downgrade), **_takes_back(self.takes_back)}
+        return {**super().to_json(), **more}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -250,6 +322,8 @@ class Plan:
     simulated: bool = False
     steps: tuple[Step, ...] = ()
     warnings: tuple[str, ...] = ()
+    checks: tuple[Check, ...] = ()
+    """What was found about its steps; one that failed is a reason not to begin."""
     components: tuple[Component, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:

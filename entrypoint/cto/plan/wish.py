@@ -10,6 +10,7 @@ from cto import digests
 from cto.catalog import Category, Component, Crds
 from cto.events import Phase
 from cto.objects import Manifest
+from cto.plan import labels
 from cto.plan.pulling import Login
 from cto.ports import Chart
 from cto.relocation import Relocation
@@ -68,16 +69,39 @@ def release_digest(item: WantedComponent, kube_version: str) -> str:
 
     It covers whatever changes what Helm would apply: charts look at the Kubernetes version too.
     """
-    minor = ".".join(kube_version.split(".")[:2])
     parts = {
         "format": _RELEASE_FORMAT,
         "chart": item.chart.digest,
         "values": item.values,
-        "kubernetes": minor,
+        "kubernetes": _minor(kube_version),
     }
     if item.relocation:
         parts["relocation"] = item.relocation.to_json()
-    return digests.for_label(digests.of_data(parts))
+    return _digest(parts)
+
+
+def release_labels(item: WantedComponent, kube_version: str) -> dict[str, str]:
+    """Return what a release's record says of itself besides its digest: what that is made of."""
+    chart = item.chart
+    found = {
+        labels.MANAGED: "true",
+        labels.COMPONENT: item.component.name,
+        labels.CHART: labels.value_of(f"{chart.name}-{chart.version}"),
+        labels.APP_VERSION: labels.value_of(chart.app_version),
+        labels.CHART_DIGEST: digests.for_label(chart.digest),
+        labels.VALUES_DIGEST: _digest(item.values),
+        labels.IMAGES_DIGEST: _digest(item.relocation.to_json()) if item.relocation else "upstream",
+        labels.KUBERNETES: labels.value_of(_minor(kube_version)),
+    }
+    return {key: value for key, value in found.items() if value}
+
+
+def _minor(kube_version: str) -> str:
+    return ".".join(kube_version.split(".")[:2])
+
+
+def _digest(data: Any) -> str:
+    return digests.for_label(digests.of_data(data))
 
 
 def crds_digest(chart: Chart, crds: Crds) -> str:

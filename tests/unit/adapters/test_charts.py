@@ -323,3 +323,24 @@ def test_a_bundle_is_asked_after_the_folder_and_before_the_publisher(lab: Lab) -
     assert resolver.resolve(component()).path == lab.folder / "grafana-12.11.1.tgz"
     assert len(asked) == 1
     assert lab.downloader.asked == []
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [
+        ("name: c\nappVersion: v1.2.3\n", "v1.2.3"),
+        ("name: c\nappVersion: 2.10\n", "2.1"),
+        ("name: c\n", ""),
+        ("- no chart\n", ""),
+        ("{", ""),
+    ],
+)
+def test_a_chart_says_the_version_of_its_program(lab: Lab, text: str, version: str) -> None:
+    files = {"c/charts/sub/Chart.yaml": "appVersion: 9\n", "c/Chart.yaml": text}
+    archive(lab.folder / "grafana-12.11.1.tgz", files)
+    assert lab.resolve(component()).app_version == version
+
+
+def test_a_chart_that_cannot_be_read_says_none(lab: Lab) -> None:
+    lab.put("grafana-12.11.1.tgz")
+    assert lab.resolve(component()).app_version == ""

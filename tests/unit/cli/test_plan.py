@@ -109,6 +109,29 @@ class TestInstall:
     def test_mermaid_shows_the_graph(self, desk: Desk) -> None:
         assert desk.cto("plan", "install", "-o", "mermaid").stdout == MERMAID
 
+    def test_a_downgrade_is_shown_and_refused_unless_it_is_asked_for(self, desk: Desk) -> None:
+        chart = desk.root / "bundle" / "charts" / "web" / "Chart.yaml"
+        text = chart.read_text()
+        chart.write_text(text.replace("1.0.0", "2.0.0"))
+        assert desk.cto("install").exit_code == 0
+        chart.write_text(text)
+
+        refused = desk.cto("plan", "install")
+        assert refused.exit_code == 4
+        assert "~ Downgrade Web 1.0.0 (downgrade: web-2.0.0 -> web-1.0.0" in refused.stdout
+        assert "CTO-1470" in refused.stderr
+        assert "Web: release web-2.0.0 -> web-1.0.0 (an older chart)" in refused.stderr
+        assert "--allow-downgrade" in refused.stderr
+        document = desk.document("plan", "install", code=4)
+        assert document["error"]["code"] == "CTO-1470"
+        assert "CTO-1470" in [check["code"] for check in document["data"]["preflight"]]
+        assert desk.document("install", code=4)["error"]["code"] == "CTO-1470"
+
+        asked = desk.cto("plan", "install", "--allow-downgrade")
+        assert asked.exit_code == 0
+        assert "Downgrades: asked for" in asked.stderr
+        assert desk.cto("install", "--allow-downgrade").exit_code == 0
+
     def test_programs_get_every_step(self, desk: Desk) -> None:
         document = desk.document("plan", "install")
         steps = document["data"].pop("steps")

@@ -15,7 +15,7 @@ from cto.plan import labels
 from cto.plan.build import install
 from cto.plan.observed import Observed, ReleaseRecord, ReleaseState, State
 from cto.plan.steps import Action, ApplyManifests, ApplyRelease, Plan, Step, WaitReady
-from cto.plan.wish import WantedComponent, crds_digest, release_digest
+from cto.plan.wish import WantedComponent, crds_digest, release_digest, release_labels
 from fakes.components import chart, component, config_map, wanted, wanted_component
 
 EMPTY = Observed(kube_version="v1.34.4", context="here")
@@ -54,7 +54,7 @@ def installed(
                 namespace="web-ns",
                 revision=1,
                 status=status,
-                labels={labels.DIGEST: digest, labels.CHART: "web-1.0.0"},
+                labels={labels.DIGEST: digest, **release_labels(item, EMPTY.kube_version)},
             )
         },
         namespaces={"web-ns": {labels.MANAGED_BY: labels.OWNER, **WEB.namespace_labels}},

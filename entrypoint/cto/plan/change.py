@@ -1,0 +1,109 @@
+"""What changes about a release, told by the labels of its records, and whether that is a step back.
+
+Whoever goes back asks for it: the older program may not read what the newer one wrote.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from cto.plan import labels
+from cto.plan.steps import Action, ApplyCrds, ApplyRelease, Downgrade, Plan
+from cto.ports import Chart
+from cto.result import Check, CheckStatus
+from cto.versions import is_older, key
+
+OPTION = "--allow-downgrade"
+_TITLE = "Downgrades"
+# Of what an older cto installed only the whole digest is known.
+_UNKNOWN = "its chart, values or images changed"
+
+
+def reason(found: Mapping[str, str], wanted: Mapping[str, str]) -> str:
+    """Say what differs between two records of a release: chart, values, images, Kubernetes."""
+    return ", ".join(_differences(found, wanted)) or _UNKNOWN
+
+
+def _differences(found: Mapping[str, str], wanted: Mapping[str, str]) -> Iterator[str]:
+    old, new = found.get(labels.CHART, "another chart"), wanted[labels.CHART]
+    if old != new:
+        yield f"{old} -> {new}"
+    elif _differ(labels.CHART_DIGEST, found, wanted):
+        yield f"the content of chart {new} changed"
+    if _differ(labels.VALUES_DIGEST, found, wanted):
+        yield "values changed"
+    if _differ(labels.IMAGES_DIGEST, found, wanted):
+        yield "images come from elsewhere"
+    if _differ(labels.KUBERNETES, found, wanted):
+        yield f"Kubernetes {found[labels.KUBERNETES]} -> {wanted[labels.KUBERNETES]}"
+
+
+def _differ(label: str, found: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
+    return label in found and found[label] != wanted.get(label)
+
+
+def downgrade(chart: Chart, records: Iterable[Mapping[str, str]]) -> Downgrade | None:
+    """Return the step back from what was installed with these labels; None if it is none.
+
+    What cannot be compared counts as one: a version that is unknown is none that is known to be
+    older. The app's version is free text in charts, so there only what is a version counts.
+    """
+    new = labels.value_of(f"{chart.name}-{chart.version}")
+    for found in sorted(records, key=lambda item: _rank(chart, item), reverse=True):
+        old = found.get(labels.CHART, "")
+        version = old.removeprefix(f"{chart.name}-")
+        older = old not in ("", new) and is_older(chart.version, version)
+        if older is None or (older is not False and version == old):
+            return Downgrade(old, new, "versions that cannot be compared")
+        if older:
+            return Downgrade(old, new, "an older chart")
+        app_old, app_new = found.get(labels.APP_VERSION, ""), labels.value_of(chart.app_version)
+        if is_older(app_new, app_old):
+            return Downgrade(f"{old}, app {app_old}", f"{new}, app {app_new}", "an older app")
+    return None
+
+
+def _rank(chart: Chart, found: Mapping[str, str]) -> tuple[bool, object]:
+    order = key(found.get(labels.CHART, "").removeprefix(f"{chart.name}-"))
+    return (order is not None, order or 0)
+
+
+def check(plan: Plan, *, allowed: bool) -> tuple[Check, ...]:
+    """Name the steps back that a plan holds: a reason not to begin, unless they are asked for."""
+    found = _downgrades(plan)
+    if not found:
+        return ()
+    return (
+        Check(
+            name="downgrade",
+            title=_TITLE,
+            status=CheckStatus.WARNING if allowed else CheckStatus.FAILED,
+            message="asked for" if allowed else "nobody asked for them",
+            fix=""
+            if allowed
+            else "Take a cto, a bundle or charts that are not older, or no older `components.NAME"
+            f".version`. To go back all the same: back up the data, then {OPTION}.",
+            code="" if allowed else "CTO-1470",
+            items=tuple(found),
+        ),
+    )
+
+
+def _downgrades(plan: Plan) -> Sequence[str]:
+    titles = {component.name: component.title for component in plan.components}
+    return [
+        f"{titles.get(step.component, step.component)}: {what} {step.downgrade}"
+        for step in plan.steps
+        if step.action not in {Action.KEEP, Action.SKIP} and (what := _what(step))
+        if isinstance(step, ApplyCrds | ApplyRelease) and step.downgrade
+    ]
+
+
+def _what(step: object) -> str:
+    match step:
+        case ApplyRelease():
+            return "release"
+        case ApplyCrds():
+            return "CRDs"
+        case _:
+            return ""
