@@ -264,3 +264,10 @@ def test_helms_own_label_names_are_refused(place: Place, spec: ReleaseSpec) -> N
     with pytest.raises(ToolError) as caught:
         place.releases().upgrade(replace(spec, labels={"owner": "me"}), timeout_s=TIMEOUT_S)
     assert "reserved" in caught.value.details
+
+
+def test_a_record_tells_its_chart(place: Place, spec: ReleaseSpec) -> None:
+    releases = place.releases()
+    assert releases.chart("rel", place.namespace) == ("", "", "")
+    releases.upgrade(spec, timeout_s=TIMEOUT_S)
+    assert releases.chart("rel", place.namespace) == (CHART, "1.0.0", "")

@@ -60,7 +60,7 @@ class FakeReleases:
             the annotation `helm.sh/hook` are hooks.
         crds: Chart name -> CRDs in its crds/ folder.
         during_upgrade: Called while the record is pending.
-        charts: Release -> name, version and app version that its record has, where a test asks.
+        charts: Release -> name, version and app version of its chart, as its record has it.
         contradictions: Release -> the status in its record, where the label says another one.
     """
 
@@ -177,6 +177,8 @@ class FakeReleases:
                 manifests=manifests,
             )
 
+        chart = spec.chart
+        self.charts[spec.name] = (chart.name, chart.version, chart.app_version)
         record(pending)
         self._work(spec, manifests, record, cancel)
         self._supersede(spec.name, spec.namespace, revision)

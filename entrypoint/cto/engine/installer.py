@@ -184,7 +184,13 @@ class Installer:
     def _checked(self, observed: Observed, wish: Wanted) -> Plan:
         """Return the plan, with everything told that speaks against it."""
         found = self.preflight(observed, wish)
-        plan = self._planned(wish, observed)
+        try:
+            plan = self._planned(wish, observed)
+        except CtoError:
+            # What the preflight found says more than what could not be tried because of it.
+            self.checks[:] = found
+            refuse_failed(found)
+            raise
         self.checks[:] = [*found, *plan.checks]
         if plan.changes:
             self.on_checks(self.checks)

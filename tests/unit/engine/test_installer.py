@@ -785,3 +785,22 @@ def test_a_release_that_was_handed_over_is_compared_by_the_chart_that_helm_knows
     assert step.reason.startswith("downgrade: web-2.0.0 -> web-1.0.0 (an older chart)")
     world.releases.charts["web"] = ("web", "0.9.0", "")
     assert world.installer().plan_install().checks == ()
+
+
+def test_what_the_preflight_found_is_told_before_what_could_not_be_tried(world: World) -> None:
+    world.installer().install()
+    world.charts["web"] = chart("web", "2.0.0")
+    world.cluster.fail_next("kinds", ApiError("CTO-1602", "may not"), times=9)
+    with pytest.raises(ApiError, match="may not"):
+        world.installer().plan_install()
+    failed = Check(
+        name="permissions",
+        title="Permissions",
+        status=CheckStatus.FAILED,
+        message="much is missing",
+        code="CTO-1400",
+    )
+    world.checks = [failed]
+    with pytest.raises(PreflightError) as error:
+        world.installer().plan_install()
+    assert "much is missing" in error.value.details
