@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -19,6 +20,9 @@ SELECTOR = '{{- define "lab.selector" -}}\n'
 def bumped(lab: Lab) -> Path:
     """Return a folder with all charts, one of them newer."""
     folder = lab.folder / "bumped"
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(lab.charts, folder)
+    (folder / f"{CHART}-{OLD}.tgz").unlink()
     pack = [sys.executable, str(ROOT / "tests/lab/charts/pack.py"), "--out", str(folder)]
     subprocess.run([*pack, "--bump", f"{CHART}={NEW}"], check=True, capture_output=True)
     return folder

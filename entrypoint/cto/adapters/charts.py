@@ -134,13 +134,19 @@ def _rank(version: str) -> tuple[bool, object]:
 def app_version(archive: Path) -> str:
     """Return the version of the program in a chart; '' if it says none, or cannot be read."""
     try:
+        if archive.is_dir():
+            return _app_version((archive / "Chart.yaml").read_text(encoding="utf-8"))
         with tarfile.open(archive, "r:*") as files:
             for member in files:
                 if member.name.count("/") == 1 and member.name.endswith("/Chart.yaml"):
                     file = files.extractfile(member)
-                    told = load_yaml(file.read().decode()) if file else None
-                    return str(told.get("appVersion") or "") if isinstance(told, dict) else ""
+                    return _app_version(file.read().decode()) if file else ""
     except (OSError, EOFError, tarfile.TarError, UnicodeDecodeError, YAMLError):
         # Helm reads the archive as well, and says what is wrong with it.
         return ""
     return ""
+
+
+def _app_version(text: str) -> str:
+    told = load_yaml(text)
+    return str(told.get("appVersion") or "") if isinstance(told, dict) else ""
