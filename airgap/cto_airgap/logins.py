@@ -55,6 +55,11 @@ class Login:
         """For people."""
         return "an identity token" if self.identity_token else f"user {self.user}"
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must be shown nowhere."""
+        return (self.password, self.identity_token, self.registry_token)
+
     def __bool__(self) -> bool:
         return bool(self.basic or self.identity_token or self.registry_token)
 

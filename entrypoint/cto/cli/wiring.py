@@ -256,6 +256,8 @@ class Wiring:
             files = [read(file) for file in login_files(self.env)]
             if text := self.env.get(LOGINS):
                 files.insert(0, parse(text, LOGINS))
+            for login in (*logins.values(), *(one for f in files for one in f.auths.values())):
+                self.secrets.add(login.secrets)
             known = Given(logins, Stored(files, Helpers(self.runner, self.env)))
             yield Session(transport, known, self.clock, stop)
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -16,8 +19,10 @@ from cto.cli.output import Terminal
 from cto.cli.wiring import Wiring
 from cto.errors import ConfigError, UsageError
 from cto.ports import Access
+from cto_airgap.logins import Login
 from fakes.cluster import FakeCluster
 from fakes.desk import Desk, write_kubeconfig
+from fakes.registry import FakeWeb
 from fakes.runner import FakeRunner
 from unit.cli.conftest import WEB
 
@@ -51,6 +56,20 @@ class TestFolders:
     def test_without_a_home_there_is_a_folder_all_the_same(self) -> None:
         made = Wiring(ClusterOptions(), env={})
         assert made.cache == Path("/.cache/cto")
+
+
+class TestRegistries:
+    def test_what_log_ins_hold_is_shown_nowhere(self, tmp_path: Path) -> None:
+        folder = tmp_path / "home" / ".docker"
+        folder.mkdir(parents=True)
+        entry = {"username": "me", "password": "file-hunter2", "identitytoken": "idt-hunter2"}
+        (folder / "config.json").write_text(json.dumps({"auths": {"r.io": entry}}))
+        variable = json.dumps({"auths": {"q.io": {"registrytoken": "reg-hunter2"}}})
+        made = wiring(tmp_path, {"DOCKER_AUTH_CONFIG": variable})
+        made.open_web = lambda ca_file: nullcontext(FakeWeb())
+        with made.session(None, {"x.io": Login("me", "given-hunter2")}, Event()):
+            said = made.secrets.redacted("file-hunter2 idt-hunter2 reg-hunter2 given-hunter2")
+        assert "hunter2" not in said
 
 
 class TestCluster:
