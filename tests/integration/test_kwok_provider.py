@@ -20,6 +20,7 @@ from cto.adapters.host import Host, Process
 from cto.adapters.kwok import Kwok
 from cto.adapters.kwok_config import PROGRAMS
 from cto.engine.lock import ClusterLock
+from cto.engine.nodes import Images
 from cto.engine.ownership import ComponentNeeds
 from cto.engine.preflight import Needs, VersionRange, cluster_checks
 from cto.errors import LockedError
@@ -206,7 +207,14 @@ def test_preflight_passes_and_names_what_is_foreign(up: KubeCluster) -> None:
         ),
     )
     versions = VersionRange((1, 31), (1, 99))
-    needs = Needs(kubernetes=versions, components=parts[:1], volumes=True, cpu="4", memory="8Gi")
+    needs = Needs(
+        kubernetes=versions,
+        components=parts[:1],
+        images=Images(frozenset({"amd64"}), "the bundle"),
+        volumes=True,
+        cpu="4",
+        memory="8Gi",
+    )
 
     passed = cluster_checks(up, needs, clock=SystemClock())
     foreign = cluster_checks(up, Needs(kubernetes=versions, components=parts))[4]
