@@ -12,10 +12,17 @@ from cto.result import Result
 @click.command()
 @cluster_options
 @click.option("--watch", is_flag=True, help="Show it again whenever it changed, until Ctrl-C.")
+@click.option(
+    "--show-config", is_flag=True, help="Show the configuration that it was installed with."
+)
 @output_options()
 @click.pass_obj
-def status(terminal: Terminal, *, options: ClusterOptions, watch: bool) -> Result:
+def status(
+    terminal: Terminal, *, options: ClusterOptions, watch: bool, show_config: bool
+) -> Result:
     """Show what is installed and whether it is healthy. Needs no configuration."""
-    from cto.cli.verbs.status import run  # noqa: PLC0415 - pydantic is slow to import
+    from cto.cli.verbs.status import configuration, run  # noqa: PLC0415 - pydantic is slow to import
 
+    if show_config:
+        return configuration(terminal.wiring(options), terminal)
     return run(terminal.wiring(options), terminal, watch=watch)

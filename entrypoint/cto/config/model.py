@@ -143,7 +143,7 @@ class Config(Section):
                 or of a mapping, `providers.*`, which returns `{name: value}`.
         """
         found = self._secrets(path)
-        return {name: item.reveal() for name, item in found.items() if not item.reference}
+        return {name: item.reveal() for name, item in found.items() if item.known}
 
     def secret_reference(self, path: str) -> Mapping[str, SecretReference]:
         """Return the references of a secret field; same paths and keys as `secret_values`."""

@@ -27,17 +27,29 @@ class Secret:
     """A secret value with its source, or a reference to one in the cluster.
 
     repr, str, dumps and error messages show the source only.
+
+    Attributes:
+        known: Whether the value is here. It is not for a reference, nor for a secret of an earlier
+            run, of which the cluster's state has the source.
     """
 
-    __slots__ = ("_value", "reference", "source")
+    __slots__ = ("_value", "known", "reference", "source")
 
     def __init__(self, value: str, source: str, reference: SecretReference | None = None) -> None:
         self._value = value
         self.source = source
         self.reference = reference
+        self.known = reference is None
+
+    @classmethod
+    def remembered(cls, source: str) -> Secret:
+        """Return a secret of which only the source is known."""
+        secret = cls("", source)
+        secret.known = False
+        return secret
 
     def reveal(self) -> str:
-        """Return the value itself; empty for a reference."""
+        """Return the value itself; empty if it is not known."""
         return self._value
 
     def marker(self) -> dict[str, str]:
@@ -79,7 +91,7 @@ class Secret:
 def _parse(data: Any) -> Secret:
     """Accept what a user may write for a secret."""
     if isinstance(data, Secret):
-        if not data.reference and not data.reveal().strip():
+        if data.known and not data.reveal().strip():
             reason = "is empty"
             raise refused(reason)
         return data

@@ -10,8 +10,9 @@ from threading import Event as Flag
 from cto import __version__
 from cto.cli.output import SIMULATED
 from cto.cli.verbs.status import WATCH_S
+from cto.engine.state import STATE
 from cto.errors import ApiError
-from cto.objects import ObjectRef
+from cto.objects import ObjectRef, load_yaml
 from fakes.desk import Desk, node
 from fakes.handclock import HandClock
 
@@ -193,3 +194,41 @@ def test_a_platform_that_goes_while_it_is_watched_ends_the_watch(
     result = desk.cto("status", "--watch")
     assert result.exit_code == 9
     assert "the platform is not installed on test" in result.stderr
+
+
+def test_the_configuration_comes_back_from_the_cluster_alone(desk: Desk, tmp_path: Path) -> None:
+    file = tmp_path / "cto.yaml"
+    file.write_text(
+        "platform: {name: acme}\nproviders: {a: canary-7f3a, b: {secret: llm, key: b}}\n"
+        "components: {web: {values: {replicas: 2, text: '${job}', n: 'y'}}}\n"
+    )
+    desk.cto("install", "-c", str(file))
+    file.unlink()
+    result = desk.cto("status", "--show-config")
+    assert result.exit_code == 0
+    assert "canary" not in result.stdout
+    shown = load_yaml(result.stdout)
+    again = desk.document("status", "--show-config")["data"]["config"]
+    assert again.pop("providers").keys() == {"a", "b"}
+    assert {**shown, "providers": None} == {**again, "providers": None}
+    assert shown["platform"]["name"] == "acme"
+    assert shown["providers"] == {"a": {"from": f"{file}:2"}, "b": {"secret": "llm", "key": "b"}}
+    assert shown["components"]["web"]["values"] == {"replicas": 2, "text": "${job}", "n": "y"}
+    # A later look without a file keeps it.
+    desk.cto("status")
+    assert desk.cto("status", "--show-config").stdout == result.stdout
+
+
+def test_where_nothing_is_installed_there_is_no_configuration(desk: Desk) -> None:
+    document = desk.document("status", "--show-config", code=9)
+    assert document["error"]["code"] == "CTO-1901"
+
+
+def test_a_configuration_of_another_version_is_told(desk: Desk) -> None:
+    desk.cto("install")
+    state = desk.cluster.peek(STATE) or {}
+    data = json.loads(state["data"]["state.json"])
+    data["config"]["new_field"] = 1
+    desk.cluster.add({**state, "data": {"state.json": json.dumps(data)}})
+    document = desk.document("status", "--show-config", code=9)
+    assert "kept a configuration that this version cannot read" in document["error"]["message"]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from threading import Event as Flag
 from typing import Any
 
+from cto import goyaml
 from cto.catalog import Component
 from cto.cli.access import IsFree, access_data, access_lines, adapted, reachable
 from cto.cli.describe import checks_text
@@ -14,6 +15,7 @@ from cto.cli.output import Terminal
 from cto.cli.verbs.install import health
 from cto.cli.verbs.opening import frame, opened
 from cto.cli.wiring import Wiring
+from cto.config.remembered import remembered
 from cto.engine.installer import Installer
 from cto.errors import DegradedError
 from cto.plan import labels
@@ -44,6 +46,30 @@ class Ways:
     is_free: IsFree | None
 
 
+def configuration(wiring: Wiring, terminal: Terminal) -> Result:
+    """Return the configuration of the last installation, from the cluster alone.
+
+    Raises:
+        DegradedError: CTO-1901, nothing is installed, or what is kept of it cannot be read.
+    """
+    provider = wiring.existing()
+    frame(provider, terminal)
+    with opened(wiring, provider, terminal, configured=False) as installer:
+        state = installer.store.load()
+        if state is None:
+            raise _not_installed(installer)
+        config = remembered(state.config)
+    if config is None:
+        message = f"cto {state.writer} kept a configuration that this version cannot read"
+        raise DegradedError("CTO-1901", message, hint=f"Use cto {state.writer} for this.")
+    public = config.public()
+    return Result(command="status", data={"config": public}, text=goyaml.dump(public).rstrip())
+
+
+def _not_installed(installer: Installer) -> DegradedError:
+    return DegradedError("CTO-1901", f"the platform is not installed on {installer.context}")
+
+
 def look(installer: Installer, ways: Ways) -> Result:
     """Return the status as it is now.
 
@@ -52,8 +78,7 @@ def look(installer: Installer, ways: Ways) -> Result:
     """
     observed = installer.observe()
     if observed.state is None:
-        message = f"the platform is not installed on {installer.context}"
-        raise DegradedError("CTO-1901", message)
+        raise _not_installed(installer)
     checks = health(installer, observed.state, simulated=observed.simulated)
     failed = any(check.status is CheckStatus.FAILED for check in checks)
     rows = _rows(installer, observed)
