@@ -9,32 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cache
 
-from cto.config import tree
+from cto.config import tree, variables
 from cto.config.problems import Problem, nearest
 from cto.config.shape import Kind, paths, shape_at
 from cto.config.source import Source, parse, relabelled
 from cto.config.tree import Branch, Layer, Node, Origin, Scalar
 
 PREFIX = "CTO_"
-# Settings of the program, not of the platform.
-PROGRAM_VARIABLES = frozenset(
-    {
-        "CTO_BUNDLE",
-        "CTO_CACHE_DIR",
-        "CTO_CA_FILE",
-        "CTO_CHARTS",
-        "CTO_DEBUG",
-        "CTO_HOST_UID",
-        "CTO_IMAGE",
-        "CTO_IMAGE_NAME",
-        "CTO_KUBECONFIG",
-        "CTO_LAB_CACHE",
-        "CTO_MIRROR",
-        "CTO_REGISTRY_MIRRORS",
-        "CTO_STATE_DIR",
-        "CTO_TOOLS",
-    }
-)
 # Short names of settings. The long one is the more exact one, and wins.
 _SHORT = {"CTO_CONTEXT": ("cluster", "context")}
 _NESTED = "__"
@@ -46,7 +27,7 @@ def read(env: Mapping[str, str], component_names: Sequence[str]) -> tuple[Branch
     problems: list[Problem] = []
     # The more exact variable is merged later, and wins: CTO_SMTP, then CTO_SMTP__HOST.
     for name in sorted(env, key=lambda item: (item.count(_NESTED), item)):
-        if not name.startswith(PREFIX) or name in PROGRAM_VARIABLES or not env[name].strip():
+        if not name.startswith(PREFIX) or name in variables.NAMES or not env[name].strip():
             continue
         path = _path(name, component_names)
         if path is None:
@@ -124,5 +105,5 @@ def _unknown(name: str) -> list[Problem]:
 
 @cache
 def _names() -> tuple[str, ...]:
-    names = (*(variable(path) for path in paths()), *_SHORT, *sorted(PROGRAM_VARIABLES))
+    names = (*(variable(path) for path in paths()), *_SHORT, *sorted(variables.NAMES))
     return tuple(name.removeprefix(PREFIX) for name in names)

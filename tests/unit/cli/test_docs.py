@@ -9,6 +9,7 @@ import pytest
 
 from cto.cli.progress import MARKS, RUNNING, WARNING
 from cto.cli.root import COMMANDS
+from cto.config.variables import NAMES, VARIABLES
 from cto.errors import KINDS
 from cto.events import Phase
 
@@ -58,3 +59,20 @@ def test_the_guide_has_every_mark() -> None:
     table = (ROOT / "docs" / "usage.md").read_text(encoding="utf-8")
     marks = set(re.findall(r"^\| `(.)` \|", table, re.MULTILINE))
     assert marks == {*MARKS.values(), RUNNING, WARNING, "·"}
+
+
+def test_the_guide_has_the_table_of_variables() -> None:
+    text = (ROOT / "docs" / "usage.md").read_text(encoding="utf-8")
+    rows = [variable.row for variable in VARIABLES if variable.meaning]
+    assert "\n".join(rows) in text
+
+
+def test_every_variable_that_is_read_anywhere_is_in_the_list() -> None:
+    """There were two lists, and one lacked CTO_NODE_IMAGE."""
+    read: set[str] = set()
+    for package in ("entrypoint", "airgap"):
+        for file in (ROOT / package).rglob("*.py"):
+            read |= set(re.findall(r"""["'](CTO_[A-Z_]*[A-Z])["']""", file.read_text("utf-8")))
+    for file in (ROOT / "Dockerfile", *(ROOT / "templates").rglob("*.yaml")):
+        read |= set(re.findall(r"\b(CTO_[A-Z_]*[A-Z])\b", file.read_text("utf-8")))
+    assert read - {"CTO_CONTEXT"} == NAMES

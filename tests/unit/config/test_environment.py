@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from cto.config.environment import PROGRAM_VARIABLES, variable
+from cto.config.environment import variable
 from cto.config.shape import Kind, paths, shape_at
+from cto.config.variables import NAMES
 from unit.config.loading import Loader
 
 
@@ -58,7 +59,7 @@ def test_a_single_value_is_text_as_it_stands(loading: Loader) -> None:
 
 
 def test_empty_variables_and_those_of_the_program_say_nothing(loading: Loader) -> None:
-    env = dict.fromkeys(PROGRAM_VARIABLES, "/somewhere") | {"CTO_PROFILE": "", "CTO_SMTP": " "}
+    env = dict.fromkeys(NAMES, "/somewhere") | {"CTO_PROFILE": "", "CTO_SMTP": " "}
     assert loading(env=env).config.profile == "minimal"
 
 
@@ -121,7 +122,7 @@ def test_a_wrong_value_names_its_variable(
 def test_every_field_has_a_variable() -> None:
     names = [variable(path) for path in paths()]
     assert len(set(names)) == len(names)
-    assert not PROGRAM_VARIABLES.intersection(names)
+    assert not NAMES.intersection(names)
 
 
 def test_shapes_follow_the_model() -> None:
