@@ -71,11 +71,6 @@ class Descriptor:
     def is_index(self) -> bool:
         return self.media_type in INDEXES
 
-    @property
-    def is_document(self) -> bool:
-        """Tell whether the bytes are an index or a manifest, and point to others."""
-        return self.is_index or self.media_type in MANIFESTS
-
     @classmethod
     def from_json(cls, data: Any) -> Descriptor:
         """Return what decoded JSON describes.

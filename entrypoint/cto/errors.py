@@ -8,10 +8,16 @@ docs/errors.md and `cto explain` come from this table.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from enum import IntEnum
+from typing import ClassVar, Self
 
-EXIT_OK = 0
-EXIT_INTERRUPTED = 130
+
+class Exit(IntEnum):
+    """Exit codes that belong to no class of errors alone."""
+
+    OK = 0
+    DEGRADED = 9
+    INTERRUPTED = 130
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,19 @@ class CtoError(Exception):
     @property
     def code(self) -> str:
         return self.kind.code
+
+    def told(self, *, details: str | None = None, hint: str | None = None) -> Self:
+        """Return the same error with other words beside its message; this one stays as it is.
+
+        Args:
+            details: Instead of its own.
+            hint: Instead of its own.
+        """
+        other = type(self).__new__(type(self), *self.args)
+        vars(other).update(vars(self))
+        other.details = self.details if details is None else details
+        other.hint = self.hint if hint is None else hint
+        return other.with_traceback(self.__traceback__)
 
 
 class UsageError(CtoError):
@@ -129,7 +148,7 @@ class IntegrityError(CtoError):
 class DegradedError(CtoError):
     """The platform is there and not healthy."""
 
-    exit_code = 9
+    exit_code = Exit.DEGRADED
 
 
 class LockedError(CtoError):

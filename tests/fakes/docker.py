@@ -67,11 +67,9 @@ class FakeDocker:
     _addresses: itertools.count[int] = field(default_factory=lambda: itertools.count(2))
 
     def __post_init__(self) -> None:
-        for name, driver in (("bridge", "bridge"), ("host", "host"), ("none", "null")):
-            subnets = ("172.17.0.0/16",) if driver == "bridge" else ()
-            self._networks[name] = Network(
-                id=self._new_id(), name=name, driver=driver, subnets=subnets
-            )
+        for name in ("bridge", "host", "none"):
+            subnets = ("172.17.0.0/16",) if name == "bridge" else ()
+            self._networks[name] = Network(id=self._new_id(), name=name, subnets=subnets)
 
     # what only tests do
 

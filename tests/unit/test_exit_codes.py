@@ -121,7 +121,7 @@ def test_an_error_may_carry_a_fix_of_its_own_and_what_the_api_said() -> None:
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), Cancelled()])
 def test_a_run_that_was_stopped_exits_with_130(error: BaseException) -> None:
-    assert failure_of(error).exit_code == errors.EXIT_INTERRUPTED == 130
+    assert failure_of(error).exit_code == errors.Exit.INTERRUPTED == 130
 
 
 def test_anything_else_is_a_bug() -> None:
@@ -131,3 +131,12 @@ def test_anything_else_is_a_bug() -> None:
 def test_the_rows_are_in_the_order_of_their_codes() -> None:
     numbers = [int(code.removeprefix("CTO-")) for code in KINDS]
     assert numbers == sorted(set(numbers))
+
+
+def test_other_words_make_another_error_of_the_same_kind() -> None:
+    first = errors.ApiError("CTO-1601", "no answer", status=503, details="d", hint="h")
+    second = first.told(details="more")
+    assert (first.details, second.details, second.hint) == ("d", "more", "h")
+    assert (type(second), second.code, second.status) == (errors.ApiError, "CTO-1601", 503)
+    assert str(second) == "no answer"
+    assert second.told(hint="x").hint == "x"

@@ -129,7 +129,6 @@ class Network:
 
     id: str
     name: str
-    driver: str = "bridge"
     subnets: tuple[str, ...] = ()
     containers: tuple[str, ...] = ()
 
@@ -140,7 +139,6 @@ class Network:
         return cls(
             id=data["Id"],
             name=data["Name"],
-            driver=str(data.get("Driver", "")),
             subnets=tuple(str(one["Subnet"]) for one in ranges if one.get("Subnet")),
             containers=tuple(
                 sorted(str(one.get("Name", "")) for one in (data.get("Containers") or {}).values())
@@ -189,13 +187,11 @@ class Daemon:
     version: str = ""
     host: str = ""
     system: str = ""
-    kernel: str = ""
     os_type: str = "linux"
     architecture: str = ""
     cpus: int = 0
     memory: int = 0
     root: str = ""
-    driver: str = ""
     cgroup_version: int = 0
     rootless: bool = False
     no_proxy: str = ""
@@ -213,13 +209,11 @@ class Daemon:
             version=str(data.get("ServerVersion", "")),
             host=str(data.get("Name", "")),
             system=system,
-            kernel=str(data.get("KernelVersion", "")),
             os_type=str(data.get("OSType", "")),
             architecture=str(data.get("Architecture", "")),
             cpus=int(data.get("NCPU") or 0),
             memory=int(data.get("MemTotal") or 0),
             root=str(data.get("DockerRootDir", "")),
-            driver=str(data.get("Driver", "")),
             cgroup_version=int(data.get("CgroupVersion") or 0),
             rootless=any(option.startswith("name=rootless") for option in options),
             no_proxy=str(data.get("NoProxy", "")),

@@ -260,11 +260,11 @@ class Docker:
         try:
             return self._runner.run(argv, timeout_s=timeout_s, stdin=stdin, check=False)
         except WaitError as error:
-            error.hint = (
+            hint = (
                 f"Docker at {self.endpoint} is slow or hangs: look whether `docker ps` answers. "
                 "Running the same command again is safe."
             )
-            raise
+            raise error.told(hint=hint) from error
 
     def _failure(self, words: Sequence[str], text: str, *, code: str = "CTO-1520") -> CtoError:
         what = " ".join(("docker", words[0], *_object(words)))

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from cto import storage
-from cto.errors import EXIT_INTERRUPTED, KINDS, Cancelled, CtoError
+from cto.errors import KINDS, Cancelled, CtoError, Exit
 
 _INTERRUPTED = "INTERRUPTED"
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -136,7 +136,7 @@ def _interrupted(error: BaseException) -> Failure:
         title="Interrupted",
         message=told or "The run was asked to stop.",
         fix="Run the same command again: it goes on from where this run stopped.",
-        exit_code=EXIT_INTERRUPTED,
+        exit_code=Exit.INTERRUPTED,
     )
 
 

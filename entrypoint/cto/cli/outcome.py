@@ -26,5 +26,4 @@ def raise_errors(report: Report) -> None:
 
 
 def _with_notes(error: CtoError, notes: list[str]) -> CtoError:
-    error.details = "\n".join([*([error.details] if error.details else []), *notes])
-    return error
+    return error.told(details="\n".join([*([error.details] if error.details else []), *notes]))

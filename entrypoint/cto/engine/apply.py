@@ -331,8 +331,7 @@ def _explained(error: CtoError, hook: Wait | None) -> CtoError:
     failed = hook.evaluate().failed if hook and isinstance(error, ToolError) else None
     if failed is None:
         return error
-    failed.details = "\n".join(filter(None, (failed.details, error.details)))
-    return failed
+    return failed.told(details="\n".join(filter(None, (failed.details, error.details))))
 
 
 def _needs_lane(step: Step) -> bool:

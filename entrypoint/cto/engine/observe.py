@@ -53,14 +53,12 @@ class Observer:
         state = self.store.load()
         with ThreadPoolExecutor(_PARALLEL) as pool:
             version = pool.submit(self.cluster.server_version)
-            uid = pool.submit(self.cluster.uid)
             nodes = pool.submit(self.cluster.list_metadata, "v1", "Node")
             namespaces = pool.submit(self.cluster.list_metadata, "v1", "Namespace")
             crds = pool.submit(self.cluster.list_metadata, *_CRD)
             records = pool.submit(helm_records, self.cluster)
             observed = Observed(
                 context=self.context,
-                cluster_uid=uid.result(),
                 kube_version=version.result(),
                 nodes=len(nodes.result()),
                 simulated=all_simulated(nodes.result()),

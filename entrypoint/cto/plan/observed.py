@@ -86,7 +86,6 @@ class Observed:
 
     exists: bool = True
     context: str = ""
-    cluster_uid: str = ""
     kube_version: str
     nodes: int = 0
     simulated: bool = False

@@ -98,7 +98,6 @@ def test_a_descriptor_is_written_as_it_was_read() -> None:
         "annotations": {"a": "b"},
     }
     assert Descriptor.from_json(data).to_json() == data
-    assert Descriptor.from_json(data).is_document
     assert str(Descriptor.from_json(data).platform) == "linux/arm/v6"
 
 

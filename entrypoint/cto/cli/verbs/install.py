@@ -30,6 +30,7 @@ from cto.engine.installer import Installer, shown
 from cto.engine.interruption import tells
 from cto.engine.refusal import refuse_failed
 from cto.engine.report import Report, StepRun
+from cto.errors import Exit
 from cto.events import Outcome, Phase, PhaseStarted
 from cto.plan.nodes import nodes_warnings
 from cto.plan.observed import Observed, State
@@ -321,7 +322,7 @@ def _result(told: _Told) -> Result:
         command="install",
         data=_data(told),
         text="\n".join(lines),
-        exit_code=9 if failed else 0,
+        exit_code=Exit.DEGRADED if failed else Exit.OK,
         simulated=plan.simulated,
     )
 

@@ -17,7 +17,7 @@ from cto.cli.verbs.opening import frame, opened
 from cto.cli.wiring import Wiring
 from cto.config.remembered import remembered
 from cto.engine.installer import Installer
-from cto.errors import DegradedError
+from cto.errors import DegradedError, Exit
 from cto.plan import labels
 from cto.plan.observed import Observed, State
 from cto.ports import Reach
@@ -92,7 +92,7 @@ def look(installer: Installer, ways: Ways) -> Result:
         text="\n".join(
             [_headline(observed), "", *_table(rows), "", "Health:", checks_text(checks), *access]
         ),
-        exit_code=9 if failed else 0,
+        exit_code=Exit.DEGRADED if failed else Exit.OK,
         simulated=observed.simulated,
     )
 
