@@ -186,6 +186,22 @@ class Cluster(Protocol):
         """
         ...
 
+    def scan(
+        self,
+        api_version: str,
+        kind: str,
+        *,
+        namespace: str = "",
+        labels: str = "",
+        fields: str = "",
+        metadata: bool = False,
+    ) -> Iterator[Manifest]:
+        """Yield the same (or the `metadata` of it) page by page, for what may be thousands.
+
+        Whoever has seen enough stops, and what nobody keeps is forgotten.
+        """
+        ...
+
     def apply(self, manifest: Manifest, *, dry_run: bool = False, manager: str = "cto") -> Manifest:
         """Apply server-side, taking over contested fields. `manager` owns what is applied."""
         ...

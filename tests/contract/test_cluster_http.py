@@ -275,6 +275,33 @@ def test_a_list_whose_pages_expired_is_asked_for_in_one_piece(
     assert "limit" not in server.requests(CONFIG_MAPS)[2].query
 
 
+def test_a_scan_holds_one_page_and_stops_when_enough_was_seen(
+    server: WebServer, cluster: KubeCluster
+) -> None:
+    first = {"metadata": {"continue": "t1"}, "items": [{"metadata": {"name": "a", "uid": "1"}}]}
+    rest = {"metadata": {}, "items": [{"metadata": {"name": "b", "uid": "2"}}]}
+    server.on("GET", CONFIG_MAPS, answer(200, first), answer(200, rest))
+    found = cluster.scan("v1", "ConfigMap", namespace="default")
+    assert next(found)["metadata"]["name"] == "a"
+    assert len(server.requests(CONFIG_MAPS)) == 1
+    assert [item["metadata"]["name"] for item in found] == ["b"]
+
+
+def test_a_scan_whose_pages_expired_yields_nothing_twice(
+    server: WebServer, cluster: KubeCluster
+) -> None:
+    one, two = ({"metadata": {"name": name, "uid": name}} for name in "ab")
+    first = {"metadata": {"continue": "t1"}, "items": [one]}
+    whole = {"metadata": {}, "items": [one, two]}
+    expired = answer(410, {"reason": "Expired"})
+    server.on("GET", CONFIG_MAPS, answer(200, first), expired, answer(200, whole))
+    found = cluster.scan("v1", "ConfigMap", namespace="default", metadata=True)
+    assert [(item["kind"], item["metadata"]["name"]) for item in found] == [
+        ("ConfigMap", "a"),
+        ("ConfigMap", "b"),
+    ]
+
+
 def test_a_kind_that_went_away_has_no_objects(server: WebServer, cluster: KubeCluster) -> None:
     server.on("GET", CONFIG_MAPS, answer(404, {"message": "not found"}), BUSY)
     assert cluster.list("v1", "ConfigMap", namespace="default") == ()

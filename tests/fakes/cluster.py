@@ -194,6 +194,19 @@ class FakeCluster:
         found = self._select(api_version, kind, namespace, labels, fields)
         return tuple({key: item[key] for key in wanted} for item in found)
 
+    def scan(
+        self,
+        api_version: str,
+        kind: str,
+        *,
+        namespace: str = "",
+        labels: str = "",
+        fields: str = "",
+        metadata: bool = False,
+    ) -> Iterator[Manifest]:
+        self._enter("scan_metadata" if metadata else "scan", kind, namespace)
+        yield from self._select(api_version, kind, namespace, labels, fields)
+
     def apply(self, manifest: Manifest, *, dry_run: bool = False, manager: str = "cto") -> Manifest:
         self._enter_write("dry-run" if dry_run else "apply", manifest)
         self._refuse_immutable(manifest)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from threading import Event as Flag
@@ -112,6 +113,29 @@ class KubeCluster:
         query = {"labelSelector": labels, "fieldSelector": fields}
         found, _ = self._listed(api_version, kind, namespace, query, _METADATA)
         return [{key: item[key] for key in ("apiVersion", "kind", "metadata")} for item in found]
+
+    def scan(
+        self,
+        api_version: str,
+        kind: str,
+        *,
+        namespace: str = "",
+        labels: str = "",
+        fields: str = "",
+        metadata: bool = False,
+    ) -> Iterator[Manifest]:
+        found = self._discovery.find(api_version, kind)
+        if found is None:
+            return
+        query = {"labelSelector": labels, "fieldSelector": fields}
+        request = _list_request(found, namespace, query, _METADATA if metadata else _JSON)
+        seen: set[str] = set()
+        for page in self._each_page(request, lambda one: self._send(one)[0]):
+            for item in page.items:
+                uid = str(item["metadata"].get("uid", ""))
+                if uid not in seen or not uid:
+                    seen.add(uid)
+                    yield _cleaned({**item, "apiVersion": api_version, "kind": kind})
 
     def apply(
         self, manifest: Manifest, *, dry_run: bool = False, manager: str = FIELD_MANAGER
@@ -266,13 +290,7 @@ class KubeCluster:
         found = self._discovery.find(api_version, kind)
         if found is None:
             return (), ""
-        request = Request(
-            method="GET",
-            path=_path(found, namespace),
-            what=f"list {found.plural}",
-            query={"limit": _PAGE, **{key: value for key, value in selectors.items() if value}},
-            headers=headers,
-        )
+        request = _list_request(found, namespace, selectors, headers)
         try:
             items, version = self._pages(request, send or (lambda page: self._send(page)[0]))
         except ApiError as error:
@@ -287,20 +305,31 @@ class KubeCluster:
         self, request: Request, send: Callable[[Request], Answer]
     ) -> tuple[Sequence[Manifest], str]:
         items: list[Manifest] = []
-        token = ""
+        version = ""
+        for page in self._each_page(request, send):
+            if page.anew:
+                items.clear()
+            items.extend(page.items)
+            version = page.version
+        return items, version
+
+    @staticmethod
+    def _each_page(request: Request, send: Callable[[Request], Answer]) -> Iterator[_Page]:
+        query, token, anew = request.query, "", False
         while True:
-            query = {**request.query, "continue": token} if token else request.query
-            page = _with_query(request, query)
+            page = _with_query(request, {**query, "continue": token} if token else query)
             answer = send(page)
             if answer.status == 410 and token:
                 # The first pages are too old to go on from: once more, in one piece.
-                query = {key: value for key, value in request.query.items() if key != "limit"}
-                return self._pages(_with_query(request, query), send)
+                query = {key: value for key, value in query.items() if key != "limit"}
+                token, anew = "", True
+                continue
             document = _decoded(_checked(page, answer))
-            items.extend(document.get("items") or ())
-            token = document.get("metadata", {}).get("continue") or ""
+            metadata = document.get("metadata", {})
+            yield _Page(document.get("items") or (), metadata.get("resourceVersion", ""), anew=anew)
+            token, anew = metadata.get("continue") or "", False
             if not token:
-                return items, document.get("metadata", {}).get("resourceVersion", "")
+                return
 
     def _ask(self, request: Request) -> Answer:
         answer, _ = self._send(request)
@@ -319,6 +348,27 @@ class KubeCluster:
     def _silent(self, request: Request, error: NoAnswerError) -> ApiError:
         where = f"the API server of context {self._access.context}"
         return api_errors.no_answer(request.what, where, str(error), hint=error.hint)
+
+
+@dataclass(frozen=True)
+class _Page:
+    """A piece of a list. `anew` says that the list begins once more with it."""
+
+    items: Sequence[Manifest]
+    version: str
+    anew: bool
+
+
+def _list_request(
+    kind: ApiKind, namespace: str, selectors: Mapping[str, str], headers: Mapping[str, str]
+) -> Request:
+    return Request(
+        method="GET",
+        path=_path(kind, namespace),
+        what=f"list {kind.plural}",
+        query={"limit": _PAGE, **{key: value for key, value in selectors.items() if value}},
+        headers=headers,
+    )
 
 
 def _path(kind: ApiKind, namespace: str, name: str = "") -> str:

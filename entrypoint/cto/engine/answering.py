@@ -55,17 +55,22 @@ class Nodes:
 
 def look_at_nodes(cluster: Cluster) -> Nodes:
     """Ask for the nodes, and when each was last heard of by the API server's clock."""
-    nodes = cluster.list("v1", "Node")
-    names = tuple(node["metadata"]["name"] for node in nodes)
-    unready = tuple(node["metadata"]["name"] for node in nodes if not _is_ready(node))
-    fakes = tuple(node["metadata"]["name"] for node in nodes if is_simulated(node))
-    found = Nodes(names=names, unready=unready, silent={}, simulated=fakes)
+    names: list[str] = []
+    unready: list[str] = []
+    fakes: list[str] = []
+    for node in cluster.scan("v1", "Node"):
+        names.append(node["metadata"]["name"])
+        if not _is_ready(node):
+            unready.append(names[-1])
+        if is_simulated(node):
+            fakes.append(names[-1])
+    found = Nodes(names=tuple(names), unready=tuple(unready), silent={}, simulated=tuple(fakes))
     try:
-        leases = cluster.list("coordination.k8s.io/v1", "Lease", namespace=NODE_LEASES)
+        leases = cluster.scan("coordination.k8s.io/v1", "Lease", namespace=NODE_LEASES)
+        specs = {lease["metadata"]["name"]: lease.get("spec") or {} for lease in leases}
     except ApiError as error:
         return replace(found, unseen=error.message)
     now = cluster.now()
-    specs = {lease["metadata"]["name"]: lease.get("spec") or {} for lease in leases}
     ages = {name: _age_s(specs.get(name, {}), now) for name in names if name not in set(unready)}
     return replace(
         found,

@@ -100,6 +100,25 @@ class FencedCluster:
             api_version, kind, namespace=namespace, labels=labels, fields=fields
         )
 
+    def scan(
+        self,
+        api_version: str,
+        kind: str,
+        *,
+        namespace: str = "",
+        labels: str = "",
+        fields: str = "",
+        metadata: bool = False,
+    ) -> Iterator[Manifest]:
+        return self._cluster.scan(
+            api_version,
+            kind,
+            namespace=namespace,
+            labels=labels,
+            fields=fields,
+            metadata=metadata,
+        )
+
     def apply(self, manifest: Manifest, *, dry_run: bool = False, manager: str = "cto") -> Manifest:
         _refuse_unless(self._may_write)
         return self._cluster.apply(manifest, dry_run=dry_run, manager=manager)

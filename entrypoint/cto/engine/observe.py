@@ -56,7 +56,6 @@ class Observer:
             nodes = pool.submit(self.cluster.list_metadata, "v1", "Node")
             namespaces = pool.submit(self.cluster.list_metadata, "v1", "Namespace")
             crds = pool.submit(self.cluster.list_metadata, *_CRD)
-            records = pool.submit(helm_records, self.cluster)
             observed = Observed(
                 context=self.context,
                 kube_version=version.result(),
@@ -65,7 +64,7 @@ class Observer:
                 simulated_nodes=tuple(
                     node["metadata"]["name"] for node in nodes.result() if is_simulated(node)
                 ),
-                records=records.result(),
+                records=self._records(namespaces.result(), pool),
                 namespaces=_labels_by_name(
                     item
                     for item in namespaces.result()
@@ -78,6 +77,19 @@ class Observer:
             observed = self._with_charts(observed, pool)
             observed = replace(observed, present=self._present(observed, pool))
             return self._for_uninstall(observed, pool) if for_uninstall else observed
+
+    def _records(
+        self, namespaces: Sequence[Manifest], pool: ThreadPoolExecutor
+    ) -> dict[str, ReleaseRecord]:
+        """Return Helm's records in our namespaces alone: a cluster may have thousands of Secrets.
+
+        They come with the metadata of the Secrets there, which is looked at anyway.
+        """
+        there = {item["metadata"]["name"] for item in namespaces}
+        ours = sorted({component.namespace for component in self.components} & there)
+        lists = pool.map(lambda name: self.view.objects("v1", "Secret", name), ours)
+        found = [item for items in lists for item in items.values()]
+        return _by_release(item for item in found if labels_of(item).get("owner") == "helm")
 
     def _with_inventories(self, observed: Observed, pool: ThreadPoolExecutor) -> Observed:
         """Ask Helm about releases that the state does not have: a run died in between.
@@ -215,6 +227,10 @@ def helm_records(cluster: Cluster, *, namespace: str = "") -> dict[str, ReleaseR
     Read from labels alone: the payload holds values, and megabytes of manifests.
     """
     found = cluster.list_metadata("v1", "Secret", namespace=namespace, labels="owner=helm")
+    return _by_release(found)
+
+
+def _by_release(found: Iterable[Manifest]) -> dict[str, ReleaseRecord]:
     by_release: dict[str, list[Manifest]] = {}
     for item in found:
         key = f"{item['metadata']['namespace']}/{labels_of(item).get('name', '')}"

@@ -85,7 +85,7 @@ def check(
                 *_releases(records, components),
                 *_namespaces(namespaces, components),
                 *_definitions(crds, components),
-                *_objects(cluster, objects, records),
+                *_objects(cluster, objects),
             )
         )
     )
@@ -177,9 +177,7 @@ def _definitions(found: _Labels, components: Sequence[ComponentNeeds]) -> Iterat
 # every other object
 
 
-def _objects(
-    cluster: Cluster, objects: Sequence[PlannedObject], records: Mapping[str, ReleaseRecord]
-) -> Iterator[_Found]:
+def _objects(cluster: Cluster, objects: Sequence[PlannedObject]) -> Iterator[_Found]:
     """Yield what is neither ours nor of the release that would write it.
 
     What earlier runs made is not asked for: an unchanged platform costs nothing here.
@@ -187,12 +185,15 @@ def _objects(
     unknown = [item for item in objects if not item.known and not _is_told_apart(item)]
     there = _live(cluster, unknown)
     foreign = [
-        (item, owners.owner_of(there[item.ref], records))
+        item
         for item in unknown
         if item.ref in there and not owners.may_write(item, there[item.ref])
     ]
+    # Somebody's release may be anywhere; who has nothing in the way is not asked for all of them.
+    records = helm_records(cluster) if foreign else {}
     groups: defaultdict[tuple[owners.Owner, object], list[PlannedObject]] = defaultdict(list)
-    for item, owner in foreign:
+    for item in foreign:
+        owner = owners.owner_of(there[item.ref], records)
         group = (item.component, item.resource, item.ref.namespace, item.release)
         groups[owner, group].append(item)
     for (owner, _), items in groups.items():

@@ -174,7 +174,8 @@ def _free(cluster: Cluster, nodes: Sequence[Manifest]) -> Mapping[str, Amount]:
     namespaces = cluster.list_metadata("v1", "Namespace", labels=f"{MANAGED_BY}={OWNER}")
     ours = {item["metadata"]["name"] for item in namespaces}
     taken: defaultdict[str, Amount] = defaultdict(Amount)
-    for pod in cluster.list("v1", "Pod", fields=_ENDED):
+    # Page by page: there may be thousands, and of each a number is all that counts.
+    for pod in cluster.scan("v1", "Pod", fields=_ENDED):
         if pod["metadata"]["namespace"] not in ours:
             taken[pod["spec"].get("nodeName", "")] += Amount.of_pod(pod["spec"])
     return {

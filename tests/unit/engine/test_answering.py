@@ -131,7 +131,7 @@ def test_simulated_nodes_need_not_keep_leases() -> None:
 def test_without_a_right_to_the_leases_nobody_says_that_nodes_answer() -> None:
     cluster = running()
     error = ApiError("CTO-1602", "list leases: forbidden", status=403)
-    cluster.fail_next("list", error, kind="Lease")
+    cluster.fail_next("scan", error, kind="Lease")
     check = checks(cluster)["kubernetes"]
     assert check.status is CheckStatus.WARNING
     assert check.message.endswith("whether they answer is not known: list leases: forbidden")

@@ -804,3 +804,30 @@ def test_what_the_preflight_found_is_told_before_what_could_not_be_tried(world: 
     with pytest.raises(PreflightError) as error:
         world.installer().plan_install()
     assert "much is missing" in error.value.details
+
+
+def test_a_run_that_finds_nothing_to_do_asks_for_nothing_of_the_whole_cluster(world: World) -> None:
+    """Others may have thousands of Secrets, pods and nodes."""
+    world.installer().install()
+    world.cluster.calls.clear()
+    plan, _ = world.installer().install()
+    assert not plan.changes
+    whole = {
+        (verb, kind)
+        for verb, kind, namespace, _ in world.cluster.calls
+        if verb.startswith(("list", "scan", "watch")) and not namespace
+    }
+    heavy = {"Secret", "Pod", "ConfigMap", "Event"}
+    assert not {kind for _, kind in whole} & heavy
+    assert ("list", "Node") not in whole
+    assert ("list", "CustomResourceDefinition") not in whole
+
+
+def test_releases_of_others_are_not_looked_at(world: World) -> None:
+    world.releases.put_record("theirs", "elsewhere")
+    world.installer().install()
+    observed = world.installer().observe()
+    assert observed.records
+    assert {key.partition("/")[0] for key in observed.records} <= {
+        component.namespace for component in world.catalog.components
+    }
