@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from cto.errors import ConfigError
 from cto.goyaml import YAMLError
@@ -16,6 +18,8 @@ from cto.objects import load_yaml
 
 Sha256 = Annotated[str, Field(pattern=r"^([0-9a-f]{64}|unresolved)$")]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
+# Templates name it after a dot.
+ContainerName = Annotated[str, Field(pattern=r"^[a-z][a-z_]*$")]
 
 
 class _Model(BaseModel):
@@ -177,10 +181,46 @@ class Access(_Model):
 
 
 class Requests(_Model):
-    """What the component's pods ask for, in sum."""
+    """What a container asks for."""
 
     cpu: str
     memory: str
+
+
+class Container(_Model):
+    """One container of the component, and how many pods have it: templates and preflight read it.
+
+    Attributes:
+        pods: An expression over what templates see, e.g. `2 if features.high_availability else 1`.
+        requests: By size, which is the name of a built-in profile.
+    """
+
+    pods: str = "1"
+    requests: Mapping[str, Requests]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What the pods that have one container ask for: its requests, so many times."""
+
+    pods: int
+    requests: Requests
+
+
+class Checked(_Model):
+    """What of the component was held against the program's own source, or its real chart.
+
+    Charts take any value, and stand-ins mind none; what a program refuses shows when it starts.
+
+    Attributes:
+        what: Which of our values and manifests.
+        against: Program or chart, its version, and the files of its source.
+        date: When.
+    """
+
+    what: Annotated[str, Field(min_length=1)]
+    against: Annotated[str, Field(min_length=1)]
+    date: dt.date
 
 
 class Upgrade(_Model):
@@ -211,17 +251,37 @@ class Component(_Model):
     manifests: Manifests = Manifests()
     ready: Ready = Ready()
     access: Access | None = None
-    resources: Mapping[str, Requests] = Field(default_factory=dict)
+    resources: Mapping[ContainerName, Container] = Field(default_factory=dict)
     volumes: bool = False
     """Whether it claims volumes of the default StorageClass."""
     upgrade: Upgrade = Upgrade()
+    checked: tuple[Checked, ...] = ()
     homepage: str
     licence: str
     folder: Path = Field(exclude=True)
 
+    @field_validator("resources", mode="before")
+    @classmethod
+    def _of_one_pod(cls, given: Any) -> Any:
+        """Take sizes alone for what one pod with one container asks for."""
+        sized = isinstance(given, Mapping) and all(
+            isinstance(value, Mapping) and "cpu" in value for value in given.values()
+        )
+        return {"main": {"requests": given}} if given and sized else given
+
+    @model_validator(mode="after")
+    def _same_sizes(self) -> Component:
+        sizes = {name: {*container.requests} for name, container in self.resources.items()}
+        if any(given != next(iter(sizes.values())) for given in sizes.values()):
+            told = "; ".join(f"{name}: {', '.join(sorted(given))}" for name, given in sizes.items())
+            text = f"all containers of resources need the same sizes ({told})"
+            raise ValueError(text)
+        return self
+
     def size(self, profile: str, *, high_availability: bool) -> str:
         """Return which of the sizes in `resources` fits: a profile of one's own has none."""
-        if profile in self.resources or not self.resources:
+        sizes = {size for container in self.resources.values() for size in container.requests}
+        if profile in sizes or not sizes:
             return profile
         return "production" if high_availability else "standard"
 

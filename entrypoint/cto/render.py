@@ -21,7 +21,7 @@ from jinja2.ext import Extension
 from jinja2.lexer import Token, TokenStream
 
 from cto import goyaml
-from cto.catalog import Component, GeneratedSecret, SuppliedSecret
+from cto.catalog import Asked, Component, GeneratedSecret, SuppliedSecret
 from cto.errors import ConfigError
 from cto.goyaml import YAMLError
 from cto.objects import Manifest, load_documents, load_yaml
@@ -56,7 +56,7 @@ class Renderer:
         # What a template puts into YAML is text that YAML reads, whatever is in it.
         self._environment.policies["json.dumps_function"] = _json
         self._environment.globals.update(env=_env_reader(env), k8s_name=k8s_name, base64=base64)
-        self._environment.filters.update(k8s_name=k8s_name, base64=base64)
+        self._environment.filters.update(k8s_name=k8s_name, base64=base64, exactly=exactly)
         self._marking = self._environment.overlay(extensions=[_Marks])
 
     def values(
@@ -84,6 +84,21 @@ class Renderer:
         """
         return tuple(manifest for name in names for manifest in self._manifests(component, name))
 
+    def asked(self, component: Component) -> Mapping[str, Asked]:
+        """Return what a component's containers ask for, by their names in component.yaml.
+
+        Raises:
+            ConfigError: CTO-1310, an expression in component.yaml is wrong.
+        """
+        names = {**self._context, "size": self._size(component)}
+        return {
+            name: Asked(
+                pods=self._pods(component, name, container.pods, names),
+                requests=container.requests[names["size"]],
+            )
+            for name, container in component.resources.items()
+        }
+
     def text(self, path: Path) -> str:
         """Return a template that belongs to no component.
 
@@ -103,17 +118,34 @@ class Renderer:
         return manifests
 
     def _names(self, component: Component) -> dict[str, Any]:
-        size = component.size(
-            self._context["profile"],
-            high_availability=self._context["features"]["high_availability"],
-        )
+        asked = self.asked(component)
         return {
             **self._context,
             "component": component,
-            "size": size,
+            "size": self._size(component),
+            "pods": {name: one.pods for name, one in asked.items()},
+            "requests": {name: one.requests.model_dump() for name, one in asked.items()},
             "secret": _secret_reader(component),
             "random": _random_reader(component),
         }
+
+    def _size(self, component: Component) -> str:
+        return component.size(
+            self._context["profile"],
+            high_availability=self._context["features"]["high_availability"],
+        )
+
+    def _pods(
+        self, component: Component, name: str, expression: str, names: Mapping[str, Any]
+    ) -> int:
+        try:
+            compiled = self._environment.compile_expression(expression, undefined_to_none=False)
+            return int(cast("int", compiled(names)))
+        except _EXPRESSION_ERRORS as error:
+            file = component.folder / "component.yaml"
+            text = f"{file}: not a valid component"
+            details = f"resources.{name}.pods: {expression!r}: {error}"
+            raise ConfigError("CTO-1310", text, details=details) from error
 
     def _parse(self, path: Path, names: Mapping[str, Any], load: Callable[[str], Any]) -> Any:
         text = self._render(path, names)
@@ -204,6 +236,11 @@ def k8s_name(text: str) -> str:
 
 def _json(data: Any, **_options: Any) -> str:
     return goyaml.dump_json(data)
+
+
+def exactly(text: str) -> str:
+    """Return the regular expression that matches this text, and no other that holds it."""
+    return f"^{re.escape(text)}$"
 
 
 def base64(text: str) -> str:

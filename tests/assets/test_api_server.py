@@ -23,7 +23,8 @@ from cto.adapters.cluster import KubeCluster
 from cto.adapters.helm import HelmReleases
 from cto.adapters.process import ProcessRunner
 from cto.catalog import Catalog, Component, load
-from cto.objects import Manifest, ObjectRef, annotations_of, dump_documents, ref_of
+from cto.errors import ToolError
+from cto.objects import Manifest, ObjectRef, annotations_of, dump_documents, load_yaml, ref_of
 from cto.ports import Access, Chart, ReleaseSpec
 from cto.render import Renderer
 
@@ -217,6 +218,76 @@ def test_a_component_that_claims_volumes_says_so(
         or item.get("spec", {}).get("jetstream", {}).get("persistence")
     ]
     assert component.volumes == bool(claiming)
+
+
+@each
+def test_pods_ask_for_what_the_preflight_adds_up(
+    server: Server, catalog: Catalog, renderer: Callable[..., Renderer], name: str, profile: str
+) -> None:
+    component, made = catalog[name], renderer(profile)
+    own = made.manifests(component, (*component.manifests.before, *component.manifests.after))
+    rendered = [
+        request for item in (*server.release(component, made), *own) for request in asked_by(item)
+    ]
+    expected = [
+        (one.pods, one.requests.cpu, one.requests.memory)
+        for one in made.asked(component).values()
+        if one.pods
+    ]
+    assert sorted(rendered) == sorted(expected)
+
+
+def asked_by(manifest: Manifest) -> Iterator[tuple[int, str, str]]:
+    """Yield, for each container of a workload: pods, CPU, memory.
+
+    Of custom resources, those that Argo Events makes pods of. Init containers are over when the
+    others begin, and ask for less.
+    """
+    spec = manifest.get("spec", {})
+    match manifest["kind"]:
+        case "Deployment" | "StatefulSet":
+            pods, containers = spec["replicas"], spec["template"]["spec"]["containers"]
+        case "EventBus":
+            bus = spec["jetstream"]
+            names = ("containerTemplate", "reloaderContainerTemplate", "metricsContainerTemplate")
+            pods, containers = bus["replicas"], [bus[name] for name in names]
+        case "EventSource" | "Sensor":
+            pods, containers = spec.get("replicas", 1), [spec["template"]["container"]]
+        case _:
+            return
+    for container in containers if pods else ():
+        requests = container["resources"]["requests"]
+        yield pods, requests["cpu"], requests["memory"]
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_controller_of_argo_events_would_start(
+    server: Server, catalog: Catalog, renderer: Callable[..., Renderer], profile: str
+) -> None:
+    """It ends at its start unless both kinds of bus have a version (ValidateConfig of 1.9.11)."""
+    rendered = server.release(catalog["argo-events"], renderer(profile))
+    texts = [
+        item["data"]["controller-config.yaml"]
+        for item in rendered
+        if "controller-config.yaml" in item.get("data", {})
+    ]
+    (text,) = texts
+    for kind in ("nats", "jetstream"):
+        versions = load_yaml(text)["eventBus"][kind]["versions"]
+        assert versions
+        assert all(isinstance(field, str) for item in versions for field in item.values())
+
+
+def test_a_controller_without_a_version_of_stan_would_not(
+    server: Server, catalog: Catalog, renderer: Callable[..., Renderer]
+) -> None:
+    """The stand-in refuses what the program refuses."""
+    component = catalog["argo-events"]
+    values = renderer("minimal").values(component, {"configs": {"nats": {"versions": []}}})
+    spec = spec_of(component, server.charts["argo-events"], values)
+    with pytest.raises(ToolError) as error:
+        server.helm.template(spec, kube_version=server.version)
+    assert "configs.nats.versions is empty" in error.value.details
 
 
 def pod_of(manifest: Manifest, namespace: str) -> Manifest | None:

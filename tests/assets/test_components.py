@@ -281,6 +281,112 @@ def test_a_stream_has_no_more_copies_than_the_bus_has_members(
     assert made["values"]["configs"]["jetstream"]["streamConfig"]["replicas"] == members
 
 
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_controller_of_buses_knows_the_version_of_ours(
+    catalog: Catalog, renderer: Make, profile: str
+) -> None:
+    """Any other is "unsupported", and there is no bus (pkg/reconciler/config.go)."""
+    made = everything(renderer(profile), catalog["argo-events"])
+    bus = next(manifest for manifest in made["glue"] if manifest["kind"] == "EventBus")
+    known = made["values"]["configs"]["jetstream"]["versions"]
+    assert bus["spec"]["jetstream"]["version"] in [item["version"] for item in known]
+    assert all(isinstance(item["version"], str) for item in known)
+
+
+def test_a_bus_that_was_there_before_is_still_known(catalog: Catalog, renderer: Make) -> None:
+    """A user's own, and ours between the release and its manifests."""
+    values = renderer("minimal").values(catalog["argo-events"])
+    images = {
+        item["version"]: item["natsImage"] for item in values["configs"]["jetstream"]["versions"]
+    }
+    assert images["2.10.10"] == images["latest"] == "nats:2.10.29"
+
+
+def test_no_bus_of_the_deprecated_kind_is_offered(catalog: Catalog, renderer: Make) -> None:
+    """The program wants one version of it to be listed; ours is none that a bus asks for."""
+    listed = renderer("minimal").values(catalog["argo-events"])["configs"]["nats"]["versions"]
+    assert [item["version"] for item in listed] == ["none"]
+
+
+def test_pods_of_sources_and_sensors_are_not_pulled_always(
+    catalog: Catalog, renderer: Make
+) -> None:
+    """What their own template says of it is not looked at; the controller's environment is."""
+    values = renderer("production").values(catalog["argo-events"])
+    assert {"name": "IMAGE_PULL_POLICY", "value": "IfNotPresent"} in values["controller"]["env"]
+
+
+@each
+def test_filters_match_a_text_as_a_whole(
+    catalog: Catalog, renderer: Make, name: str, profile: str
+) -> None:
+    """Argo Events looks for a string filter's value anywhere, and a list reads as JSON."""
+    for sensor in glue(renderer(profile), catalog[name]):
+        for data in mappings(sensor, "data") if sensor["kind"] == "Sensor" else ():
+            for entry in data:
+                assert entry["type"] == "string"
+                assert not entry["path"].startswith("headers.")
+                assert all(value[0] == "^" and value[-1] == "$" for value in entry["value"])
+                assert all(re.compile(value) for value in entry["value"])
+
+
+def test_mails_tell_of_failed_runs_and_of_nothing_else(catalog: Catalog, renderer: Make) -> None:
+    sensor = next(
+        m for m in glue(renderer("production"), catalog["argo-events"]) if m["kind"] == "Sensor"
+    )
+    filters = {item["path"]: item["value"] for item in next(mappings(sensor, "data"))}
+
+    def passes(event: str, action: str, conclusion: str) -> bool:
+        seen = {
+            "body.X-GitHub-Event": event,
+            "body.action": action,
+            "body.workflow_run.conclusion": conclusion,
+        }
+        return seen.keys() == filters.keys() and all(
+            any(re.search(value, seen[path]) for value in values)
+            for path, values in filters.items()
+        )
+
+    assert passes("workflow_run", "completed", "failure")
+    assert passes("workflow_run", "completed", "timed_out")
+    assert not passes("workflow_run_attempt", "completed", "failure")
+    assert not passes("workflow_run", "not_completed", "failure")
+    assert not passes("workflow_run", "completed", "startup_failure")
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_big_deliveries_are_taken_and_fit_the_bus(
+    catalog: Catalog, renderer: Make, profile: str
+) -> None:
+    """Both end at 1 MB by default, and GitHub's big pushes do not."""
+    made = renderer(profile, platform={"ingress_type": "ingress", "domain": "example.com"})
+    kinds = {item["kind"]: item for item in glue(made, catalog["argo-events"])}
+    body = kinds["EventSource"]["spec"]["github"]["org"]["webhook"]["maxPayloadSize"]
+    assert body == 4 * 2**20
+    assert kinds["EventBus"]["spec"]["jetstream"]["maxPayload"] == "8MB"
+    annotations = kinds["Ingress"]["metadata"]["annotations"]
+    assert annotations["nginx.ingress.kubernetes.io/proxy-body-size"] == "4m"
+
+
+def test_texts_of_the_configuration_stay_texts(catalog: Catalog, renderer: Make) -> None:
+    """A name of digits would be a number, which the program refuses."""
+    smtp = {"host": "1234", "sender": "a@example.com", "recipients": ["b@example.com"]}
+    made = renderer("production", smtp=smtp)
+    sensor = next(m for m in glue(made, catalog["argo-events"]) if m["kind"] == "Sensor")
+    assert next(mappings(sensor, "email"))["host"] == "1234"
+    notifiers = made.values(catalog["argocd"])["notifications"]["notifiers"]
+    assert yaml.safe_load(notifiers["service.email"])["host"] == "1234"
+
+
+@pytest.mark.parametrize("name", COMPONENTS)
+def test_a_component_tells_what_it_was_held_against(catalog: Catalog, name: str) -> None:
+    """A chart takes any value; what the program refuses is seen in its source, or when it runs."""
+    component = catalog[name]
+    assert component.checked
+    text = " ".join(one.against for one in component.checked)
+    assert component.chart.path or f"{component.chart.name} {component.chart.version}" in text
+
+
 def test_only_agents_that_are_switched_on_are_known_to_the_controller(
     catalog: Catalog, renderer: Make
 ) -> None:
@@ -332,10 +438,33 @@ def test_a_chart_is_pinned(catalog: Catalog, name: str) -> None:
 
 @pytest.mark.parametrize("name", COMPONENTS)
 def test_requests_grow_with_the_profile(catalog: Catalog, name: str) -> None:
-    sizes = [catalog[name].resources[profile] for profile in PROFILES]
-    for small, big in pairwise(sizes):
-        assert quantity(small.cpu) <= quantity(big.cpu)
-        assert quantity(small.memory) <= quantity(big.memory)
+    assert catalog[name].resources
+    for container in catalog[name].resources.values():
+        assert container.requests.keys() == {*PROFILES}
+        for small, big in pairwise(container.requests[profile] for profile in PROFILES):
+            assert quantity(small.cpu) <= quantity(big.cpu)
+            assert quantity(small.memory) <= quantity(big.memory)
+
+
+@each
+def test_what_containers_ask_for_is_written_once(
+    catalog: Catalog, renderer: Make, name: str, profile: str
+) -> None:
+    """In component.yaml, which the preflight adds up: templates hold no quantity of their own.
+
+    But for init containers, which ask for less than what comes after them, and for what runs beside
+    the steps of workflows.
+    """
+    component = catalog[name]
+    given = {
+        (requests.cpu, requests.memory)
+        for container in component.resources.values()
+        for requests in container.requests.values()
+    }
+    made = everything(renderer(profile), component)
+    for asked in mappings(made, "requests"):
+        least = quantity(asked["cpu"]) <= 0.01 and quantity(asked["memory"]) <= 64 * 2**20
+        assert (asked["cpu"], asked["memory"]) in given or least
 
 
 @pytest.mark.parametrize(
@@ -343,12 +472,13 @@ def test_requests_grow_with_the_profile(catalog: Catalog, name: str) -> None:
     [("minimal", 4, "8Gi"), ("standard", 8, "16Gi"), ("production", 16, "32Gi")],
 )
 def test_half_of_the_machine_is_left_for_the_work(
-    catalog: Catalog, profile: str, cpus: int, memory: str
+    catalog: Catalog, renderer: Make, profile: str, cpus: int, memory: str
 ) -> None:
     """All components together, even those that the profile leaves out."""
-    asked = [component.resources[profile] for component in catalog.components]
-    assert sum(quantity(one.cpu) for one in asked) <= cpus / 2
-    assert sum(quantity(one.memory) for one in asked) <= quantity(memory) / 2
+    made = renderer(profile)
+    asked = [one for item in catalog.components for one in made.asked(item).values()]
+    assert sum(one.pods * quantity(one.requests.cpu) for one in asked) <= cpus / 2
+    assert sum(one.pods * quantity(one.requests.memory) for one in asked) <= quantity(memory) / 2
 
 
 def quantity(text: str) -> float:

@@ -112,6 +112,10 @@ class FakeRegistry:
             found.tags[tag] = image.root
         return image
 
+    def untag(self, repository: str, tag: str) -> None:
+        """Forget a tag, as its owner may; what it named stays."""
+        del self._repositories[repository].tags[tag]
+
     def damage(self, digest: Digest, data: bytes) -> None:
         """Answer other bytes for a blob or manifest."""
         if digest in self._blobs:

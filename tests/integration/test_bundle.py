@@ -210,7 +210,7 @@ def test_a_bundle_grows_into_a_larger_one_and_the_difference_is_told(desk: Desk)
     small, large = desk.build("small"), desk.build("large", profile="standard")
     found = desk.data("diff", small, large)
     added = {entry["name"] for entry in found["added"]}
-    assert {"charts/grafana:12.11.1", "docker.io/grafana/grafana:13.2.0"} <= added
+    assert {"charts/grafana:12.11.1", "docker.io/grafana/grafana:13.2.2"} <= added
     assert (found["removed"], found["changed"]) == ([], [])
     assert found["new_layers"] > 0
     assert tree(desk.build("small", profile="standard")) == tree(large)
@@ -277,11 +277,11 @@ def test_a_build_refuses_a_lock_that_is_older_than_the_catalog(desk: Desk) -> No
 def test_what_no_registry_has_stays_unresolved(desk: Desk) -> None:
     """Everything else is written down all the same."""
     with distribution(desk.folder / "other") as other:
-        other.put_image("library/nats", "2.10.10")
+        other.put_image("library/nats", "2.10.29")
         env = {"CTO_REGISTRY_MIRRORS": f"*={other.url}"}
         done = desk.run("lock", "--lock", desk.folder / "new.yaml", env=env)
     lock = locks.read(desk.folder / "new.yaml")
     resolved = [item.image for item in lock.images if item.resolved]
-    assert resolved == ["docker.io/library/nats:2.10.10"], done.stdout + done.stderr
+    assert resolved == ["docker.io/library/nats:2.10.29"], done.stdout + done.stderr
     assert "28 unresolved" in done.stdout
-    assert "quay.io/argoproj/argocd:v3.4.4" in done.stdout
+    assert "quay.io/argoproj/argocd:v3.4.7" in done.stdout

@@ -76,6 +76,12 @@ def test_bare_on_and_off_are_words_not_truth(tmp_path: Path) -> None:
     assert crds.off == {"install": False}
 
 
+def test_sizes_alone_are_those_of_one_pod(tmp_path: Path) -> None:
+    sizes = {"minimal": {"cpu": "1", "memory": "1Gi"}}
+    (container,) = load(bundle(tmp_path, a={"resources": sizes}))["a"].resources.values()
+    assert (container.pods, container.requests["minimal"].cpu) == ("1", "1")
+
+
 @pytest.mark.parametrize(
     ("fields", "told"),
     [
@@ -104,6 +110,21 @@ def test_bare_on_and_off_are_words_not_truth(tmp_path: Path) -> None:
         ({"depends_on": ["a"]}, "depends_on: the component depends on itself in the end"),
         ({"manifests": {"after": ["x.yaml.j2"]}}, "manifests: there is no file 'x.yaml.j2'"),
         ({"name": "other"}, "name: 'other' is not the folder's name"),
+        (
+            {"resources": {"a-b": {"requests": {}}}},
+            "resources.a-b.[key]: String should match pattern",
+        ),
+        (
+            {
+                "resources": {
+                    "web": {"requests": {"minimal": {"cpu": "1", "memory": "1Gi"}}},
+                    "db": {"requests": {}},
+                }
+            },
+            "all containers of resources need the same sizes (web: minimal; db: )",
+        ),
+        ({"checked": [{"what": "", "against": "x", "date": "2026-11-30"}]}, "checked.0.what: "),
+        ({"checked": [{"what": "x", "against": "x", "date": "soon"}]}, "checked.0.date: "),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, fields: Mapping[str, Any], told: str) -> None:

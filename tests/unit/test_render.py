@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from cto.catalog import Component
 from cto.errors import ConfigError
 from cto.objects import dump_yaml
-from cto.render import Renderer, base64, k8s_name, merge
+from cto.render import Renderer, base64, exactly, k8s_name, merge
 
 _CONTEXT: Mapping[str, Any] = {
     "config": {"platform": {"name": "acme"}},
@@ -38,8 +38,14 @@ def component(folder: Path, **fields: Any) -> Component:
             "generated_secrets": [{"name": "demo-admin", "keys": {"password": {"random": 32}}}],
             "supplied_secrets": [{"name": "demo-keys", "keys": {"*_API_KEY": "providers.*"}}],
             "resources": {
-                size: {"cpu": "1", "memory": "1Gi"}
-                for size in ("minimal", "standard", "production")
+                "web": {
+                    "pods": "2 if features.high_availability else 1",
+                    "requests": {
+                        "minimal": {"cpu": "1", "memory": "1Gi"},
+                        "standard": {"cpu": "2", "memory": "1Gi"},
+                        "production": {"cpu": "3", "memory": "1Gi"},
+                    },
+                }
             },
             "homepage": "https://example.com",
             "licence": "Apache-2.0",
@@ -118,6 +124,36 @@ def test_a_profile_of_ones_own_takes_the_sizes_of_the_nearest(
 
 def test_a_component_without_sizes_takes_the_profile_as_it_is(tmp_path: Path) -> None:
     assert component(tmp_path, resources={}).size("mine", high_availability=True) == "mine"
+
+
+def test_templates_and_the_preflight_are_told_the_same_of_pods_and_requests(tmp_path: Path) -> None:
+    text = "replicas: {{ pods.web }}\nrequests: {{ requests.web | tojson }}\n"
+    (tmp_path / "values.yaml.j2").write_text(text)
+    made = renderer(profile="production", features={"high_availability": True})
+    demo = component(tmp_path)
+    assert made.values(demo) == {"replicas": 2, "requests": {"cpu": "3", "memory": "1Gi"}}
+    asked = made.asked(demo)["web"]
+    assert (asked.pods, asked.requests.cpu, asked.requests.memory) == (2, "3", "1Gi")
+
+
+@pytest.mark.parametrize("pods", ["2 if", "nodes", "'many'", "config.nothing.there"])
+def test_an_expression_that_gives_no_number_of_pods_is_told_with_its_place(
+    tmp_path: Path, pods: str
+) -> None:
+    requests = {"minimal": {"cpu": "1", "memory": "1Gi"}}
+    demo = component(tmp_path, resources={"web": {"pods": pods, "requests": requests}})
+    with pytest.raises(ConfigError) as error:
+        renderer(profile="minimal").asked(demo)
+    assert error.value.code == "CTO-1310"
+    assert f"resources.web.pods: {pods!r}: " in error.value.details
+
+
+@pytest.mark.parametrize("text", ["push", "a.b", "is (not)", "[x]", "a|b", "^", "$"])
+def test_exactly_matches_a_text_and_no_other(text: str) -> None:
+    assert re.search(exactly(text), text)
+    assert not re.search(exactly(text), f"{text}_more")
+    assert not re.search(exactly(text), f"more_{text}")
+    assert not re.search(exactly("a.b"), "axb")
 
 
 def test_rendering_twice_gives_the_same_bytes(tmp_path: Path) -> None:

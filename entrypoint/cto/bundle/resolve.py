@@ -13,6 +13,8 @@ from cto.bundle.lock import Lock, LockedImage
 from cto.errors import CtoError
 
 _PARALLEL = 6
+# The registry does not have what it was asked for.
+_GONE = "CTO-1513"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,10 +50,12 @@ class Outcome:
 
     Attributes:
         failures: Reference -> why it could not be resolved; what was known of it is kept.
+        gone: Those that their registry answers for, and does not have any more, or never had.
     """
 
     lock: Lock
     failures: Mapping[str, str] = field(default_factory=dict)
+    gone: tuple[LockedImage, ...] = ()
 
 
 def resolved(lock: Lock, resolver: Resolver, *, update: bool, stop: Flag) -> Outcome:
@@ -72,20 +76,22 @@ def resolved(lock: Lock, resolver: Resolver, *, update: bool, stop: Flag) -> Out
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     found = {item.image: item for item, _ in answers}
+    errors = {item.image: error for item, error in answers if error}
     return Outcome(
         lock=Lock(images=tuple(found.get(item.image, item) for item in lock.images)),
-        failures={item.image: reason for item, reason in answers if reason},
+        failures={name: _reason(error) for name, error in errors.items()},
+        gone=tuple(item for item, error in answers if error and error.code == _GONE),
     )
 
 
-def _asked(resolver: Resolver, item: LockedImage) -> tuple[LockedImage, str]:
+def _asked(resolver: Resolver, item: LockedImage) -> tuple[LockedImage, CtoError | None]:
     """Return the image as it is known now, and why it is not, if so."""
     try:
         answer = resolver.resolve(item.image)
     except CtoError as error:
-        return item, _reason(error)
+        return item, error
     fields = {"digest": answer.digest, "size": answer.size, "platforms": answer.platforms}
-    return LockedImage.model_validate({**item.model_dump(), **fields}), ""
+    return LockedImage.model_validate({**item.model_dump(), **fields}), None
 
 
 def _reason(error: CtoError) -> str:

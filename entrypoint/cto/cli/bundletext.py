@@ -72,6 +72,13 @@ def lock_data(path: Path, outcome: Outcome, diff: Changes, *, written: bool) -> 
     }
 
 
+def gone_text(item: LockedImage) -> str:
+    """Return what it means that a registry has no such tag, and where it is written."""
+    files = " and ".join(f"bundle/components/{need.component}" for need in item.needed_by)
+    kept = "the digest that is known stays" if item.resolved else "a build refuses it"
+    return f"{item.image} is gone from its registry: {kept}; pin a tag that is there in {files}"
+
+
 def _reasons(title: str, outcome: Outcome, names: Iterable[str]) -> list[str]:
     """Return names below what they have in common: a silent registry is silent about many."""
     by_reason: dict[str, list[str]] = {}

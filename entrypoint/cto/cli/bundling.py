@@ -80,6 +80,8 @@ class Bundling:
         with self._registry(new.images) as (registry, stop):
             resolver = RegistryResolver(registry)
             outcome = resolved(new, resolver, update=update, stop=stop)
+        for item in outcome.gone:
+            self.screen.notice(bundletext.gone_text(item), warning=True)
         diff = changes(old, outcome.lock)
         written = locks.write(path, outcome.lock)
         return Result(

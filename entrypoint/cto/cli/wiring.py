@@ -483,8 +483,7 @@ class Wiring:
     ) -> Sequence[Check]:
         plan = build.install(wish, observed)
         known = known_of(plan, observed, cluster, crds_of, releases)
-        available = self.loaded.config.features.high_availability
-        needs = needs_of(wish, supported(self.root / "bundle"), known, ha=available)
+        needs = needs_of(wish, supported(self.root / "bundle"), known)
         # Of what could not be observed, nothing is known.
         seen = observed if observed.namespaces else None
         needs = replace(needs, seen=seen, images=self._images)

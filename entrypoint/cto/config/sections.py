@@ -19,6 +19,7 @@ from cto.config.text import (
     GitHubRepository,
     HostName,
     KubeName,
+    Recipient,
     RegistryUrl,
     RepositoryPath,
     refused,
@@ -326,8 +327,11 @@ class Smtp(Section):
     sender: Email | None = Field(
         default=None, description="Address that the mail comes from.", examples=["cto@example.com"]
     )
-    recipients: tuple[Email, ...] = Field(
-        default=(), description="Addresses that the mail goes to.", examples=[["team@example.com"]]
+    recipients: tuple[Recipient, ...] = Field(
+        default=(),
+        description="Addresses that the mail goes to. Argo Events takes none with a plus sign, or "
+        "with a last part of more than four letters.",
+        examples=[["team@example.com"]],
     )
 
 

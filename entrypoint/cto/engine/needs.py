@@ -14,13 +14,9 @@ from cto.engine.rights import rights_of
 from cto.plan.wish import Wanted, WantedComponent
 
 
-def needs_of(wanted: Wanted, versions: VersionRange, known: Known, *, ha: bool) -> Needs:
-    """Return what must be free, allowed and there.
-
-    A profile of one's own asks for as much as production does with high availability (`ha`), and as
-    standard without.
-    """
-    sizes = [_requests(item, wanted.profile, ha=ha) for item in wanted.components]
+def needs_of(wanted: Wanted, versions: VersionRange, known: Known) -> Needs:
+    """Return what must be free, allowed and there."""
+    asked = [one for item in wanted.components for one in item.asked]
     objects = planned_objects(known)
     return Needs(
         kubernetes=versions,
@@ -28,8 +24,8 @@ def needs_of(wanted: Wanted, versions: VersionRange, known: Known, *, ha: bool) 
         objects=objects,
         rights=rights_of(known, objects),
         volumes=any(item.component.volumes for item in wanted.components),
-        cpu=f"{ceil(sum(quantity(cpu) for cpu, _ in sizes) * 1000)}m",
-        memory=str(ceil(sum(quantity(memory) for _, memory in sizes))),
+        cpu=f"{ceil(sum(one.pods * quantity(one.requests.cpu) for one in asked) * 1000)}m",
+        memory=str(ceil(sum(one.pods * quantity(one.requests.memory) for one in asked))),
         image=next(_images(wanted.components), ANY_IMAGE),
     )
 
@@ -55,9 +51,3 @@ def _images(items: Iterable[WantedComponent]) -> Iterator[str]:
                 yield image.ref
             elif image.ref in item.relocation.images:
                 yield item.relocation.images[image.ref]
-
-
-def _requests(item: WantedComponent, profile: str, *, ha: bool) -> tuple[str, str]:
-    size = item.component.size(profile, high_availability=ha)
-    requests = item.component.resources.get(size)
-    return (requests.cpu, requests.memory) if requests else ("0", "0")

@@ -108,6 +108,7 @@ def wanted(
                 after=moved(component, component.manifests.after),
                 supplied=_supplied(component, config),
                 relocation=relocations.get(component.name),
+                asked=tuple(renderer.asked(component).values()),
             )
             for component in selection.managed
         ),

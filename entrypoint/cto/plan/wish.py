@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cto import digests
-from cto.catalog import Category, Component, Crds
+from cto.catalog import Asked, Category, Component, Crds
 from cto.events import Phase
 from cto.objects import Manifest
 from cto.plan import labels
@@ -32,6 +32,7 @@ class WantedComponent:
     Attributes:
         supplied: For each supplied Secret that gets at least one value: name -> (type, keys).
         relocation: Where its images come from, if not from upstream.
+        asked: What its pods ask for, container by container.
     """
 
     component: Component
@@ -41,6 +42,7 @@ class WantedComponent:
     after: tuple[Manifest, ...] = ()
     supplied: Mapping[str, tuple[str, Mapping[str, str]]] = field(default_factory=dict)
     relocation: Relocation | None = None
+    asked: tuple[Asked, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

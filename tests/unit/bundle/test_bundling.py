@@ -196,6 +196,48 @@ def test_what_moved_and_what_went_is_told(locked: World) -> None:
     assert result.text.splitlines()[1:] == ["- r.example/old:1", "~ r.example/web/web:1"]
 
 
+@pytest.fixture
+def direct(tmp_path: Path) -> World:
+    """The registry itself, not a mirror of it: what a mirror lacks is not gone."""
+    return World(tmp_path, upstream=FakeRegistry("https://r.example"))
+
+
+_NO_MIRROR = f"elsewhere.example={UPSTREAM}"
+
+
+def test_a_pinned_tag_that_is_gone_is_warned_of(direct: World) -> None:
+    direct.upstream.untag("op/db", "1")
+    result = direct.bundling(_NO_MIRROR).lock(direct.lock, update=False)
+    assert direct.screen.said[-1] == (
+        "! r.example/op/db:1 is gone from its registry: a build refuses it; pin a tag that is "
+        "there in bundle/components/op"
+    )
+    assert result.data["unresolved"] == ["r.example/op/db:1"]
+
+
+def test_a_tag_that_went_after_its_digest_was_known_keeps_it(direct: World) -> None:
+    direct.bundling(_NO_MIRROR).lock(direct.lock, update=False)
+    before = locks.read(direct.lock)
+    direct.upstream.untag("op/db", "1")
+    direct.bundling(_NO_MIRROR).lock(direct.lock, update=True)
+    assert direct.screen.said[-1] == (
+        "! r.example/op/db:1 is gone from its registry: the digest that is known stays; pin a tag "
+        "that is there in bundle/components/op"
+    )
+    assert locks.read(direct.lock) == before
+
+
+def test_what_a_mirror_lacks_is_not_called_gone(world: World) -> None:
+    world.upstream.untag("op/db", "1")
+    world.bundling().lock(world.lock, update=False)
+    assert not [text for text in world.screen.said if "is gone" in text]
+
+
+def test_a_registry_that_is_silent_has_not_lost_its_tags(world: World) -> None:
+    world.bundling("r.example=http://nowhere.example").lock(world.lock, update=False)
+    assert not [text for text in world.screen.said if "is gone" in text]
+
+
 def test_what_cannot_be_resolved_is_counted_and_named_with_its_reason(world: World) -> None:
     result = world.bundling("r.example=http://nowhere.example").lock(world.lock, update=False)
     head, title, reason, *names = result.text.splitlines()[0:1] + result.text.splitlines()[4:]

@@ -68,10 +68,11 @@ def test_a_chart_is_rendered_once_for_the_same_values(
     assert len(releases.calls) == 8
 
 
-def test_charts_see_the_version_of_kubernetes(all_wishes: Sequence[Wish]) -> None:
+def test_charts_see_the_version_of_kubernetes(all_wishes: Sequence[Wish], tmp_path: Path) -> None:
     """Upstream names images after it: `kubectl:v1.31.0`."""
+    (tmp_path / "values.yaml.j2").write_text("{}")
     component = fake.component("web", chart={"name": "web", "version": "1", "path": "charts/web"})
-    made = Catalog(Path(), {"web": component.model_copy(update={"folder": _folder()})})
+    made = Catalog(Path(), {"web": component.model_copy(update={"folder": tmp_path})})
 
     class Releases(FakeReleases):
         def template(
@@ -92,11 +93,6 @@ def test_charts_see_the_version_of_kubernetes(all_wishes: Sequence[Wish]) -> Non
         for image in pod_images(manifest)
     ]
     assert found == ["kubectl:v1.31.0", "kubectl:v1.36.0"]
-
-
-def _folder() -> Path:
-    """Return a folder with values that any component can have."""
-    return assets.root() / "bundle" / "components" / "backup-operator"
 
 
 def test_whoever_cannot_render_a_chart_knows_whose_it_is(

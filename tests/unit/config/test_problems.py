@@ -83,6 +83,21 @@ smtp: {port: 70000, recipients: [nobody]}
         ("agents: [rex]", "agents (0.yaml:1): must be a mapping; write its entries"),
         ("smtp: {recipients: a@example.com}", "smtp.recipients (0.yaml:1): must be a list"),
         ("github: {organization: no}", "github.organization 'no' (0.yaml:1): must be text; put"),
+        *(
+            (
+                f"smtp: {{recipients: [ok@example.com, {address}]}}",
+                f"smtp.recipients.1 '{address}' (0.yaml:1): must be an address that Argo Ev",
+            )
+            for address in (
+                "ops+ci@example.com",
+                "ops@example.technology",
+                "ops@localhost",
+                "öps@example.com",
+                "ops..ci@example.com",
+                ".ops@example.com",
+                "ops@example.c",
+            )
+        ),
         ("platform: {name: null}", "platform.name (0.yaml:1): must not be empty"),
         ("cluster: {nodes: 1.5}", "cluster.nodes '1.5' (0.yaml:1): must be a whole number"),
         ("cluster: {nodes: [1]}", "cluster.nodes (0.yaml:1): must be a whole number"),

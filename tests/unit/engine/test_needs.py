@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from cto.catalog import Asked, Requests
 from cto.engine.needs import needs_of
 from cto.engine.permissions import Binding, Right, Role
 from cto.engine.planned import Known, known_of
@@ -26,39 +27,37 @@ from fakes.releases import FakeReleases, plain_chart
 from fakes.world import crd
 
 VERSIONS = VersionRange((1, 33), (1, 35))
-SIZES = {
-    "minimal": {"cpu": "250m", "memory": "128Mi"},
-    "standard": {"cpu": "1", "memory": "1Gi"},
-    "production": {"cpu": "2", "memory": "2Gi"},
-}
-WEB = component("web", resources=SIZES, volumes=True)
-API = component("api", resources=SIZES, release="my-api")
+WEB = component("web", volumes=True)
+API = component("api", release="my-api")
 PLAIN = component("plain")
 
 
-def test_requests_are_added_up_in_the_size_of_the_profile() -> None:
-    wish = wanted(wanted_component(WEB), wanted_component(API), wanted_component(PLAIN))
-    needs = needs_of(wish, VERSIONS, Known(), ha=False)
+def ask(pods: int, cpu: str, memory: str) -> Asked:
+    return Asked(pods=pods, requests=Requests(cpu=cpu, memory=memory))
+
+
+def test_requests_of_all_pods_are_added_up() -> None:
+    web = (ask(2, "100m", "64Mi"), ask(0, "8", "64Gi"))
+    wish = wanted(
+        wanted_component(WEB, asked=web),
+        wanted_component(API, asked=(ask(1, "0.3", "128Mi"),)),
+        wanted_component(PLAIN),
+    )
+    needs = needs_of(wish, VERSIONS, Known())
     assert (needs.cpu, needs.memory) == ("500m", str(256 << 20))
     assert needs.kubernetes is VERSIONS
 
 
-def test_a_profile_of_ones_own_is_as_big_as_standard_or_production() -> None:
-    wish = wanted(wanted_component(WEB), profile="mine")
-    assert needs_of(wish, VERSIONS, Known(), ha=False).cpu == "1000m"
-    assert needs_of(wish, VERSIONS, Known(), ha=True).cpu == "2000m"
-
-
 def test_volumes_are_needed_if_one_component_claims_some() -> None:
     with_volumes = wanted(wanted_component(API), wanted_component(WEB))
-    assert needs_of(with_volumes, VERSIONS, Known(), ha=False).volumes
-    assert not needs_of(wanted(wanted_component(API)), VERSIONS, Known(), ha=False).volumes
+    assert needs_of(with_volumes, VERSIONS, Known()).volumes
+    assert not needs_of(wanted(wanted_component(API)), VERSIONS, Known()).volumes
 
 
 def test_what_must_be_ours_is_named_with_its_definitions() -> None:
     wish = wanted(wanted_component(WEB), wanted_component(API))
     crds = {"web": [crd("webs.example.com", "Web")]}
-    found = needs_of(wish, VERSIONS, Known(crds=crds), ha=False).components
+    found = needs_of(wish, VERSIONS, Known(crds=crds)).components
     assert [(item.name, item.namespace, item.release, item.crds) for item in found] == [
         ("web", "web-ns", "web", ("webs.example.com",)),
         ("api", "api-ns", "my-api", ()),
@@ -66,7 +65,7 @@ def test_what_must_be_ours_is_named_with_its_definitions() -> None:
 
 
 def test_nothing_needs_nothing() -> None:
-    needs = needs_of(wanted(), VERSIONS, Known(), ha=False)
+    needs = needs_of(wanted(), VERSIONS, Known())
     assert (needs.cpu, needs.memory, needs.volumes, needs.components) == ("0m", "0", False, ())
 
 
@@ -81,7 +80,7 @@ def known(wish: Wanted, observed: Observed | None = None, **more: Any) -> Known:
 
 
 def asked(wish: Wanted, observed: Observed | None = None, **more: Any) -> Sequence[Right]:
-    return needs_of(wish, VERSIONS, known(wish, observed, **more), ha=False).rights.single
+    return needs_of(wish, VERSIONS, known(wish, observed, **more)).rights.single
 
 
 def verbs(rights: Sequence[Right], resource: str, namespace: str = "") -> set[str]:
@@ -123,7 +122,7 @@ def test_what_charts_render_is_to_be_written_where_it_will_be() -> None:
     wish = wanted(wanted_component(PLAIN))
     rendered = {"plain": [role, binding, config, claim, config_map("there", "other")]}
 
-    needs = needs_of(wish, VERSIONS, known(wish, rendered=rendered), ha=False)
+    needs = needs_of(wish, VERSIONS, known(wish, rendered=rendered))
 
     made = {"get", "list", "create", "patch", "delete"}
     rights = needs.rights.single
@@ -147,7 +146,7 @@ def test_an_unchanged_platform_asks_for_what_looking_takes() -> None:
     ]
     still = Known(steps=steps, kinds=KINDS, namespaces={"cto-system": {}, "plain-ns": {}})
 
-    rights = needs_of(wish, VERSIONS, still, ha=False).rights.single
+    rights = needs_of(wish, VERSIONS, still).rights.single
 
     assert {right.namespace for right in rights} == {"", "cto-system"}
     assert len(rights) == 11
@@ -192,7 +191,7 @@ def test_what_is_no_longer_wanted_is_to_be_deleted() -> None:
         manifests=(config_map("a", "there"),),
         prune=(gone,),
     )
-    needs = needs_of(wanted(), VERSIONS, Known(steps=[step], kinds=KINDS), ha=False)
+    needs = needs_of(wanted(), VERSIONS, Known(steps=[step], kinds=KINDS))
 
     assert verbs(needs.rights.single, "configmaps", "there") >= {"delete", "patch"}
 
@@ -208,7 +207,7 @@ def test_a_changed_release_replaces_deployments_and_a_login_patches_an_account()
         for step in steps
     )
 
-    needs = needs_of(wish, VERSIONS, Known(steps=steps, kinds=KINDS), ha=False)
+    needs = needs_of(wish, VERSIONS, Known(steps=steps, kinds=KINDS))
 
     rights = needs.rights.single
     assert verbs(rights, "deployments.apps", "plain-ns") == {"get", "update"}
@@ -233,7 +232,7 @@ def test_objects_that_earlier_runs_made_are_known() -> None:
     new = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "new"}}
     seen = known(wish, rendered={"plain": [config, new]}, inventory=frozenset([mine]))
 
-    objects = needs_of(wish, VERSIONS, seen, ha=False).objects
+    objects = needs_of(wish, VERSIONS, seen).objects
 
     assert {item.ref.name: item.known for item in objects if item.ref.kind == "ConfigMap"} == {
         "mine": True,
@@ -281,7 +280,7 @@ def test_only_a_deployed_release_of_ours_is_installed() -> None:
     }
     wish = wanted(*map(wanted_component, (WEB, API, PLAIN)))
 
-    needs = needs_of(wish, VERSIONS, Known(records=records), ha=False)
+    needs = needs_of(wish, VERSIONS, Known(records=records))
 
     assert needs.settled == ("web-ns",)
 
@@ -292,7 +291,7 @@ def test_an_image_of_the_platform_is_named_as_nodes_pull_it() -> None:
     moved = Relocation(images={"docker.io/library/b:1": "registry.example.com/b:1@sha256:ab"})
 
     def image(item: WantedComponent) -> str:
-        return needs_of(wanted(plain, item), VERSIONS, Known(), ha=False).image
+        return needs_of(wanted(plain, item), VERSIONS, Known()).image
 
     assert image(wanted_component(imaged)) == "docker.io/library/a:1"
     assert image(wanted_component(imaged, relocation=moved)) == "registry.example.com/b:1@sha256:ab"
