@@ -35,6 +35,7 @@ class Existing:
         connect: Opens the API.
         host: This machine, or the container that we run in.
         search_path: Where exec plugins are looked for; PATH if None.
+        in_pod: The access is that of the pod in which we run.
     """
 
     name: str = "existing"
@@ -48,11 +49,13 @@ class Existing:
         connect: Callable[[Access], Cluster],
         host: Host,
         search_path: str | None = None,
+        in_pod: bool = False,
     ) -> None:
         self._access = access
         self._connect = connect
         self._in_container = host.in_container
         self._search_path = search_path
+        self._in_pod = in_pod
 
     @cached_property
     def simulated(self) -> bool:
@@ -70,7 +73,7 @@ class Existing:
                 name="kubeconfig",
                 title="Kubeconfig",
                 status=CheckStatus.PASSED,
-                message=f"context {self._access.context} of {self._access.kubeconfig}",
+                message=self._told,
             )
             return (usable, unreachable(self._silence)) if self._silence else (usable,)
         return tuple(
@@ -99,13 +102,24 @@ class Existing:
         options: NodeOptions,  # noqa: ARG002 - the cluster is as it is
         progress: Callable[[str], None],
     ) -> Access:
-        progress(f"Using context {self._access.context} of {self._access.kubeconfig}")
+        progress(f"Using {self._told}")
         return self._access
+
+    @property
+    def _told(self) -> str:
+        if self._in_pod:
+            return "the cluster around this pod, by its service account"
+        return f"context {self._access.context} of {self._access.kubeconfig}"
 
     def access(self) -> Access:
         return self._access
 
     def reach(self) -> Reach:
+        if self._in_pod:
+            note = (
+                "kubectl finds the cluster by itself in its pods; elsewhere with a kubeconfig of it"
+            )
+            return Reach(context="", is_there=False, notes=(note,))
         access = self.access()
         return Reach(context=access.context, kubeconfig=access.kubeconfig)
 

@@ -110,7 +110,12 @@ def _log_in(component: Component, access: Access, reach: Reach) -> list[str]:
 
 def kubectl_line(reach: Reach) -> str:
     """Return how kubectl begins to work on that cluster, to be pasted into a shell."""
-    return f"kubectl{kubeconfig_option(reach)} --context {shlex.quote(reach.context)}"
+    return f"kubectl{kubeconfig_option(reach)}{context_option(reach)}"
+
+
+def context_option(reach: Reach, option: str = "--context") -> str:
+    """Return ` --context NAME`, '' where there is none to name."""
+    return f" {option} {shlex.quote(reach.context)}" if reach.context else ""
 
 
 def kubeconfig_option(reach: Reach) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from cto import storage
 from cto.adapters.docker_config import folder_of
 from cto.adapters.existing import Existing
+from cto.adapters.incluster import CONTEXT
 from cto.adapters.kubeconfig import NoContextError, choose_access
 from cto.adapters.kwok import Kwok
 from cto.cli import ownimage
@@ -164,13 +165,31 @@ def _resolved(wiring: Wiring, is_kind: Callable[[], bool]) -> Provider:
 
 
 def _existing(wiring: Wiring, context: str) -> Existing:
-    """Return a cluster of the kubeconfig: the named one, or the only one."""
+    """Return a cluster of the kubeconfig: the named one, or the only one; else that of our pod."""
     try:
         access = choose_access(wiring.kubeconfigs(), context)
-    except NoContextError as error:
+    except UsageError as error:
+        if _is_pods(wiring, context, error):
+            return _around(wiring)
+        if not isinstance(error, NoContextError):
+            raise
         hint = _BOTH_LINES.format(image=ownimage.name(wiring))
         raise UsageError(error.code, error.message, hint=hint) from error
     return Existing(access, connect=wiring.connect, host=wiring.host)
+
+
+def _around(wiring: Wiring) -> Existing:
+    access = wiring.pod.access()
+    return Existing(access, connect=wiring.connect, host=wiring.host, in_pod=True)
+
+
+def _is_pods(wiring: Wiring, context: str, error: UsageError) -> bool:
+    """Whether the cluster around us is meant: no kubeconfig was named, and none has a context."""
+    if not wiring.pod.is_one or any(map(wiring.env.get, ("CTO_KUBECONFIG", "KUBECONFIG"))):
+        return False
+    if wiring.options.kubeconfig:
+        return False
+    return context == CONTEXT or (not context and isinstance(error, NoContextError))
 
 
 def _names_existing(wiring: Wiring, context: str) -> bool:

@@ -23,6 +23,7 @@ from cto.adapters.download import Downloader
 from cto.adapters.guard import HelmGuard
 from cto.adapters.helm import HelmReleases
 from cto.adapters.host import Host
+from cto.adapters.incluster import SERVICE_ACCOUNT, Pod
 from cto.adapters.kubeconfig import login_secrets, paths
 from cto.adapters.process import ProcessRunner, become
 from cto.adapters.tools import Tools
@@ -94,6 +95,7 @@ class Wiring:
         secrets: What must be shown nowhere, as far as it is known by then.
         root: The folder with bundle, templates and profiles.
         docker_socket: Where Docker listens, unless somebody names another place.
+        service_account: What Kubernetes gives to a pod, if this is one.
         open_cluster: Opens the API; None reaches it.
         open_helm: Takes the runner, the program, the cluster and Helm's home.
         open_web: Takes certificates to trust besides the usual ones; None reaches outside.
@@ -111,6 +113,7 @@ class Wiring:
     host: Host = field(default_factory=Host)
     root: Path = field(default_factory=assets.root)
     docker_socket: Path = Path("/var/run/docker.sock")
+    service_account: Path = SERVICE_ACCOUNT
     open_cluster: Callable[[Access, Clock], Cluster] | None = None
     open_helm: Callable[[Runner, Callable[[], Path], Access, Path], Releases] = _helm
     open_web: Callable[[Path | None], AbstractContextManager[Transport]] | None = None
@@ -355,6 +358,10 @@ class Wiring:
         if given:
             return (Path(given).absolute(),)
         return paths(self.env, storage.home(self.env))
+
+    @cached_property
+    def pod(self) -> Pod:
+        return Pod(self.env, self.service_account)
 
     def node_options(self) -> NodeOptions:
         config, profile = self.loaded.config, self.loaded.profile

@@ -387,3 +387,65 @@ class TestInstall:
         assert document["error"]["code"] == "CTO-1320"
         assert "cto uninstall --provider kind --cluster" in document["error"]["fix"]
         assert provider.provisioned == []
+
+
+class TestInAPod:
+    """Without a kubeconfig it is the cluster around us; whatever names one goes before that."""
+
+    @pytest.fixture
+    def pod(self, tmp_path: Path) -> Path:
+        folder = tmp_path / "serviceaccount"
+        folder.mkdir()
+        (folder / "token").write_text("t")
+        (folder / "ca.crt").write_text("c")
+        return folder
+
+    def wiring(self, tmp_path: Path, pod: Path, **env: str) -> Wiring:
+        around = {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "KUBERNETES_SERVICE_PORT": "443"}
+        made = wiring(tmp_path, {**around, **env})
+        made.service_account = pod
+        return made
+
+    @pytest.mark.parametrize("choose", [clusters.chosen, clusters.there])
+    def test_the_cluster_around_is_taken(self, tmp_path: Path, pod: Path, choose: Any) -> None:
+        provider = choose(self.wiring(tmp_path, pod))
+        assert provider.name == "existing"
+        assert provider.access().context == "in-cluster"
+        assert provider.validate()[0].message == (
+            "the cluster around this pod, by its service account"
+        )
+        reach = provider.reach()
+        assert (reach.context, reach.kubeconfig, reach.is_there) == ("", None, False)
+        assert "kubeconfig" in reach.notes[0]
+
+    def test_it_can_be_named(self, tmp_path: Path, pod: Path) -> None:
+        """Beside a kubeconfig that has others."""
+        write_kubeconfig(tmp_path / "home" / ".kube" / "config", "one", "two")
+        made = self.wiring(tmp_path, pod)
+        made.options.flags["cluster.context"] = ("--context", "in-cluster")
+        assert clusters.chosen(made).access().context == "in-cluster"
+
+    def test_the_usual_kubeconfig_goes_before_it(self, tmp_path: Path, pod: Path) -> None:
+        write_kubeconfig(tmp_path / "home" / ".kube" / "config", "mine")
+        assert clusters.chosen(self.wiring(tmp_path, pod)).access().context == "mine"
+
+    @pytest.mark.parametrize("name", ["KUBECONFIG", "CTO_KUBECONFIG"])
+    def test_one_that_is_named_and_not_there_is_an_error(
+        self, tmp_path: Path, pod: Path, name: str
+    ) -> None:
+        with pytest.raises(UsageError) as error:
+            clusters.chosen(self.wiring(tmp_path, pod, **{name: str(tmp_path / "missing")}))
+        assert error.value.code == "CTO-1202"
+
+    def test_so_is_one_of_the_command_line(self, tmp_path: Path, pod: Path) -> None:
+        made = self.wiring(tmp_path, pod)
+        made.options = ClusterOptions(kubeconfig=tmp_path / "missing")
+        with pytest.raises(UsageError, match="No context"):
+            clusters.chosen(made)
+
+    def test_another_context_is_not_taken_for_it(self, tmp_path: Path, pod: Path) -> None:
+        made = self.wiring(tmp_path, pod)
+        made.options.flags["cluster.context"] = ("--context", "other")
+        with pytest.raises(UsageError) as error:
+            clusters.chosen(made)
+        assert error.value.code == "CTO-1203"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from cto.cli.access import (
     access_data,
     access_lines,
     adapted,
+    context_option,
     kubeconfig_option,
     kubectl_line,
     reachable,
@@ -329,12 +329,12 @@ def _result(told: _Told) -> Result:
 
 def _access(told: _Told) -> list[str]:
     reach = told.reach
-    file, context = kubeconfig_option(reach), shlex.quote(reach.context)
+    file = kubeconfig_option(reach)
     look = [
         "Look around:",
-        f"  cto status{file} --context {context}",
+        f"  cto status{file}{context_option(reach)}",
         f"  {kubectl_line(reach)} get pods -A",
-        f"  helm{file} --kube-context {context} list -A",
+        f"  helm{file}{context_option(reach, '--kube-context')} list -A",
     ]
     if told.plan.simulated:
         return ["There is nothing to log in to: no program runs on simulated nodes.", *look]
