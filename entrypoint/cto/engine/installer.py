@@ -214,7 +214,8 @@ class Installer:
             PreflightError: CTO-1400, nothing was changed.
             LockedError: Another installer is at work.
         """
-        before = turns(self.cluster)
+        with all_told(self._unseen_checks):
+            before = turns(self.cluster)
         observed = self._first_look()
         wish = self.wanted(observed)
         with self._step("preflight", "Check the cluster"):

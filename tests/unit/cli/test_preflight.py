@@ -120,7 +120,7 @@ def test_who_may_not_even_look_is_told_of_permissions_and_nothing_else(
 ) -> None:
     desk.cluster.denied = {("*", "*", "*")}
     refused = ApiError("CTO-1602", "forbidden", status=403)
-    for kind in ("Node", "Namespace", "Secret", "StorageClass", "ClusterRole"):
+    for kind in ("Node", "Namespace", "Secret", "StorageClass", "ClusterRole", "Lease"):
         for verb in ("list", "list_metadata", "get"):
             desk.cluster.fail_next(verb, refused, kind=kind, times=9)
 
