@@ -11,7 +11,6 @@ from cto_airgap.descriptor import Descriptor
 from cto_airgap.endpoints import Endpoint
 from cto_airgap.transport import NoAnswerError
 
-NO_ANSWER = "CTO-1510"
 _LONGEST = 300
 _CODES = {401: "CTO-1511", 403: "CTO-1511", 404: "CTO-1513", 429: "CTO-1512"}
 _TEXTS = {
@@ -45,7 +44,7 @@ def refusal(
 def unreachable(endpoint: Endpoint, error: NoAnswerError) -> ToolError:
     text = f"{endpoint.host} cannot be reached"
     details = f"{endpoint.origin}: {error}"
-    return ToolError(NO_ANSWER, text, details=details, hint=error.hint)
+    return ToolError("CTO-1510", text, details=details, hint=error.hint)
 
 
 def wrong(endpoint: Endpoint, what: str, details: str) -> IntegrityError:

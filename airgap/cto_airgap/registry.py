@@ -18,7 +18,7 @@ from cto_airgap.document import Document
 from cto_airgap.endpoints import Endpoint, Endpoints
 from cto_airgap.part import Part, WrongBytesError
 from cto_airgap.reference import Reference
-from cto_airgap.refusals import NO_ANSWER, all_of, name_of, refusal, strange, unreachable, wrong
+from cto_airgap.refusals import all_of, name_of, refusal, strange, unreachable, wrong
 from cto_airgap.session import Session
 from cto_airgap.transport import Answer, NoAnswerError, Request
 
@@ -113,7 +113,7 @@ class Registry:
         try:
             return self._manifest(endpoint, reference)
         except ToolError as error:
-            if error.code == NO_ANSWER:
+            if error.registry_is_silent:
                 self._silent[endpoint.origin] = error
             raise
 

@@ -104,6 +104,24 @@ class ToolError(CtoError):
 
     exit_code = 5
 
+    @property
+    def registry_is_silent(self) -> bool:
+        return self.code == "CTO-1510"
+
+    @property
+    def login_is_refused(self) -> bool:
+        return self.code == "CTO-1511"
+
+    @property
+    def image_is_missing(self) -> bool:
+        """Whether the registry answered, and has no such image."""
+        return self.code == "CTO-1513"
+
+    @property
+    def name_is_taken(self) -> bool:
+        """Whether there is a container of that name."""
+        return self.code == "CTO-1522"
+
 
 class ApiError(CtoError):
     """The cluster's API refused or did not answer.
@@ -131,6 +149,36 @@ class ApiError(CtoError):
         self.status = status
         self.reason = reason
         self.causes = causes
+
+    @property
+    def is_silence(self) -> bool:
+        """Whether no answer came at all."""
+        return self.code == "CTO-1601"
+
+    @property
+    def is_unauthorized(self) -> bool:
+        """Whether it is the user's rights or log-in that are refused."""
+        return self.code == "CTO-1602"
+
+    @property
+    def is_forbidden(self) -> bool:
+        """Whether the log-in is taken, and lacks a permission."""
+        return self.is_unauthorized and self.status == 403
+
+    @property
+    def is_absence(self) -> bool:
+        """Whether what was asked for is not there, the kind itself included."""
+        return self.code == "CTO-1603"
+
+    @property
+    def is_conflict(self) -> bool:
+        """Whether the object is there already, or is not the one that was read."""
+        return self.code == "CTO-1604"
+
+    @property
+    def is_invalid(self) -> bool:
+        """Whether validation or admission refuses the object."""
+        return self.code == "CTO-1605"
 
 
 class WaitError(CtoError):
@@ -599,7 +647,7 @@ _TABLE = (
         "Not ready in time",
         "The objects of a component did not become ready before the step's time was over.",
         "The last known cause is shown: mend it if it does not pass by itself. The same command "
-        "goes on from there.",
+        "goes on from there; where all is just slow, give it more time: --step-timeout 30m.",
     ),
     ErrorKind(
         "CTO-1701",

@@ -140,3 +140,17 @@ def test_other_words_make_another_error_of_the_same_kind() -> None:
     assert (type(second), second.code, second.status) == (errors.ApiError, "CTO-1601", 503)
     assert str(second) == "no answer"
     assert second.told(hint="x").hint == "x"
+
+
+def test_what_an_error_means_is_asked_by_name() -> None:
+    """A code is for people and programs outside: what the flow depends on has a word of its own."""
+    compared = [
+        f"{name}:{node.lineno}"
+        for name, tree in modules()
+        if name != "errors.py"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Compare)
+        and any(isinstance(part, ast.Attribute) and part.attr == "code" for part in ast.walk(node))
+        and any(CODE.fullmatch(text) for text in texts(node))
+    ]
+    assert compared == []

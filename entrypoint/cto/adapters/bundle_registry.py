@@ -25,7 +25,6 @@ _DIGITS = 12
 _ATTEMPTS = 4
 _ANSWER_S = 60.0
 _LOOK_S = 0.1
-_TAKEN = "CTO-1522"
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 # It asks nobody but itself. Docker's own configuration may have proxies for every container.
 _UNPROXIED = {"NO_PROXY": "*", "no_proxy": "*"}
@@ -216,7 +215,7 @@ class BundleRegistry:
             self._engine.create(spec)
         except ToolError as error:
             # Another installer was quicker: it has the same bundle.
-            if error.code != _TAKEN:
+            if not error.name_is_taken:
                 raise
 
     def _image_with_bundle(self) -> Image:

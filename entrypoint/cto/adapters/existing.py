@@ -20,7 +20,6 @@ from cto.result import Check, CheckStatus, unreachable
 
 # Docker Desktop, and every Docker with `--add-host host.docker.internal:host-gateway`.
 _HOST_NAME = "host.docker.internal"
-_SILENT = "CTO-1601"
 _FILES = {
     "clusters": ("certificate-authority",),
     "users": ("client-certificate", "client-key", "tokenFile"),
@@ -174,7 +173,7 @@ class Existing:
             self.kube_version()
         except ApiError as error:
             # Whoever refuses a log-in is there.
-            return error if error.code == _SILENT else None
+            return error if error.is_silence else None
         return None
 
     def _plugin_problems(self, user: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -29,7 +29,6 @@ _NODES = "cto.dev/nodes"
 _NETWORK = "cto.dev/network"
 # No name of a cluster has a dot in it, so `NAME.making` is nobody's name.
 _MAKING = ".making"
-_TAKEN = "CTO-1522"
 
 
 class Stage(StrEnum):
@@ -83,7 +82,7 @@ class Marker:
             return Found(stage=Stage.NONE)
         if container.labels.get(ROLE) != MARKER:
             text = f"the container {container.name} is not cto's, and has the name of its marker"
-            raise ToolError(_TAKEN, text)
+            raise ToolError("CTO-1522", text)
         stage = Stage.MADE if container.name == self.name else Stage.MAKING
         return Found(stage=stage, container=container)
 
@@ -110,7 +109,7 @@ class Marker:
         try:
             self._engine.create(spec)
         except ToolError as error:
-            if error.code == _TAKEN and (found := self.find()).container:
+            if error.name_is_taken and (found := self.find()).container:
                 raise self.locked(found) from error
             raise
 

@@ -10,11 +10,10 @@ from threading import Event as Flag
 from typing import Protocol
 
 from cto.bundle.lock import Lock, LockedImage
-from cto.errors import CtoError
+from cto.errors import CtoError, ToolError
 
 _PARALLEL = 6
 # The registry does not have what it was asked for.
-_GONE = "CTO-1513"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +79,11 @@ def resolved(lock: Lock, resolver: Resolver, *, update: bool, stop: Flag) -> Out
     return Outcome(
         lock=Lock(images=tuple(found.get(item.image, item) for item in lock.images)),
         failures={name: _reason(error) for name, error in errors.items()},
-        gone=tuple(item for item, error in answers if error and error.code == _GONE),
+        gone=tuple(
+            item
+            for item, error in answers
+            if isinstance(error, ToolError) and error.image_is_missing
+        ),
     )
 
 

@@ -81,7 +81,7 @@ def _missing(wanted: Reference, registry: Registry) -> str:
 
 
 def _silent(error: ToolError) -> Check:
-    refused = error.code == "CTO-1511"
+    refused = error.login_is_refused
     hint = "Give registry.username and registry.password." if refused else error.hint
     return Check(
         name=_NAME,

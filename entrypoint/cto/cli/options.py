@@ -68,6 +68,7 @@ _FLAGS = {
     "context": ("cluster.context", "--context"),
     "profile": ("profile", "--profile"),
     "nodes": ("cluster.nodes", "--nodes"),
+    "step_timeout": ("cluster.step_timeout", "--step-timeout"),
     "use_context": ("cluster.use_context", "--use-context"),
     "cluster_name": ("cluster.name", "--cluster-name"),
     "air_gapped": ("air_gapped", "--air-gapped"),
@@ -160,6 +161,11 @@ _CLUSTER: tuple[Decorator, ...] = (
         metavar="N",
         type=click.IntRange(1, 100),
         help="Nodes of a cluster that is made; a kind cluster keeps what it was made with.",
+    ),
+    click.option(
+        "--step-timeout",
+        metavar="TIME",
+        help="How long a step may take before it is given up, like 90s, 20m or 1h: 10m.",
     ),
     click.option(
         "--use-context",

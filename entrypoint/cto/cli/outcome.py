@@ -21,7 +21,9 @@ def raise_errors(report: Report) -> None:
     notes = [f"also failed: {run.title}: {run.message}" for run in failed[1:]]
     if report.not_run:
         notes.append(f"not begun because of that: {counted(len(report.not_run), 'step')}")
-    notes.append("What worked stays as it is. Once that is mended, the same command goes on from here.")
+    notes.append(
+        "What worked stays as it is. Once that is mended, the same command goes on from here."
+    )
     raise _with_notes(error, notes)
 
 

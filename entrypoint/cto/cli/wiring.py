@@ -455,7 +455,7 @@ class Wiring:
         try:
             return cluster.uid()
         except ApiError as error:
-            if configured and (error.code, error.status) == ("CTO-1602", 403):
+            if configured and error.is_forbidden:
                 return _UNSEEN
             raise
 

@@ -13,6 +13,7 @@ from cto.config.base import Section
 from cto.config.secret import Secret
 from cto.config.text import (
     DomainName,
+    Duration,
     Email,
     FilePath,
     GitHubOwner,
@@ -280,6 +281,12 @@ class Cluster(Section):
         le=100,
         description="Nodes of a cluster that is made. A kind cluster keeps what it was made with.",
         examples=[3],
+    )
+    step_timeout: Duration = Field(
+        default="10m",
+        description="How long a step may take, pulls of its images included, before it is given "
+        "up: a number with s, m or h. What cannot get ready ends a step sooner in any case.",
+        examples=["30m"],
     )
 
 

@@ -144,6 +144,14 @@ FilePath = Annotated[
         "must be the path of a file, not the file's content",
     ),
 ]
+_UNITS_S = {"s": 1, "m": 60, "h": 3600}
+Duration = Annotated[
+    str,
+    Matches(
+        r"[1-9][0-9]{0,4}[smh]",
+        "must be a whole number of seconds, minutes or hours with its unit, like 90s, 20m or 1h",
+    ),
+]
 # https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
 Quantity = Annotated[
     str,
@@ -154,3 +162,8 @@ Quantity = Annotated[
         numbers=True,
     ),
 ]
+
+
+def seconds_of(duration: str) -> float:
+    """Return how long a Duration is."""
+    return float(duration[:-1]) * _UNITS_S[duration[-1]]

@@ -24,7 +24,6 @@ _LEASE_S = 40.0
 # Together with everything else a status asks, a second.
 PATIENCE_S = 0.8
 _AT_ONCE = 16
-_REFUSED = "CTO-1602"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +136,7 @@ def _asked(cluster: Cluster, program: Program) -> Asked:
             namespace, probe.service, probe.port, probe.path, probe.scheme, timeout_s=PATIENCE_S
         )
     except ApiError as error:
-        if error.code == _REFUSED:
+        if error.is_unauthorized:
             return Asked(unasked=error.message)
         return Asked(f"{what} does not answer within {PATIENCE_S:g} s")
     if 200 <= status <= worst:

@@ -24,7 +24,6 @@ _PAUSE_S = 1.0
 _CLOSE_S = 1.0
 # Watches mend themselves in silence: after so long without news, ask whether anybody is there.
 _QUIET_S = 5.0
-_NO_SUCH_KIND = "CTO-1603"
 
 
 class Scope(NamedTuple):
@@ -249,7 +248,7 @@ class Live:
     def _fail(self, watch: _Watch, error: Exception) -> None:
         if self._stop.is_set():
             return
-        if isinstance(error, ApiError) and error.code == _NO_SUCH_KIND:
+        if isinstance(error, ApiError) and error.is_absence:
             # There is nothing of a kind that is not served; its CRD may come.
             watch.take(WatchEvent(WatchType.SYNC, ()), by_namespace=False)
         else:
@@ -288,7 +287,7 @@ class _Watch:
 def heals(error: Exception) -> bool:
     """Return whether the same request may succeed later, with nothing changed but time."""
     return isinstance(error, ApiError) and (
-        error.code == "CTO-1601" or error.status == 429 or error.status >= 500
+        error.is_silence or error.status == 429 or error.status >= 500
     )
 
 

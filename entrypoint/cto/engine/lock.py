@@ -167,10 +167,10 @@ class ClusterLock:
                 self._write(str(self._me))
             except ApiError as error:
                 self._refusal = error.message
-                if error.code == "CTO-1604" and self._is_still_ours():
+                if error.is_conflict and self._is_still_ours():
                     # Somebody edited a label; or it was us, and the answer was lost on its way.
                     continue
-                if error.code == "CTO-1603":
+                if error.is_absence:
                     self._find_deleted(begun)
                 return
             self._go_on(begun)
@@ -263,7 +263,7 @@ class ClusterLock:
         try:
             self._cluster.create(manifest)
         except ApiError as error:
-            if error.code != "CTO-1604":
+            if not error.is_conflict:
                 raise
 
     def _try_to_take(self, seen: str, since: float) -> bool:
@@ -277,7 +277,7 @@ class ClusterLock:
             else:
                 self._create()
         except ApiError as error:
-            if error.code != "CTO-1604":
+            if not error.is_conflict:
                 raise
             # Another one was faster; or it was us, and the first answer was lost on its way.
             self._lease = self._cluster.get(self._ref) or {}

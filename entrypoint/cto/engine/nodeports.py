@@ -66,7 +66,7 @@ class ReservedPorts:
         try:
             self.cluster.create(_service(port, namespace), dry_run=True)
         except ApiError as error:
-            if error.code != "CTO-1605":
+            if not error.is_invalid:
                 raise
             return False
         return True

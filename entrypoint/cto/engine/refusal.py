@@ -26,7 +26,7 @@ def all_told(checks: Callable[[], Sequence[Check]]) -> Iterator[None]:
     try:
         yield
     except ApiError as error:
-        if (error.code, error.status) == ("CTO-1602", 403):
+        if error.is_forbidden:
             refuse_failed(_as_far_as_possible(checks))
         raise
 

@@ -135,7 +135,7 @@ class StateStore:
             try:
                 self._put(ref, content)
             except ApiError as error:
-                if error.code != "CTO-1604" or attempt == _ATTEMPTS - 1:
+                if not error.is_conflict or attempt == _ATTEMPTS - 1:
                     raise
             else:
                 return

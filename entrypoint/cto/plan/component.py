@@ -21,7 +21,6 @@ from cto.plan.steps import (
     WaitReady,
 )
 from cto.plan.wish import (
-    RELEASE_TIMEOUT_S,
     Wanted,
     WantedComponent,
     crds_digest,
@@ -219,7 +218,7 @@ class ComponentSteps:
             **self._common(f"release:{component.name}", action, _with_downgrade(reason, back)),
             title=f"{'Downgrade' if back else verb} {component.title} {chart.version}",
             after=after,
-            timeout_s=max(RELEASE_TIMEOUT_S, self._wanted.step_timeout_s),
+            timeout_s=self._wanted.step_timeout_s,
             release=self._spec(digest),
             downgrade=back,
         )

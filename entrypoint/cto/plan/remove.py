@@ -20,7 +20,7 @@ from cto.plan.steps import (
     Step,
     UninstallRelease,
 )
-from cto.plan.wish import RELEASE_TIMEOUT_S, phase_of
+from cto.plan.wish import STEP_TIMEOUT_S, phase_of
 
 _CRD = "apiextensions.k8s.io/v1"
 
@@ -232,7 +232,7 @@ class _Removal:
                 action=Action.DELETE if self._is_installed(component) else Action.KEEP,
                 reason="installed by us" if self._is_installed(component) else "not there",
                 after=(*custom, *dependents),
-                timeout_s=RELEASE_TIMEOUT_S,
+                timeout_s=STEP_TIMEOUT_S,
                 component=name,
                 release=component.release,
                 namespace=component.namespace,

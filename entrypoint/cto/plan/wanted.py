@@ -10,6 +10,7 @@ from typing import Any
 from cto.catalog import Catalog, Component
 from cto.config.model import Config
 from cto.config.sections import ComponentSettings, Mode, RegistryType, TunnelProvider
+from cto.config.text import seconds_of
 from cto.errors import ConfigError
 from cto.objects import Manifest
 from cto.plan.nodes import nodes_warnings
@@ -117,6 +118,7 @@ def wanted(
         creates_cluster=creates_cluster,
         ports=ports,
         login=login,
+        step_timeout_s=seconds_of(config.cluster.step_timeout),
         warnings=(*nodes, *_without_effect(config)),
     )
 

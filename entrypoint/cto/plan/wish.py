@@ -20,8 +20,8 @@ _RELEASE_FORMAT = 1
 
 # A hook that pulls an image over a slow line, and a workload that does: what the peers' users
 # report as still normal (zarf waits 15 minutes for a whole package, idpbuilder 5).
-RELEASE_TIMEOUT_S = 600.0
-READY_TIMEOUT_S = 600.0
+# Where no configuration says how long a step may take.
+STEP_TIMEOUT_S = 600.0
 _CORE = (Category.CORE, Category.ORCHESTRATION)
 
 
@@ -62,7 +62,7 @@ class Wanted:
     creates_cluster: bool = False
     ports: Mapping[int, int] = field(default_factory=dict)
     login: Login | None = None
-    step_timeout_s: float = READY_TIMEOUT_S
+    step_timeout_s: float = STEP_TIMEOUT_S
     warnings: tuple[str, ...] = ()
 
 

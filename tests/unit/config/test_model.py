@@ -20,7 +20,7 @@ from cto.config.model import Config
 from cto.config.profile import Profile
 from cto.config.schema import schema, schema_text
 from cto.config.starter import starter
-from cto.config.text import HostName, KubeName, Quantity
+from cto.config.text import Duration, HostName, KubeName, Quantity, seconds_of
 from unit.config.loading import Loader
 
 _CHECKOUT = assets.root()
@@ -89,6 +89,17 @@ def test_quantities_may_be_numbers(value: object, wanted: str) -> None:
 @pytest.mark.parametrize("value", [True, "-1", "1 Gi", "1GB", None])
 def test_what_is_no_quantity_is_refused(value: Any) -> None:
     assert not _fits(Quantity, value)
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("20m", 1200), ("1h", 3600)])
+def test_durations_have_a_unit(text: str, seconds: float) -> None:
+    assert _fits(Duration, text)
+    assert seconds_of(text) == seconds
+
+
+@pytest.mark.parametrize("value", [600, "600", "0s", "-5m", "1.5h", "1h30m", "10 m", "1d", ""])
+def test_what_is_no_duration_is_refused(value: object) -> None:
+    assert not _fits(Duration, value)
 
 
 def test_the_prd_s_example_is_accepted(loading: Loader) -> None:

@@ -11,7 +11,9 @@ import pytest
 from cto.catalog import Catalog, Component
 from cto.config.model import Config
 from cto.errors import ConfigError
+from cto.plan.build import install
 from cto.plan.observed import Observed
+from cto.plan.steps import ApplyRelease, WaitReady
 from cto.plan.wanted import Selection, select, wanted
 from cto.plan.wish import Wanted
 from fakes.components import chart, component
@@ -159,6 +161,15 @@ simulated: {{ cluster.simulated }}
             "github.apps",
         ]
         assert render(tmp_path, config()).warnings == ()
+
+    def test_steps_get_the_time_that_the_configuration_gives_them(self, tmp_path: Path) -> None:
+        assert render(tmp_path, config()).step_timeout_s == 600
+        slow = config(cluster={"step_timeout": "30m"})
+        wish = render(tmp_path, slow)
+        plan = install(wish, CLUSTER)
+        assert {
+            step.timeout_s for step in plan.steps if isinstance(step, ApplyRelease | WaitReady)
+        } == {1800}
 
     def test_a_simulated_cluster_is_told_to_templates(self, tmp_path: Path) -> None:
         values = "replicas: {{ 0 if cluster.simulated else 1 }}"
