@@ -222,7 +222,7 @@ class Cluster(Protocol):
         """
         ...
 
-    def delete(self, ref: ObjectRef, *, uid: str = "", foreground: bool = False) -> bool:
+    def delete(self, ref: ObjectRef, *, uid: str = "") -> bool:
         """Delete the object (only the one with that uid, if given); False if there was none."""
         ...
 

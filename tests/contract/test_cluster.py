@@ -232,7 +232,7 @@ def test_delete_can_be_meant_for_one_uid(place: Place) -> None:
     other = "6a8ed1c4-0000-4000-8000-000000000000"
     assert not place.cluster.delete(config_map(place, "a"), uid=other)
     assert place.cluster.get(config_map(place, "a"))
-    assert place.cluster.delete(config_map(place, "a"), uid=uid, foreground=True)
+    assert place.cluster.delete(config_map(place, "a"), uid=uid)
 
 
 def test_a_finalizer_holds_what_was_deleted(place: Place) -> None:

@@ -240,7 +240,7 @@ class FakeCluster:
             new["status"] = live["status"]
         return self._write(key, with_defaults(new, live))
 
-    def delete(self, ref: ObjectRef, *, uid: str = "", foreground: bool = False) -> bool:
+    def delete(self, ref: ObjectRef, *, uid: str = "") -> bool:
         self._enter("delete", ref.kind, ref.namespace, ref.name)
         return self.delete_quietly(ref, uid=uid)
 

@@ -151,14 +151,14 @@ class KubeCluster:
         query = {"fieldManager": FIELD_MANAGER}
         return self._write("PUT", "update", manifest, query, dry_run=False)
 
-    def delete(self, ref: ObjectRef, *, uid: str = "", foreground: bool = False) -> bool:
+    def delete(self, ref: ObjectRef, *, uid: str = "") -> bool:
         kind = self._discovery.find(ref.api_version, ref.kind)
         if kind is None:
             return False
         options: dict[str, Any] = {
             "apiVersion": "v1",
             "kind": "DeleteOptions",
-            "propagationPolicy": "Foreground" if foreground else "Background",
+            "propagationPolicy": "Background",
         }
         if uid:
             options["preconditions"] = {"uid": uid}

@@ -131,9 +131,9 @@ class FencedCluster:
         _refuse_unless(self._may_write)
         return self._cluster.update(manifest)
 
-    def delete(self, ref: ObjectRef, *, uid: str = "", foreground: bool = False) -> bool:
+    def delete(self, ref: ObjectRef, *, uid: str = "") -> bool:
         _refuse_unless(self._may_write)
-        return self._cluster.delete(ref, uid=uid, foreground=foreground)
+        return self._cluster.delete(ref, uid=uid)
 
     def watch(
         self, api_version: str, kind: str, *, namespace: str, stop: Flag

@@ -254,11 +254,13 @@ class Installer:
         It stays if it is not ours, or if something of somebody is in it: the report says so.
         """
         ref = ObjectRef("v1", "Namespace", "", NAMESPACE)
-        if not is_ours(labels_of(self.cluster.get(ref) or {})):
+        live = self.cluster.get(ref) or {}
+        if not is_ours(labels_of(live)):
             return report
         if kept := why_kept(self.cluster, NAMESPACE):
             return _with_kept(report, kept)
-        self.cluster.delete(ref)
+        # The one that was looked at: the lock is given back, and the next run may make it again.
+        self.cluster.delete(ref, uid=live["metadata"]["uid"])
         held = self._seen_to_go(ref)
         return _with_kept(report, f"it is being deleted: {held}") if held else report
 

@@ -115,6 +115,12 @@ def _notes(
     for name in wanted.external:
         reason = "mode is external: yours is used"
         notes.append(_kept(name, "external", Action.SKIP, reason))
+    there = observed.state.releases if observed.state else {}
+    notes += [
+        _kept(name, "disabled", Action.SKIP, "mode is disabled: it is not installed")
+        for name in wanted.disabled
+        if name not in there
+    ]
     if observed.state:
         kept = sorted(set(observed.state.releases) - installed - set(wanted.external))
         notes += [

@@ -132,6 +132,14 @@ def test_a_release_waits_for_the_releases_that_it_depends_on_but_not_for_their_r
     assert "ready:web" not in step(plan, "release:api").after
 
 
+def test_a_disabled_component_is_told_once_as_kept_if_it_is_there() -> None:
+    plan = install(wanted(wanted_component(component("api")), disabled=("web",)), EMPTY)
+    assert step(plan, "disabled:web").reason == "mode is disabled: it is not installed"
+
+    plan = install(wanted(wanted_component(component("api")), disabled=("web",)), installed())
+    assert [s.id for s in plan.steps if s.component == "web"] == ["kept:web"]
+
+
 def test_a_dependency_that_is_external_is_not_waited_for() -> None:
     api = wanted_component(component("api", depends_on=["web"]))
     plan = install(wanted(api, external=("web",)), EMPTY)
