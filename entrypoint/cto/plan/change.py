@@ -46,14 +46,16 @@ def downgrade(chart: Chart, records: Iterable[Mapping[str, str]]) -> Downgrade |
     """Return the step back from what was installed with these labels; None if it is none.
 
     What cannot be compared counts as one: a version that is unknown is none that is known to be
-    older. The app's version is free text in charts, so there only what is a version counts.
+    older. The app's version is free text in charts, so there only what is a version counts. A chart
+    of another name came with a release that was handed over: its versions say nothing of ours.
     """
     new = labels.value_of(f"{chart.name}-{chart.version}")
     for found in sorted(records, key=lambda item: _rank(chart, item), reverse=True):
         old = found.get(labels.CHART, "")
-        version = old.removeprefix(f"{chart.name}-")
-        older = old not in ("", new) and is_older(chart.version, version)
-        if older is None or (older is not False and version == old):
+        if not old.startswith(f"{chart.name}-"):
+            continue
+        older = old != new and is_older(chart.version, old.removeprefix(f"{chart.name}-"))
+        if older is None:
             return Downgrade(old, new, "versions that cannot be compared")
         if older:
             return Downgrade(old, new, "an older chart")
