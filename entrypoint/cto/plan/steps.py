@@ -50,7 +50,7 @@ class TakenBack:
         field: `spec.replicas`.
         manager: Who wrote it, by the object's managedFields.
         subresource: By which it was written, e.g. `scale`.
-        time: When, as the API server says.
+        time: When, as the API server says; it says nothing of what came by `scale`.
         change: `5 -> 1`; empty where a value might be secret.
     """
 
@@ -64,7 +64,8 @@ class TakenBack:
     def __str__(self) -> str:
         change = f": {self.change}" if self.change else ""
         who = " ".join(filter(None, (self.manager, self.subresource)))
-        return f"take back {self.field} of {self.ref}{change} (written by {who}, {self.time})"
+        written = ", ".join(filter(None, (f"written by {who}", self.time)))
+        return f"take back {self.field} of {self.ref}{change} ({written})"
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from graphlib import TopologicalSorter
 
 import pytest
@@ -25,6 +26,7 @@ from cto.plan.steps import (
     Plan,
     Step,
     SupplySecret,
+    TakenBack,
     UninstallRelease,
 )
 from cto.ports import ReleaseSpec
@@ -125,3 +127,13 @@ def test_a_graph_is_refused_as_soon_as_one_of_its_edges_turns_round(
     turned = {**graph, before: (*graph[before], name)}
     with pytest.raises(ValueError, match="wait for each other"):
         plan(*(note(step, *after) for step, after in turned.items()))
+
+
+def test_what_is_taken_back_says_no_time_where_the_api_server_knows_none() -> None:
+    ref = ObjectRef("apps/v1", "Deployment", "web", "web")
+    taken = TakenBack(ref=ref, field="spec.replicas", manager="kubectl", subresource="scale")
+    assert str(taken) == (
+        "take back spec.replicas of Deployment web in web (written by kubectl scale)"
+    )
+    later = replace(taken, time="2029-12-31T23:00:00Z")
+    assert str(later).endswith("(written by kubectl scale, 2029-12-31T23:00:00Z)")
