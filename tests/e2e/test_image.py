@@ -202,6 +202,14 @@ def test_every_bit_of_the_bundle_is_in_it_whoever_runs_it(made: Made) -> None:
 _NOBODY = ("--rm", "--network=none", "--read-only", "--user=12345:12345")
 
 
+@pytest.fixture(scope="module")
+def loaded(base: str, image: Image) -> Iterator[str]:
+    """Return the name of the platform's whole image, which Docker has meanwhile."""
+    docker("load", "--quiet", "--input", str(image.tar))
+    yield image.reference
+    docker("rmi", "--force", image.reference)
+
+
 @pytest.mark.parametrize(
     "words",
     [
@@ -214,20 +222,20 @@ _NOBODY = ("--rm", "--network=none", "--read-only", "--user=12345:12345")
     ids=" ".join,
 )
 def test_what_only_looks_needs_no_folder_and_no_user_of_its_own(
-    image: Image, words: tuple[str, ...]
+    loaded: str, words: tuple[str, ...]
 ) -> None:
-    assert docker("run", *_NOBODY, image.reference, *words)
+    assert docker("run", *_NOBODY, loaded, *words)
 
 
-def test_what_writes_names_the_folders_until_they_are_there(image: Image) -> None:
+def test_what_writes_names_the_folders_until_they_are_there(loaded: str) -> None:
     words = ("install", "--provider", "kwok", "--profile", PROFILE, "-o", "json")
-    told = json.loads(docker("run", *_NOBODY, image.reference, *words, check=False))["error"]
+    told = json.loads(docker("run", *_NOBODY, loaded, *words, check=False))["error"]
     assert told["code"] == "CTO-1485"
     for folder, name in (("/var/cache/cto", "CTO_CACHE_DIR"), ("/var/lib/cto", "CTO_STATE_DIR")):
         assert f"{folder} is mounted to be read only: mount a volume at {folder}" in told["details"]
         assert f"{name}=DIR" in told["details"]
     mounts = ("--tmpfs=/var/cache/cto", "--tmpfs=/var/lib/cto")
-    told = json.loads(docker("run", *_NOBODY, *mounts, image.reference, *words, check=False))
+    told = json.loads(docker("run", *_NOBODY, *mounts, loaded, *words, check=False))
     assert "Folder /var" not in json.dumps(told)
 
 
