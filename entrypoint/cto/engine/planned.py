@@ -80,7 +80,7 @@ class PodTemplate:
     Attributes:
         replicas: How many there will be; 0 for those that nobody can count (one on every node), or
             that end by themselves.
-        spec: As rendered.
+        spec: As rendered, with the volumes of a StatefulSet's claims.
     """
 
     replicas: int
@@ -221,8 +221,28 @@ def pod_template(manifest: Manifest) -> PodTemplate | None:
     return PodTemplate(
         replicas=0 if _HOOK in annotations_of(manifest) else number,
         metadata=holder.get("metadata") or {},
-        spec=holder.get("spec") or {},
+        spec=_with_claims(manifest, holder.get("spec") or {}),
     )
+
+
+def _with_claims(manifest: Manifest, spec: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a pod's spec with the volumes that a StatefulSet's controller adds for its claims.
+
+    https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#stable-storage
+    """
+    templates = manifest.get("spec", {}).get("volumeClaimTemplates") or ()
+    names = [template["metadata"]["name"] for template in templates]
+    if not names:
+        return spec
+    own = [volume for volume in spec.get("volumes") or () if volume.get("name") not in names]
+    claimed = [
+        {
+            "name": name,
+            "persistentVolumeClaim": {"claimName": f"{name}-{manifest['metadata']['name']}-0"},
+        }
+        for name in names
+    ]
+    return {**spec, "volumes": [*own, *claimed]}
 
 
 def workloads(

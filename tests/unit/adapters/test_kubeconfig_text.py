@@ -225,6 +225,16 @@ class TestEveryStyle:
         assert stat.S_IMODE(copy.stat().st_mode) == 0o640
         assert copy.stat().st_uid == file.stat().st_uid == os.geteuid()
 
+    def test_the_copy_goes_when_the_file_is_again_what_it_was(
+        self, shared: SharedFile, file: Path, text: str
+    ) -> None:
+        file.write_bytes(text.encode())
+        shared.merge(ENTRY)
+        shared.remove(NAME)
+
+        copy = file.with_name("config.before-cto")
+        assert copy.exists() == (file.read_bytes() != text.encode())
+
 
 def test_between_others_only_our_entry_is_replaced_and_removed() -> None:
     """Somebody may have added entries behind ours."""

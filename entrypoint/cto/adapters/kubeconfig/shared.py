@@ -152,7 +152,14 @@ class SharedFile:
                 self.file.unlink()
                 return True
         self._replace(text, lambda: texts.take(text, name, current), changed)
+        self._drop_copy()
         return True
+
+    def _drop_copy(self) -> None:
+        """Delete the copy once the file is again what it was: it has nothing that is not there."""
+        with suppress(OSError):
+            if self._copy.read_bytes() == self.file.read_bytes():
+                self._copy.unlink()
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
