@@ -64,7 +64,7 @@ def all_of(errors: Sequence[ToolError]) -> ToolError:
     if len(errors) == 1:
         return last
     lines = [f"{error.message}: {error.details}" for error in errors]
-    return ToolError(last.code, last.message, details="\n".join(lines), hint=last.hint)
+    return last.told(details="\n".join(lines))
 
 
 def name_of(wanted: Descriptor) -> str:

@@ -107,9 +107,7 @@ class Registry:
 
     def _answered(self, endpoint: Endpoint, reference: Reference) -> Document:
         if silence := self._silent.get(endpoint.origin):
-            raise ToolError(
-                silence.code, silence.message, details=silence.details, hint=silence.hint
-            )
+            raise silence.told()
         try:
             return self._manifest(endpoint, reference)
         except ToolError as error:
