@@ -37,7 +37,7 @@ class Bundle:
 
     Attributes:
         hosts: Upstream's hosts of its images.
-        node: The node image, `docker.io/kindest/node:v1.34.0`; '' if the bundle has none.
+        node: The node image, `docker.io/kindest/node:v1.34.11`; '' if the bundle has none.
         node_digest: Its digest.
         architecture: Of its images, `amd64`.
     """

@@ -18,7 +18,7 @@ class NodeImage:
     """What nodes of a cluster in Docker are made of.
 
     Attributes:
-        image: As upstream names it, with its tag: `docker.io/kindest/node:v1.34.0`.
+        image: As upstream names it, with its tag: `docker.io/kindest/node:v1.34.11`.
         digest: The one that kind was released with.
     """
 
@@ -31,7 +31,7 @@ class NodeImage:
 
     @property
     def kube_version(self) -> str:
-        """The version of Kubernetes, which is the tag: `v1.34.0`."""
+        """The version of Kubernetes, which is the tag: `v1.34.11`."""
         return self.image.rpartition(":")[2]
 
 

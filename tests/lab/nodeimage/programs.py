@@ -25,7 +25,7 @@ COREDNS = "1.12.1"
 PAUSE_TAG = "3.10.1"
 CRICTL = "1.34.0"
 PROVISIONER = "0.0.30"
-KIND = "0.30.0"
+KIND = "0.33.0"
 
 # Programs that the kwok clusters use as well.
 SHARED = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl")

@@ -23,6 +23,7 @@ from cto.cli.bundling import Bundling, Tenths, platform_of, target_of
 from cto.cli.registries import RegistryOptions
 from cto.errors import ConfigError, CtoError, IntegrityError, UsageError
 from cto.events import Event
+from cto.objects import load_yaml
 from cto.ports import Chart
 from cto_airgap.descriptor import Platform
 from cto_airgap.progress import Progress
@@ -32,6 +33,7 @@ from fakes import images
 from fakes.clock import FakeClock
 from fakes.components import component
 from fakes.registry import FakeRegistry, FakeWeb
+from lab.nodeimage import programs
 from unit.bundle.parts import rendering
 
 AMD64 = Platform("linux", "amd64")
@@ -458,7 +460,10 @@ def test_a_lock_without_the_nodes_image_is_older_than_the_platform(locked: World
 
 def test_the_platform_names_the_image_that_its_kind_was_released_with() -> None:
     node = node_image(assets.root() / "bundle")
-    assert node.kube_version == "v1.34.0"
+    kind = load_yaml((assets.root() / "bundle/tools.yaml").read_text())["tools"]["kind"]
+    # https://github.com/kubernetes-sigs/kind/releases lists each release's images.
+    assert (kind["version"], node.kube_version) == ("0.33.0", "v1.34.11")
+    assert kind["version"] == programs.KIND
     assert node.pinned == f"{node.image}@{node.digest}"
     locked = {item.image: item for item in locks.read(assets.root() / "bundle/lock.yaml").images}
     assert locked[node.image].digest in {node.digest, locks.UNRESOLVED}
