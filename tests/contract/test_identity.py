@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from cto.adapters.connection import Connection, Request
-from cto.errors import ApiError
+from cto.errors import ApiError, PreflightError
 from cto.objects import dump_yaml
 from cto.ports import Access
 from fakes.webserver import Line, WebServer
@@ -64,9 +65,9 @@ def server() -> Iterator[Server]:
         yield Server(server)
 
 
-def access(folder: Path, server: str, user: dict[str, Any]) -> Access:
+def access(folder: Path, server: str, user: dict[str, Any], **cluster: Any) -> Access:
     document = {
-        "clusters": [{"name": "c", "cluster": {"server": server}}],
+        "clusters": [{"name": "c", "cluster": {"server": server, **cluster}}],
         "users": [{"name": "u", "user": user}],
         "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
     }
@@ -75,11 +76,11 @@ def access(folder: Path, server: str, user: dict[str, Any]) -> Access:
     return Access(file, "x")
 
 
-def plugin(folder: Path) -> dict[str, Any]:
-    status = {"token": "of the plugin"}
+def plugin(folder: Path, **status: Any) -> dict[str, Any]:
+    status = status or {"token": "of the plugin"}
     answer = {"apiVersion": VERSION, "kind": "ExecCredential", "status": status}
     file = folder / "plugin"
-    file.write_text(f"#!/bin/sh\necho '{json.dumps(answer)}'\n")
+    file.write_text(f"#!/bin/sh\ncat <<'END'\n{json.dumps(answer)}\nEND\n")
     file.chmod(0o755)
     # Relative to the kubeconfig, not to where we are.
     return {"apiVersion": VERSION, "command": "./plugin", "interactiveMode": "Never"}
@@ -160,3 +161,85 @@ def test_a_file_with_a_token_that_is_not_there_is_named_with_its_user(
     assert error.value.code == "CTO-1602"
     assert str(tmp_path / "missing") in error.value.details
     assert server.headers == []
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", "token is empty"),
+        (b" \n\n", "token is empty"),
+        (b"\xff\xfe\x00", "can't decode"),
+        (b"hunter2\nhunter2", "it has a line end"),
+        (b"hunter2\r\nX-Evil: hunter2", "it has a line end"),
+    ],
+)
+def test_a_file_without_a_usable_token_makes_nobody_else_of_us(
+    server: Server, tmp_path: Path, content: bytes, why: str
+) -> None:
+    """Without a token the server would take us for somebody else; helm refuses such files."""
+    (tmp_path / "token").write_bytes(content)
+    with pytest.raises(ApiError, match="the token of the kubeconfig's user 'u'") as error:
+        ask(connect(server, tmp_path, {"tokenFile": "token"}))
+    assert error.value.code == "CTO-1602"
+    assert why in error.value.details
+    assert "hunter2" not in f"{error.value.message}{error.value.details}{error.value.hint}"
+    assert server.headers == []
+
+
+def test_a_token_is_sent_as_go_sends_it(server: Server, tmp_path: Path) -> None:
+    ask(connect(server, tmp_path, {"token": "töken €"}))
+    assert server.identities() == [{("Authorization", "Bearer töken €")}]
+
+
+@pytest.mark.parametrize(
+    "status", [{"token": ""}, {"token": " "}, {"token": None}, {"clientKeyData": "hunter2"}]
+)
+def test_a_plugin_that_gives_nothing_makes_nobody_else_of_us(
+    server: Server, tmp_path: Path, status: dict[str, Any]
+) -> None:
+    with pytest.raises(ApiError, match="credentials of the kubeconfig's user 'u'") as error:
+        ask(connect(server, tmp_path, {"exec": plugin(tmp_path, **status)}))
+    assert error.value.code == "CTO-1602"
+    assert "hunter2" not in f"{error.value.message}{error.value.details}"
+    assert server.headers == []
+
+
+def test_a_plugin_s_token_with_a_line_end_is_refused(server: Server, tmp_path: Path) -> None:
+    with pytest.raises(ApiError, match="the token of the kubeconfig's user 'u'") as error:
+        ask(connect(server, tmp_path, {"exec": plugin(tmp_path, token="hunter2\nX: y")}))
+    assert (error.value.code, server.headers) == ("CTO-1602", [])
+    assert "hunter2" not in f"{error.value.message}{error.value.details}"
+
+
+GARBAGE = base64.b64encode(b"hunter2").decode()
+PAIR = {"clientCertificateData": "hunter2", "clientKeyData": "hunter2"}
+
+
+@pytest.mark.parametrize(
+    ("cluster", "user", "why"),
+    [
+        ({"certificate-authority-data": GARBAGE}, {"token": "t"}, "certificate-authority"),
+        ({}, {"client-certificate-data": GARBAGE, "client-key-data": GARBAGE}, "client-key"),
+        ({}, {"client-certificate": "/dev/null", "client-key": "/etc/passwd"}, "/dev/null"),
+        ({}, {"exec": PAIR}, "client-key"),
+    ],
+)
+@pytest.mark.parametrize("proxied", [False, True])
+def test_certificates_that_are_none_are_named(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    cluster: dict[str, Any],
+    user: dict[str, Any],
+    why: str,
+    *,
+    proxied: bool,
+) -> None:
+    if proxied:
+        monkeypatch.setenv("HTTPS_PROXY", "http://proxy.invalid:1")
+    user = {"exec": plugin(tmp_path, **PAIR)} if "exec" in user else user
+    with pytest.raises(PreflightError) as error:
+        ask(Connection(access(tmp_path, "https://127.0.0.1:1", user, **cluster)))
+    assert error.value.code == "CTO-1403"
+    assert why in error.value.details
+    assert str(tmp_path / "config") in error.value.hint
+    assert "hunter2" not in f"{error.value.message}{error.value.details}"

@@ -136,6 +136,20 @@ READABLE: Mapping[str, Document] = {
 # What Go reads, and client-go then refuses, or we do.
 UNUSABLE: Mapping[str, tuple[Document, str]] = {
     "no server": (document(clusters=[{"name": "c", "cluster": {}}]), "server is missing"),
+    "a server without a scheme": (cluster(server="c:6443"), "server must begin with https://"),
+    "a server's path alone": (cluster(server="/c"), "server must begin with https://"),
+    "a server of another kind": (cluster(server="ftp://c"), "server must begin with https://"),
+    "a server without a host": (cluster(server="https://"), "server must be https://HOST"),
+    "a server's port alone": (cluster(server="https://:6443"), "server must be https://HOST"),
+    "a port that is none": (cluster(server="https://c:99999"), "server must be https://HOST"),
+    "half an address": (cluster(server="https://[::1"), "server must be https://HOST"),
+    "a space before a server": (cluster(server=" https://c"), "server must begin with https://"),
+    "a tab behind a server": (cluster(server="https://c\t"), "server must be https://HOST"),
+    "a log-in in a server": (cluster(server=f"https://me:{SECRET}@c"), "server holds a log-in"),
+    "a query in a server": (cluster(server=f"https://c?token={SECRET}"), "server must not go on"),
+    "a fragment in a server": (cluster(server="https://c#x"), "server must not go on"),
+    "a line end in a token": (user(token=f"{SECRET}\n"), "token has a line end"),
+    "a header in a token": (user(token=f"{SECRET}\r\nX: y"), "token has a line end"),
     "no verification": (
         cluster(**{"insecure-skip-tls-verify": True}),
         "cluster 'c': insecure-skip-tls-verify: switches TLS verification off",
@@ -216,6 +230,9 @@ UNUSABLE: Mapping[str, tuple[Document, str]] = {
 }
 
 USABLE: Mapping[str, Document] = {
+    "a server in capitals": cluster(server="HTTPS://C.EXAMPLE:6443/"),
+    "a server with a path": cluster(server="https://c/k8s/clusters/c-1"),
+    "a server by its address": cluster(server="https://[fd00::1]:6443"),
     "somebody else": user(
         token="t", **{"as": "me", "as-groups": ["a"], "as-user-extra": {"a": []}}
     ),

@@ -20,8 +20,8 @@ import yaml
 
 from cto.adapters import api_errors, scratch
 from cto.adapters.complaints import complaints
-from cto.adapters.identity import Identity
-from cto.adapters.login import Login, for_loader, plain_login, tls_context
+from cto.adapters.identity import Identity, header_text
+from cto.adapters.login import Login, UnusableError, for_loader, plain_login, tls_context
 from cto.adapters.pools import pool
 from cto.errors import ApiError, PreflightError
 from cto.network.proxies import Proxies, Proxy, is_refusal
@@ -227,7 +227,7 @@ class _Session:
         import urllib3  # noqa: PLC0415 - slow
 
         # Of the same name there may be several: the groups of somebody who is impersonated.
-        headers = urllib3.HTTPHeaderDict(self._plugin())
+        headers = urllib3.HTTPHeaderDict()
         for name, value in self._identified():
             headers.add(name, value)
         headers.update(request.headers)
@@ -235,9 +235,9 @@ class _Session:
 
     def _identified(self) -> Sequence[tuple[str, str]]:
         try:
-            return tuple(self.identity.headers())
-        except OSError as error:
-            text = f"the token of the kubeconfig's user {self.identity.name!r} cannot be read"
+            return (*self._plugin().items(), *self.identity.headers())
+        except (OSError, ValueError) as error:
+            text = f"the token of the kubeconfig's user {self.identity.name!r} cannot be used"
             raise ApiError("CTO-1602", text, details=str(error)) from error
 
     def close(self) -> None:
@@ -273,16 +273,19 @@ def _loaded_session(access: Access, environ: Mapping[str, str]) -> _Session:
     # The loader writes certificates and keys to files; they are read here and go away.
     with scratch.private() as folder:
         complaint = _load(access, document, configuration, str(folder))
-        _check(access, configuration, identity.name, complaint)
+        _check(access, configuration, identity, complaint)
         proxy = _proxy(configuration, environ)
-        connections = _loaded_pool(configuration, proxy)
+        try:
+            connections = _loaded_pool(configuration, proxy)
+        except UnusableError as error:
+            raise _unusable(access, str(error)) from None
     refresh = Lock()
 
     def plugin() -> Mapping[str, str]:
         with refresh, complaints():
             settings: Any = configuration.auth_settings()
         token = settings.get("BearerToken", {}).get("value")
-        return {"Authorization": token} if token else {}
+        return {"Authorization": header_text(token)} if token else {}
 
     return _Session(
         identity=identity,
@@ -293,15 +296,23 @@ def _loaded_session(access: Access, environ: Mapping[str, str]) -> _Session:
     )
 
 
-def _check(access: Access, configuration: Any, user: str, complaint: str) -> None:
+def _check(access: Access, configuration: Any, identity: Identity, complaint: str) -> None:
     if not configuration.verify_ssl:
         text = f"context {access.context} of {access.kubeconfig} switches TLS verification off"
         hint = "Replace insecure-skip-tls-verify by certificate-authority-data, and add "
         hint += "tls-server-name if the certificate is for another name."
         raise PreflightError("CTO-1403", text, hint=hint)
+    if not identity.is_known and not complaint and not _has_login(configuration):
+        # Asked without one, the server would take us for somebody else.
+        complaint = "its log-in program gave neither a token nor a certificate"
     if complaint:
-        text = f"the credentials of the kubeconfig's user {user!r} cannot be had"
+        text = f"the credentials of the kubeconfig's user {identity.name!r} cannot be had"
         raise ApiError("CTO-1602", text, details=api_errors.cut(complaint))
+
+
+def _has_login(configuration: Any) -> bool:
+    token = str(configuration.api_key.get("BearerToken") or "").removeprefix("Bearer").strip()
+    return token not in {"", "None"} or bool(configuration.cert_file)
 
 
 def _proxy(configuration: Any, environ: Mapping[str, str]) -> Proxy | None:
@@ -345,7 +356,8 @@ def _load(access: Access, document: Mapping[str, Any], configuration: Any, folde
 
 def _unusable(access: Access, cause: str) -> PreflightError:
     text = f"context {access.context} of {access.kubeconfig} cannot be used"
-    return PreflightError("CTO-1403", text, details=api_errors.cut(cause))
+    hint = f"Mend what is named in {access.kubeconfig}, or take another context (--context NAME)."
+    return PreflightError("CTO-1403", text, details=api_errors.cut(cause), hint=hint)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ what is client-go's: `getUserIdentificationPartialConfig` in tools/clientcmd and
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from urllib.parse import quote
 
 # What may stand in a header's name as it is, beside letters, digits and `-._~`.
 _LEGAL = "!#$&'*+^`|"
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 class Identity:
@@ -45,9 +47,10 @@ class Identity:
 
         Raises:
             OSError: The token's file cannot be read, and never could.
+            ValueError: It holds no token, or the token no header could have.
         """
         if authorization := self._authorization():
-            yield "Authorization", authorization
+            yield "Authorization", header_text(authorization)
         yield from self._impersonation
 
     def _authorization(self) -> str:
@@ -63,9 +66,13 @@ class Identity:
         if self._file:
             try:
                 self._token = self._file.read_text(encoding="utf-8").strip() or self._token
-            except OSError:
+            except (OSError, UnicodeDecodeError):
                 if not self._token:
                     raise
+            if not self._token:
+                # Not without one: that would be somebody else, whom helm is not.
+                problem = f"{self._file} is empty"
+                raise ValueError(problem)
         return self._token
 
     def _id_token(self) -> str:
@@ -84,6 +91,18 @@ def _impersonation(user: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for key, values in (user.get("as-user-extra") or {}).items():
         for value in values or ():
             yield f"Impersonate-Extra-{quote(str(key), safe=_LEGAL)}", _text(value or "")
+
+
+def header_text(value: str) -> str:
+    """Return who asks as a header can have it.
+
+    Raises:
+        ValueError: No header can: Go refuses to send it, too. The text is not told.
+    """
+    if _CONTROL.search(value):
+        problem = "it has a line end or another control character in it"
+        raise ValueError(problem)
+    return _text(value)
 
 
 def _text(value: Any) -> str:

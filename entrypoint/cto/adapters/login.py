@@ -10,11 +10,12 @@ from __future__ import annotations
 import base64
 import os
 import ssl
-from collections.abc import Mapping
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from cto.adapters import scratch
 from cto.adapters.identity import Identity
@@ -57,14 +58,33 @@ def tls_context(ca_file: str | None, cert_file: str | None, key_file: str | None
 
     Raises:
         ConfigError: CTO-1360, a file or folder of the environment holds nothing to trust.
+        UnusableError: The kubeconfig's certificates, or its key, are none.
     """
     if ca_file:
-        context = trust.relaxed(ssl.create_default_context(cafile=ca_file))
+        with _told("certificate-authority"):
+            context = trust.relaxed(ssl.create_default_context(cafile=ca_file))
     else:
         context = trust.system(os.environ)
     if cert_file:
-        context.load_cert_chain(cert_file, key_file)
+        with _told("client-certificate with client-key"):
+            # A key that is encrypted: helm cannot use it either, and nobody is asked for its word.
+            context.load_cert_chain(cert_file, key_file, password=str)
     return context
+
+
+class UnusableError(ValueError):
+    """A certificate or key cannot be used; the text tells which, and why."""
+
+
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        # Of a TLS error the words alone: before them is a place in Python's source.
+        why = getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error)
+        text = f"{what}: {str(why).replace('_', ' ').lower()}"
+        raise UnusableError(text) from None
 
 
 def plain_login(access: Access, environ: Mapping[str, str] = os.environ) -> Login | None:
@@ -104,7 +124,7 @@ def _login(
     return Login(
         server=server,
         identity=identity,
-        tls=_tls(base, cluster, user) if server.startswith("https://") else None,
+        tls=_tls(base, cluster, user) if urlsplit(server).scheme == "https" else None,
         tls_name=str(cluster.get("tls-server-name") or ""),
     )
 

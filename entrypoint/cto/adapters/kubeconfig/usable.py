@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from cto.adapters.kubeconfig.fields import CLUSTER, USER, Field
 
+_SERVERS = ("http", "https")
 _PROXIES = ("http", "https", "socks5")
 _EXEC_VERSIONS = tuple(f"client.authentication.k8s.io/{version}" for version in ("v1", "v1beta1"))
 _MODES = ("Never", "IfAvailable")
 _LINES = re.compile(r"[\x00-\x1f\x7f]")
+_NO_ADDRESS = re.compile(r"[\x00-\x20\x7f]")
 _Part = Mapping[str, Any]
 
 
@@ -29,16 +32,44 @@ def problems(context: _Part, cluster: _Part, user: _Part) -> Iterator[str]:
 
 def _cluster(cluster: _Part) -> Iterator[str]:
     yield from _refused(cluster, CLUSTER)
-    if not cluster.get("server"):
-        yield "server is missing"
+    yield from _server(str(cluster.get("server") or ""))
     yield from _both(cluster, "certificate-authority")
     scheme = urlsplit(str(cluster.get("proxy-url") or "")).scheme
     if cluster.get("proxy-url") and scheme not in _PROXIES:
         yield f"proxy-url has the scheme {scheme!r}, and must have one of {', '.join(_PROXIES)}"
 
 
+def _server(text: str) -> Iterator[str]:
+    """Yield what helm would read otherwise than we do, or not at all. Never the text itself."""
+    scheme, mark, _ = text.partition("://")
+    parts = _address(text)
+    if not text:
+        yield "server is missing"
+    elif not mark or scheme.lower() not in _SERVERS:
+        # To helm it is one without encryption, whatever its port.
+        yield "server must begin with https:// (or http://)"
+    elif parts is None:
+        yield "server must be https://HOST[:PORT]"
+    elif "@" in parts.netloc:
+        # Go logs in with it where there is nothing else, and shows it in errors.
+        yield "server holds a log-in, which belongs to the kubeconfig's user"
+    elif parts.query or parts.fragment:
+        yield "server must not go on with ? or #: helm passes over what is behind"
+
+
+def _address(text: str) -> SplitResult | None:
+    """Return the parts of an address; None if it has no host, or no port that can be."""
+    with suppress(ValueError):
+        parts = urlsplit(text)
+        if parts.hostname and parts.port != 0 and not _NO_ADDRESS.search(text):
+            return parts
+    return None
+
+
 def _user(user: _Part) -> Iterator[str]:
     yield from _refused(user, USER)
+    if _LINES.search(str(user.get("token") or "")):
+        yield "token has a line end or a control character in it"
     if user.get("client-certificate") or user.get("client-certificate-data"):
         yield from _both(user, "client-certificate")
         yield from _both(user, "client-key")
