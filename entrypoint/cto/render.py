@@ -10,12 +10,14 @@ import hashlib
 import re
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from functools import wraps
 from pathlib import Path
 from types import TracebackType
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
-from jinja2 import Environment, FunctionLoader, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined, Undefined
 from jinja2.exceptions import TemplateError, TemplateNotFound, TemplateSyntaxError
 from jinja2.ext import Extension
 from jinja2.lexer import Token, TokenStream
@@ -25,6 +27,8 @@ from cto.catalog import Asked, Component, GeneratedSecret, SuppliedSecret
 from cto.errors import ConfigError
 from cto.goyaml import YAMLError
 from cto.objects import Manifest, load_documents, load_yaml
+
+_Result = TypeVar("_Result")
 
 VALUES = "values.yaml.j2"
 
@@ -47,7 +51,7 @@ class Renderer:
         # Undefined is an error.
         self._environment = Environment(
             loader=FunctionLoader(_read),
-            undefined=StrictUndefined,
+            undefined=_Unknown,
             autoescape=False,  # noqa: S701 - the output is YAML, not HTML
             keep_trailing_newline=True,
             trim_blocks=True,
@@ -55,8 +59,9 @@ class Renderer:
         )
         # What a template puts into YAML is text that YAML reads, whatever is in it.
         self._environment.policies["json.dumps_function"] = _json
-        self._environment.globals.update(env=_env_reader(env), k8s_name=k8s_name, base64=base64)
-        self._environment.filters.update(k8s_name=k8s_name, base64=base64, exactly=exactly)
+        named = {"k8s_name": _strict(k8s_name), "base64": _strict(base64)}
+        self._environment.globals.update(named, env=_strict(_env_reader(env)))
+        self._environment.filters.update(named, exactly=_strict(exactly))
         self._marking = self._environment.overlay(extensions=[_Marks])
 
     def values(
@@ -125,8 +130,8 @@ class Renderer:
             "size": self._size(component),
             "pods": {name: one.pods for name, one in asked.items()},
             "requests": {name: one.requests.model_dump() for name, one in asked.items()},
-            "secret": _secret_reader(component),
-            "random": _random_reader(component),
+            "secret": _strict(_secret_reader(component)),
+            "random": _strict(_random_reader(component)),
         }
 
     def _size(self, component: Component) -> str:
@@ -175,6 +180,43 @@ class Renderer:
             raise _broken(path, 1, "there is no such template") from error
         except _EXPRESSION_ERRORS as error:
             raise _broken(path, _line_in(path, error.__traceback__), str(error)) from error
+
+
+class _Unknown(StrictUndefined):
+    """What a template names and nobody gave: an error, with the names that there are."""
+
+    @property
+    def _undefined_message(self) -> str:
+        there = self._undefined_obj
+        known = there if isinstance(there, Mapping) else getattr(type(there), "model_fields", {})
+        if self._undefined_hint or not known:
+            return super()._undefined_message
+        names = sorted(map(str, known))
+        close = get_close_matches(str(self._undefined_name), names, 1)
+        meant = f" (did you mean {close[0]!r}?)" if close else ""
+        return f"there is no {self._undefined_name!r}{meant}; known are {', '.join(names)}"
+
+
+def _strict(function: Callable[..., _Result]) -> Callable[..., _Result]:
+    """Let what is undefined be an error before a function of ours stumbles over it."""
+
+    @wraps(function)
+    def strict(*given: Any, **named: Any) -> _Result:
+        _refuse_undefined([*given, *named.values()])
+        return function(*given, **named)
+
+    return strict
+
+
+def _refuse_undefined(data: Any) -> None:
+    """Raise jinja's error for whatever is undefined in here, however deep."""
+    if isinstance(data, Undefined):
+        str(data)
+    elif isinstance(data, Mapping):
+        _refuse_undefined([*data.keys(), *data.values()])
+    elif isinstance(data, list | tuple):
+        for item in data:
+            _refuse_undefined(item)
 
 
 class _Marks(Extension):
@@ -235,6 +277,7 @@ def k8s_name(text: str) -> str:
 
 
 def _json(data: Any, **_options: Any) -> str:
+    _refuse_undefined(data)
     return goyaml.dump_json(data)
 
 

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cto.catalog import Component
+from cto.config.model import Config
 from cto.errors import ConfigError
 from cto.objects import dump_yaml
 from cto.render import Renderer, base64, exactly, k8s_name, merge
@@ -84,6 +85,49 @@ def test_values_switch_off_crds_and_let_the_user_have_the_last_word(tmp_path: Pa
         "a": 2,
         "b": {"c": None},
     }
+
+
+KNOWN = "there is no 'wed' (did you mean 'web'?); known are web"
+
+
+@pytest.mark.parametrize(
+    ("expression", "problem"),
+    [
+        ("requests.wed | tojson", KNOWN),
+        ("requests['wed'] | tojson", KNOWN),
+        ("[1, {'a': requests.wed}] | tojson", KNOWN),
+        ("requests.wed.cpu", KNOWN),
+        ("pods.wed + 1", KNOWN),
+        (
+            "requests.web.gpu | tojson",
+            "there is no 'gpu' (did you mean 'cpu'?); known are cpu, memory",
+        ),
+        ("config.platform.nam", "there is no 'nam' (did you mean 'name'?); known are name"),
+        ("secret('demo-admin', requests.wed)", KNOWN),
+        ("random(requests.wed)", KNOWN),
+        ("env(requests.wed)", KNOWN),
+        ("k8s_name(requests.wed)", KNOWN),
+        ("requests.wed | base64", KNOWN),
+        ("requests.wed | exactly", KNOWN),
+        ("unheard_of | tojson", "'unheard_of' is undefined"),
+    ],
+)
+def test_a_name_that_is_not_there_is_told_with_those_that_are(
+    tmp_path: Path, expression: str, problem: str
+) -> None:
+    """However it is written: a filter does not stumble over what is missing."""
+    folder = tmp_path / "demo"
+    folder.mkdir()
+    with pytest.raises(ConfigError) as caught:
+        values(folder, f"a: 1\nb: {{{{ {expression} }}}}\n")
+    assert caught.value.code == "CTO-1311"
+    assert caught.value.message == f"demo/values.yaml.j2:2: {problem}"
+
+
+def test_fields_of_the_configuration_are_known_too(tmp_path: Path) -> None:
+    (tmp_path / "values.yaml.j2").write_text("a: {{ config.cluster.contxt | tojson }}\n")
+    with pytest.raises(ConfigError, match=r"no 'contxt' .did you mean 'context'.*use_context"):
+        renderer(config=Config()).values(component(tmp_path))
 
 
 def test_an_empty_template_means_no_values(tmp_path: Path) -> None:
@@ -204,7 +248,10 @@ def test_text_renders_what_belongs_to_no_component(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "where"),
     [
-        ("a: 1\nb: {{ config.platform.nam }}\n", r"values\.yaml\.j2:2: .*no attribute 'nam'"),
+        (
+            "a: 1\nb: {{ config.platform.nam }}\n",
+            r"values\.yaml\.j2:2: there is no 'nam' .*known are name",
+        ),
         ("a: 1\n\nb: {{ unknown }}\n", r"values\.yaml\.j2:3: 'unknown' is undefined"),
         ("a: 1\nb: {% if %}\n", r"values\.yaml\.j2:2: Expected an expression"),
         ("a: {{ random('other') }}\n", r"values\.yaml\.j2:1: random: demo declares no .*'other'"),
