@@ -40,10 +40,9 @@ class ClusterOptions:
         bundle: Folder of a bundle to take charts and images from.
         ca_file: Certificates to trust besides the usual ones.
         allow_downgrade: Go back to older charts and definitions.
-        skip_preflight: Names of checks that are left out.
     """
 
-    flags: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    flags: Mapping[str, tuple[str, str | tuple[str, ...]]] = field(default_factory=dict)
     files: tuple[str, ...] = ()
     kubeconfig: Path | None = None
     non_interactive: bool = False
@@ -53,10 +52,9 @@ class ClusterOptions:
     bundle: Path | None = None
     ca_file: Path | None = None
     allow_downgrade: bool = False
-    skip_preflight: frozenset[str] = frozenset()
 
     @property
-    def values(self) -> Mapping[str, str]:
+    def values(self) -> Mapping[str, str | tuple[str, ...]]:
         """Path in the configuration -> the value that a flag gives."""
         return {path: value for path, (_, value) in self.flags.items()}
 
@@ -72,7 +70,12 @@ _FLAGS = {
     "use_context": ("cluster.use_context", "--use-context"),
     "cluster_name": ("cluster.name", "--cluster-name"),
     "air_gapped": ("air_gapped", "--air-gapped"),
+    "skip_preflight": ("cluster.skip_preflight", "--skip-preflight"),
 }
+
+
+def _said(value: Any) -> str | tuple[str, ...]:
+    return tuple(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def cluster_options(function: _Function) -> Callable[..., Any]:
@@ -80,9 +83,9 @@ def cluster_options(function: _Function) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def collect(*args: Any, **values: Any) -> Any:
-        given = {name: values.pop(name) for name in _FLAGS}
+        given = {name: values.pop(name, None) for name in _FLAGS}
         options = ClusterOptions(
-            flags={_FLAGS[name][0]: (_FLAGS[name][1], str(v)) for name, v in given.items() if v},
+            flags={_FLAGS[name][0]: (_FLAGS[name][1], _said(v)) for name, v in given.items() if v},
             files=values.pop("files"),
             kubeconfig=values.pop("kubeconfig"),
             non_interactive=values.pop("non_interactive"),
@@ -90,7 +93,6 @@ def cluster_options(function: _Function) -> Callable[..., Any]:
             charts=values.pop("charts"),
             tools=values.pop("tools"),
             bundle=values.pop("bundle"),
-            skip_preflight=frozenset(values.pop("skip_preflight", ())),
             allow_downgrade=values.pop("allow_downgrade", False),
         )
         return function(*args, options=options, **values)

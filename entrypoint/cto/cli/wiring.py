@@ -474,7 +474,7 @@ class Wiring:
 
     def _tell(self, checks: Sequence[Check], screen: Screen) -> None:
         """Show what is no reason to stop, and what was left out because the user wants it so."""
-        skipped = self.options.skip_preflight
+        skipped = self.loaded.config.cluster.skip_preflight
         tell(
             screen.notice,
             [c for c in checks if c.status is CheckStatus.WARNING or c.name in skipped],
@@ -494,7 +494,7 @@ class Wiring:
         # Of what could not be observed, nothing is known.
         seen = observed if observed.namespaces else None
         needs = replace(needs, seen=seen, images=self._images)
-        skip = self.options.skip_preflight
+        skip = self.loaded.config.cluster.skip_preflight
         checks = cluster_checks(cluster, needs, clock=self.clock, skip=skip)
         if REGISTRY in skip:
             return (*checks, skipped(REGISTRY, "Images in the registry"))

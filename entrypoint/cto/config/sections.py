@@ -247,6 +247,21 @@ class ClusterProvider(StrEnum):
     KWOK = "kwok"
 
 
+class PreflightCheck(StrEnum):
+    """Checks that may be left out: all but the one that nothing foreign is written over."""
+
+    VERSION = "version"
+    PERMISSIONS = "permissions"
+    STORAGE = "storage"
+    ARCHITECTURE = "architecture"
+    ROOM = "room"
+    QUOTAS = "quotas"
+    POLICIES = "policies"
+    WEBHOOKS = "webhooks"
+    PODS = "pods"
+    REGISTRY = "registry"
+
+
 class Cluster(Section):
     """The cluster to install to."""
 
@@ -287,6 +302,12 @@ class Cluster(Section):
         description="How long a step may take, pulls of its images included, before it is given "
         "up: a number with s, m or h. What cannot get ready ends a step sooner in any case.",
         examples=["30m"],
+    )
+    skip_preflight: tuple[PreflightCheck, ...] = Field(
+        default=(),
+        description="Checks before the installation that are left out: the run says so, and goes "
+        "on where they would have ended it.",
+        examples=[["room"]],
     )
 
 

@@ -98,7 +98,7 @@ def skipped(name: str, title: str) -> Check:
         name=name,
         title=title,
         status=CheckStatus.SKIPPED,
-        message=f"left out: --skip-preflight {name}",
+        message=f"left out: --skip-preflight {name}, or cluster.skip_preflight",
     )
 
 

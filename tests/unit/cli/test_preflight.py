@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cto.cli.options import PREFLIGHT
+from cto.config.sections import PreflightCheck
 from cto.engine.preflight import Needs, VersionRange, cluster_checks
 from cto.errors import ApiError
 from cto.objects import Manifest, load_yaml
@@ -158,14 +160,18 @@ def test_an_unchanged_platform_is_not_asked_for_room(desk: Desk) -> None:
     assert ("list", "Pod", "", "") not in desk.cluster.calls
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_a_check_that_is_left_out_is_written_down(desk: Desk, command: tuple[str, ...]) -> None:
+def no_room(desk: Desk) -> None:
     ready = {"type": "Ready", "status": "True"}
     small = {"allocatable": {"cpu": "1m", "memory": "1Mi"}, "conditions": [ready]}
     desk.component(BIG)
     desk.cluster.add(
         {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "one"}, "status": small}
     )
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_check_that_is_left_out_is_written_down(desk: Desk, command: tuple[str, ...]) -> None:
+    no_room(desk)
     assert desk.document(*command, code=4)["error"]["code"] == "CTO-1400"
 
     result = desk.cto(*command, "--skip-preflight", "room")
@@ -180,6 +186,37 @@ def test_a_check_that_is_left_out_is_written_down(desk: Desk, command: tuple[str
     assert found["room"]["status"] == "skipped"
 
 
+@pytest.mark.parametrize("way", ["file", "variable"])
+def test_the_configuration_can_leave_checks_out_and_a_flag_replaces_its_list(
+    desk: Desk, tmp_path: Path, way: str
+) -> None:
+    no_room(desk)
+    file = tmp_path / "cto.yaml"
+    file.write_text("cluster: {skip_preflight: [room]}" if way == "file" else "{}")
+    if way == "variable":
+        desk.env["CTO_CLUSTER__SKIP_PREFLIGHT"] = "[room]"
+    given = ("plan", "install", "--config", str(file))
+
+    document = desk.document(*given)
+    assert [c["name"] for c in document["data"]["preflight"] if "left out" in c["message"]] == [
+        "room"
+    ]
+    error = desk.document(*given, "--skip-preflight", "pods", code=4)["error"]
+    assert "Room: " in error["details"]
+
+
+def test_a_check_that_there_is_not_is_refused_in_the_configuration_too(
+    desk: Desk, tmp_path: Path
+) -> None:
+    file = tmp_path / "cto.yaml"
+    file.write_text("cluster:\n  skip_preflight:\n    - foreign\n")
+    error = desk.document("plan", "install", "--config", str(file), code=3)["error"]
+    told = (
+        "cluster.skip_preflight.0 'foreign' (DESK/cto.yaml:3): must be one of version, permissions"
+    )
+    assert told in error["details"]
+
+
 def test_a_check_that_there_is_not_is_refused_with_the_names_that_there_are(desk: Desk) -> None:
     result = desk.cto("install", "--skip-preflight", "rooms")
 
@@ -192,6 +229,7 @@ def test_every_check_but_the_one_for_foreign_objects_can_be_left_out() -> None:
     needs = Needs(kubernetes=VersionRange((1, 31), (1, 36)))
     made = {check.name for check in cluster_checks(FakeCluster(), needs)}
     assert made - {"foreign"} | {"registry"} == set(PREFLIGHT)
+    assert tuple(PreflightCheck) == PREFLIGHT
 
 
 BIG = """
