@@ -17,6 +17,7 @@ from cto.adapters.cluster import KubeCluster
 from cto.errors import ApiError, CtoError, PreflightError
 from cto.objects import Manifest, ObjectRef, dump_yaml
 from cto.ports import Access, WatchType
+from fakes.certificates import authority, server_side
 from fakes.clock import FakeClock
 from fakes.webserver import Line, WebServer, answer, hang_up
 
@@ -71,6 +72,14 @@ def kubeconfig(file: Path, server: str, user: dict[str, Any], **cluster: Any) ->
     }
     file.write_text(dump_yaml(document))
     return Access(file, "here")
+
+
+@pytest.fixture
+def safe(server: WebServer, tmp_path: Path) -> Iterator[WebServer]:
+    """The same answers over TLS: without it nobody is told who asks."""
+    with WebServer(tls=server_side(tmp_path)) as safe:
+        safe._scripts = server._scripts
+        yield safe
 
 
 @pytest.fixture
@@ -418,26 +427,33 @@ def test_the_end_of_a_log_is_asked_for_once(server: WebServer, cluster: KubeClus
 # credentials
 
 
-def test_the_token_of_the_kubeconfig_is_sent(server: WebServer, cluster: KubeCluster) -> None:
-    cluster.kinds()
-    assert server.seen[0].headers["Authorization"] == f"Bearer {TOKEN}"
+def trusting(folder: Path, server: WebServer, user: dict[str, Any]) -> Access:
+    trusted = {"certificate-authority": str(authority(folder))}
+    return kubeconfig(folder / "kubeconfig", server.url, user, **trusted)
+
+
+def test_the_token_of_the_kubeconfig_is_sent(
+    safe: WebServer, clock: FakeClock, tmp_path: Path
+) -> None:
+    KubeCluster(trusting(tmp_path, safe, {"token": TOKEN}), clock=clock).kinds()
+    assert safe.seen[0].headers["Authorization"] == f"Bearer {TOKEN}"
 
 
 def test_refused_credentials_are_read_anew_once(
-    server: WebServer, clock: FakeClock, tmp_path: Path
+    safe: WebServer, clock: FakeClock, tmp_path: Path
 ) -> None:
     token = tmp_path / "token"
     token.write_text("old")
-    access = kubeconfig(tmp_path / "kubeconfig", server.url, {"tokenFile": str(token)})
+    access = trusting(tmp_path, safe, {"tokenFile": str(token)})
     cluster = KubeCluster(access, clock=clock)
 
     def expired(line: Line) -> None:
         token.write_text("new")
         answer(401, {"message": "Unauthorized"})(line)
 
-    server.on("GET", "/version", expired, answer(200, {"gitVersion": "v1.34.4"}))
+    safe.on("GET", "/version", expired, answer(200, {"gitVersion": "v1.34.4"}))
     assert cluster.server_version() == "v1.34.4"
-    tokens = [seen.headers["Authorization"] for seen in server.requests("/version")]
+    tokens = [seen.headers["Authorization"] for seen in safe.requests("/version")]
     assert tokens == ["Bearer old", "Bearer new"]
 
 
@@ -465,30 +481,30 @@ def plugin(file: Path, script: str) -> dict[str, Any]:
     return {"exec": {"apiVersion": version, "command": str(file), "interactiveMode": "Never"}}
 
 
-def test_exec_plugins_give_tokens(server: WebServer, clock: FakeClock, tmp_path: Path) -> None:
+def test_exec_plugins_give_tokens(safe: WebServer, clock: FakeClock, tmp_path: Path) -> None:
     credential = {
         "apiVersion": "client.authentication.k8s.io/v1",
         "kind": "ExecCredential",
         "status": {"token": "fresh"},
     }
     user = plugin(tmp_path / "plugin", f"echo '{json.dumps(credential)}'")
-    access = kubeconfig(tmp_path / "kubeconfig", server.url, user)
+    access = trusting(tmp_path, safe, user)
     KubeCluster(access, clock=clock).kinds()
-    assert server.seen[0].headers["Authorization"] == "Bearer fresh"
+    assert safe.seen[0].headers["Authorization"] == "Bearer fresh"
 
 
 def test_an_exec_plugin_that_fails_is_told_with_its_user(
-    server: WebServer, clock: FakeClock, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    safe: WebServer, clock: FakeClock, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     user = plugin(tmp_path / "plugin", "echo 'log in first' >&2; exit 1")
-    access = kubeconfig(tmp_path / "kubeconfig", server.url, user)
+    access = trusting(tmp_path, safe, user)
     with pytest.raises(ApiError) as caught:
         KubeCluster(access, clock=clock).kinds()
     assert caught.value.code == "CTO-1602"
     assert "'somebody'" in caught.value.message
     assert "log in first" in caught.value.details
     assert capfd.readouterr() == ("", "")
-    assert server.seen == []
+    assert safe.seen == []
 
 
 def test_verification_is_never_switched_off(clock: FakeClock, tmp_path: Path) -> None:

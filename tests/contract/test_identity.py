@@ -14,7 +14,8 @@ from cto.adapters.connection import Connection, Request
 from cto.errors import ApiError, PreflightError
 from cto.objects import dump_yaml
 from cto.ports import Access
-from fakes.webserver import Line, WebServer
+from fakes.certificates import authority, server_side
+from fakes.webserver import Line, WebServer, answer
 
 VERSION = "client.authentication.k8s.io/v1"
 IMPERSONATION = {
@@ -60,14 +61,16 @@ class Server:
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
-    with WebServer() as server:
+def server(tmp_path: Path) -> Iterator[Server]:
+    with WebServer(tls=server_side(tmp_path)) as server:
         yield Server(server)
 
 
 def access(folder: Path, server: str, user: dict[str, Any], **cluster: Any) -> Access:
+    trusted = {"certificate-authority": str(authority(folder))}
+    given = {"server": server, **(cluster or trusted)}
     document = {
-        "clusters": [{"name": "c", "cluster": {"server": server, **cluster}}],
+        "clusters": [{"name": "c", "cluster": given}],
         "users": [{"name": "u", "user": user}],
         "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
     }
@@ -243,3 +246,27 @@ def test_certificates_that_are_none_are_named(
     assert why in error.value.details
     assert str(tmp_path / "config") in error.value.hint
     assert "hunter2" not in f"{error.value.message}{error.value.details}"
+
+
+@pytest.mark.parametrize("way", ["token", "password", "exec", "proxied"])
+def test_without_tls_neither_token_nor_password_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """As client-go; who wonders why is told. No plugin is asked for what nobody gets."""
+    if way == "proxied":
+        monkeypatch.setenv("HTTPS_PROXY", "http://proxy.invalid:1")
+    users: dict[str, Any] = {
+        "token": {"token": "secret"},
+        "password": {"username": "me", "password": "secret"},
+        "exec": {"exec": {**plugin(tmp_path), "command": "/not/there"}},
+        "proxied": {"token": "secret"},
+    }
+    with WebServer() as plain:
+        server = Server(plain)
+        connection = connect(server, tmp_path, {**users[way], **IMPERSONATION})
+        ask(connection)
+        assert server.identities() == [NAMES]
+        plain.on("GET", "/version", answer(401, {"message": "Unauthorized"}))
+        with pytest.raises(ApiError) as caught:
+            ask(connection)
+    assert "does not begin with https://" in caught.value.hint

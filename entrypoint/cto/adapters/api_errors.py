@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from cto.adapters import impersonation
 from cto.errors import ApiError
 from cto.redaction import redacted
 
@@ -48,6 +49,7 @@ def refused(what: str, status: int, body: bytes, *, confidential: bool = False) 
         status=status,
         reason=reason,
         details=f"HTTP status {status}",
+        hint=impersonation.HINT if impersonation.refused_user(message) else "",
         causes=tuple(_causes(details, confidential=confidential)),
     )
 

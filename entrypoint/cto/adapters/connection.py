@@ -14,13 +14,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import yaml
 
 from cto.adapters import api_errors, scratch
 from cto.adapters.complaints import complaints
-from cto.adapters.identity import Identity, header_text
+from cto.adapters.identity import PLAIN_HINT, Identity, header_text, is_encrypted
 from cto.adapters.login import Login, UnusableError, for_loader, plain_login, tls_context
 from cto.adapters.pools import pool
 from cto.errors import ApiError, PreflightError
@@ -180,10 +180,13 @@ class Connection:
             return self._session
 
     def _unauthorized(self, session: _Session, response: Any) -> ApiError:
-        name = session.identity.name
-        text = f"the API server refuses the credentials of the kubeconfig's user {name!r}"
+        identity = session.identity
+        text = f"the API server refuses the credentials of the kubeconfig's user {identity.name!r}"
+        hint = "" if identity.is_secret else PLAIN_HINT
         details = api_errors.message_of(response.data)
-        return ApiError("CTO-1602", text, status=401, reason="Unauthorized", details=details)
+        return ApiError(
+            "CTO-1602", text, status=401, reason="Unauthorized", details=details, hint=hint
+        )
 
 
 class _Session:
@@ -326,7 +329,7 @@ def _proxy(configuration: Any, environ: Mapping[str, str]) -> Proxy | None:
 
 
 def _loaded_pool(configuration: Any, proxy: Proxy | None) -> Any:
-    if urlsplit(configuration.host).scheme != "https":
+    if not is_encrypted(configuration.host):
         return pool(None, proxy)
     tls = tls_context(configuration.ssl_ca_cert, configuration.cert_file, configuration.key_file)
     return pool(tls, proxy, tls_name=configuration.tls_server_name or "")

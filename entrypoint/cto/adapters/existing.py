@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from cto.adapters import impersonation
 from cto.adapters.host import Host
+from cto.adapters.identity import PLAIN_HINT, is_encrypted, logs_in
 from cto.adapters.kubeconfig import named, read
 from cto.errors import ApiError
 from cto.objects import all_simulated
@@ -67,13 +69,10 @@ class Existing:
 
     def validate(self) -> Sequence[Check]:
         problems = tuple(self._problems())
+        if not problems and (refused := self._refused_identity()):
+            return (refused,)
         if not problems:
-            usable = Check(
-                name="kubeconfig",
-                title="Kubeconfig",
-                status=CheckStatus.PASSED,
-                message=self._told,
-            )
+            usable = self._usable()
             return (usable, unreachable(self._silence)) if self._silence else (usable,)
         return tuple(
             Check(
@@ -85,6 +84,18 @@ class Existing:
                 code="CTO-1403",
             )
             for message, fix in problems
+        )
+
+    def _usable(self) -> Check:
+        entries = self._entries()
+        server = str(entries["clusters"].get("server") or "")
+        unsaid = not is_encrypted(server) and logs_in(entries["users"])
+        return Check(
+            name="kubeconfig",
+            title="Kubeconfig",
+            status=CheckStatus.WARNING if unsaid else CheckStatus.PASSED,
+            message=f"{self._told}{' speaks without TLS: nobody is logged in' if unsaid else ''}",
+            fix=PLAIN_HINT if unsaid else "",
         )
 
     def state(self) -> ProviderState:
@@ -137,14 +148,23 @@ class Existing:
     # what may be wrong with a kubeconfig that was mounted into a container
 
     def _problems(self) -> Iterator[tuple[str, str]]:
+        entries = self._entries()
+        yield from self._address_problems(
+            entries["contexts"].get("cluster", ""), entries["clusters"]
+        )
+        yield from self._plugin_problems(entries["users"])
+        for section in _FILES:
+            yield from self._file_problems(section, entries[section])
+
+    def _entries(self) -> dict[str, Mapping[str, Any]]:
+        """Return what the kubeconfig says of the context, its cluster and its user."""
         document = read(self._access.kubeconfig)
         context = named(document, "contexts").get(self._access.context, {})
-        cluster = named(document, "clusters").get(context.get("cluster", ""), {})
-        user = named(document, "users").get(context.get("user", ""), {})
-        yield from self._address_problems(context.get("cluster", ""), cluster)
-        yield from self._plugin_problems(user)
-        for section, entry in (("clusters", cluster), ("users", user)):
-            yield from self._file_problems(section, entry)
+        return {
+            "contexts": context,
+            "clusters": named(document, "clusters").get(context.get("cluster", ""), {}),
+            "users": named(document, "users").get(context.get("user", ""), {}),
+        }
 
     def _address_problems(self, name: str, cluster: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         server = str(cluster.get("server", ""))
@@ -169,12 +189,34 @@ class Existing:
 
         Of a loopback address too: a container may well have a cluster inside itself.
         """
+        # Whoever refuses a log-in is there.
+        return self._refusal if self._refusal and self._refusal.is_silence else None
+
+    @cached_property
+    def _refusal(self) -> ApiError | None:
         try:
             self.kube_version()
         except ApiError as error:
-            # Whoever refuses a log-in is there.
-            return error if error.is_silence else None
+            return error
         return None
+
+    def _refused_identity(self) -> Check | None:
+        """Return a failed check if the kubeconfig's user may not act as whom it names."""
+        asking = impersonation.refused_user(self._refusal.message) if self._refusal else ""
+        user = self._entries()["users"]
+        if not (asking and self._refusal and user.get("as")):
+            return None
+        return Check(
+            name="identity",
+            title="Identity",
+            status=CheckStatus.FAILED,
+            message=f"{asking} may not act as {user['as']}, as the kubeconfig says: "
+            f"{self._refusal.message}",
+            fix="Ask an administrator to `kubectl apply` what follows; or change `as`, `as-uid`, "
+            "`as-groups` and `as-user-extra` of the kubeconfig's user.",
+            code=self._refusal.code,
+            manifests=impersonation.role_for(user, asking),
+        )
 
     def _plugin_problems(self, user: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         exec_ = user.get("exec") or {}

@@ -12,11 +12,19 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 # What may stand in a header's name as it is, beside letters, digits and `-._~`.
 _LEGAL = "!#$&'*+^`|"
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+PLAIN_HINT = (
+    "The server's address does not begin with https://: no token, password or certificate is shown "
+    "to it, by kubectl and helm as well. Write the address with https:// into the kubeconfig."
+)
+_SECRETS = (
+    *("token", "tokenFile", "username", "exec", "auth-provider"),
+    *("client-certificate", "client-certificate-data"),
+)
 
 
 class Identity:
@@ -26,10 +34,13 @@ class Identity:
         name: Of the kubeconfig's user.
         user: What the kubeconfig says about it.
         base: The kubeconfig's folder.
+        server: Whom it asks. Without TLS it is told no token and no password, and no plugin is
+            asked for one: `ClientConfig` in tools/clientcmd.
     """
 
-    def __init__(self, name: str, user: Mapping[str, Any], base: Path) -> None:
+    def __init__(self, name: str, user: Mapping[str, Any], base: Path, server: str) -> None:
         self.name = name
+        self.is_secret = is_encrypted(server)
         self._user = user
         self._file = base / str(user["tokenFile"]) if user.get("tokenFile") else None
         self._token = str(user.get("token") or "") or self._id_token()
@@ -38,9 +49,9 @@ class Identity:
     @property
     def is_known(self) -> bool:
         """Whether no program has to be asked first: a token goes before a plugin."""
-        return bool(self._token or self._file or self._user.get("username")) or not any(
-            self._user.get(key) for key in ("exec", "auth-provider")
-        )
+        given = self._token or self._file or self._user.get("username")
+        asked = any(self._user.get(key) for key in ("exec", "auth-provider"))
+        return bool(given) or not (asked and self.is_secret)
 
     def headers(self) -> Iterator[tuple[str, str]]:
         """Yield what every request has to carry; names may come several times.
@@ -54,6 +65,8 @@ class Identity:
         yield from self._impersonation
 
     def _authorization(self) -> str:
+        if not self.is_secret:
+            return ""
         if token := self._current_token():
             return f"Bearer {token}"
         if self._user.get("username"):
@@ -78,6 +91,16 @@ class Identity:
     def _id_token(self) -> str:
         provider = self._user.get("auth-provider") or {}
         return str((provider.get("config") or {}).get("id-token") or "")
+
+
+def is_encrypted(server: str) -> bool:
+    """Return whether a kubeconfig's server is asked by TLS; one without a scheme is not."""
+    return urlsplit(server).scheme == "https"
+
+
+def logs_in(user: Mapping[str, Any]) -> bool:
+    """Return whether a kubeconfig's user has what is told to nobody without TLS."""
+    return any(user.get(key) for key in _SECRETS)
 
 
 def _impersonation(user: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

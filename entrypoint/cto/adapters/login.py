@@ -15,10 +15,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from cto.adapters import scratch
-from cto.adapters.identity import Identity
+from cto.adapters.identity import Identity, is_encrypted
 from cto.adapters.kubeconfig import parts, read
 from cto.adapters.kubeconfig.fields import CLUSTER, USER, local
 from cto.errors import CtoError
@@ -94,7 +93,9 @@ def plain_login(access: Access, environ: Mapping[str, str] = os.environ) -> Logi
     # What is wrong is told by the loader, in its words.
     with suppress(CtoError, OSError, AttributeError, KeyError, TypeError, ValueError):
         context, cluster, user = parts(read(access.kubeconfig), access.context)
-        identity = Identity(context["user"], user, access.kubeconfig.parent)
+        identity = Identity(
+            context["user"], user, access.kubeconfig.parent, str(cluster.get("server") or "")
+        )
         if identity.is_known and not any(cluster.get(key) for key in _LOADED):
             return _login(access.kubeconfig.parent, identity, cluster, user)
     return None
@@ -108,7 +109,8 @@ def for_loader(access: Access) -> tuple[Identity, Mapping[str, Any]]:
     """
     context, cluster, user = parts(read(access.kubeconfig), access.context)
     base = access.kubeconfig.parent
-    identity = Identity(str(context.get("user") or ""), user, base)
+    server = str(cluster.get("server") or "")
+    identity = Identity(str(context.get("user") or ""), user, base, server)
     known = _ALWAYS if identity.is_known else {*_ALWAYS, "exec"}
     kept = {key: value for key, value in user.items() if key in known}
     entries = {"context": context, "cluster": local(cluster, CLUSTER, base)}
@@ -124,7 +126,7 @@ def _login(
     return Login(
         server=server,
         identity=identity,
-        tls=_tls(base, cluster, user) if urlsplit(server).scheme == "https" else None,
+        tls=_tls(base, cluster, user) if is_encrypted(server) else None,
         tls_name=str(cluster.get("tls-server-name") or ""),
     )
 

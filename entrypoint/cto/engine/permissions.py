@@ -157,7 +157,7 @@ def _failed(missing: Sequence[Missing], absent: Collection[str], user: str) -> C
         name="permissions",
         title="Permissions",
         status=CheckStatus.FAILED,
-        message=f"{count} missing",
+        message=f"{count} missing{f': the API server knows you as {user}' if user else ''}",
         fix=f"Ask an administrator to `kubectl apply` what follows{bind}, or use another context. "
         "`kubectl auth can-i --list` shows what you may do.",
         code="CTO-1602",

@@ -55,6 +55,75 @@ def place(tmp_path: Path) -> Place:
     return Place(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("server", "user", "warned"),
+    [
+        ("http://10.0.0.1:8080", {"token": "t"}, True),
+        ("10.0.0.1:8080", {"client-certificate-data": "eA=="}, True),
+        ("http://10.0.0.1:8080", {}, False),
+        ("https://10.0.0.1:6443", {"token": "t"}, False),
+    ],
+)
+def test_a_log_in_that_nobody_is_told_without_tls_is_warned_of(
+    place: Place, server: str, user: dict[str, Any], *, warned: bool
+) -> None:
+    place.entry, place.user = {"server": server}, user
+    (check,) = place.provider().validate()
+    assert check.status is (CheckStatus.WARNING if warned else CheckStatus.PASSED)
+    assert ("speaks without TLS" in check.message) == warned
+    assert ("https://" in check.fix) == warned
+
+
+FORBIDDEN = (
+    'ask for the version: users "root" is forbidden: User "weak" cannot impersonate resource '
+    '"users" in API group "" at the cluster scope'
+)
+
+
+@pytest.mark.parametrize(
+    ("user", "rules"),
+    [
+        ({"as": "root"}, [("", "users", ["root"])]),
+        (
+            {"as": "system:serviceaccount:ns:robot", "as-uid": 42, "as-groups": ["g", "h"]},
+            [
+                ("", "serviceaccounts", ["robot"]),
+                ("authentication.k8s.io", "uids", ["42"]),
+                ("", "groups", ["g", "h"]),
+            ],
+        ),
+        (
+            {"as": "root", "as-user-extra": {"Example.com/A": ["x"], "scopes": []}},
+            [
+                ("", "users", ["root"]),
+                ("authentication.k8s.io", "userextras/example.com/a", ["x"]),
+            ],
+        ),
+    ],
+)
+def test_who_may_not_act_as_another_is_named_with_the_role_that_would_do(
+    place: Place, user: dict[str, Any], rules: list[tuple[str, str, list[str]]]
+) -> None:
+    place.user = {"token": "t", **user}
+    error = ApiError("CTO-1602", FORBIDDEN, status=403, reason="Forbidden")
+    place.cluster.fail_next("server_version", error)
+    (check,) = place.provider().validate()
+    assert (check.name, check.status, check.code) == ("identity", CheckStatus.FAILED, "CTO-1602")
+    assert check.message.startswith(f"weak may not act as {user['as']}, as the kubeconfig says: ")
+    role, binding = check.manifests
+    assert [(*r["apiGroups"], *r["resources"], r["resourceNames"]) for r in role["rules"]] == rules
+    assert all(rule["verbs"] == ["impersonate"] for rule in role["rules"])
+    assert binding["subjects"][0]["name"] == "weak"
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+
+
+def test_any_other_refusal_is_for_the_checks_that_come_later(place: Place) -> None:
+    place.user = {"token": "t", "as": "root"}
+    error = ApiError("CTO-1602", 'User "root" cannot get path "/version"', status=403)
+    place.cluster.fail_next("server_version", error)
+    assert [check.status for check in place.provider().validate()] == [CheckStatus.PASSED]
+
+
 @pytest.fixture
 def container(place: Place) -> Place:
     (place.root / ".dockerenv").touch()

@@ -42,10 +42,31 @@ def kubeconfig(folder: Path, *, cluster: Any = None, user: Any = None) -> Access
 
 
 def test_a_token_is_enough(tmp_path: Path) -> None:
-    login = plain_login(kubeconfig(tmp_path, user={"token": "t0ken"}), {})
+    access = kubeconfig(tmp_path, cluster={"server": SAFE}, user={"token": "t0ken"})
+    login = plain_login(access, {})
     assert login is not None
-    assert (login.server, login.identity.name, login.tls) == (SERVER, "u", None)
+    assert (login.server, login.identity.name) == (SAFE, "u")
     assert list(login.identity.headers()) == [("Authorization", "Bearer t0ken")]
+
+
+@pytest.mark.parametrize("server", [SERVER, "127.0.0.1:1", "HTTP://127.0.0.1:1"])
+@pytest.mark.parametrize(
+    "user",
+    [
+        {"token": "t0ken"},
+        {"tokenFile": "/not/there"},
+        {"username": "me", "password": "secret"},
+        {"exec": {"command": "aws"}},
+        {"auth-provider": {"name": "oidc", "config": {"id-token": "t0ken"}}},
+    ],
+)
+def test_without_tls_nobody_is_told_who_asks(tmp_path: Path, server: str, user: Any) -> None:
+    """As client-go; whom to act as is no secret."""
+    user = {**user, "as": "another"}
+    login = plain_login(kubeconfig(tmp_path, cluster={"server": server}, user=user), {})
+    assert login is not None
+    assert login.tls is None
+    assert list(login.identity.headers()) == [("Impersonate-User", "another")]
 
 
 def test_a_login_does_not_show_its_token(tmp_path: Path) -> None:
@@ -78,7 +99,8 @@ def test_another_name_for_the_certificate_is_kept(tmp_path: Path) -> None:
     ],
 )
 def test_other_ways_to_log_in_are_left_to_the_loader(tmp_path: Path, user: Any) -> None:
-    assert plain_login(kubeconfig(tmp_path, user=user), {}) is None
+    access = kubeconfig(tmp_path, cluster={"server": SAFE}, user=user)
+    assert plain_login(access, {}) is None
 
 
 @pytest.mark.parametrize(
