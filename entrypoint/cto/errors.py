@@ -725,6 +725,14 @@ _TABLE = (
     ),
     # 8: integrity
     ErrorKind(
+        "CTO-1713",
+        "Kubernetes does not look at it",
+        "The scheduler or the controllers of Kubernetes are not at work: they ended, are starting, "
+        "or do not reach the API server.",
+        "Look at them: `kubectl -n kube-system get pods,leases`, or your provider's status page. "
+        "Once they are back, the same command goes on from here.",
+    ),
+    ErrorKind(
         "CTO-1780",
         "Namespace cannot be emptied",
         "Kubernetes takes a namespace away only when it can list every kind that there is; an "

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from cto.catalog import Probe
+from cto.engine.controlplane import is_over, lease_age_s
 from cto.engine.readiness import conditions_of
 from cto.errors import ApiError
 from cto.objects import Manifest, is_simulated
@@ -70,13 +70,15 @@ def look_at_nodes(cluster: Cluster) -> Nodes:
     except ApiError as error:
         return replace(found, unseen=error.message)
     now = cluster.now()
-    ages = {name: _age_s(specs.get(name, {}), now) for name in names if name not in set(unready)}
+    ages = {
+        name: lease_age_s(specs.get(name, {}), now) for name in names if name not in set(unready)
+    }
     return replace(
         found,
         silent={
             name: specs[name]["renewTime"]
-            for name, age_s in ages.items()
-            if age_s is not None and age_s > (specs[name].get("leaseDurationSeconds") or _LEASE_S)
+            for name in ages
+            if is_over(specs.get(name, {}), now, default_s=_LEASE_S)
         },
         unheard=tuple(name for name, age_s in ages.items() if age_s is None and name not in fakes),
     )
@@ -84,14 +86,6 @@ def look_at_nodes(cluster: Cluster) -> Nodes:
 
 def _is_ready(node: Manifest) -> bool:
     return conditions_of(node).get("Ready", {}).get("status") == "True"
-
-
-def _age_s(lease: Mapping[str, Any], now: datetime) -> float | None:
-    """Return how long ago a Lease was renewed; None if that cannot be told."""
-    try:
-        return (now - datetime.fromisoformat(lease["renewTime"])).total_seconds()
-    except (KeyError, TypeError, ValueError):
-        return None
 
 
 class Program(NamedTuple):

@@ -17,17 +17,16 @@ from cto.engine.evidence import (
     raw,
 )
 from cto.engine.live import NOTHING
-from cto.engine.podcauses import Finding, findings, last_exit
+from cto.engine.podcauses import Finding, findings, last_exit, unattended
 from cto.engine.readiness import ReadyState, conditions_of, key_of, status_dict, status_of
 from cto.errors import WaitError
 from cto.objects import Manifest, ObjectRef, ref_of
 
 # A kind that cannot be listed comes first: the other conditions are there at every deletion.
-DISCOVERY_FAILURE = "NamespaceDeletionDiscoveryFailure"
-_CONTENT_FAILURE = "NamespaceDeletionContentFailure"
+FOREIGN = ("NamespaceDeletionDiscoveryFailure", "NamespaceDeletionContentFailure")
+"""Conditions of a namespace that waits for what may be somebody else's."""
 _DELETING = (
-    DISCOVERY_FAILURE,
-    _CONTENT_FAILURE,
+    *FOREIGN,
     "NamespaceFinalizersRemaining",
     "NamespaceContentRemaining",
 )
@@ -109,10 +108,7 @@ def stuck(evidence: Evidence, manifest: Manifest) -> Cause | None:
     """Return what holds an object that is being deleted, if anything does."""
     text = finalizers_of(manifest)
     conditions = conditions_of(manifest)
-    foreign = any(
-        conditions.get(name, {}).get("status") == "True"
-        for name in (DISCOVERY_FAILURE, _CONTENT_FAILURE)
-    )
+    foreign = any(conditions.get(name, {}).get("status") == "True" for name in FOREIGN)
     row = "namespace-kinds" if foreign else "finalizer"
     return _own(evidence, manifest, Finding(row, text)) if text else None
 
@@ -132,6 +128,9 @@ def _causes(evidence: Evidence, manifest: Manifest) -> Iterator[Cause]:
             yield _own(evidence, manifest, _of_job(evidence, manifest))
         case ("", "Pod"):
             yield from _of_pods(evidence, manifest)
+        case _ if ignored := unattended(evidence, manifest):
+            # What its pods say is of before.
+            yield _own(evidence, manifest, ignored)
         case _:
             yield from _of_pods(evidence, manifest)
             refused = _refused(evidence, manifest)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from cto.catalog import Probe
+from cto.engine import controlplane
 from cto.engine.answering import NODE_LEASES, Asked, Nodes, Program, ask_all, look_at_nodes
 from cto.engine.causes import causes_of
 from cto.engine.evidence import ClaimLookup, Evidence
@@ -75,12 +76,13 @@ def run_checks(context: HealthContext) -> tuple[Check, ...]:
         reason = "the API server could not be asked"
         first = _begun(first, began, context.clock)
         return first, *(_skipped(check, reason) for check in _OTHERS)
-    with ThreadPoolExecutor(len(_OTHERS) + 3, thread_name_prefix="check") as pool:
+    with ThreadPoolExecutor(len(_OTHERS) + 4, thread_name_prefix="check") as pool:
         look = _Look(
             **_fields(context),
             version=version,
             nodes=pool.submit(look_at_nodes, context.cluster),
             asked=pool.submit(ask_all, context.cluster, _programs(context)),
+            silent_programs=pool.submit(controlplane.silent, context.cluster),
         )
         kubernetes = pool.submit(_timed, look, _KUBERNETES)
         others = pool.map(lambda check: _timed(look, check), _OTHERS)
@@ -94,6 +96,7 @@ class _Look(HealthContext):
     version: str
     nodes: Future[Nodes]
     asked: Future[Mapping[str, Asked]]
+    silent_programs: Future[dict[str, str]]
 
     def silent_nodes(self) -> Mapping[str, str]:
         """Return who has not been heard of, and since when; {} where that cannot be told."""
@@ -178,13 +181,18 @@ def _kubernetes(look: _Look, definition: _Definition) -> Check:
     fakes = () if look.simulated else nodes.simulated
     told = f"{', '.join(fakes)} simulated" if fakes else ""
     message = "; ".join(filter(None, (counts, told, _unknown(nodes))))
-    items = (*nodes.unready, *(f"{name}: {_last_heard(at)}" for name, at in nodes.silent.items()))
+    asleep = look.silent_programs.result()
+    items = (
+        *(f"{name} does no work: it was last heard of at {at}" for name, at in asleep.items()),
+        *nodes.unready,
+        *(f"{name}: {_last_heard(at)}" for name, at in nodes.silent.items()),
+    )
     if nodes.answering == 0:
         fix = _nodes_fix(nodes) or "Without a ready node no pod runs: add one."
         return _failed(definition, message, fix=fix, items=items)
     passed = _passed(definition, message)
     if items or _unknown(nodes):
-        fix = _nodes_fix(nodes)
+        fix = KINDS["CTO-1713"].fix if asleep else _nodes_fix(nodes)
         return replace(passed, status=CheckStatus.WARNING, fix=fix, items=items)
     return passed
 

@@ -19,6 +19,7 @@ from cto.engine.definitions import CrdSource
 from cto.engine.dryrun import DryRun
 from cto.engine.execute import Executor
 from cto.engine.fence import FencedCluster, FencedReleases, Gate
+from cto.engine.gone import until_gone
 from cto.engine.interruption import tells
 from cto.engine.live import Lacking, Live, nothing_lacks
 from cto.engine.lock import Turns, turns
@@ -31,7 +32,7 @@ from cto.engine.sight import Sight
 from cto.engine.snapshot import Snapshot
 from cto.engine.state import NAMESPACE, StateStore
 from cto.engine.verdict import Wait
-from cto.engine.waiting import GoneWait, HookWatch, TerminatingWatch
+from cto.engine.waiting import HookWatch, TerminatingWatch
 from cto.errors import Cancelled, CtoError, LockedError, PreflightError, ToolError
 from cto.events import Listener, Outcome, Phase, StepFinished, StepProgress, StepStarted
 from cto.objects import ObjectRef, labels_of, ref_of
@@ -53,8 +54,6 @@ from cto.ports import Chart, Clock, Cluster, Provider, Releases, Runner
 from cto.relocation import Relocation
 from cto.result import Check, CheckStatus
 
-# The namespace controller looks at every kind that there is; on a busy server this takes a while.
-_NAMESPACE_S = 60.0
 _LOOK_S = 0.5
 _MADE = "The cluster is there; nothing was changed on it."
 
@@ -261,22 +260,19 @@ class Installer:
             return _with_kept(report, kept)
         # The one that was looked at: the lock is given back, and the next run may make it again.
         self.cluster.delete(ref, uid=live["metadata"]["uid"])
-        held = self._seen_to_go(ref)
-        return _with_kept(report, f"it is being deleted: {held}") if held else report
+        return self._see_own_namespace_go(ref, report)
 
-    def _seen_to_go(self, ref: ObjectRef) -> str:
-        """Wait until a namespace is gone; return what still holds it if that takes too long."""
-        end = self.clock.monotonic() + _NAMESPACE_S
-        live = Live(self.cluster, self.clock)
-        wait = GoneWait([ref], live, self.cluster, self.clock)
-        try:
-            while not (verdict := wait.evaluate()).done:
-                if verdict.error or self.clock.monotonic() >= end:
-                    return verdict.error.message if verdict.error else verdict.message
-                live.wait_change(live.generation, _LOOK_S)
-        finally:
-            live.close()
-        return ""
+    def _see_own_namespace_go(self, ref: ObjectRef, report: Report) -> Report:
+        name, begun = f"namespace:{NAMESPACE}", self.clock.monotonic()
+        self.listen(StepStarted(name, Phase.ACCESS, f"Delete namespace {NAMESPACE}"))
+        verdict = until_gone(
+            ref, self.cluster, self.clock, tell=lambda text: self.listen(StepProgress(name, text))
+        )
+        held = verdict.error.message if verdict.error else verdict.message
+        outcome = Outcome.DONE if verdict.done else Outcome.UNCHANGED
+        told = "" if verdict.done else f"it is being deleted: {held}"
+        self.listen(StepFinished(name, outcome, self.clock.monotonic() - begun, told))
+        return _with_kept(report, told) if told else report
 
     def secret_values(self, path: str) -> Mapping[str, str]:
         """Return the values of a secret field; references are read from the cluster."""

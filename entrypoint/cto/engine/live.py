@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Hashable, Iterable, Mapping
+from functools import partial
 from threading import Event as Flag
 from threading import Lock, Thread
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
+from cto.engine import controlplane
 from cto.engine.asker import Answer, Asker, Question
 from cto.errors import ApiError
-from cto.objects import Manifest, ObjectRef
+from cto.objects import Manifest, ObjectRef, ref_of
 from cto.ports import Clock, Cluster, WatchEvent, WatchType
 
 NOTHING: Mapping[str, Manifest] = MappingProxyType({})
@@ -64,6 +66,14 @@ class View(Protocol):
 
     def last_line(self, tail: Tail) -> str:
         """Return the last line of a container's log; '' if there is none, or not yet."""
+        ...
+
+    def unchanged_s(self, manifest: Manifest) -> float:
+        """Return for how long nobody has changed an object, as far as that is known here."""
+        ...
+
+    def silent_programs(self) -> Mapping[str, str]:
+        """Return what of Kubernetes is not at work; see controlplane.silent."""
         ...
 
     @property
@@ -137,6 +147,19 @@ class Live:
         if answer is None and tail.restarts > 1:
             answer = self._logs.known(tail._replace(restarts=tail.restarts - 1))
         return answer.value if answer and answer.value else ""
+
+    def unchanged_s(self, manifest: Manifest) -> float:
+        """See `View`."""
+        ref = ref_of(manifest)
+        watch = self._watches.get(Scope(ref.api_version, ref.kind, ref.namespace))
+        since = watch.since.get(ref.name) if watch else None
+        return 0.0 if since is None else self._clock.monotonic() - since
+
+    def silent_programs(self) -> Mapping[str, str]:
+        """See `View`; asked for in the background."""
+        question = partial(controlplane.silent, self._cluster)
+        answer = self.ask("control plane", question, fresh_s=_QUIET_S)
+        return answer.value if answer and not answer.error else {}
 
     def ask(
         self,
@@ -238,8 +261,8 @@ class Live:
             scope.api_version, scope.kind, namespace=scope.namespace, stop=self._stop
         )
         for event in events:
-            watch.take(event, by_namespace=not scope.namespace)
             self._heard_s = self._clock.monotonic()
+            watch.take(event, by_namespace=not scope.namespace, now=self._heard_s)
             self._silent = False
             self.wake()
             if self._stop.is_set():
@@ -250,7 +273,7 @@ class Live:
             return
         if isinstance(error, ApiError) and error.is_absence:
             # There is nothing of a kind that is not served; its CRD may come.
-            watch.take(WatchEvent(WatchType.SYNC, ()), by_namespace=False)
+            watch.take(WatchEvent(WatchType.SYNC, ()), by_namespace=False, now=0.0)
         else:
             watch.fail(error)
         self.wake()
@@ -261,19 +284,25 @@ class _Watch:
 
     def __init__(self) -> None:
         self.objects = NOTHING
+        self.since: Mapping[str, float] = {}
         self.synced = False
         self.changes = 0
         self.failure: Exception | None = None
         self.thread: Thread | None = None
 
-    def take(self, event: WatchEvent, *, by_namespace: bool) -> None:
+    def take(self, event: WatchEvent, *, by_namespace: bool, now: float) -> None:
         new = {_name(item, by_namespace=by_namespace): item for item in event.items}
+        before = self.objects
         if event.type is WatchType.SYNC:
             objects = {name: _slim(item) for name, item in new.items()}
         elif event.type is WatchType.DELETED:
             objects = {name: item for name, item in self.objects.items() if name not in new}
         else:
             objects = {**self.objects, **{name: _slim(item) for name, item in new.items()}}
+        self.since = {
+            name: self.since[name] if _version(before.get(name)) == _version(item) else now
+            for name, item in objects.items()
+        }
         self.objects = MappingProxyType(objects)
         self.failure = None
         self.synced = True
@@ -282,6 +311,11 @@ class _Watch:
     def fail(self, error: Exception) -> None:
         self.failure = error
         self.changes += 1
+
+
+def _version(manifest: Manifest | None) -> object:
+    """Return what tells whether an object changed; objects without a version always did."""
+    return manifest["metadata"].get("resourceVersion", object()) if manifest else None
 
 
 def heals(error: Exception) -> bool:

@@ -20,7 +20,8 @@ from threading import Lock, Thread, current_thread
 from types import TracebackType
 from typing import Self
 
-from cto.errors import ApiError, Cancelled, CtoError, LockedError
+from cto.engine.gone import until_gone
+from cto.errors import ApiError, Cancelled, CtoError, LockedError, WaitError
 from cto.holder import Containers, Holder, Machine, NoContainers
 from cto.objects import Manifest, ObjectRef
 from cto.ports import Clock, Cluster
@@ -253,18 +254,36 @@ class ClusterLock:
             "kind": "Namespace",
             "metadata": {"name": name, "labels": MANAGED_BY},
         }
-        end = self._clock.monotonic() + self._duration_s
-        while live := self._cluster.get(ref):
-            if not live["metadata"].get("deletionTimestamp") or self._clock.monotonic() > end:
-                return
-            self._notice(f"Waiting until namespace {name} is deleted")
-            if self._clock.wait(self._stop, _POLL_S):
-                raise Cancelled
+        live = self._cluster.get(ref)
+        if live and live["metadata"].get("deletionTimestamp"):
+            self._see_it_go(ref)
+        elif live:
+            return
         try:
             self._cluster.create(manifest)
         except ApiError as error:
             if not error.is_conflict:
                 raise
+
+    def _see_it_go(self, namespace: ObjectRef) -> None:
+        """Wait until a namespace is gone that an uninstallation deletes.
+
+        Raises:
+            WaitError: What holds it does not heal, or it takes too long.
+        """
+        waiting = f"Waiting until namespace {namespace.name} is deleted"
+        verdict = until_gone(
+            namespace,
+            self._cluster,
+            self._clock,
+            tell=lambda text: self._notice(f"{waiting}: {text}"),
+            stop=self._stop,
+        )
+        if verdict.error:
+            raise verdict.error
+        if not verdict.done:
+            text = f"{namespace} is being deleted, and does not go"
+            raise WaitError("CTO-1709", text, details=verdict.message)
 
     def _try_to_take(self, seen: str, since: float) -> bool:
         """Take the lease if it is free or over; False to look again later."""

@@ -40,6 +40,12 @@ class Row:
 
 # The order is the order of telling: what is told first explains what comes after.
 ROWS = (
+    Row(
+        "control-plane",
+        "CTO-1713",
+        180,
+        "control planes that are restarted or upgraded are back within a minute or two",
+    ),
     Row("job-failed", "CTO-1704", 5, "a Job that failed stays failed; Helm gets time to say so"),
     Row("image-name", "CTO-1701", 0, "a name that cannot be read will not get better"),
     Row(
@@ -104,6 +110,7 @@ ROWS = (
     Row("webhook", "CTO-1708", 180, "the webhook's own pods may be starting", backs_off=True),
     Row("nodes", "CTO-1703", 180, "nodes that just started are not ready for a minute or two"),
     Row("scale-up", "CTO-1703", 900, "an autoscaler is making a node"),
+    Row("unattended", "CTO-1713", math.inf, "whoever looks late is busy, as far as is known"),
     Row("attempt", "CTO-1704", math.inf, "the Job has more attempts"),
     Row("mount", "CTO-1705", math.inf, "volumes are attached and detached in minutes"),
     Row("create", "CTO-1700", math.inf, "controllers try again to make what they could not make"),

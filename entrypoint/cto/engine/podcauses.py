@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from cto.engine import controlplane
 from cto.engine.evidence import Evidence, one_line, raw
 from cto.engine.live import Tail
 from cto.engine.readiness import conditions_of, status_dict, status_of
@@ -59,6 +60,9 @@ def findings(evidence: Evidence, pod: Manifest) -> Iterator[Finding]:
     if scheduled.get("status") == "False":
         yield _unscheduled(evidence, pod, scheduled)
         return
+    if ignored := unattended(evidence, pod):
+        yield ignored
+        return
     found = [
         finding
         for title, state in _containers(status)
@@ -69,6 +73,16 @@ def findings(evidence: Evidence, pod: Manifest) -> Iterator[Finding]:
     if not found:
         found = list(_from_events(evidence, pod))
     yield from found
+
+
+def unattended(evidence: Evidence, manifest: Manifest) -> Finding | None:
+    """Return that nobody of Kubernetes has looked at an object, if so for too long."""
+    program = controlplane.unseen_by(manifest)
+    if not program or evidence.view.unchanged_s(manifest) < controlplane.PATIENCE_S:
+        return None
+    silent = evidence.view.silent_programs()
+    row = "control-plane" if program in silent else "unattended"
+    return Finding(row, controlplane.told(program, silent))
 
 
 def last_exit(evidence: Evidence, pod: Manifest) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 
+from cto.engine import controlplane
 from cto.engine.live import Lacking, Tail, nothing_lacks, read_last_line
 from cto.engine.lookups import Group
 from cto.engine.readiness import has_status
@@ -30,6 +32,7 @@ class Snapshot:
         self._lists: dict[Group, Mapping[str, Manifest]] = {}
         self._lines: dict[Tail, str] = {}
         self._lock = Lock()
+        self._silent: Mapping[str, str] | None = None
 
     def fetch(self, groups: Iterable[Group]) -> None:
         """List several at once.
@@ -56,6 +59,17 @@ class Snapshot:
                 return ""
             self._lines[tail] = read_last_line(self._cluster, tail)
         return self._lines[tail]
+
+    def unchanged_s(self, manifest: Manifest) -> float:
+        """See `View`: there was no look before this one."""
+        del manifest
+        return math.inf
+
+    def silent_programs(self) -> Mapping[str, str]:
+        """See `View`."""
+        if self._silent is None:
+            self._silent = controlplane.silent(self._cluster)
+        return self._silent
 
     def _list(self, api_version: str, kind: str, namespace: str) -> dict[str, Manifest]:
         # Events and classes have no status and tell by their fields.

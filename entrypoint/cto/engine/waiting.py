@@ -14,13 +14,14 @@ from typing import TypeAlias
 from cto.engine import evidence as ev
 from cto.engine.asker import Answer, Question
 from cto.engine.causes import (
-    DISCOVERY_FAILURE,
+    FOREIGN,
     Cause,
     causes_of,
     finalizers_of,
     sort,
     stuck,
 )
+from cto.engine.controlplane import CONTROLLERS
 from cto.engine.evidence import ClaimLookup, Evidence
 from cto.engine.live import Live, Scope
 from cto.engine.lookups import Group, checked, grouped, items_of, names_of, served_by, silence
@@ -31,6 +32,7 @@ from cto.engine.readiness import (
     has_status,
     status_of,
 )
+from cto.engine.terminating import obstacles
 from cto.engine.timers import Timers
 from cto.engine.verdict import Verdict
 from cto.errors import ApiError, CtoError
@@ -42,7 +44,6 @@ _LOOK_S = 1.0
 # A hook of an earlier run is deleted by Helm when its turn comes; not much later than this.
 _OLD_HOOK_S = 20.0
 _JOB = ("batch/v1", "Job")
-_API_SERVICE = ("apiregistration.k8s.io/v1", "APIService")
 _HOOK = "helm.sh/hook"
 _INSTANCE = "app.kubernetes.io/instance"
 # Few, and without a namespace: asked for one by one until they are ready, not watched.
@@ -54,6 +55,8 @@ _DEFINITION = "CustomResourceDefinition"
 _SERVED = "served"
 _SERVED_S = 0.25
 _EXPLAIN_S = 3.0
+# Looking for them reads every definition.
+_OBSTACLES_S = 10.0
 _CLAIMING = {"PersistentVolumeClaim", "StatefulSet"}
 _BUILT_IN = {"", "apps", "batch", "policy"}
 
@@ -319,26 +322,36 @@ class GoneWait:
         silent = silence(answers.values(), self._clock.monotonic())
         evidence = Evidence(self._live, "", self._clock.now)
         away = self._away(left)
+        asleep = self._asleep(left)
         expired = self._timers.expired(filter(None, (stuck(evidence, item) for item in left)))
         return Verdict(
             done=False,
-            message=silent or ": ".join(filter(None, (progress, away, _held(left)))),
+            message=silent or ": ".join(filter(None, (progress, asleep, away, _held(left)))),
             error=_named(expired, away).error() if expired else None,
         )
 
     def _away(self, left: Sequence[Manifest]) -> str:
-        """Name the API services without which Kubernetes empties no namespace."""
-        if not any(_is_true(item, DISCOVERY_FAILURE) for item in left):
+        """Name what of somebody else's keeps Kubernetes from emptying a namespace.
+
+        It is looked for before Kubernetes says anything: that may take half a minute.
+        """
+        namespaces = [item for item in left if item["kind"] == "Namespace"]
+        told = any(finalizers_of(item) for item in namespaces)
+        if told and not any(_is_true(item, name) for item in namespaces for name in FOREIGN):
             return ""
-        services = items_of(self._cluster, (*_API_SERVICE, ""), full=True)
-        answer = self._live.ask("api services", services, fresh_s=_LOOK_S)
-        found = answer.value if answer and not answer.error else ()
-        away = [one for one in found if _is_false(one, "Available")]
-        return "; ".join(
-            f"APIService {one['metadata']['name']} is not available: "
-            f"{ev.one_line(conditions_of(one)['Available'].get('message', ''))}"
-            for one in away
-        )
+        if not namespaces or self._clock.monotonic() - self._started_s < _EXPLAIN_S:
+            return ""
+        look = partial(obstacles, self._cluster)
+        answer = self._live.ask("obstacles", look, not_before=self._started_s, fresh_s=_OBSTACLES_S)
+        return "; ".join(answer.value) if answer and not answer.error else ""
+
+    def _asleep(self, left: Sequence[Manifest]) -> str:
+        """Say that the controllers are not at work that would empty and collect, if so."""
+        told = any(finalizers_of(item) for item in left if item["kind"] == "Namespace")
+        if told or not left or self._clock.monotonic() - self._started_s < _EXPLAIN_S:
+            return ""
+        since = self._live.silent_programs().get(CONTROLLERS)
+        return f"{CONTROLLERS} was last heard of at {since}" if since else ""
 
     def _ask(self, group: Group) -> Answer | None:
         # What a namespace waits for stands in its status; of all others the metadata says it.
@@ -449,10 +462,6 @@ def _named(cause: Cause, away: str) -> Cause:
 
 def _is_true(manifest: Manifest, condition: str) -> bool:
     return conditions_of(manifest).get(condition, {}).get("status") == "True"
-
-
-def _is_false(manifest: Manifest, condition: str) -> bool:
-    return conditions_of(manifest).get(condition, {}).get("status") == "False"
 
 
 def _held(left: Sequence[Manifest]) -> str:

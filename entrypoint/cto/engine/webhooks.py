@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from cto.engine import services
 from cto.engine.planned import PlannedObject, Resource, workloads
 from cto.engine.selectors import selected
 from cto.engine.state import JOURNAL, NAMESPACE, STATE
@@ -170,29 +171,10 @@ def _trouble(look: _Look, hook: _Webhook) -> _Trouble | None:
     places = [write.place for write in seen]
     if hook.service and not hook.data.get("matchConditions"):
         # What a condition in CEL lets pass only the server knows: there it alone is asked.
-        reason = _silence(look.cluster, *hook.service)
+        reason = services.silence(look.cluster, *hook.service)
         if reason:
             return _Trouble(hook, reason, places)
     return _tried(look, hook, seen)
-
-
-def _silence(cluster: Cluster, namespace: str, name: str) -> str:
-    """Return why nobody can answer at a Service, '' if somebody may."""
-    service = cluster.get(ObjectRef("v1", "Service", namespace, name))
-    if service is None:
-        return f"its Service {name} in {namespace} is not there"
-    if service.get("spec", {}).get("type") == "ExternalName":
-        return ""
-    slices = cluster.list(
-        "discovery.k8s.io/v1",
-        "EndpointSlice",
-        namespace=namespace,
-        labels=f"kubernetes.io/service-name={name}",
-    )
-    endpoints = [one for item in slices for one in item.get("endpoints") or ()]
-    if any((one.get("conditions") or {}).get("ready", True) for one in endpoints):
-        return ""
-    return f"its Service {name} in {namespace} has no ready endpoints"
 
 
 def _tried(look: _Look, hook: _Webhook, seen: Sequence[Write]) -> _Trouble | None:

@@ -16,7 +16,7 @@ from cto.config.model import Config
 from cto.engine.installer import Loss
 from cto.engine.refusal import refuse_failed
 from cto.errors import ApiError, Cancelled, LockedError, PreflightError, ToolError
-from cto.events import Event, Outcome, StepFinished, StepStarted
+from cto.events import Event, Outcome, StepFinished, StepProgress, StepStarted
 from cto.objects import Manifest, ObjectRef, ref_of
 from cto.plan.observed import Observed
 from cto.plan.remove import Options
@@ -659,6 +659,8 @@ def test_the_own_namespace_is_not_waited_for_forever(world: World) -> None:
     last = report.runs[-1]
     assert (last.id, last.outcome) == ("namespace:cto-system", Outcome.UNCHANGED)
     assert last.message.startswith("it is being deleted: 0 of 1 gone: Namespace cto-system")
+    told = [event.message for event in world.events if isinstance(event, StepProgress)]
+    assert told[-1] == "0 of 1 gone: Namespace cto-system"
 
 
 @pytest.mark.parametrize("labels", [{}, {"app.kubernetes.io/managed-by": "Helm"}])

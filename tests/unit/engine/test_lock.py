@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cto.engine.lock import ClusterLock, Turns, turns
-from cto.errors import ApiError, Cancelled, LockedError
+from cto.errors import ApiError, Cancelled, LockedError, WaitError
 from cto.holder import Holder, NoContainers
 from cto.objects import Manifest, ObjectRef
 from fakes.clock import FakeClock
@@ -19,6 +19,11 @@ from fakes.containers import FakeContainers
 from fakes.machine import FakeMachine
 
 LEASE = ObjectRef("coordination.k8s.io/v1", "Lease", "cto-system", "cto-lock")
+STUCK = {
+    "type": "NamespaceDeletionDiscoveryFailure",
+    "status": "True",
+    "message": "Discovery failed for some groups, 1 failing: m/v1",
+}
 NAMESPACE = ObjectRef("v1", "Namespace", "", "cto-system")
 CONFLICT = ApiError("CTO-1604", "changed", status=409, reason="Conflict")
 DOWN = ApiError("CTO-1601", "no answer")
@@ -132,7 +137,27 @@ def test_a_namespace_that_goes_is_waited_for(lab: Lab) -> None:
 
     lab.lock().acquire()
 
-    assert lab.said[0] == "Waiting until namespace cto-system is deleted"
+    assert lab.said[0] == "Waiting until namespace cto-system is deleted: 0 of 1 gone"
+
+
+@pytest.mark.parametrize(
+    ("conditions", "code"), [([STUCK], "CTO-1780"), ([], "CTO-1709")], ids=["told", "untold"]
+)
+def test_a_namespace_that_does_not_go_is_an_error_with_its_cause(
+    lab: Lab, conditions: list[Manifest], code: str
+) -> None:
+    metadata = {"name": "cto-system", "deletionTimestamp": "2030-01-02T03:04:05Z"}
+    status = {"conditions": conditions}
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata, "status": status}
+    lab.cluster.add(namespace)
+
+    with pytest.raises(WaitError) as caught:
+        lab.lock().acquire()
+
+    assert caught.value.code == code
+    assert "Namespace cto-system" in caught.value.message
+    assert any("1 failing: m/v1" in line for line in lab.said) == bool(conditions)
+    assert lab.cluster.get(LEASE) is None
 
 
 def test_a_wait_for_the_namespace_can_be_stopped(lab: Lab) -> None:

@@ -194,6 +194,50 @@ def test_the_service_without_which_a_namespace_stays_is_named_within_seconds(
     assert verdict.error is None
 
 
+def converted(name: str, service: str) -> Manifest:
+    made = crd(f"{name}.example.com", name.title())
+    client = {"service": {"namespace": "theirs", "name": service}}
+    made["spec"]["conversion"] = {"strategy": "Webhook", "webhook": {"clientConfig": client}}
+    return made
+
+
+def answering(service: str) -> list[Manifest]:
+    there = {"namespace": "theirs", "labels": {"kubernetes.io/service-name": service}}
+    endpoints = {"endpoints": [{"conditions": {"ready": True}}]}
+    slices = manifest("EndpointSlice", service, metadata=there, api_version="discovery.k8s.io/v1")
+    return [manifest("Service", service, metadata={"namespace": "theirs"}), {**slices, **endpoints}]
+
+
+def test_what_is_away_is_named_before_kubernetes_says_anything(terminating: Terminating) -> None:
+    """It says so after half a minute where a conversion webhook is away."""
+    terminating.cluster.add(api_service("v1beta1.metrics.k8s.io", "False"))
+    for made in (converted("gadgets", "gone"), converted("widgets", "there"), *answering("there")):
+        terminating.cluster.add(made)
+    assert terminating.after(2).message == f"0 of 1 gone: Namespace {NS}"
+    verdict = terminating.after(3)
+    assert verdict.message == (
+        "0 of 1 gone: APIService v1beta1.metrics.k8s.io is not available: service/m in x is not "
+        "present; CustomResourceDefinition gadgets.example.com cannot be converted: its Service "
+        f"gone in theirs is not there: Namespace {NS}"
+    )
+    assert terminating.after(60).error is None
+
+
+def test_what_may_not_be_looked_at_is_left_out(terminating: Terminating) -> None:
+    terminating.cluster.add(converted("gadgets", "gone"))
+    forbidden = ApiError("CTO-1602", "forbidden", status=403)
+    terminating.cluster.unlisted["apiregistration.k8s.io/v1", "APIService"] = forbidden
+    assert "gadgets.example.com cannot be converted" in terminating.after(5).message
+
+
+def test_nobody_is_blamed_where_kubernetes_knows_better(terminating: Terminating) -> None:
+    terminating.cluster.add(converted("gadgets", "gone"))
+    terminating.say(REMAINING)
+    message = terminating.after(5).message
+    assert "gadgets" not in message
+    assert "Some resources are remaining" in message
+
+
 def test_the_wait_ends_early_with_what_to_do(terminating: Terminating) -> None:
     """Two minutes of waiting would change nothing."""
     terminating.cluster.add(api_service("v1beta1.metrics.k8s.io", "False"))

@@ -131,7 +131,8 @@ def _result(plan: Plan, report: Report) -> Result:
     namespaces = [
         f"  {run.title}: {run.message}"
         for run in report.runs
-        if run.id.startswith("namespace:") and run.message.startswith("kept")
+        if run.id.startswith("namespace:")
+        and run.message.startswith(("kept", "it is being deleted"))
     ]
     names = ", ".join(component.title for component in _gone(plan))
     removed = f"Removed: {names}." if names else "Nothing of cto's is installed."
