@@ -133,6 +133,55 @@ def test_an_account_that_looks_like_a_number_stays_a_text(kubectl: Kubectl, tmp_
         assert line.removesuffix("]") in file.read_text()
 
 
+# What Go's reader takes for a number or a truth value, and others for a date, a time or nothing.
+OWN_NAMES = ("089012345678", "n", "12e4567", "y", "0o17", "1:30", "2001-12-14", "~", "=", "a: b")
+
+
+def own_entry(name: str, server: str) -> Entry:
+    """Return an entry that has its name wherever an entry has a text."""
+    account = {"name": "AWS_PROFILE", "value": name}
+    program = {"command": name, "args": [name], "env": [account], "interactiveMode": "Never"}
+    api_version = "client.authentication.k8s.io/v1"
+    user = {"exec": {**program, "apiVersion": api_version, "provideClusterInfo": False}}
+    return Entry(name, {"server": server, "tls-server-name": name}, user)
+
+
+@pytest.mark.parametrize("style", ["nothing", *WRITERS])
+def test_entries_of_ours_may_have_any_name(kubectl: Kubectl, tmp_path: Path, style: str) -> None:
+    """Their contexts, clusters and users, and all in them, beside somebody's of such names."""
+    theirs = {
+        "contexts": [{"name": f"{n} x", "context": {"cluster": n, "user": n}} for n in OWN_NAMES],
+        "users": [{"name": f"{n} x", "user": {"token": n, "as-groups": [n]}} for n in OWN_NAMES],
+        "current-context": f"{OWN_NAMES[0]} x",
+    }
+    file = tmp_path / "config"
+    if style != "nothing":
+        file.write_bytes(WRITERS[style](theirs).encode())
+    before = kubectl(file) if file.exists() else {}
+    shared = SharedFile(file, FakeClock(), FakeMachine(tmp_path / "root").host)
+
+    # The second one replaces the first.
+    for server in ("https://127.0.0.1:1", "https://127.0.0.1:2"):
+        entries = [own_entry(name, server) for name in OWN_NAMES]
+        assert [shared.merge(entry) for entry in entries] == [True] * len(entries)
+        there = kubectl(file)
+        for entry in entries:
+            name = entry.name
+            cluster = named(there, "clusters", name)["cluster"]
+            assert (cluster["server"], cluster["tls-server-name"]) == (server, name)
+            assert named(there, "users", name)["user"] == entry.user
+            inside = named(there, "contexts", name)["context"]
+            assert (inside["cluster"], inside["user"]) == (name, name)
+    for name in OWN_NAMES:
+        shared.remove(name, delete_empty=not before)
+    assert (kubectl(file) if file.exists() else {}) == before
+
+
+def named(document: dict[str, Any], section: str, name: str) -> dict[str, Any]:
+    (found,) = (item for item in document[section] if item["name"] == name)
+    return dict(found)
+
+
 def is_refused(lab_tools: Path, file: Path, *command: str) -> str:
     """Return what kubectl says against a file; '' if it has nothing against it."""
     argv = [str(lab_tools / "kubectl"), "--kubeconfig", str(file), "--context", "x", *command]

@@ -33,6 +33,7 @@ TOOLS = (*TOOLS, "kubectl", "kwok", "kwokctl")
 CONTEXT = "kwok-cto"
 NODES = NodeOptions(nodes=1, profile="minimal", cpu=4, memory_gib=8)
 INSIDE = Path(__file__).with_name("inside.yaml")
+SMALL = Path(__file__).with_name("small.yaml")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -141,6 +142,16 @@ class Lab:
         access = choose_access([Path(self.env["KUBECONFIG"])], CONTEXT)
         return KubeCluster(access, clock=SystemClock())
 
+    def is_vacant(self) -> bool:
+        """Return whether nothing but a new cluster's own is there."""
+        if not Path(self.env["KUBECONFIG"]).exists():
+            return False
+        names = self.kubectl("get", "namespaces,crds,apiservices", "-o", "name").split()
+        namespaces = {name for name in names if name.startswith("namespace/")}
+        crds = [name for name in names if name.startswith("customresource")]
+        own = {f"namespace/{name}" for name in ("default", "kube-node-lease", "kube-public")}
+        return namespaces == {*own, "namespace/kube-system"} and all("kwok" in n for n in crds)
+
     def forget(self) -> None:
         """Take the cluster away and make an empty one.
 
@@ -177,6 +188,14 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 def fresh(lab: Lab) -> Lab:
     """A cluster without the platform."""
     lab.forget()
+    return lab
+
+
+@pytest.fixture(scope="module")
+def vacant(lab: Lab) -> Lab:
+    """A cluster without the platform, and without what other tests made."""
+    if not lab.is_vacant():
+        lab.forget()
     return lab
 
 

@@ -5,7 +5,6 @@ The simulated cluster plays the existing one: the installer gets its kubeconfig 
 
 from __future__ import annotations
 
-import copy
 import json
 import os
 import pty
@@ -14,14 +13,14 @@ import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from cto.adapters.host import Host
-from cto.objects import ObjectRef, dump_yaml, labels_of, load_yaml
+from cto.objects import ObjectRef, labels_of
 
 from .conftest import CONTEXT, Lab
+from .kubeconfigs import Kubeconfig, failure
 
 INSTALL = ("install", "--provider", "existing")
 SECONDS = 30
@@ -42,47 +41,6 @@ def there(lab: Lab) -> Lab:
 @pytest.fixture
 def kubeconfig(there: Lab, tmp_path: Path) -> Kubeconfig:
     return Kubeconfig(there, tmp_path / "config")
-
-
-class Kubeconfig:
-    """The cluster's kubeconfig, to be changed."""
-
-    def __init__(self, lab: Lab, file: Path) -> None:
-        self.file = file
-        self._document: dict[str, Any] = load_yaml((lab.folder / "kubeconfig").read_text())
-
-    def with_contexts(self, *names: str) -> Path:
-        document = copy.deepcopy(self._document)
-        inside = document["contexts"][0]["context"]
-        document["contexts"] = [{"name": name, "context": inside} for name in names]
-        return self._write({**document, "current-context": names[0] if names else ""})
-
-    def with_server(self, server: str) -> Path:
-        document = copy.deepcopy(self._document)
-        document["clusters"][0]["cluster"]["server"] = server
-        return self._write(document)
-
-    def with_token(self, user: str, token: str) -> Path:
-        document = copy.deepcopy(self._document)
-        document["users"] = [{"name": user, "user": {"token": token}}]
-        document["contexts"][0]["context"]["user"] = user
-        return self._write(document)
-
-    def _write(self, document: dict[str, Any]) -> Path:
-        self.file.write_text(dump_yaml(document))
-        return self.file
-
-
-def failure(lab: Lab, *arguments: str, code: int) -> dict[str, Any]:
-    """Run a command that fails; return what its JSON says under `error`."""
-    done = lab.run(*arguments, "--output", "json", code=code)
-    document = json.loads(done.stdout)
-    assert document["exit_code"] == code
-    error: dict[str, Any] = document["error"]
-    # People are told the same.
-    assert error["code"] in done.stderr
-    assert error["message"] in done.stderr
-    return error
 
 
 # which cluster
