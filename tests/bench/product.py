@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -37,6 +38,7 @@ class Run:
     data: Mapping[str, Any]
     own_mib: float = 0.0
     tree_mib: float = 0.0
+    cpu_s: float = 0.0
 
     @property
     def plan_to_ready_s(self) -> float:
@@ -173,7 +175,7 @@ class Lab:
         log = self.folder / "log"
         out = self.folder / "out"
         with log.open("w") as stderr, out.open("w") as stdout:
-            begun = time.monotonic()
+            begun, used = time.monotonic(), _cpu_s()
             child = subprocess.Popen(
                 argv, env=self.env, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr
             )
@@ -184,7 +186,7 @@ class Lab:
             text = log.read_text(encoding="utf-8")
             raise RuntimeError("\n".join([f"exit {code}: {' '.join(argv)}", text[-4000:]]))
         data = json.loads(out.read_text(encoding="utf-8"))["data"]
-        return Run(seconds, data, memory.own_mib, memory.tree_mib)
+        return Run(seconds, data, memory.own_mib, memory.tree_mib, _cpu_s() - used)
 
     def install(self) -> Run:
         return self.cto("install", "--provider", "kwok", "--profile", PROFILE)
@@ -194,3 +196,9 @@ class Lab:
         begun = time.monotonic()
         subprocess.run(argv, env=self.env, check=True, capture_output=True, timeout=60)
         return time.monotonic() - begun
+
+
+def _cpu_s() -> float:
+    """Return the processor time of all programs that were run to their end."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime

@@ -27,6 +27,7 @@ class FakeCluster:
 
     Attributes:
         calls: Every request: (verb, kind, namespace, name).
+        selectors: Every list: (kind, labels).
         controllers: Called with every object that was written; what they change is a new version.
         container_logs: (namespace, pod, container, previous) -> text.
         probes: (namespace, service) -> what it answers; 503 for all others.
@@ -48,6 +49,7 @@ class FakeCluster:
         controllers: Sequence[Controller] = (),
     ) -> None:
         self.calls: list[tuple[str, str, str, str]] = []
+        self.selectors: list[tuple[str, str]] = []
         self.controllers = list(controllers)
         self.container_logs: dict[tuple[str, str, str, bool], str] = {}
         self.probes: dict[tuple[str, str], int] = {}
@@ -178,6 +180,7 @@ class FakeCluster:
         fields: str = "",
     ) -> Sequence[Manifest]:
         self._enter("list", kind, namespace)
+        self.selectors.append((kind, labels))
         return self._select(api_version, kind, namespace, labels, fields)
 
     def list_metadata(
@@ -190,6 +193,7 @@ class FakeCluster:
         fields: str = "",
     ) -> Sequence[Manifest]:
         self._enter("list_metadata", kind, namespace)
+        self.selectors.append((kind, labels))
         wanted = ("apiVersion", "kind", "metadata")
         found = self._select(api_version, kind, namespace, labels, fields)
         return tuple({key: item[key] for key in wanted} for item in found)

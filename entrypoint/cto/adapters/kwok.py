@@ -10,7 +10,7 @@ import base64
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event as Flag
@@ -20,7 +20,14 @@ from cto.adapters.folderlock import exclusive
 from cto.adapters.host import Host, Process
 from cto.adapters.kubeconfig import Entry, SharedFile, named, read
 from cto.adapters.kwok_checks import Programs, tools_check
-from cto.adapters.kwok_config import NEEDED_TOOLS, PROGRAMS, configuration, free_ports, node
+from cto.adapters.kwok_config import (
+    NEEDED_TOOLS,
+    OUR_NODES,
+    PROGRAMS,
+    configuration,
+    free_ports,
+    node,
+)
 from cto.adapters.replacing import replace_file
 from cto.errors import ApiError, ToolError, WaitError
 from cto.objects import Manifest, ObjectRef, dump_yaml
@@ -225,13 +232,14 @@ class Kwok:
     def _add_nodes(self, options: NodeOptions, progress: Callable[[str], None]) -> None:
         wanted = [f"{self._cluster}-{number}" for number in range(1, options.nodes + 1)]
         with self._open() as cluster:
-            there = {item["metadata"]["name"] for item in cluster.list_metadata("v1", "Node")}
+            ours = cluster.list_metadata("v1", "Node", labels=OUR_NODES)
+            there = _by_name(cluster, ours, wanted)
             missing = [name for name in wanted if name not in there]
             if missing:
                 progress(f"Adding {len(missing)} simulated node{'s' if len(missing) > 1 else ''}")
             for name in missing:
                 cluster.create(node(name, options))
-            self._wait_for(lambda: _ready(cluster) >= set(wanted), "the simulated nodes")
+            self._wait_for(lambda: _all_ready(cluster, wanted), "the simulated nodes")
 
     @contextmanager
     def _open(self) -> Iterator[Cluster]:
@@ -373,17 +381,28 @@ def _established(cluster: Cluster) -> bool:
     )
 
 
-def _ready(cluster: Cluster) -> set[str]:
-    """Return the names of the nodes that are ready to take pods.
+def _all_ready(cluster: Cluster, names: Collection[str]) -> bool:
+    """Tell whether these nodes are ready to take pods.
 
     A node is born with a taint (not-ready) that a controller takes away a moment after the node
     said that it is ready.
     """
-    return {
-        item["metadata"]["name"]
-        for item in cluster.list("v1", "Node")
-        if _condition(item, "Ready") and not item.get("spec", {}).get("taints")
-    }
+    found = _by_name(cluster, cluster.list("v1", "Node", labels=OUR_NODES), names)
+    return found.keys() >= set(names) and all(
+        _condition(found[name], "Ready") and not found[name].get("spec", {}).get("taints")
+        for name in names
+    )
+
+
+def _by_name(
+    cluster: Cluster, ours: Sequence[Manifest], names: Iterable[str]
+) -> dict[str, Manifest]:
+    """Return nodes by name: those with our label, and those of the names that lost it."""
+    found = {item["metadata"]["name"]: item for item in ours}
+    for name in names:
+        if name not in found and (node := cluster.get(ObjectRef("v1", "Node", "", name))):
+            found[name] = node
+    return found
 
 
 def _condition(manifest: Mapping[str, Any], name: str) -> bool:

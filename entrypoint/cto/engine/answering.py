@@ -13,7 +13,9 @@ from typing import NamedTuple
 
 from cto.catalog import Probe
 from cto.engine.controlplane import is_over, lease_age_s
+from cto.engine.nodes import name_of
 from cto.engine.readiness import conditions_of
+from cto.engine.snapshot import Snapshot
 from cto.errors import ApiError
 from cto.objects import Manifest, is_simulated
 from cto.ports import Cluster
@@ -52,27 +54,24 @@ class Nodes:
         return len(self.names) - len(self.unready) - len(self.silent)
 
 
-def look_at_nodes(cluster: Cluster) -> Nodes:
-    """Ask for the nodes, and when each was last heard of by the API server's clock."""
-    names: list[str] = []
-    unready: list[str] = []
-    fakes: list[str] = []
-    for node in cluster.scan("v1", "Node"):
-        names.append(node["metadata"]["name"])
-        if not _is_ready(node):
-            unready.append(names[-1])
-        if is_simulated(node):
-            fakes.append(names[-1])
-    found = Nodes(names=tuple(names), unready=tuple(unready), silent={}, simulated=tuple(fakes))
+def look_at_nodes(cluster: Cluster, view: Snapshot) -> Nodes:
+    """Look at the nodes, and ask when each was last heard of by the API server's clock.
+
+    Their Leases are always asked for anew: they are what tells whether the status still holds.
+    """
+    nodes = view.nodes()
+    names = tuple(name_of(node) for node in nodes)
+    unready = tuple(name_of(node) for node in nodes if not _is_ready(node))
+    fakes = tuple(name_of(node) for node in nodes if is_simulated(node))
+    found = Nodes(names=names, unready=unready, silent={}, simulated=fakes)
     try:
         leases = cluster.scan("coordination.k8s.io/v1", "Lease", namespace=NODE_LEASES)
         specs = {lease["metadata"]["name"]: lease.get("spec") or {} for lease in leases}
     except ApiError as error:
         return replace(found, unseen=error.message)
     now = cluster.now()
-    ages = {
-        name: lease_age_s(specs.get(name, {}), now) for name in names if name not in set(unready)
-    }
+    told, real = {*names} - {*unready}, {*names} - {*fakes}
+    ages = {name: lease_age_s(specs.get(name, {}), now) for name in names if name in told}
     return replace(
         found,
         silent={
@@ -80,7 +79,7 @@ def look_at_nodes(cluster: Cluster) -> Nodes:
             for name in ages
             if is_over(specs.get(name, {}), now, default_s=_LEASE_S)
         },
-        unheard=tuple(name for name, age_s in ages.items() if age_s is None and name not in fakes),
+        unheard=tuple(name for name, age_s in ages.items() if age_s is None and name in real),
     )
 
 

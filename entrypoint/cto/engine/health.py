@@ -76,11 +76,12 @@ def run_checks(context: HealthContext) -> tuple[Check, ...]:
         reason = "the API server could not be asked"
         first = _begun(first, began, context.clock)
         return first, *(_skipped(check, reason) for check in _OTHERS)
+    view = context.view or Snapshot(context.cluster, context.lacking)
     with ThreadPoolExecutor(len(_OTHERS) + 4, thread_name_prefix="check") as pool:
         look = _Look(
-            **_fields(context),
+            **{**_fields(context), "view": view},
             version=version,
-            nodes=pool.submit(look_at_nodes, context.cluster),
+            nodes=pool.submit(look_at_nodes, context.cluster, view),
             asked=pool.submit(ask_all, context.cluster, _programs(context)),
             silent_programs=pool.submit(controlplane.silent, context.cluster),
         )
@@ -93,6 +94,7 @@ def run_checks(context: HealthContext) -> tuple[Check, ...]:
 class _Look(HealthContext):
     """What several checks need: asked for once, and waited for by whoever needs it."""
 
+    view: Snapshot
     version: str
     nodes: Future[Nodes]
     asked: Future[Mapping[str, Asked]]
@@ -237,7 +239,7 @@ def _components(look: _Look, definition: _Definition) -> Check:
     releases = look.releases
     if not releases:
         return _failed(definition, "the platform is not installed", code="CTO-1901")
-    view = look.view or Snapshot(look.cluster, look.lacking)
+    view = look.view
     view.fetch(_groups(look.refs()))
     problems = {release.component: list(_problems(look, view, release)) for release in releases}
     bad = {component: found for component, found in problems.items() if found}

@@ -225,11 +225,12 @@ class Installer:
                 self.listen(StepProgress("preflight", line))
         with self._locked() as lost:
             if before.taken or turns(self.cluster) != Turns(before.count + 1, taken=True):
-                # Another installer has worked between the look and the lock.
+                # Another installer has worked between the look and the lock: what there is to do
+                # may be something else now, of which nothing was checked.
                 observed = self.observe()
                 wish = self.wanted(observed)
-                plan = self._planned(wish, observed)
-                refuse_failed(plan.checks, so_far=so_far)
+                plan = self._checked(observed, wish)
+                refuse_failed(self.checks, so_far=so_far)
             self.store.begin(self._state(wish, observed))
             return plan, self._apply(plan, observed, lost)
 

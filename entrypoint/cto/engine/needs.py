@@ -11,6 +11,7 @@ from cto.engine.planned import Known, planned_objects
 from cto.engine.preflight import Needs, VersionRange
 from cto.engine.quantities import quantity
 from cto.engine.rights import rights_of
+from cto.plan.steps import CHANGING
 from cto.plan.wish import Wanted, WantedComponent
 
 
@@ -26,6 +27,7 @@ def needs_of(wanted: Wanted, versions: VersionRange, known: Known) -> Needs:
         volumes=any(item.component.volumes for item in wanted.components),
         cpu=f"{ceil(sum(one.pods * quantity(one.requests.cpu) for one in asked) * 1000)}m",
         memory=str(ceil(sum(one.pods * quantity(one.requests.memory) for one in asked))),
+        changes=any(step.action in CHANGING for step in known.steps),
         image=next(_images(wanted.components), ANY_IMAGE),
     )
 

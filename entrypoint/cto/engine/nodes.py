@@ -11,7 +11,8 @@ from typing import Any
 
 from cto.engine.planned import PodTemplate
 from cto.engine.selectors import matches_expression
-from cto.objects import Manifest, is_simulated, labels_of
+from cto.objects import Manifest, annotations_of, is_simulated, labels_of
+from cto.ports import Cluster
 
 _CORDONED = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
 _KEEPS_AWAY = ("NoSchedule", "NoExecute")
@@ -28,6 +29,38 @@ class Images:
 
     architectures: frozenset[str] = frozenset()
     source: str = ""
+
+
+def listed(cluster: Cluster, *, status: bool = True) -> tuple[Manifest, ...]:
+    """Return all nodes, page by page, and of each what is looked at here.
+
+    A node carries the names of all images that it ever pulled: thousands of nodes are megabytes.
+
+    Args:
+        cluster: Who is asked.
+        status: Whether more than names, labels and annotations is needed.
+    """
+    return tuple(_outline(node) for node in cluster.scan("v1", "Node", metadata=not status))
+
+
+def _outline(node: Manifest) -> Manifest:
+    spec, status = node.get("spec") or {}, node.get("status") or {}
+    info = status.get("nodeInfo") or {}
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {
+            "name": name_of(node),
+            "labels": labels_of(node),
+            "annotations": annotations_of(node),
+        },
+        "spec": {key: spec[key] for key in ("taints", "unschedulable") if key in spec},
+        "status": {
+            "allocatable": status.get("allocatable") or {},
+            "conditions": status.get("conditions") or (),
+            "nodeInfo": {key: info[key] for key in ("architecture",) if key in info},
+        },
+    }
 
 
 def name_of(node: Manifest) -> str:

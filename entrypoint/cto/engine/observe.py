@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from cto.catalog import Component
 from cto.engine.namespaces import listed, versions_by_resource
+from cto.engine.nodes import listed as listed_nodes
 from cto.engine.snapshot import Snapshot
 from cto.engine.state import StateStore
 from cto.errors import ApiError
@@ -53,13 +54,14 @@ class Observer:
         state = self.store.load()
         with ThreadPoolExecutor(_PARALLEL) as pool:
             version = pool.submit(self.cluster.server_version)
-            nodes = pool.submit(self.cluster.list_metadata, "v1", "Node")
+            nodes = pool.submit(self._nodes, for_uninstall=for_uninstall)
             namespaces = pool.submit(self.cluster.list_metadata, "v1", "Namespace")
             crds = pool.submit(self.cluster.list_metadata, *_CRD)
             observed = Observed(
                 context=self.context,
                 kube_version=version.result(),
                 nodes=len(nodes.result()),
+                machines=() if for_uninstall else nodes.result(),
                 simulated=all_simulated(nodes.result()),
                 simulated_nodes=tuple(
                     node["metadata"]["name"] for node in nodes.result() if is_simulated(node)
@@ -77,6 +79,10 @@ class Observer:
             observed = self._with_charts(observed, pool)
             observed = replace(observed, present=self._present(observed, pool))
             return self._for_uninstall(observed, pool) if for_uninstall else observed
+
+    def _nodes(self, *, for_uninstall: bool) -> tuple[Manifest, ...]:
+        """List the nodes once: whoever installs wants to know their room and their health, too."""
+        return listed_nodes(self.cluster, status=False) if for_uninstall else self.view.nodes()
 
     def _records(
         self, namespaces: Sequence[Manifest], pool: ThreadPoolExecutor

@@ -17,12 +17,15 @@ from cto.engine import admission, ownership, permissions, quotas, room, webhooks
 from cto.engine.nodes import Images
 from cto.engine.planned import PlannedObject, workloads
 from cto.errors import ApiError
-from cto.objects import annotations_of, labels_of, load_yaml
+from cto.objects import Manifest, annotations_of, labels_of, load_yaml
 from cto.plan.observed import Observed
 from cto.ports import Clock, Cluster
 from cto.result import Check, CheckStatus, unreachable
 
 _PARALLEL = 8
+# Where nothing is changed no pod is made by us. What a run may still write (the lock, the state,
+# Secrets that it compares when it is their turn) is asked for all the same: see `planned.writes`.
+_OF_NEW_PODS = frozenset({"storage", "policies", "pods", "architecture"})
 REGISTRY = "registry"
 """The check of cto.cli.imagecheck, which others make."""
 _DEFAULT_CLASS = (
@@ -62,6 +65,7 @@ class Needs:
         volumes: Whether any of them claims a volume of the default StorageClass.
         cpu: Sum of what the components' pods ask for, as a Kubernetes quantity.
         memory: The same of memory.
+        changes: Whether the plan changes anything at all.
         image: One that the platform's pods run, as nodes pull it.
     """
 
@@ -74,6 +78,7 @@ class Needs:
     volumes: bool = False
     cpu: str = "0"
     memory: str = "0"
+    changes: bool = True
     image: str = admission.ANY_IMAGE
 
     @property
@@ -135,13 +140,24 @@ def cluster_checks(
         ("quotas", "Quotas", partial(_quotas, cluster, needs)),
         ("webhooks", "Admission webhooks", partial(_webhooks, cluster, needs)),
     )
+    idle = () if needs.changes else _OF_NEW_PODS
     with ThreadPoolExecutor(_PARALLEL) as pool:
-        return (first, *pool.map(lambda check: _made(*check, skip=skip), checks))
+        return (first, *pool.map(lambda check: _made(*check, skip=skip, idle=idle), checks))
 
 
-def _made(name: str, title: str, check: Callable[[], Check], *, skip: Collection[str]) -> Check:
+def _made(
+    name: str,
+    title: str,
+    check: Callable[[], Check],
+    *,
+    skip: Collection[str],
+    idle: Collection[str],
+) -> Check:
     if name in skip:
         return skipped(name, title)
+    if name in idle:
+        message = "nothing is changed"
+        return Check(name=name, title=title, status=CheckStatus.SKIPPED, message=message)
     begun = time.perf_counter()
     try:
         made = check()
@@ -230,11 +246,11 @@ def _pods(cluster: Cluster, needs: Needs, clock: Clock | None) -> Check:
 
 def _room(cluster: Cluster, needs: Needs) -> Check:
     if needs.seen and not any(workloads(needs.objects)):
-        # Nodes and pods of a whole cluster are megabytes.
+        # The pods of a whole cluster are megabytes.
         message = "no pod is added"
         return Check(name="room", title="Room", status=CheckStatus.PASSED, message=message)
     wanted = room.Amount.of(needs.cpu, needs.memory)
-    return room.check(cluster, wanted, needs.objects, needs.images)
+    return room.check(cluster, wanted, needs.objects, needs.images, _nodes(needs))
 
 
 def _policies(cluster: Cluster, needs: Needs) -> Check:
@@ -243,7 +259,12 @@ def _policies(cluster: Cluster, needs: Needs) -> Check:
 
 
 def _architecture(cluster: Cluster, needs: Needs) -> Check:
-    return room.check_architecture(cluster, needs.images, needs.objects)
+    return room.check_architecture(cluster, needs.images, needs.objects, _nodes(needs))
+
+
+def _nodes(needs: Needs) -> Sequence[Manifest] | None:
+    """Return the nodes that were just seen; None if nobody looked, or there were none."""
+    return (needs.seen.machines or None) if needs.seen else None
 
 
 def _quotas(cluster: Cluster, needs: Needs) -> Check:

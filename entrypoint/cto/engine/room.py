@@ -73,13 +73,15 @@ def check(
     needed: Amount,
     objects: Sequence[PlannedObject] = (),
     images: Images | None = None,
+    nodes: Sequence[Manifest] | None = None,
 ) -> Check:
     """Compare what is free with what is needed; our own pods do not count, they are replaced.
 
     Nodes count as the pods' own tolerations, selectors and affinities see them, and each pod has to
     fit on one of them. A cluster that grows on demand has no room before the first pod asks for it.
+    Those that were just seen are not asked for again.
     """
-    nodes = real(cluster.list("v1", "Node"))
+    nodes = real(cluster.list("v1", "Node") if nodes is None else nodes)
     if images is None or not any(runs(node, images) for node in nodes):
         # Where no machine runs the images, that is told by a check of its own.
         images = Images()
@@ -123,7 +125,10 @@ def _made(
 
 
 def check_architecture(
-    cluster: Cluster, images: Images, objects: Sequence[PlannedObject] = ()
+    cluster: Cluster,
+    images: Images,
+    objects: Sequence[PlannedObject] = (),
+    nodes: Sequence[Manifest] | None = None,
 ) -> Check:
     """See that the nodes that pods are placed on can run the images."""
     name, title = "architecture", "Architecture of the nodes"
@@ -134,7 +139,7 @@ def check_architecture(
             status=CheckStatus.SKIPPED,
             message="for which machines the images are is not known here",
         )
-    nodes = real(cluster.list("v1", "Node"))
+    nodes = real(cluster.list("v1", "Node") if nodes is None else nodes)
     pods = _pods(objects)
     open_ = [node for node in nodes if any(takers([node], p.template, Images())[0] for p in pods)]
     wrong = [node for node in open_ if not runs(node, images)]

@@ -10,8 +10,10 @@ from cto.engine.snapshot import Snapshot
 from cto.objects import ObjectRef
 from cto.ports import Clock
 
-# What is older has to be asked for again.
-_FRESH_S = 5.0
+# What is older has to be asked for again. Pods of a node that is gone are called ready for as long,
+# until its --node-monitor-grace-period is over: younger lists say no less than new ones would.
+# https://kubernetes.io/docs/reference/command-line-tools-reference/kube-controller-manager/
+_FRESH_S = 40.0
 
 
 class Sight:

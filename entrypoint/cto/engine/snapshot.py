@@ -10,6 +10,7 @@ from threading import Lock
 from cto.engine import controlplane
 from cto.engine.live import Lacking, Tail, nothing_lacks, read_last_line
 from cto.engine.lookups import Group
+from cto.engine.nodes import listed
 from cto.engine.readiness import has_status
 from cto.objects import Manifest
 from cto.ports import Cluster
@@ -30,6 +31,7 @@ class Snapshot:
         self.lacking = lacking
         self._cluster = cluster
         self._lists: dict[Group, Mapping[str, Manifest]] = {}
+        self._nodes: tuple[Manifest, ...] | None = None
         self._lines: dict[Tail, str] = {}
         self._lock = Lock()
         self._silent: Mapping[str, str] | None = None
@@ -52,6 +54,13 @@ class Snapshot:
             with self._lock:
                 self._lists[group] = known
         return known
+
+    def nodes(self) -> tuple[Manifest, ...]:
+        """Return what counts of every node, see engine.nodes."""
+        with self._lock:
+            if self._nodes is None:
+                self._nodes = listed(self._cluster)
+            return self._nodes
 
     def last_line(self, tail: Tail) -> str:
         if tail not in self._lines:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from cto.objects import ObjectRef
+from cto.objects import Manifest, ObjectRef
 from cto.plan import labels
 
 DEPLOYED = "deployed"
@@ -88,6 +88,8 @@ class Observed:
     context: str = ""
     kube_version: str
     nodes: int = 0
+    machines: tuple[Manifest, ...] = ()
+    """The nodes with what decides which pods they take. Not looked at before an uninstall."""
     simulated: bool = False
     """Whether all nodes are kwok's: no program of ours runs."""
     simulated_nodes: tuple[str, ...] = ()

@@ -211,6 +211,33 @@ def test_a_running_cluster_is_left_alone(lab: Lab) -> None:
     assert (len(lab.runner.calls), lab.machine.pids(), lab.shared.stat().st_mtime_ns) == before
 
 
+def test_of_a_running_cluster_only_our_own_nodes_are_looked_at(lab: Lab) -> None:
+    """Somebody may have added thousands, for a load test; they need not be ready."""
+    lab.up()
+    lab.cluster.controllers.clear()
+    for number in range(20):
+        crowd = {"name": f"crowd-{number}", "labels": {"type": "kwok"}}
+        lab.cluster.add({"apiVersion": "v1", "kind": "Node", "metadata": crowd})
+    lab.cluster.calls.clear()
+    lab.cluster.selectors.clear()
+
+    lab.up()
+
+    assert lab.cluster.selectors == [("Node", "cto=true")] * 2
+    assert len(lab.cluster.calls) == 2
+
+
+def test_a_node_of_ours_that_lost_its_label_is_found_by_its_name(lab: Lab) -> None:
+    lab.up()
+    node = lab.cluster.get(ObjectRef("v1", "Node", "", "demo-2")) or {}
+    del node["metadata"]["labels"]["cto"]
+    lab.cluster.add(node)
+
+    lab.up()
+
+    assert len(lab.cluster.list("v1", "Node")) == 2
+
+
 def test_a_running_cluster_gets_the_nodes_that_are_missing(lab: Lab) -> None:
     lab.up()
     three = NodeOptions(nodes=3, profile="production", cpu=16, memory_gib=32)

@@ -99,7 +99,7 @@ class TestInstall:
         desk.cto("plan", "install")
         desk.cto("plan", "uninstall")
         assert desk.cluster.everything() == before
-        assert writes(desk) == {("create", "SelfSubjectAccessReview"), ("create", "Pod")}
+        assert writes(desk) == {("create", "SelfSubjectAccessReview")}
         assert desk.releases.calls == []
 
     def test_where_everything_is_there_nothing_is_to_change(self, desk: Desk) -> None:

@@ -12,6 +12,7 @@ import pytest
 from cto.catalog import Probe
 from cto.engine.answering import PATIENCE_S
 from cto.engine.health import HealthContext, run_checks
+from cto.engine.snapshot import Snapshot
 from cto.errors import ApiError
 from cto.objects import Manifest, ref_of
 from cto.plan.observed import ReleaseState, State
@@ -101,6 +102,18 @@ def test_one_silent_node_of_several_is_named_in_a_warning() -> None:
         (f"b: it says Ready, and was last heard of at {OLD}",),
     )
     assert "1 of 2 nodes ready" in check.message
+
+
+def test_of_nodes_that_were_just_seen_only_the_leases_are_asked_for_again() -> None:
+    """What the status says may be some seconds old; whether somebody keeps it up must not be."""
+    cluster = FakeCluster([node("one"), lease("one")])
+    view = Snapshot(cluster)
+    view.nodes()
+    cluster.add(lease("one", OLD))
+    check = checks(cluster, view=view)["kubernetes"]
+    assert check.status is CheckStatus.FAILED
+    assert cluster.count("scan", "Node") == 1
+    assert cluster.count("scan", "Lease") == 1
 
 
 def test_a_lease_may_be_longer_than_usual() -> None:

@@ -171,6 +171,27 @@ def test_the_second_run_looks_at_workloads_once(world: World) -> None:
     assert seen.objects("apps/v1", "Deployment", "web").keys() == {"web"}
 
 
+@pytest.mark.parametrize(("pause_s", "looks"), [(0, 1), (20, 1), (60, 2)])
+def test_a_slow_run_looks_no_more_often_than_a_quick_one(
+    world: World, pause_s: int, looks: int
+) -> None:
+    """A server that needs seconds for each answer must not be asked twice because of that."""
+    world.installer().install()
+
+    def wait_long(_: Flag) -> None:
+        world.cluster.add(held(turns=1))
+        world.clock.advance(pause_s)
+
+    world.during_lock = wait_long
+    world.cluster.calls.clear()
+    plan, report = world.installer().install()
+    assert (plan.changes, report.errors) == ((), ())
+    lists = [call for call in world.cluster.calls if call[:3] == ("list", "Deployment", "web")]
+    watches = [call for call in world.cluster.calls if call[0] == "watch"]
+    assert len(lists) == 1
+    assert bool(watches) == (looks > 1)
+
+
 def test_what_became_ready_meanwhile_is_looked_at_again_for_the_health_check(world: World) -> None:
     world.installer().install()
     workload = ObjectRef("apps/v1", "Deployment", "web", "web")
@@ -710,6 +731,31 @@ def test_the_cluster_is_looked_at_again_if_the_lock_was_taken_at_first(world: Wo
     assert world.cluster.count("server_version") == 2
 
 
+def test_what_another_run_left_to_be_done_is_checked_before_it_is_done(world: World) -> None:
+    """The run had nothing to do when it looked, and was asked for nothing."""
+    world.installer().install()
+    world.cluster.add(held(turns=1))
+    seen: list[bool] = []
+
+    def preflight(_: Observed, __: Wanted) -> list[Check]:
+        gone = world.cluster.peek(GLUE_REF) is None
+        seen.append(gone)
+        status = CheckStatus.FAILED if gone else CheckStatus.PASSED
+        return [Check(name="room", title="Room", status=status, message="none is left")]
+
+    def meanwhile(_: Flag) -> None:
+        world.cluster.add(held(turns=3))
+        world.cluster.remove(GLUE_REF)
+
+    world.during_lock = meanwhile
+    installer = world.installer(preflight=preflight)
+    with pytest.raises(PreflightError, match="a preflight check failed") as error:
+        installer.install()
+    assert "none is left" in error.value.details
+    assert seen == [False, True]
+    assert world.cluster.peek(GLUE_REF) is None
+
+
 def newer(world: World, version: str = "2.0.0") -> World:
     """Let a platform be installed with another chart of Web."""
     world.charts["web"] = chart("web", version)
@@ -822,6 +868,7 @@ def test_a_run_that_finds_nothing_to_do_asks_for_nothing_of_the_whole_cluster(wo
     heavy = {"Secret", "Pod", "ConfigMap", "Event"}
     assert not {kind for _, kind in whole} & heavy
     assert ("list", "Node") not in whole
+    assert ("scan", "Node") in whole
     assert ("list", "CustomResourceDefinition") not in whole
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cto.engine.nodes import Images
+from cto.engine.nodes import Images, listed
 from cto.engine.planned import PlannedObject
 from cto.engine.room import Amount, check, check_architecture
 from cto.engine.selectors import matches_expression
@@ -43,7 +43,13 @@ def node(
 
 
 def room(nodes: list[Manifest], *pods: PlannedObject, needed: Amount = NOTHING) -> Check:
-    return check(FakeCluster(nodes), needed, pods)
+    found = check(FakeCluster(nodes), needed, pods)
+    # What is kept of nodes that were seen before decides the same.
+    seen = FakeCluster(nodes)
+    outlines = listed(seen)
+    assert check(seen, needed, pods, nodes=outlines) == found
+    assert seen.count("list", "Node") == 0
+    return found
 
 
 # which nodes count

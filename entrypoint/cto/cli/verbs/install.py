@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from threading import Event as Flag
 from typing import Any
 
@@ -189,16 +190,20 @@ class _Run:
         Garbage collection of the old objects goes on for some seconds after the new ones are ready.
         """
         state = installer.store.load()
+        look = partial(health, installer, state, simulated=plan.simulated)
         with self._shown(Phase.VALIDATION, "health", "Check the platform's health") as progress:
-            for _ in range(_LOOKS - 1):
-                checks = health(installer, state, simulated=plan.simulated)
-                bad = [check for check in checks if check.status is CheckStatus.FAILED]
-                if not bad:
-                    return checks
-                progress(f"{bad[0].message}; looking again")
+            checks = look()
+            if _bad(checks) and installer.sight.view():
+                # Lists of some seconds ago may tell of what is over.
                 installer.sight.drop()
+                checks = look()
+            for _ in range(_LOOKS - 1):
+                if not (bad := _bad(checks)):
+                    break
+                progress(f"{bad[0].message}; looking again")
                 self._wiring.clock.wait(Flag(), _PAUSE_S)
-            return health(installer, state, simulated=plan.simulated)
+                checks = look()
+            return checks
 
     @contextmanager
     def _timed(self, phase: Phase, name: str, title: str) -> Iterator[Callable[[str], None]]:
@@ -218,6 +223,10 @@ class _Run:
         self, phase: Phase, name: str, title: str
     ) -> AbstractContextManager[Callable[[str], None]]:
         return shown(self._screen.listen, self._wiring.clock, phase, name, title)
+
+
+def _bad(checks: Sequence[Check]) -> list[Check]:
+    return [check for check in checks if check.status is CheckStatus.FAILED]
 
 
 def health(installer: Installer, state: State | None, *, simulated: bool) -> tuple[Check, ...]:
