@@ -371,6 +371,18 @@ def test_kinds_are_asked_for_once(
     assert server.requests("/apis")[0].headers["Accept"].startswith(AGGREGATED)
 
 
+def test_who_looks_at_the_core_group_alone_is_not_told_of_all_others(
+    server: WebServer, cluster: KubeCluster
+) -> None:
+    """With hundreds of foreign definitions that answer is long."""
+    server.on("GET", CONFIG_MAPS, answer(200, {"metadata": {}, "items": []}))
+    cluster.list("v1", "ConfigMap", namespace="default")
+    assert server.requests("/apis") == []
+    assert {kind.kind for kind in cluster.kinds()} == {"ConfigMap", "Secret", "Deployment"}
+    assert cluster.get(ObjectRef("v1", "No", "", "a")) is None
+    assert (len(server.requests("/api")), len(server.requests("/apis"))) == (1, 1)
+
+
 def test_old_servers_are_asked_group_by_group(server: WebServer, cluster: KubeCluster) -> None:
     def resources(*names: str) -> Any:
         items = [

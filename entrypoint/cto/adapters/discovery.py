@@ -15,6 +15,9 @@ from cto.ports import ApiKind, Clock
 # gives the plain list of groups instead.
 # https://kubernetes.io/docs/concepts/overview/kubernetes-api/#aggregated-discovery
 _AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+# Where the kinds of the core group are told, and those of all others: with hundreds of foreign
+# definitions the second answer is long, and who looks at nodes alone can do without it.
+_CORE, _GROUPS = "/api", "/apis"
 # Somebody who asks again and again for a kind that nobody serves must not load the server.
 _ASK_AGAIN_S = 1.0
 
@@ -35,12 +38,13 @@ class Discovery:
         self._lock = RLock()
         self._kinds: dict[tuple[str, str], ApiKind] = {}
         self._unanswered: dict[str, ApiError] = {}
-        self._asked_at: float | None = None
+        self._asked_at: dict[str, float] = {}
 
     def all(self, *, fresh: bool = False) -> Sequence[ApiKind]:
         with self._lock:
-            if fresh or self._asked_at is None:
-                self._refresh()
+            for root in (_CORE, _GROUPS):
+                if fresh or root not in self._asked_at:
+                    self._refresh(root)
             return tuple(self._kinds.values())
 
     def unanswered(self) -> Mapping[str, str]:
@@ -55,11 +59,11 @@ class Discovery:
         Raises:
             ApiError: Nobody tells: whoever serves that apiVersion does not answer.
         """
+        root = _root_of(api_version)
         with self._lock:
-            now = self._clock.monotonic()
             known = self._kinds.get((api_version, kind))
-            if known is None and (self._asked_at is None or now >= self._asked_at + _ASK_AGAIN_S):
-                self._refresh()
+            if known is None and self._may_ask(root):
+                self._refresh(root)
             found = self._kinds.get((api_version, kind))
             if found is None and api_version in self._unanswered:
                 raise self._unanswered[api_version]
@@ -68,16 +72,22 @@ class Discovery:
     def forget(self) -> None:
         """Ask again next time: definitions came or went."""
         with self._lock:
-            self._asked_at = None
+            self._asked_at = {}
             self._kinds = {}
 
-    def _refresh(self) -> None:
-        self._unanswered = {}
-        kinds = [*self._kinds_under("/api"), *self._kinds_under("/apis")]
-        self._kinds = {}
-        for kind in kinds:
+    def _may_ask(self, root: str) -> bool:
+        asked_at = self._asked_at.get(root)
+        return asked_at is None or self._clock.monotonic() >= asked_at + _ASK_AGAIN_S
+
+    def _refresh(self, root: str) -> None:
+        if root == _GROUPS:
+            # Those of the core group are the API server's own.
+            self._unanswered = {}
+        found = list(self._kinds_under(root))
+        self._kinds = {key: kind for key, kind in self._kinds.items() if _root_of(key[0]) != root}
+        for kind in found:
             self._kinds.setdefault((kind.api_version, kind.kind), kind)
-        self._asked_at = self._clock.monotonic()
+        self._asked_at[root] = self._clock.monotonic()
 
     def _kinds_under(self, root: str) -> Iterable[ApiKind]:
         answer = self._ask(_request(root, f"{_AGGREGATED},application/json"))
@@ -114,6 +124,10 @@ class Discovery:
                     resource["namespaced"],
                     frozenset(resource["verbs"]),
                 )
+
+
+def _root_of(api_version: str) -> str:
+    return _GROUPS if "/" in api_version else _CORE
 
 
 def _request(path: str, accept: str) -> Request:
