@@ -9,6 +9,7 @@ the machine busy by themselves, and so do others.
 from __future__ import annotations
 
 import argparse
+import datetime as dt
 import os
 import shutil
 import statistics
@@ -18,9 +19,10 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
+import machine
+import page
 from product import ROOT, Lab, Run
 
 from cto.adapters.clock import SystemClock
@@ -33,7 +35,10 @@ PACK = ROOT / "tests" / "lab" / "charts" / "pack.py"
 GOAL_RATIO, GOAL_MIB = 1.5, 100.0
 TEAMS = 50
 AT_ONCE = 24
+COUNTS = {"nodes": 1000, "pods": 5000, "definitions": 300, "secrets": 10000}
 STATUS = ("status", "--provider", "kwok")
+# Of a run: attribute, for people, unit.
+FIGURES = (("seconds", "", "s"), ("cpu_s", ": processor time", "s"), ("own_mib", ": memory", "MiB"))
 
 
 def say(text: str) -> None:
@@ -99,38 +104,84 @@ def crowd(access: Access, groups: Iterable[tuple[str, list[Manifest]]]) -> None:
         cluster.close()
 
 
-@dataclass(frozen=True)
-class Figures:
-    """Medians of one command's runs."""
-
-    seconds: float
-    cpu_s: float
-    mib: float
-
-    @classmethod
-    def of(cls, runs: Sequence[Run]) -> Figures:
-        return cls(
-            statistics.median(run.seconds for run in runs),
-            statistics.median(run.cpu_s for run in runs),
-            statistics.median(run.own_mib for run in runs),
-        )
-
-    def __str__(self) -> str:
-        return f"{self.seconds:.2f} s, {self.cpu_s:.2f} s of a processor, {self.mib:.0f} MiB"
+Samples = dict[str, list[Run]]
+"""Runs of each command, see `ROWS`."""
+LOADS: list[float] = []
 
 
-def sample(lab: Lab, what: str, rounds: int) -> dict[str, Figures]:
-    """Return what a re-run and a status take."""
+def sample(lab: Lab, what: str, rounds: int) -> Samples:
+    """Run each command so many times; a first run writes what the next ones need not."""
     subjects: dict[str, Callable[[], Run]] = {
         "re-run": lab.install,
         "status": lambda: lab.cto(*STATUS),
     }
-    runs = {name: [subject() for _ in range(rounds)] for name, subject in subjects.items()}
-    found = {name: Figures.of(taken) for name, taken in runs.items()}
-    for name, figures in found.items():
-        each = ", ".join(f"{run.seconds:.2f}" for run in runs[name])
-        say(f"{what}: {name} {figures} (seconds: {each}; load {os.getloadavg()[0]:.1f})")
+    found: Samples = {}
+    for name, subject in subjects.items():
+        subject()
+        found[name] = []
+        for _ in range(rounds):
+            LOADS.append(machine.load())
+            found[name].append(subject())
+        times = ", ".join(f"{run.seconds:.2f}" for run in found[name])
+        say(f"{what}: {name}: {times} s; {_median(found[name], 'own_mib'):.0f} MiB")
     return found
+
+
+def _median(runs: Sequence[Run], figure: str) -> float:
+    return statistics.median(getattr(run, figure) for run in runs)
+
+
+def section(options: argparse.Namespace, empty: Samples, crowded: Samples) -> str:
+    """Return the part of docs/performance.md."""
+    goals = [("figure", "must reach", "measured", ""), ("---",) * 4, *_goals(empty, crowded)]
+    counts = ", ".join(f"{getattr(options, name)} {name}" for name in COUNTS)
+    rows = [("medians", "", "samples"), ("---",) * 3, *_rows(empty, crowded)]
+    return "\n".join(
+        [
+            f"## {page.CROWDED}",
+            "",
+            f"- {dt.datetime.now(tz=dt.UTC).date()}, {options.rounds} rounds, medians",
+            *(f"- {key}: {value}" for key, value in machine.describe().items()),
+            f"- load of the machine before a sample: {min(LOADS):.1f} to {max(LOADS):.1f}",
+            f"- of others, in {TEAMS} namespaces: {counts}",
+            "",
+            *(f"| {' | '.join(cells)} |" for cells in goals),
+            "",
+            *(f"| {' | '.join(cells)} |" for cells in rows),
+        ]
+    )
+
+
+def _ratio(empty: Samples, crowded: Samples, name: str, figure: str) -> float:
+    return _median(crowded[name], figure) / _median(empty[name], figure)
+
+
+def _goals(empty: Samples, crowded: Samples) -> Iterator[tuple[str, ...]]:
+    ratio, mib = _ratio(empty, crowded, "re-run", "seconds"), _median(crowded["re-run"], "own_mib")
+    again = "the same command again, against a cluster without others"
+    yield again, f"≤ {GOAL_RATIO} times", f"{ratio:.2f} times", _word(good=ratio <= GOAL_RATIO)
+    for name, text in (
+        ("re-run", f"{again}: processor time"),
+        ("status", "`cto status`: the same"),
+    ):
+        yield text, "", f"{_ratio(empty, crowded, name, 'cpu_s'):.2f} times", ""
+    told = _word(good=mib <= GOAL_MIB)
+    yield "memory of our process", f"≤ {GOAL_MIB:.0f} MiB", f"{mib:.0f} MiB", told
+
+
+def _word(*, good: bool) -> str:
+    return "reached" if good else "**missed**"
+
+
+def _rows(empty: Samples, crowded: Samples) -> Iterator[tuple[str, ...]]:
+    names = {"re-run": "`cto install` again, nothing changed", "status": "`cto status`"}
+    for name, text in names.items():
+        for what, samples in (("alone", empty), ("crowded", crowded)):
+            for figure, more, unit in FIGURES:
+                values = [getattr(run, figure) for run in samples[name]]
+                shown = ", ".join(f"{value:.{2 if unit == 's' else 0}f}" for value in values)
+                median = f"{statistics.median(values):.{2 if unit == 's' else 0}f} {unit}"
+                yield f"{text}, {what}{more}", median, shown
 
 
 def main() -> int:
@@ -147,20 +198,19 @@ def main() -> int:
     finally:
         lab.down()
         shutil.rmtree(folder, ignore_errors=True)
-    ratios = {name: crowded[name].seconds / empty[name].seconds for name in empty}
-    for name, ratio in ratios.items():
-        cpu = crowded[name].cpu_s / empty[name].cpu_s
-        print(f"{name}: {ratio:.2f} times, {cpu:.2f} times the processor time", end="")
-        print(f"; crowded {crowded[name]}; empty {empty[name]}")
-    good = ratios["re-run"] <= GOAL_RATIO and crowded["re-run"].mib <= GOAL_MIB
-    return 0 if good else 1
+    text = section(options, empty, crowded)
+    print(text)
+    if options.write:
+        page.put(ROOT / "docs" / "performance.md", text, page.CROWDED)
+    return 1 if "**missed**" in text else 0
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measure re-runs on a crowded cluster.")
-    for name, number in {"nodes": 1000, "pods": 5000, "definitions": 300, "secrets": 10000}.items():
+    for name, number in COUNTS.items():
         parser.add_argument(f"--{name}", type=int, default=number, help=f"({number})")
     parser.add_argument("--rounds", type=int, default=3, help="samples of each (3)")
+    parser.add_argument("--write", action="store_true", help="put it into docs/performance.md")
     return parser.parse_args()
 
 

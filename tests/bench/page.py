@@ -14,7 +14,8 @@ import machine
 STAND_INS = "With the stand-in charts"
 REAL = "With the real charts"
 IMAGE = "The image, on Docker and kind"
-_TITLES = (STAND_INS, REAL, IMAGE)
+CROWDED = "A cluster that others crowd"
+_TITLES = (STAND_INS, REAL, CROWDED, IMAGE)
 _HEAD = """# Performance
 
 Written by `make bench`; every figure below was measured by it. Profile `production`, ten
