@@ -60,12 +60,6 @@ class Observer:
             observed = Observed(
                 context=self.context,
                 kube_version=version.result(),
-                nodes=len(nodes.result()),
-                machines=() if for_uninstall else nodes.result(),
-                simulated=all_simulated(nodes.result()),
-                simulated_nodes=tuple(
-                    node["metadata"]["name"] for node in nodes.result() if is_simulated(node)
-                ),
                 records=self._records(namespaces.result(), pool),
                 namespaces=_labels_by_name(
                     item
@@ -78,7 +72,10 @@ class Observer:
             observed = self._with_inventories(observed, pool)
             observed = self._with_charts(observed, pool)
             observed = replace(observed, present=self._present(observed, pool))
-            return self._for_uninstall(observed, pool) if for_uninstall else observed
+            if for_uninstall:
+                observed = self._for_uninstall(observed, pool)
+            # Last: on a large cluster it is the longest answer, and all others come meanwhile.
+            return _with_nodes(observed, nodes.result(), known=not for_uninstall)
 
     def _nodes(self, *, for_uninstall: bool) -> tuple[Manifest, ...]:
         """List the nodes once: whoever installs wants to know their room and their health, too."""
@@ -225,6 +222,16 @@ class Observer:
             for namespace in sorted(ours)
             for item in self._list_group("v1", "PersistentVolumeClaim", namespace)
         )
+
+
+def _with_nodes(observed: Observed, nodes: Sequence[Manifest], *, known: bool) -> Observed:
+    return replace(
+        observed,
+        nodes=len(nodes),
+        machines=tuple(nodes) if known else (),
+        simulated=all_simulated(nodes),
+        simulated_nodes=tuple(node["metadata"]["name"] for node in nodes if is_simulated(node)),
+    )
 
 
 def helm_records(cluster: Cluster, *, namespace: str = "") -> dict[str, ReleaseRecord]:

@@ -35,6 +35,7 @@ class Snapshot:
         self._lines: dict[Tail, str] = {}
         self._lock = Lock()
         self._silent: Mapping[str, str] | None = None
+        self._nodes_lock = Lock()
 
     def fetch(self, groups: Iterable[Group]) -> None:
         """List several at once.
@@ -57,7 +58,8 @@ class Snapshot:
 
     def nodes(self) -> tuple[Manifest, ...]:
         """Return what counts of every node, see engine.nodes."""
-        with self._lock:
+        # One list at a time, while others go on: it is the longest of all.
+        with self._nodes_lock:
             if self._nodes is None:
                 self._nodes = listed(self._cluster)
             return self._nodes
