@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 from collections.abc import Iterator
@@ -13,9 +14,10 @@ from cto.__main__ import main
 
 @pytest.fixture(autouse=True)
 def hangup() -> Iterator[None]:
-    before = signal.getsignal(signal.SIGHUP)
+    before, collected_after = signal.getsignal(signal.SIGHUP), gc.get_threshold()
     yield
     signal.signal(signal.SIGHUP, before)
+    gc.set_threshold(*collected_after)
 
 
 def test_leaves_with_the_exit_code(
@@ -26,4 +28,7 @@ def test_leaves_with_the_exit_code(
         main()
     assert left.value.code == 2
     assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    # Cycles are looked for all the same, after more than what one large answer is made of.
+    assert gc.isenabled()
+    assert gc.get_threshold()[0] >= 100_000
     assert "There is no error code '1299'." in capsys.readouterr().err
