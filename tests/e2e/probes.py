@@ -35,10 +35,7 @@ def answers(engine: Engine, url: str) -> int:
     """
     end = time.monotonic() + _PATIENCE_S
     while True:
-        try:
-            status = inside(engine.namespace, lambda: _ask(url))
-        except OSError:
-            status = 0
+        status = answer(engine, url)
         if status and status not in (502, 503):
             return status
         if time.monotonic() > end:
@@ -46,15 +43,23 @@ def answers(engine: Engine, url: str) -> int:
         time.sleep(0.5)
 
 
-def _ask(url: str) -> int:
+def answer(engine: Engine, url: str, timeout_s: float = 10) -> int:
+    """Return the status that an address answers with now; 0 if it does not answer."""
+    try:
+        return inside(engine.namespace, lambda: _ask(url, timeout_s))
+    except (OSError, http.client.HTTPException):
+        return 0
+
+
+def _ask(url: str, timeout_s: float) -> int:
     parts = urlsplit(url)
     host = parts.netloc
     # Certificates of the cluster's own programs are self-signed: whether they answer is asked.
     context = ssl._create_unverified_context()  # noqa: S323 - see above
     connection = (
-        http.client.HTTPSConnection(host, timeout=10, context=context)
+        http.client.HTTPSConnection(host, timeout=timeout_s, context=context)
         if parts.scheme == "https"
-        else http.client.HTTPConnection(host, timeout=10)
+        else http.client.HTTPConnection(host, timeout=timeout_s)
     )
     try:
         connection.request("GET", parts.path or "/")
