@@ -94,6 +94,27 @@ def assert_measured(report: Report, *containers: str) -> None:
     assert {CABLE, *containers} <= set(report.taps), str(report)
 
 
+def look_as_nobody(installer: Installer) -> None:
+    """Whoever has no user, no home, and no folder to write to can look, and plan."""
+    file = installer.kube / "for-nobody"
+    file.write_text(installer.kubeconfig.read_text())
+    file.chmod(0o644)
+    kubeconfig = [f"--volume={file}:/kubeconfig:ro", "--env=KUBECONFIG=/kubeconfig"]
+    nobody = ["--user=12345:12345", "--read-only", "--network=host", *kubeconfig]
+    context = ("--context", f"kind-{CLUSTER}")
+    rows = installer.data("status", *context, socket=False, flags=nobody)["components"]
+    assert [row["release"] for row in rows if row["objects"]] == ["deployed"] * 4
+    words = ("plan", "install", "--profile", "minimal", *context)
+    assert installer.data(*words, socket=False, flags=nobody)["changes"] == 0
+    for more in (
+        ("status", "--show-config", *context),
+        ("config", "show"),
+        ("explain", "CTO-1485"),
+    ):
+        installer.run(*more, socket=False, flags=nobody)
+    file.unlink()
+
+
 def short_form(installer: Installer) -> dict[str, Any]:
     """Install without the socket, as the message says that it can be done from a container."""
     refused = installer.run("install", code=4, socket=False)
@@ -130,6 +151,7 @@ def test_a_platform_lives_from_docker_run_to_nothing_left(
         rows = installer.data("status")["components"]
         assert [row["release"] for row in rows if row["objects"]] == ["deployed"] * 4
         assert profiles(installer) == ["minimal", "minimal"]
+        look_as_nobody(installer)
         assert short_form(installer)["changes"] == []
         assert_strange_images_are_named(installer)
 

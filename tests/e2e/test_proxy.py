@@ -1,4 +1,4 @@
-"""Three nodes behind a proxy that writes down what it is asked for.
+"""Nodes behind a proxy that writes down what it is asked for.
 
 It refuses everything: what goes through it is on its list, and whatever depended on it fails.
 """
@@ -13,7 +13,8 @@ import pytest
 
 from .daemon import INNER, Daemon
 from .engine import Engine
-from .installer import CLUSTER, Installer, cluster_ranges
+from .installer import CLUSTER, SOCKET, Installer, cluster_ranges
+from .moments import Run, says
 from .probes import assert_healthy
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
@@ -24,6 +25,8 @@ URL = f"http://{INNER}:{PORT}"
 INSTANCES = Path("/proc/sys/fs/inotify/max_user_instances")
 NODES = (f"{CLUSTER}-control-plane", f"{CLUSTER}-worker", f"{CLUSTER}-worker2")
 STRANGER = "asked.example.com"
+EXCEPTED = "inside.example.com"
+VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
 PROXY = f"""
 import socketserver
 
@@ -60,8 +63,7 @@ def enough_watchers(own_daemon: Daemon) -> Iterator[None]:
 def test_nothing_of_a_cluster_is_asked_through_the_proxy(
     asked: Engine, installer: Installer
 ) -> None:
-    names = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
-    installer.flags = [f"--env={name}={URL}" for name in names]
+    installer.flags = [f"--env={name}={URL}" for name in VARIABLES]
     assert_healthy(installer.install("minimal", "--nodes", "3"), asked)
     assert installer.install("minimal")["changes"] == []
     excepted = {node: exceptions(asked, node) for node in NODES}
@@ -80,9 +82,36 @@ def test_nothing_of_a_cluster_is_asked_through_the_proxy(
     assert installer.uninstall("--cluster")["cluster"] is True
 
 
-def exceptions(engine: Engine, node: str) -> set[str]:
+@pytest.mark.parametrize("daemon_of_entry", ["default", f"unix://{SOCKET}"])
+def test_nor_through_one_that_docker_itself_is_told_of(
+    asked: Engine, installer: Installer, tmp_path: Path, daemon_of_entry: str
+) -> None:
+    """Docker's config.json: it puts the proxy into every container, and its own exceptions.
+
+    An entry for the daemon goes before the default one, with all that it has.
+    """
+    proxies = {"default": {"httpProxy": "http://203.0.113.9:3128", "noProxy": "wrong.example.com"}}
+    proxies[daemon_of_entry] = {"httpProxy": URL, "httpsProxy": URL, "noProxy": EXCEPTED}
+    (tmp_path / "config.json").write_text(json.dumps({"proxies": proxies}))
+    installer.flags = [f"--volume={tmp_path}:/root/.docker:ro"]
+    run = Run(installer, "install", "--profile", "minimal")
+    run.until(says(r"✓ Make the kind cluster"))
+
+    node = NODES[0]
+    told = {name: asked.out("exec", node, "printenv", name) for name in VARIABLES}
+    assert told == dict.fromkeys(VARIABLES, URL)
+    excepted = exceptions(asked, node)
+    assert {EXCEPTED, node, *cluster_ranges(asked), *asked.networks()["kind"]} <= excepted
+    assert "wrong.example.com" not in excepted
+    assert exceptions(asked, node, "no_proxy") == excepted
+    # It pulls from the registry of the bundle, though the proxy lets nothing through.
+    assert run.end() == 0, run.text
+    assert asked.out("logs", NAME).splitlines() == []
+
+
+def exceptions(engine: Engine, node: str, name: str = "NO_PROXY") -> set[str]:
     """Return what NO_PROXY says on a node."""
-    return set(engine.out("exec", node, "printenv", "NO_PROXY").split(","))
+    return set(engine.out("exec", node, "printenv", name).split(","))
 
 
 def logs_of_every_node(installer: Installer) -> set[str]:
