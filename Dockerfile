@@ -18,6 +18,16 @@ from cto.__main__ import main
 
 sys.exit(main())
 END
+COPY --chmod=0755 <<"END" /usr/local/bin/cto-controller
+#!/usr/bin/env -S python3 -I
+import sys
+
+sys.path.insert(0, "/opt/cto/site")
+
+from cto_controller.__main__ import main
+
+sys.exit(main())
+END
 
 # Bytecode that no time stamp makes invalid, by one process after the other: the same bytes again.
 # Whoever runs this as another user finds the kubeconfig below /root, too, and may write the caches.

@@ -202,8 +202,18 @@ class Cluster(Protocol):
         """
         ...
 
-    def apply(self, manifest: Manifest, *, dry_run: bool = False, manager: str = "cto") -> Manifest:
-        """Apply server-side, taking over contested fields. `manager` owns what is applied."""
+    def apply(
+        self,
+        manifest: Manifest,
+        *,
+        dry_run: bool = False,
+        manager: str = "cto",
+        subresource: str = "",
+    ) -> Manifest:
+        """Apply server-side, taking over contested fields. `manager` owns what is applied.
+
+        With the `subresource` status, the status is all that is written, of an object that exists.
+        """
         ...
 
     def create(self, manifest: Manifest, *, dry_run: bool = False) -> Manifest:

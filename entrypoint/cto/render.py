@@ -104,13 +104,13 @@ class Renderer:
             for name, container in component.resources.items()
         }
 
-    def text(self, path: Path) -> str:
-        """Return a template that belongs to no component.
+    def text(self, path: Path, names: Mapping[str, Any] | None = None) -> str:
+        """Return a template that belongs to no component; it sees `names` besides the context.
 
         Raises:
             ConfigError: CTO-1311, naming file and line.
         """
-        return self._render(path, self._context)
+        return self._render(path, {**self._context, **(names or {})})
 
     def _manifests(self, component: Component, name: str) -> Sequence[Manifest]:
         path = component.folder / name

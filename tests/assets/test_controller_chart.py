@@ -13,6 +13,7 @@ from cto.objects import load_yaml
 
 _CHART = Path(__file__).parents[2] / "bundle" / "charts" / "controller"
 _CRDS = {path.stem: load_yaml(path.read_text()) for path in sorted(_CHART.glob("crds/*.yaml"))}
+_TEMPLATES_OF_AGENTS = Path(__file__).parents[2] / "templates" / "agents"
 _TEMPLATES = sorted(_CHART.glob("templates/*.yaml"))
 
 
@@ -41,17 +42,41 @@ def test_crds_are_the_platforms(plural: str) -> None:
     assert version["subresources"] == {"status": {}}
 
 
-def test_a_code_run_needs_what_the_controller_needs() -> None:
-    assert set(spec("coderuns")["required"]) == {
-        "taskId",
-        "service",
-        "repositoryUrl",
-        "docsRepositoryUrl",
-        "workingDirectory",
-        "model",
-        "githubApp",
-    }
-    assert set(spec("coderuns")["required"]) <= spec("coderuns")["properties"].keys()
+def test_a_code_run_needs_a_repository_an_agent_and_a_task() -> None:
+    assert spec("coderuns")["required"] == ["repositoryUrl", "githubApp"]
+    (rule,) = spec("coderuns")["x-kubernetes-validations"]
+    assert rule["rule"] == "has(self.prompt) || has(self.docsRepositoryUrl)"
+
+
+def test_what_the_controller_reads_of_a_run_is_in_its_definition() -> None:
+    """A field that a definition lacks is dropped by the API server in silence."""
+    package = Path(__file__).parents[2] / "entrypoint" / "cto_controller"
+    text = "".join(path.read_text() for path in package.glob("*.py"))
+    text += (_TEMPLATES_OF_AGENTS / "run.yaml.j2").read_text()
+    text += (_TEMPLATES_OF_AGENTS / "agent.md.j2").read_text()
+    read = set(re.findall(r"""spec(?:\.get\(|\[)["'](\w+)["']""", text))
+    read |= set(re.findall(r"\bspec\.([a-z]\w+)", text)) - {"get"}
+    assert "prompt" in read
+    known = {plural: set(spec(plural)["properties"]) for plural in _CRDS}
+    assert read <= known["coderuns"] | known["docsruns"]
+
+
+def test_what_the_controller_writes_is_in_the_definitions() -> None:
+    for plural, crd in _CRDS.items():
+        schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
+        assert set(schema["status"]["properties"]) >= {
+            "phase",
+            "message",
+            "attempts",
+            "jobName",
+            "startedAt",
+            "finishedAt",
+            "pullRequestUrl",
+            "workCompleted",
+            "contextVersion",
+            "observedGeneration",
+            "conditions",
+        }, plural
 
 
 def test_docker_in_a_run_is_off_unless_asked_for() -> None:

@@ -211,8 +211,21 @@ class FakeCluster:
         self._enter("scan_metadata" if metadata else "scan", kind, namespace)
         yield from self._select(api_version, kind, namespace, labels, fields)
 
-    def apply(self, manifest: Manifest, *, dry_run: bool = False, manager: str = "cto") -> Manifest:
-        self._enter_write("dry-run" if dry_run else "apply", manifest)
+    def apply(
+        self,
+        manifest: Manifest,
+        *,
+        dry_run: bool = False,
+        manager: str = "cto",
+        subresource: str = "",
+    ) -> Manifest:
+        self._enter_write("dry-run" if dry_run else f"apply {subresource}".rstrip(), manifest)
+        if subresource:
+            _, key = self._target(manifest)
+            live = self._store.get(key)
+            if live is None:
+                raise _refused(404, "NotFound", f"{key[1]} {key[3]!r} not found")
+            return self._store.put(key, {**live, "status": copy.deepcopy(manifest["status"])})
         self._refuse_immutable(manifest)
         return self.apply_quietly(manifest, dry_run=dry_run)
 

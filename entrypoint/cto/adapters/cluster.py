@@ -138,10 +138,15 @@ class KubeCluster:
                     yield _cleaned({**item, "apiVersion": api_version, "kind": kind})
 
     def apply(
-        self, manifest: Manifest, *, dry_run: bool = False, manager: str = FIELD_MANAGER
+        self,
+        manifest: Manifest,
+        *,
+        dry_run: bool = False,
+        manager: str = FIELD_MANAGER,
+        subresource: str = "",
     ) -> Manifest:
         query = {"fieldManager": manager, "force": "true"}
-        return self._write("PATCH", "apply", manifest, query, dry_run=dry_run)
+        return self._write("PATCH", "apply", manifest, query, dry_run=dry_run, part=subresource)
 
     def create(self, manifest: Manifest, *, dry_run: bool = False) -> Manifest:
         query = {"fieldManager": FIELD_MANAGER}
@@ -246,7 +251,14 @@ class KubeCluster:
     # inside
 
     def _write(
-        self, method: str, verb: str, manifest: Manifest, query: Mapping[str, str], *, dry_run: bool
+        self,
+        method: str,
+        verb: str,
+        manifest: Manifest,
+        query: Mapping[str, str],
+        *,
+        dry_run: bool,
+        part: str = "",
     ) -> Manifest:
         what = f"{verb} {manifest['kind']} {manifest.get('metadata', {}).get('name', '')}"
         kind = self._needed(manifest)
@@ -254,7 +266,7 @@ class KubeCluster:
         name = "" if method == "POST" else manifest["metadata"]["name"]
         request = Request(
             method=method,
-            path=_path(kind, namespace, name),
+            path=_path(kind, namespace, name) + (f"/{part}" if part else ""),
             what=f"{what} in {namespace}" if kind.namespaced else what,
             query={**query, "dryRun": "All"} if dry_run else query,
             headers=_APPLY if method == "PATCH" else _JSON,

@@ -119,9 +119,18 @@ class FencedCluster:
             metadata=metadata,
         )
 
-    def apply(self, manifest: Manifest, *, dry_run: bool = False, manager: str = "cto") -> Manifest:
+    def apply(
+        self,
+        manifest: Manifest,
+        *,
+        dry_run: bool = False,
+        manager: str = "cto",
+        subresource: str = "",
+    ) -> Manifest:
         _refuse_unless(self._may_write)
-        return self._cluster.apply(manifest, dry_run=dry_run, manager=manager)
+        return self._cluster.apply(
+            manifest, dry_run=dry_run, manager=manager, subresource=subresource
+        )
 
     def create(self, manifest: Manifest, *, dry_run: bool = False) -> Manifest:
         _refuse_unless(self._may_write)

@@ -1,0 +1,119 @@
+"""Starts the controller: `cto-controller`, in a pod, as its service account."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from threading import Event as Flag
+
+from cto import assets
+from cto.adapters.clock import SystemClock
+from cto.adapters.cluster import KubeCluster
+from cto.adapters.host import Host
+from cto.adapters.incluster import Pod
+from cto.adapters.kubeconfig import choose_access
+from cto.engine.fence import FencedCluster, Gate
+from cto.engine.live import Live
+from cto.engine.lock import ClusterLock
+from cto.errors import Cancelled, CtoError, LockedError
+from cto.ports import Access
+from cto_controller import settings
+from cto_controller.control import PAUSE_S, Controller, follow
+from cto_controller.serving import Health, Metrics, log, serve
+from cto_controller.tokens import GitHub
+
+_LEASE = "cto-controller"
+# Another one may lead: it is asked again after so long.
+_TURN_S = 5.0
+# A pass with fifty new runs asks the API server some hundred times.
+_PATIENCE_S = 30 * PAUSE_S
+
+
+def main() -> int:
+    """Run until SIGTERM. Without the lease it ends, and whoever has it goes on."""
+    stop = Flag()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        return _run(os.environ, stop)
+    except Cancelled:
+        return 0
+    except CtoError as error:
+        log("error", f"{error.code}: {error.message}", hint=error.hint)
+        return 1
+
+
+def _run(environ: Mapping[str, str], stop: Flag) -> int:
+    own = assets.root() / "templates" / "agents"
+    config = Path(environ.get("CONTROLLER_CONFIG_PATH", "/config/config.yaml"))
+    told = settings.read(config, own / "roles.yaml")
+    health, metrics, clock = Health(_PATIENCE_S), Metrics(), SystemClock()
+    server = serve(int(environ.get("PORT", "8080")), health, metrics)
+    cluster = KubeCluster(_access(environ), clock=clock)
+    namespace = environ.get("KUBERNETES_NAMESPACE", "cto")
+    lost: list[str] = []
+
+    def give_up(why: str) -> None:
+        lost.append(why)
+        stop.set()
+
+    def lock() -> ClusterLock:
+        return ClusterLock(
+            cluster, clock, Host(), namespace=namespace, name=_LEASE, on_lost=give_up, stop=stop
+        )
+
+    with ExitStack() as stack:
+        stack.enter_context(closing(cluster))
+        held = stack.enter_context(_taken(lock, health, stop))
+        live = stack.enter_context(closing(Live(cluster, clock)))
+        controller = Controller(
+            FencedCluster(cluster, Gate(held=held.is_held)),
+            live,
+            clock,
+            namespace=namespace,
+            settings=told,
+            templates=Path(environ.get("AGENT_TEMPLATES_PATH") or own),
+            github=GitHub(cluster, environ),
+            metrics=metrics,
+        )
+        follow(live, namespace, controller.tick, health.beat, stop)
+    server.shutdown()
+    if lost:
+        log("error", f"the lease was lost: {lost[0]}")
+    return len(lost)
+
+
+@contextmanager
+def _taken(make: Callable[[], ClusterLock], health: Health, stop: Flag) -> Iterator[ClusterLock]:
+    """Give the lease, as soon as nobody else has it: another one leads until then."""
+    while True:
+        health.beat()
+        lock = make()
+        try:
+            lock.__enter__()
+            break
+        except LockedError as error:
+            log("info", f"another one leads: {error.message}")
+            if stop.wait(_TURN_S):
+                raise Cancelled from None
+    try:
+        log("info", "this one leads now")
+        yield lock
+    finally:
+        lock.release()
+
+
+def _access(environ: Mapping[str, str]) -> Access:
+    """Return the way to the cluster around this pod; outside of one, that of a kubeconfig."""
+    pod = Pod(environ)
+    if pod.is_one:
+        return pod.access()
+    return choose_access([Path(environ.get("KUBECONFIG") or Path.home() / ".kube" / "config")])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

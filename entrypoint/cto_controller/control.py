@@ -1,0 +1,301 @@
+"""Does what `decide` says, again and again, from what the watches tell."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from threading import Event as Flag
+
+from cto.engine.causes import causes_of
+from cto.engine.evidence import CLAIM, EVENT, Evidence, one_line
+from cto.engine.live import Live, View
+from cto.errors import ApiError, Cancelled, ConfigError
+from cto.objects import Manifest, ObjectRef, labels_of
+from cto.ports import Clock, Cluster
+from cto.render import Renderer
+from cto_controller.attempts import Attempt
+from cto_controller.decide import (
+    Action,
+    Remove,
+    Renew,
+    Report,
+    Start,
+    Suspend,
+    Token,
+    World,
+    conditions,
+    decide,
+)
+from cto_controller.runs import API, EXPIRES, JOB, KINDS, POD, RUN, Phase, Run, moment, written
+from cto_controller.serving import Metrics, log
+from cto_controller.settings import Settings
+from cto_controller.tokens import GitHub, TokenError
+
+MANAGER = "cto-controller"
+# Times go by without an event: deadlines of tokens, and of what is cleaned away.
+PAUSE_S = 10.0
+# What could not begin is tried again after so long, twice as long after each failure.
+_AGAIN_S, _LONGEST_S = 10.0, 300.0
+
+
+FOLLOWED = (*((API, kind) for kind in KINDS), JOB, POD, EVENT, CLAIM)
+
+
+class Controller:
+    """Runs the runs of one namespace.
+
+    Args:
+        cluster: Where all is; what it refuses to write ends a pass, and nothing else.
+        templates: The folder of prompts, and of what runs are made of.
+        github: Mints tokens.
+        view: What it goes by: all kinds of `FOLLOWED`.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        view: View,
+        clock: Clock,
+        *,
+        namespace: str,
+        settings: Settings,
+        templates: Path,
+        github: GitHub,
+        metrics: Metrics,
+    ) -> None:
+        self._cluster = cluster
+        self._clock = clock
+        self._namespace = namespace
+        self._settings = settings
+        self._templates = templates
+        self._renderer = Renderer({}, env={})
+        self._github = github
+        self._metrics = metrics
+        self._view = view
+        self._failures: dict[str, tuple[int, float]] = {}
+        self._told: dict[str, str] = {}
+
+    def tick(self) -> None:
+        """Look once, and do all that is to be done. What fails is logged, and done next time."""
+        try:
+            world = self._world()
+            self._metrics.show(world.runs, self._settings)
+            for action in decide(world, self._settings):
+                self._try(action, world)
+        except ApiError as error:
+            log("error", error.message)
+        except Cancelled:
+            log("warning", "the lease is not ours: nothing is changed")
+
+    def _try(self, action: Action, world: World) -> None:
+        """Do something, unless it is refused: one run's trouble is not another's."""
+        try:
+            self._do(action, world)
+        except ApiError as error:
+            if error.is_silence:
+                raise
+            log("error", error.message)
+
+    # looking
+
+    def _world(self) -> World:
+        runs = [Run(found) for kind in KINDS for found in self._objects((API, kind))]
+        evidence = Evidence(self._view, self._namespace, self._cluster.now)
+        return World(
+            runs=runs,
+            jobs=self._jobs(runs),
+            pods=_grouped(self._objects(POD), "job-name"),
+            tokens=self._tokens(),
+            cause=lambda job: next((cause.message for cause in causes_of(evidence, job)), ""),
+            now=self._cluster.now(),
+        )
+
+    def _objects(self, kind: tuple[str, str]) -> Iterable[Manifest]:
+        return self._view.objects(*kind, self._namespace).values()
+
+    def _jobs(self, runs: Sequence[Run]) -> Mapping[str, Sequence[Manifest]]:
+        jobs = _grouped(self._objects(JOB), RUN)
+        for run in runs:
+            # A watch may be behind: a Job that the status knows of is gone only if it is not there.
+            known = {job["metadata"]["name"] for job in jobs.get(run.uid, ())}
+            ref = run.job(run.attempts)
+            is_lost = run.attempts and not run.has_ended and ref.name not in known
+            if is_lost and (found := self._cluster.get(ref)):
+                jobs[run.uid] = [*jobs.get(run.uid, ()), found]
+        return jobs
+
+    def _tokens(self) -> list[Token]:
+        listed = self._cluster.list_metadata("v1", "Secret", namespace=self._namespace, labels=RUN)
+        found = []
+        for item in listed:
+            metadata = item["metadata"]
+            ref = ObjectRef("v1", "Secret", self._namespace, metadata["name"])
+            expires = moment((metadata.get("annotations") or {}).get(EXPIRES))
+            found.append(Token(ref, labels_of(item)[RUN], expires or self._cluster.now()))
+        return found
+
+    # doing
+
+    def _do(self, action: Action, world: World) -> None:
+        match action:
+            case Start():
+                self._start(action, world)
+            case Report():
+                self._report(action.run, action.status)
+            case Suspend():
+                job = action.job["metadata"]
+                partial = {"apiVersion": JOB[0], "kind": JOB[1]}
+                metadata = {"name": job["name"], "namespace": job["namespace"], "uid": job["uid"]}
+                spec = {"suspend": action.suspend}
+                self._cluster.apply(
+                    {**partial, "metadata": metadata, "spec": spec}, manager=MANAGER
+                )
+            case Renew():
+                self._renew(action)
+            case Remove():
+                if self._cluster.delete(action.ref, uid=action.uid):
+                    log("info", f"{action.ref} was removed")
+
+    def _start(self, action: Start, world: World) -> None:
+        if self._is_too_soon(action.run):
+            return
+        attempt = self._attempt(action.run, action.attempt)
+        try:
+            self._make(attempt)
+        except (TokenError, ApiError, ConfigError) as error:
+            if isinstance(error, ApiError) and error.is_silence:
+                raise
+            why = str(error) if isinstance(error, TokenError) else error.message
+            self._put_off(action.run, action.attempt - 1, why, world)
+            return
+        self._failures.pop(action.run.uid, None)
+        log(
+            "info",
+            f"{attempt.run.job(attempt.number)} was made",
+            run=str(action.run.ref),
+            agent=attempt.name,
+        )
+
+    def _attempt(self, run: Run, number: int) -> Attempt:
+        found = self._settings.agent_of(run.app)
+        if found is None:
+            text = f"no agent has the GitHub App {run.app!r}"
+            raise TokenError(text)
+        return Attempt(run, number, *found, self._settings)
+
+    def _make(self, attempt: Attempt) -> None:
+        """Make what the Job needs, the Job last: a run without it has not begun."""
+        objects = attempt.objects(self._templates, self._renderer)
+        if attempt.slug:
+            self._give_token(attempt)
+        for manifest in objects:
+            try:
+                self._cluster.create(manifest)
+            except ApiError as error:
+                # An earlier try made it, or an earlier run its workspace.
+                if not error.is_conflict:
+                    raise
+
+    def _give_token(self, attempt: Attempt) -> None:
+        minted = self._github.mint(attempt)
+        self._cluster.apply(attempt.secret(minted.value, minted.expires), manager=MANAGER)
+
+    def _renew(self, action: Renew) -> None:
+        if self._is_too_soon(action.run):
+            return
+        try:
+            self._give_token(self._attempt(action.run, action.run.attempts))
+            self._failures.pop(action.run.uid, None)
+        except TokenError as error:
+            self._fail(action.run)
+            log("error", f"its token was not renewed: {error}", run=str(action.run.ref))
+
+    def _report(self, run: Run, status: Mapping[str, object]) -> None:
+        ref = run.ref
+        named = {"apiVersion": ref.api_version, "kind": ref.kind}
+        # With its uid: another one of the same name is another run.
+        metadata = {"name": ref.name, "namespace": ref.namespace, "uid": run.uid}
+        written_ = {**named, "metadata": metadata, "status": status}
+        try:
+            self._cluster.apply(written_, manager=MANAGER, subresource="status")
+        except ApiError as error:
+            if error.is_absence or error.is_conflict:
+                return
+            raise
+        phase = str(status.get("phase", ""))
+        # The watch may be behind, and the same decided twice.
+        if phase != run.status.get("phase") and self._told.get(run.uid) != phase:
+            self._told[run.uid] = phase
+            log("info", f"{phase}: {status.get('message')}", run=str(ref))
+            self._metrics.count(run, status, self._settings)
+            self._tell(run, phase, str(status.get("message")))
+
+    def _put_off(self, run: Run, attempts: int, why: str, world: World) -> None:
+        """Say why a run does not begin, and try it again later."""
+        self._fail(run)
+        log("error", f"it does not begin: {why}", run=str(run.ref))
+        rows = conditions(run.status, Phase.PENDING, "NotStarted", one_line(why), world.now)
+        status = {
+            **{k: v for k, v in run.status.items() if v is not None},
+            "phase": Phase.PENDING,
+            "message": one_line(why),
+            "attempts": attempts,
+            "conditions": rows,
+        }
+        if status != run.status:
+            self._report(run, status)
+
+    def _fail(self, run: Run) -> None:
+        count, _ = self._failures.get(run.uid, (0, 0.0))
+        pause = min(_AGAIN_S * 2**count, _LONGEST_S)
+        self._failures[run.uid] = count + 1, self._clock.monotonic() + pause
+
+    def _is_too_soon(self, run: Run) -> bool:
+        return self._clock.monotonic() < self._failures.get(run.uid, (0, 0.0))[1]
+
+    def _tell(self, run: Run, phase: str, text: str) -> None:
+        """Leave an event at the run, for `kubectl describe`; once, whoever is told it again."""
+        ref, now = run.ref, written(self._cluster.now())
+        key = hashlib.sha256(f"{run.uid}/{phase}/{run.attempts}".encode()).hexdigest()[:10]
+        about = {"apiVersion": ref.api_version, "kind": ref.kind, "namespace": ref.namespace}
+        event = {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"name": f"{ref.name[:200]}.{key}", "namespace": ref.namespace},
+            "involvedObject": {**about, "name": ref.name, "uid": run.uid},
+            "type": "Warning" if phase == Phase.FAILED else "Normal",
+            "reason": phase,
+            "message": text,
+            "source": {"component": MANAGER},
+            "count": 1,
+            "firstTimestamp": now,
+            "lastTimestamp": now,
+        }
+        # Whoever looks at the run sees its status: an event less is no loss.
+        with suppress(ApiError):
+            self._cluster.create(event)
+
+
+def follow(
+    live: Live, namespace: str, tick: Callable[[], None], beat: Callable[[], None], stop: Flag
+) -> None:
+    """Make a pass for every change, until `stop` is set."""
+    for kind in FOLLOWED:
+        live.track(*kind, namespace)
+    seen = -1
+    while not stop.is_set():
+        seen = live.wait_change(seen, PAUSE_S)
+        if all(live.synced(*kind, namespace) for kind in FOLLOWED) and not stop.is_set():
+            tick()
+            beat()
+
+
+def _grouped(objects: Iterable[Manifest], label: str) -> dict[str, Sequence[Manifest]]:
+    found: defaultdict[str, list[Manifest]] = defaultdict(list)
+    for item in objects:
+        if name := labels_of(item).get(label):
+            found[name].append(item)
+    return dict(found)

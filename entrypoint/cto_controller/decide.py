@@ -1,0 +1,317 @@
+"""What is to be done: runs, their Jobs and pods go in, actions come out. Nothing else is asked."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import Any, TypeAlias
+
+from cto.engine.readiness import conditions_of
+from cto.objects import Manifest, ObjectRef
+from cto_controller.runs import ENDED, Phase, Result, Run, attempt_of, end_of, written
+from cto_controller.settings import Settings
+
+# Tokens of GitHub Apps live for an hour; who pushes at its end needs one that still works.
+RENEWAL = timedelta(minutes=15)
+
+
+@dataclass(frozen=True)
+class Token:
+    """The Secret of a run that holds its token."""
+
+    ref: ObjectRef
+    run: str
+    expires: datetime
+
+
+@dataclass(frozen=True)
+class World:
+    """What the cluster holds.
+
+    Attributes:
+        jobs: Of every run, by its uid.
+        pods: Of every Job, by its name.
+        cause: Says why a Job's pod does not run; '' if it does, or nothing tells.
+    """
+
+    runs: Sequence[Run]
+    jobs: Mapping[str, Sequence[Manifest]]
+    pods: Mapping[str, Sequence[Manifest]]
+    tokens: Sequence[Token]
+    cause: Callable[[Manifest], str]
+    now: datetime
+
+
+@dataclass(frozen=True)
+class Start:
+    run: Run
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Report:
+    """Write what a run's status is now; what is not named there goes."""
+
+    run: Run
+    status: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Suspend:
+    job: Manifest
+    suspend: bool
+
+
+@dataclass(frozen=True)
+class Renew:
+    run: Run
+    token: Token
+
+
+@dataclass(frozen=True)
+class Remove:
+    """Delete something of a run that ended, or the run. It goes with this uid only."""
+
+    ref: ObjectRef
+    uid: str = ""
+
+
+Action: TypeAlias = Start | Report | Suspend | Renew | Remove
+
+
+@dataclass(frozen=True)
+class _Course:
+    """How far a run is."""
+
+    run: Run
+    jobs: Sequence[Manifest]
+    limit: int
+
+    @cached_property
+    def last(self) -> Manifest | None:
+        """The Job of the newest attempt, if it is there."""
+        newest = max(self.jobs, key=attempt_of, default=None)
+        return newest if newest and attempt_of(newest) >= self.run.attempts else None
+
+    @property
+    def attempt(self) -> int:
+        return max([self.run.attempts, *map(attempt_of, self.jobs)])
+
+    @property
+    def is_going(self) -> bool:
+        return self.last is not None and end_of(self.last) is None
+
+
+def decide(world: World, settings: Settings) -> list[Action]:
+    """Return what is to be done now, in this order."""
+    alive = sorted((run for run in world.runs if not run.is_going_away), key=lambda r: r.place)
+    courses = [_Course(r, world.jobs.get(r.uid, ()), settings.job.attempts) for r in alive]
+    open_ones = [course for course in courses if not course.run.has_ended]
+    return [
+        *_Queue(world, settings, open_ones).actions(),
+        *_tokens(world, courses),
+        *_cleaning(world, settings, courses),
+    ]
+
+
+@dataclass
+class _Queue:
+    """Lets runs begin, the oldest first, as far as limits, workspaces and nodes allow."""
+
+    world: World
+    settings: Settings
+    courses: Sequence[_Course]
+    agents: Counter[str] = field(default_factory=Counter)
+    workspaces: dict[str, str] = field(default_factory=dict)
+    without_room: str = ""
+
+    def actions(self) -> Iterator[Action]:
+        for course in self.courses:
+            if course.is_going:
+                self._occupy(course.run)
+                self.without_room = self.without_room or self._unscheduled(course)
+        for course in self.courses:
+            yield from self._going(course) if course.is_going else self._next(course)
+
+    def _occupy(self, run: Run) -> None:
+        self.agents[run.app.lower()] += 1
+        self.workspaces[run.workspace] = run.ref.name
+
+    def _unscheduled(self, course: _Course) -> str:
+        """Return the run's name if no node has room for its pod: who comes next waits as well."""
+        assert course.last is not None  # noqa: S101 - it is going
+        for pod in self.world.pods.get(course.last["metadata"]["name"], ()):
+            scheduled = conditions_of(pod).get("PodScheduled", {})
+            if scheduled.get("status") == "False":
+                return course.run.ref.name
+        return ""
+
+    def _going(self, course: _Course) -> Iterator[Action]:
+        job = course.last
+        assert job is not None  # noqa: S101 - it is going
+        wanted = bool(course.run.spec.get("suspend"))
+        if wanted != bool(job["spec"].get("suspend")):
+            yield Suspend(job, suspend=wanted)
+        reason, text = ("Suspended", "suspended") if wanted else ("Running", "running")
+        text = f"attempt {course.attempt} of {course.limit} is {text}"
+        text += "".join(
+            f"; attempt {attempt_of(other)} failed: {self._result(other).summary}"
+            for other in course.jobs
+            if attempt_of(other) == course.attempt - 1
+        )
+        if not wanted and (cause := self.world.cause(job)):
+            reason, text = "Waiting", f"{text}: {cause}"
+        yield from self._report(course, Phase.RUNNING, reason, text)
+
+    def _result(self, job: Manifest) -> Result:
+        return Result.of(job, self.world.pods.get(job["metadata"]["name"], ()))
+
+    def _next(self, course: _Course) -> Iterator[Action]:
+        result = self._result(course.last) if course.last else None
+        if result is None and course.attempt:
+            result = Result(succeeded=False, summary="its Job was removed")
+        if result and (result.succeeded or result.final or course.attempt >= course.limit):
+            phase = Phase.SUCCEEDED if result.succeeded else Phase.FAILED
+            yield from self._report(course, phase, phase, result.summary, result)
+            return
+        reason, text = self._obstacle(course.run)
+        if result and not reason:
+            text = f"attempt {course.attempt} failed: {result.summary}"
+        if reason:
+            yield from self._report(course, Phase.PENDING, reason, text)
+            return
+        self._occupy(course.run)
+        yield Start(course.run, course.attempt + 1)
+
+    def _obstacle(self, run: Run) -> tuple[str, str]:  # noqa: PLR0911 - a line for each
+        """Return what keeps a run from beginning, as reason and text; empty if nothing does."""
+        if reason_and_text := _flaw(run, self.settings):
+            return reason_and_text
+        name, agent = self.settings.agent_of(run.app) or ("", None)
+        limits = self.settings.queue.max_concurrent, agent.max_concurrent if agent else 0
+        if run.spec.get("suspend"):
+            return "Suspended", "suspended by its spec"
+        if self.agents.total() >= limits[0]:
+            return "Queued", f"{limits[0]} runs go on, as many as may (queue.maxConcurrent)"
+        if self.agents[run.app.lower()] >= limits[1]:
+            return "Queued", f"agent {name} has {limits[1]} runs, as many as it may (maxConcurrent)"
+        if other := self.workspaces.get(run.workspace):
+            return "Queued", f"run {other} works in the same workspace, {run.workspace}"
+        if self.without_room:
+            return "Queued", f"no node has room: the pod of run {self.without_room} waits for one"
+        return "", ""
+
+    def _report(
+        self,
+        course: _Course,
+        phase: Phase,
+        reason: str,
+        text: str,
+        result: Result | None = None,
+    ) -> Iterator[Report]:
+        status = _status(course, phase, reason, text, result, self.world.now)
+        if status != course.run.status:
+            yield Report(course.run, status)
+
+
+def _flaw(run: Run, settings: Settings) -> tuple[str, str] | None:
+    """Return what is wrong with a run, or with the settings for it: it waits until that changes."""
+    if run.spec.get("enableDocker"):
+        text = "enableDocker needs a privileged container, which agents do not get here"
+        return "Refused", text
+    found = settings.agent_of(run.app)
+    if found is None:
+        known = ", ".join(sorted(settings.agents)) or "none"
+        return "UnknownAgent", f"no agent has the GitHub App {run.app!r}; agents: {known}"
+    name, agent = found
+    cli = run.cli or agent.cli
+    if not settings.image_of(agent, cli):
+        return (
+            "NoImage",
+            f"agent {name} has no image, nor its CLI {cli!r} (agents.{name}.image)",
+        )
+    return None
+
+
+STALLED = ("Refused", "UnknownAgent", "NoImage")
+
+
+def _status(  # noqa: PLR0917 - what it is made of
+    course: _Course, phase: Phase, reason: str, text: str, result: Result | None, now: datetime
+) -> dict[str, Any]:
+    old, job = course.run.status, course.last
+    started = old.get("startedAt") or (job or {}).get("status", {}).get("startTime")
+    ended = end_of(job) if job else None
+    values = {
+        "phase": phase,
+        "message": text,
+        "attempts": course.attempt,
+        "jobName": job["metadata"]["name"] if job else old.get("jobName"),
+        "startedAt": started,
+        "finishedAt": (ended or {}).get("lastTransitionTime") or written(now),
+        "pullRequestUrl": result.pull_request_url if result else old.get("pullRequestUrl"),
+        "workCompleted": phase is Phase.SUCCEEDED,
+        "contextVersion": course.run.spec.get("contextVersion"),
+        "observedGeneration": course.run.manifest["metadata"].get("generation"),
+        "conditions": conditions(old, phase, reason, text, now),
+    }
+    if phase not in ENDED:
+        del values["finishedAt"]
+    return {key: value for key, value in values.items() if value not in (None, "")}
+
+
+def conditions(
+    old: Mapping[str, Any], phase: Phase, reason: str, text: str, now: datetime
+) -> list[dict[str, Any]]:
+    """Return the conditions that kstatus reads: Ready, Reconciling, Stalled."""
+    before = conditions_of({"status": old})
+    failed = phase is Phase.FAILED or reason in STALLED
+    truths = {
+        "Ready": phase is Phase.SUCCEEDED,
+        "Reconciling": phase not in ENDED and not failed,
+        "Stalled": failed,
+    }
+    made = []
+    for name, truth in truths.items():
+        status = str(truth)
+        known = before.get(name, {})
+        same = known.get("status") == status
+        since = known.get("lastTransitionTime") if same else None
+        row = {"type": name, "status": status, "reason": reason, "message": text}
+        made.append({**row, "lastTransitionTime": since or written(now)})
+    return made
+
+
+def _tokens(world: World, courses: Sequence[_Course]) -> Iterator[Action]:
+    going = {course.run.uid: course.run for course in courses if course.is_going}
+    for token in world.tokens:
+        run = going.get(token.run)
+        if run is None:
+            if not any(c.run.uid == token.run and not c.run.has_ended for c in courses):
+                yield Remove(token.ref)
+        elif token.expires - world.now < RENEWAL:
+            yield Renew(run, token)
+
+
+def _cleaning(world: World, settings: Settings, courses: Sequence[_Course]) -> Iterator[Action]:
+    if not settings.cleanup.enabled:
+        return
+    rules = settings.cleanup
+    ended = [course for course in courses if course.run.has_ended]
+    ended.sort(key=lambda c: (c.run.finished or world.now, c.run.place), reverse=True)
+    for rank, course in enumerate(ended):
+        run = course.run
+        age = world.now - (run.finished or world.now)
+        if rank >= rules.keep_runs or age > timedelta(days=rules.keep_days):
+            yield Remove(run.ref, run.uid)
+            continue
+        succeeded = run.status.get("phase") == Phase.SUCCEEDED
+        minutes = rules.completed_job_delay_minutes if succeeded else rules.failed_job_delay_minutes
+        if age >= timedelta(minutes=minutes):
+            for job in course.jobs:
+                metadata = job["metadata"]
+                ref = ObjectRef("batch/v1", "Job", metadata["namespace"], metadata["name"])
+                yield Remove(ref, metadata.get("uid", ""))

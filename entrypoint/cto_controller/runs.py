@@ -1,0 +1,209 @@
+"""A run, its attempts and what came of them, as the cluster holds them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+from urllib.parse import urlsplit
+
+from cto.engine.evidence import one_line
+from cto.engine.readiness import conditions_of, status_dict
+from cto.objects import Manifest, ObjectRef, labels_of, ref_of
+from cto.redaction import redacted
+
+API = "agents.platform/v1"
+KINDS = ("CodeRun", "DocsRun")
+JOB = ("batch/v1", "Job")
+POD = ("v1", "Pod")
+# Labels of everything that is made for a run.
+RUN = "agents.platform/run"
+AGENT = "agents.platform/agent"
+ATTEMPT = "agents.platform/attempt"
+# When the token in a Secret ends.
+EXPIRES = "agents.platform/expires"
+# The container that the agent is in, and the file that its result is read from.
+CONTAINER = "agent"
+RESULT = "/task/result.json"
+
+
+class Phase(StrEnum):
+    PENDING = "Pending"
+    RUNNING = "Running"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+
+
+ENDED = (Phase.SUCCEEDED, Phase.FAILED)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A CodeRun or a DocsRun."""
+
+    manifest: Manifest
+
+    @property
+    def ref(self) -> ObjectRef:
+        return ref_of(self.manifest)
+
+    @property
+    def uid(self) -> str:
+        return str(self.manifest["metadata"]["uid"])
+
+    @property
+    def spec(self) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = self.manifest["spec"]
+        return found
+
+    @property
+    def status(self) -> Mapping[str, Any]:
+        return status_dict(self.manifest)
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """Where it stands in the queue: the oldest first."""
+        metadata = self.manifest["metadata"]
+        return metadata["creationTimestamp"], metadata["name"]
+
+    @property
+    def app(self) -> str:
+        return str(self.spec.get("githubApp") or self.spec.get("githubUser") or "")
+
+    @property
+    def cli(self) -> str:
+        """The CLI that it asks for; '' if it takes its agent's."""
+        return str((self.spec.get("cliConfig") or {}).get("cliType") or "")
+
+    @property
+    def workspace(self) -> str:
+        """The name of the volume that it works in: one run of a service at a time."""
+        service = self.spec.get("service")
+        return _name("workspace", str(service or urlsplit(self.spec["repositoryUrl"]).path))
+
+    @property
+    def has_ended(self) -> bool:
+        return self.status.get("phase") in ENDED
+
+    @property
+    def is_going_away(self) -> bool:
+        return bool(self.manifest["metadata"].get("deletionTimestamp"))
+
+    @property
+    def attempts(self) -> int:
+        """How many attempts its status knows of."""
+        return int(self.status.get("attempts") or 0)
+
+    @property
+    def finished(self) -> datetime | None:
+        return moment(self.status.get("finishedAt"))
+
+    def job(self, attempt: int) -> ObjectRef:
+        """Return the Job of an attempt. Whoever makes it, and however often: it is the same."""
+        key = hashlib.sha256(f"{self.uid}/{attempt}".encode()).hexdigest()[:10]
+        name = f"{self.ref.name[:50].rstrip('-.')}-{key}".replace(".", "-")
+        return ObjectRef(*JOB, self.ref.namespace, name)
+
+
+def _name(prefix: str, text: str) -> str:
+    """Return a name that is as readable as it can be, and differs for different texts."""
+    plain = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+    if plain == text and len(plain) <= 50:
+        return f"{prefix}-{plain}"
+    key = hashlib.sha256(text.encode()).hexdigest()[:8]
+    return "-".join(filter(None, (prefix, plain[-40:].strip("-"), key)))
+
+
+def attempt_of(job: Manifest) -> int:
+    number = labels_of(job).get(ATTEMPT, "")
+    return int(number) if number.isdecimal() else 0
+
+
+def end_of(job: Manifest) -> Mapping[str, Any] | None:
+    """Return the condition that a Job ended with; None as long as it goes on."""
+    conditions = conditions_of(job)
+    for name in ("Complete", "Failed"):
+        if conditions.get(name, {}).get("status") == "True":
+            return conditions[name]
+    return None
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of an attempt: of the agent's own file, or of how its pod ended."""
+
+    succeeded: bool
+    summary: str
+    pull_request_url: str = ""
+    final: bool = False
+
+    @classmethod
+    def of(cls, job: Manifest, pods: Iterable[Manifest]) -> Result:
+        """Read the result of an attempt that ended.
+
+        An agent that ends with 0 and says that it failed is believed: another attempt would say
+        the same. What could not be read as a result is the last that its container said.
+        """
+        end = end_of(job) or {}
+        completed = end.get("type") == "Complete"
+        newest = max(pods, key=_created, default=None)
+        said = _last_words(newest) if newest else ""
+        told = _told(said)
+        if told is None:
+            why = "" if completed else one_line(str(end.get("message") or end.get("reason") or ""))
+            return cls(completed, one_line(redacted(said)) or why or "it left no result")
+        outcome = str(told.get("outcome") or ("succeeded" if completed else "failed"))
+        summary = one_line(redacted(str(told.get("summary") or outcome)))
+        succeeded = completed and outcome == "succeeded"
+        url = str(told.get("pullRequestUrl") or "")
+        return cls(succeeded, summary, url if _is_address(url) else "", final=completed)
+
+
+def _created(pod: Manifest) -> str:
+    return str(pod["metadata"].get("creationTimestamp", ""))
+
+
+def _last_words(pod: Manifest) -> str:
+    """Return what its agent wrote as the result, or the last lines of a container that failed."""
+    status = status_dict(pod)
+    for key in ("initContainerStatuses", "containerStatuses"):
+        for container in status.get(key) or ():
+            ended = container.get("state", {}).get("terminated") or {}
+            if ended and (container.get("name") == CONTAINER or ended.get("exitCode")):
+                return str(ended.get("message") or "")
+    return ""
+
+
+def _told(text: str) -> Mapping[str, Any] | None:
+    try:
+        read = json.loads(text)
+    except ValueError:
+        return None
+    return read if isinstance(read, Mapping) else None
+
+
+def _is_address(text: str) -> bool:
+    return text.startswith(("https://", "http://")) and text.isprintable() and " " not in text
+
+
+def moment(text: object) -> datetime | None:
+    """Read a time as Kubernetes writes it; None for what is none."""
+    try:
+        return datetime.fromisoformat(str(text))
+    except ValueError:
+        return None
+
+
+def written(time: datetime) -> str:
+    return f"{time.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def seconds_of(status: Mapping[str, Any]) -> float | None:
+    """Return how long a run that ended took; None if it never began."""
+    begun, ended = moment(status.get("startedAt")), moment(status.get("finishedAt"))
+    return (ended - begun).total_seconds() if begun and ended else None

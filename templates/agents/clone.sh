@@ -1,0 +1,26 @@
+# Makes the workspace ready, in the agent's own image: a repository at $REPOSITORY, on $BRANCH.
+# What an earlier attempt left uncommitted stays only where CONTINUE_SESSION asks for it.
+set -eu
+
+if [ ! -d "$REPOSITORY/.git" ]; then
+    # A clone that was interrupted has no .git of its own name yet.
+    rm -rf "$REPOSITORY" "$REPOSITORY.new"
+    git clone --no-checkout "$REPOSITORY_URL" "$REPOSITORY.new"
+    mv "$REPOSITORY.new" "$REPOSITORY"
+fi
+cd "$REPOSITORY"
+rm -f .git/index.lock .git/HEAD.lock
+git remote set-url origin "$REPOSITORY_URL"
+git fetch --prune --tags origin
+git remote set-head origin --auto > /dev/null
+
+if [ "$CONTINUE_SESSION" = true ] && [ "$(git branch --show-current)" = "$BRANCH" ]; then
+    exit 0
+fi
+base="origin/${BASE_BRANCH:-HEAD}"
+# Work that was pushed before is gone on with.
+if git rev-parse --verify --quiet "refs/remotes/origin/$BRANCH" > /dev/null; then
+    base="origin/$BRANCH"
+fi
+git checkout --force --no-track -B "$BRANCH" "$base"
+git clean -ffdxq

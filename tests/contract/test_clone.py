@@ -1,0 +1,132 @@
+"""templates/agents/clone.sh, by the shell and git of this machine."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from cto import assets
+
+SCRIPT = assets.root() / "templates" / "agents" / "clone.sh"
+
+
+def git(folder: Path, *arguments: str) -> str:
+    identity = ["-c", "user.name=test", "-c", "user.email=test@example.com"]
+    argv = ["git", *identity, "-C", str(folder), *arguments]
+    env = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull}
+    return subprocess.run(argv, check=True, capture_output=True, text=True, env=env).stdout.strip()
+
+
+def commit(folder: Path, name: str, text: str) -> None:
+    (folder / name).write_text(text)
+    git(folder, "add", ".")
+    git(folder, "commit", "--quiet", "--message", f"{name}: {text}")
+
+
+class Workspace:
+    def __init__(self, folder: Path) -> None:
+        self.origin, self.repository = folder / "origin", folder / "workspace" / "repository"
+        self.origin.mkdir()
+        self.repository.parent.mkdir()
+        git(self.origin, "init", "--quiet", "--initial-branch", "trunk")
+        commit(self.origin, "a", "one")
+
+    def clone(self, **changes: str) -> subprocess.CompletedProcess[str]:
+        env: Mapping[str, str] = {
+            **os.environ,
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            "REPOSITORY": str(self.repository),
+            "REPOSITORY_URL": self.origin.as_uri(),
+            "BRANCH": "agents/rex/task-1",
+            "BASE_BRANCH": "",
+            "CONTINUE_SESSION": "false",
+            **changes,
+        }
+        return subprocess.run(
+            ["/bin/sh", str(SCRIPT)], env=env, capture_output=True, text=True, check=False
+        )
+
+    def read(self, name: str) -> str:
+        path = self.repository / name
+        return path.read_text() if path.exists() else ""
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path)
+
+
+def test_the_branch_begins_at_the_repositorys_own(workspace: Workspace) -> None:
+    done = workspace.clone()
+    assert done.returncode == 0, done.stderr
+    assert git(workspace.repository, "branch", "--show-current") == "agents/rex/task-1"
+    assert workspace.read("a") == "one"
+
+
+def test_another_base_is_taken_and_one_that_is_missing_is_named(workspace: Workspace) -> None:
+    git(workspace.origin, "branch", "stable")
+    commit(workspace.origin, "a", "two")
+    assert workspace.clone(BASE_BRANCH="stable").returncode == 0
+    assert workspace.read("a") == "one"
+    missing = workspace.clone(BASE_BRANCH="nowhere", BRANCH="other")
+    assert missing.returncode != 0
+    assert "nowhere" in missing.stderr
+
+
+def test_what_was_pushed_is_gone_on_with(workspace: Workspace) -> None:
+    workspace.clone()
+    commit(workspace.repository, "b", "mine")
+    git(workspace.repository, "push", "--quiet", "origin", "HEAD")
+    commit(workspace.origin, "a", "two")
+    assert workspace.clone(CONTEXT_VERSION="2").returncode == 0
+    assert (workspace.read("a"), workspace.read("b")) == ("one", "mine")
+
+
+def test_what_was_not_committed_goes_unless_the_session_goes_on(workspace: Workspace) -> None:
+    workspace.clone()
+    (workspace.repository / "draft").write_text("half")
+    assert workspace.clone(CONTINUE_SESSION="true").returncode == 0
+    assert workspace.read("draft") == "half"
+    # Another task in the same workspace has nothing to go on with.
+    assert workspace.clone(CONTINUE_SESSION="true", BRANCH="agents/rex/task-2").returncode == 0
+    assert workspace.read("draft") == ""
+    (workspace.repository / "draft").write_text("half")
+    assert workspace.clone().returncode == 0
+    assert workspace.read("draft") == ""
+
+
+@pytest.mark.parametrize("left", ["nothing", "half a clone", "a lock", "a foreign folder"])
+def test_a_killed_one_is_mended(workspace: Workspace, left: str) -> None:
+    if left == "half a clone":
+        (workspace.repository.parent / "repository.new" / ".git").mkdir(parents=True)
+    elif left == "a lock":
+        workspace.clone()
+        (workspace.repository / ".git" / "index.lock").touch()
+    elif left == "a foreign folder":
+        workspace.repository.mkdir()
+        (workspace.repository / "file").touch()
+    done = workspace.clone()
+    assert done.returncode == 0, done.stderr
+    assert workspace.read("a") == "one"
+
+
+def test_another_repository_in_the_same_workspace_is_fetched(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    workspace.clone()
+    (tmp_path / "second").mkdir()
+    second = Workspace(tmp_path / "second")
+    commit(second.origin, "a", "other")
+    done = workspace.clone(REPOSITORY_URL=second.origin.as_uri(), BRANCH="agents/rex/task-9")
+    assert done.returncode == 0, done.stderr
+    assert workspace.read("a") == "other"
+
+
+def test_a_repository_that_is_not_there_is_named(workspace: Workspace) -> None:
+    done = workspace.clone(REPOSITORY_URL="file:///nowhere/at-all")
+    assert done.returncode != 0
+    assert "/nowhere/at-all" in done.stderr

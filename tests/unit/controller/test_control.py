@@ -1,0 +1,429 @@
+"""The controller, on a fake API server: what it makes of runs, and what it leaves."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from cto.errors import ApiError
+from cto.objects import ObjectRef
+from cto_controller.runs import Phase
+from fakes.runs import NAMESPACE, TEMPLATES, Runs
+
+PULL = "https://github.com/acme/shop/pull/7"
+DONE = {"outcome": "succeeded", "summary": "All done.", "pullRequestUrl": PULL}
+
+
+@pytest.fixture
+def runs() -> Runs:
+    return Runs()
+
+
+def ready(status: Any) -> dict[str, str]:
+    return {row["type"]: row["status"] for row in status["conditions"]}
+
+
+def test_a_run_becomes_a_job_and_its_result_its_status(runs: Runs) -> None:
+    runs.add("shop")
+    runs.pass_(2)
+    assert runs.status("shop")["phase"] == Phase.RUNNING
+    (job,) = runs.jobs("shop")
+    runs.end(job, said=DONE)
+    runs.pass_()
+    status = runs.status("shop")
+    assert (status["phase"], status["message"]) == ("Succeeded", "All done.")
+    assert (status["pullRequestUrl"], status["attempts"]) == (PULL, 1)
+    assert (status["jobName"], status["workCompleted"]) == (job["metadata"]["name"], True)
+    assert status["startedAt"] <= status["finishedAt"]
+    assert ready(status) == {"Ready": "True", "Reconciling": "False", "Stalled": "False"}
+
+
+def test_nothing_is_written_where_nothing_changed(runs: Runs) -> None:
+    runs.add("shop")
+    runs.pass_(2)
+    before = len(runs.cluster.calls)
+    runs.pass_()
+    verbs = {call[0] for call in runs.cluster.calls[before:]}
+    assert verbs <= {"list", "list_metadata"}
+
+
+def test_a_docs_run_is_run_as_well(runs: Runs) -> None:
+    runs.add("book", kind="DocsRun", sourceBranch="main")
+    runs.pass_()
+    (job,) = runs.cluster.list("batch/v1", "Job", namespace=NAMESPACE)
+    (owner,) = job["metadata"]["ownerReferences"]
+    assert (owner["kind"], owner["name"]) == ("DocsRun", "book")
+
+
+# --- attempts -------------------------------------------------------------------------------------
+
+
+def test_a_failed_attempt_is_followed_by_another_with_the_next_model(runs: Runs) -> None:
+    runs.add("shop", cliConfig={"cliType": "echo", "model": "one", "modelRotation": ["two"]})
+    runs.pass_(2)
+    runs.end(runs.jobs("shop")[0], code=1, said="the model is gone")
+    runs.pass_(2)
+    first, second = runs.jobs("shop")
+    assert model_of(first) == "one"
+    assert model_of(second) == "two"
+    assert runs.status("shop")["phase"] == "Running"
+    runs.end(second, code=1, said="the other one, too")
+    runs.pass_()
+    status = runs.status("shop")
+    assert (status["phase"], status["attempts"]) == ("Failed", 2)
+    assert status["message"] == "the other one, too"
+    assert ready(status) == {"Ready": "False", "Reconciling": "False", "Stalled": "True"}
+
+
+def model_of(job: Any) -> str:
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    return {row["name"]: row.get("value") for row in container["env"]}["AGENT_MODEL"] or ""
+
+
+def test_an_agent_that_says_that_it_failed_is_believed(runs: Runs) -> None:
+    runs.add("shop")
+    runs.pass_(2)
+    runs.end(runs.jobs()[0], said={"outcome": "failed", "summary": "The task is unclear."})
+    runs.pass_()
+    status = runs.status("shop")
+    assert (status["phase"], status["message"]) == ("Failed", "The task is unclear.")
+    assert len(runs.jobs()) == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ("", "it left no result"),
+        ("[1, 2]", "[1, 2]"),
+        ('{"summary": "cut o', '{"summary": "cut o'),
+        (json.dumps({"summary": "x" * 9000}), None),
+        (json.dumps({"summary": "two\nlines \x1b[31m"}), "two lines"),
+        (json.dumps({"summary": "ghp_" + "a" * 36}), "***"),
+        (json.dumps({"summary": "ok", "pullRequestUrl": "javascript:alert(1)"}), "ok"),
+    ],
+)
+def test_what_agents_leave_is_taken_as_it_is(runs: Runs, said: str, message: str | None) -> None:
+    runs.add("shop")
+    runs.pass_(2)
+    runs.end(runs.jobs()[0], said=said)
+    runs.pass_()
+    status = runs.status("shop")
+    assert status["phase"] == "Succeeded"
+    assert message in (None, status["message"])
+    assert len(status["message"]) < 300
+    assert "pullRequestUrl" not in status
+
+
+def test_a_clone_that_failed_tells_why(runs: Runs) -> None:
+    runs.add("shop")
+    runs.pass_(2)
+    runs.end(runs.jobs()[0], code=128, said="fatal: repository not found", container="clone")
+    runs.pass_(2)
+    text = "attempt 2 of 2 is running; attempt 1 failed: fatal: repository not found"
+    assert runs.status("shop")["message"] == text
+
+
+def test_a_deadline_is_told(runs: Runs) -> None:
+    runs = Runs({"job": {"attempts": 1}})
+    runs.add("shop")
+    runs.pass_(2)
+    runs.finish(runs.jobs()[0], "Failed", "Job was active longer than specified deadline")
+    runs.pass_()
+    assert runs.status("shop")["message"] == "Job was active longer than specified deadline"
+
+
+def test_a_job_that_somebody_removed_is_an_attempt_less(runs: Runs) -> None:
+    runs.add("shop")
+    runs.pass_(2)
+    runs.cluster.remove(ref_of_job(runs))
+    runs.pass_(2)
+    (job,) = runs.jobs("shop")
+    assert job["metadata"]["labels"]["agents.platform/attempt"] == "2"
+    runs.cluster.remove(ref_of_job(runs))
+    runs.pass_()
+    status = runs.status("shop")
+    assert (status["phase"], status["message"]) == ("Failed", "its Job was removed")
+
+
+def ref_of_job(runs: Runs) -> ObjectRef:
+    (job,) = runs.jobs()
+    return ObjectRef("batch/v1", "Job", NAMESPACE, job["metadata"]["name"])
+
+
+# --- the queue ------------------------------------------------------------------------------------
+
+
+def test_the_oldest_begin_first_as_many_as_may() -> None:
+    runs = Runs({"queue": {"maxConcurrent": 2}})
+    for number in range(4):
+        runs.add(f"r{number}", githubApp="acme-rex" if number % 2 else "acme-tess")
+    runs.pass_(2)
+    assert [bool(runs.jobs(f"r{n}")) for n in range(4)] == [True, True, False, False]
+    assert "2 runs go on" in runs.status("r2")["message"]
+    runs.end(runs.jobs("r0")[0], said=DONE)
+    runs.pass_(2)
+    assert [bool(runs.jobs(f"r{n}")) for n in range(4)] == [True, True, True, False]
+
+
+def test_an_agent_has_as_many_runs_as_it_may_and_holds_nobody_up(runs: Runs) -> None:
+    runs.add("one")
+    runs.add("two")
+    runs.add("three", githubApp="acme-tess")
+    runs.pass_(2)
+    assert [bool(runs.jobs(name)) for name in ("one", "two", "three")] == [True, False, True]
+    assert "agent rex has 1 runs" in runs.status("two")["message"]
+
+
+def test_runs_of_one_service_share_its_workspace_one_after_the_other(runs: Runs) -> None:
+    runs.add("one", service="shop")
+    runs.add("two", service="shop", githubApp="acme-tess")
+    runs.pass_(2)
+    assert not runs.jobs("two")
+    assert "run one works in the same workspace" in runs.status("two")["message"]
+    assert runs.names("PersistentVolumeClaim") == ["workspace-shop"]
+
+
+def test_nobody_begins_while_a_pod_waits_for_room(runs: Runs) -> None:
+    runs.add("one")
+    runs.pass_(2)
+    why = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}
+    text = "0/1 nodes are available: 1 Insufficient memory."
+    runs.pod(runs.jobs()[0], {"phase": "Pending", "conditions": [{**why, "message": text}]})
+    runs.add("two", githubApp="acme-tess")
+    runs.pass_()
+    assert "Insufficient memory" in runs.status("one")["message"]
+    assert "no node has room" in runs.status("two")["message"]
+
+
+def test_a_suspended_run_waits_and_a_running_one_stops(runs: Runs) -> None:
+    runs.add("one", suspend=True)
+    runs.pass_(2)
+    assert not runs.jobs()
+    assert runs.status("one")["conditions"][0]["reason"] == "Suspended"
+    runs.change("one", suspend=False)
+    runs.pass_(2)
+    runs.change("one", suspend=True)
+    runs.pass_(2)
+    assert runs.jobs()[0]["spec"]["suspend"] is True
+    runs.change("one", suspend=False)
+    runs.pass_(2)
+    assert runs.jobs()[0]["spec"]["suspend"] is False
+
+
+@pytest.mark.parametrize(
+    ("spec", "text"),
+    [
+        ({"githubApp": "acme-nobody"}, "no agent has the GitHub App 'acme-nobody'"),
+        ({"enableDocker": True}, "privileged"),
+    ],
+)
+def test_what_cannot_begin_says_why_and_does_when_it_can(
+    runs: Runs, spec: dict[str, Any], text: str
+) -> None:
+    runs.add("one", **spec)
+    runs.pass_()
+    status = runs.status("one")
+    assert text in status["message"]
+    assert (status["phase"], ready(status)["Stalled"]) == ("Pending", "True")
+    runs.change("one", githubApp="acme-rex", enableDocker=False)
+    runs.pass_(2)
+    assert runs.status("one")["phase"] == "Running"
+
+
+# --- tokens ---------------------------------------------------------------------------------------
+
+
+def secret(runs: Runs) -> Any:
+    names = runs.names("Secret")
+    assert len(names) == 1
+    return runs.cluster.peek(ObjectRef("v1", "Secret", NAMESPACE, names[0]))
+
+
+def test_a_token_is_for_the_run_and_goes_with_its_end(runs: Runs) -> None:
+    runs.add("shop")
+    runs.pass_(2)
+    assert secret(runs)["stringData"]["token"] == "planted-token-1"
+    assert secret(runs)["metadata"]["ownerReferences"][0]["name"] == "shop"
+    runs.end(runs.jobs()[0], said=DONE)
+    runs.pass_(2)
+    assert runs.names("Secret") == []
+
+
+def test_a_token_is_renewed_before_its_hour_is_over(runs: Runs) -> None:
+    runs.add("shop")
+    runs.pass_(2)
+    runs.cluster.time += timedelta(minutes=44)
+    runs.pass_()
+    assert len(runs.github.minted) == 1
+    runs.cluster.time += timedelta(minutes=2)
+    runs.pass_()
+    assert secret(runs)["stringData"]["token"] == "planted-token-2"
+
+
+def test_without_a_token_a_run_waits_and_tries_again(runs: Runs) -> None:
+    runs.github.refusal = "Secret github-app-acme-rex is not there"
+    runs.add("shop")
+    runs.pass_(3)
+    status = runs.status("shop")
+    assert (status["phase"], status["message"]) == ("Pending", runs.github.refusal)
+    assert runs.jobs() == []
+    runs.github.refusal = ""
+    runs.pass_()
+    assert runs.jobs() == []
+    runs.clock.advance(10)
+    runs.pass_(2)
+    assert runs.status("shop")["phase"] == "Running"
+
+
+def test_repositories_elsewhere_need_no_token(runs: Runs) -> None:
+    runs.add("shop", repositoryUrl="https://git.example.com/acme/shop")
+    runs.pass_()
+    assert runs.names("Secret") == []
+    volumes = runs.jobs()[0]["spec"]["template"]["spec"]["volumes"]
+    assert "token" not in {volume["name"] for volume in volumes}
+
+
+def test_tokens_are_nowhere_but_in_their_secret(
+    runs: Runs, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs.add("shop")
+    runs.pass_(2)
+    runs.end(runs.jobs()[0], code=1, said="failed with planted-token-1 ghs_" + "a" * 36)
+    runs.pass_(2)
+    everything = {r: m for r, m in runs.cluster.everything().items() if r.kind != "Secret"}
+    kept = json.dumps([m for r, m in everything.items() if r.kind != "Pod"], default=str)
+    assert "ghs_" not in kept
+    assert "planted-token" not in json.dumps(runs.jobs())
+    assert "ghs_" not in capsys.readouterr().err
+
+
+# --- cleaning up ----------------------------------------------------------------------------------
+
+
+def test_jobs_go_some_time_after_the_end_and_runs_by_age(runs: Runs) -> None:
+    runs.add("shop")
+    runs.pass_(2)
+    runs.end(runs.jobs()[0], said=DONE)
+    runs.pass_(2)
+    assert runs.jobs()
+    runs.cluster.time += timedelta(minutes=6)
+    runs.pass_()
+    assert runs.jobs() == []
+    assert runs.status("shop")["phase"] == "Succeeded"
+    runs.cluster.time += timedelta(days=31)
+    runs.pass_()
+    assert runs.cluster.list("agents.platform/v1", "CodeRun", namespace=NAMESPACE) == ()
+
+
+def test_only_so_many_ended_runs_are_kept_the_newest() -> None:
+    runs = Runs({"cleanup": {"keepRuns": 1}})
+    for name in ("one", "two"):
+        runs.add(name)
+        runs.pass_(2)
+        runs.end(runs.jobs(name)[0], said=DONE)
+        runs.cluster.time += timedelta(seconds=5)
+        runs.pass_(2)
+    left = runs.cluster.list("agents.platform/v1", "CodeRun", namespace=NAMESPACE)
+    assert [run["metadata"]["name"] for run in left] == ["two"]
+
+
+# --- when something breaks ------------------------------------------------------------------------
+
+WRITES = ("create", "apply", "apply status", "delete")
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+class Mortal:
+    """Lets the controller die at one of its writes, before it is sent or after it was done."""
+
+    def __init__(self, runs: Runs, writes: int) -> None:
+        self.left = writes
+        self._enter = runs.cluster._enter
+        runs.cluster._enter = self  # type: ignore[method-assign]
+
+    def __call__(self, verb: str, *args: str) -> None:
+        if verb in WRITES:
+            self.left -= 1
+            if self.left == 0:
+                raise Killed
+        self._enter(verb, *args)
+
+
+def work(runs: Runs) -> None:
+    """Go on until all is done, while agents do their work."""
+    for _ in range(6):
+        runs.pass_()
+        for job in runs.jobs():
+            if not job.get("status", {}).get("conditions"):
+                runs.end(job, said=DONE)
+
+
+@pytest.mark.parametrize("writes", range(1, 15))
+def test_killed_at_any_request_the_next_one_loses_and_doubles_nothing(writes: int) -> None:
+    runs = Runs()
+    runs.add("shop")
+    runs.add("bank", githubApp="acme-tess")
+    mortal = Mortal(runs, writes)
+    with pytest.raises(Killed):
+        work(runs)
+    mortal.left = -1
+    runs.controller = runs.another()
+    work(runs)
+    for name in ("shop", "bank"):
+        assert runs.status(name)["phase"] == "Succeeded"
+        assert runs.status(name)["attempts"] == 1
+    assert runs.names("Secret") == []
+    assert len(runs.jobs()) == 2
+
+
+def test_a_refusal_of_one_run_is_not_anothers_trouble(runs: Runs) -> None:
+    runs.add("one")
+    runs.add("two", githubApp="acme-tess")
+    refused = ApiError("CTO-1605", "exceeded quota", status=403, reason="Forbidden")
+    runs.cluster.fail_next("create", refused, kind="Job")
+    runs.pass_(2)
+    assert runs.status("one")["message"] == "exceeded quota"
+    assert runs.jobs("two")
+
+
+def test_a_silent_api_server_ends_a_pass_and_nothing_else(runs: Runs) -> None:
+    runs.add("one")
+    silent = ApiError("CTO-1601", "no answer")
+    runs.cluster.fail_next("create", silent, kind="Job")
+    runs.pass_()
+    assert not runs.jobs()
+    runs.pass_(2)
+    assert runs.status("one")["phase"] == "Running"
+
+
+def test_a_broken_template_is_told_at_the_run(runs: Runs, tmp_path: Any) -> None:
+    for path in TEMPLATES.iterdir():
+        (tmp_path / path.name).write_text(path.read_text())
+    (tmp_path / "rex.md.j2").write_text("{{ spec.nonsense }}")
+    runs.controller = runs.another(tmp_path)
+    runs.add("one")
+    runs.pass_()
+    assert "rex.md.j2" in runs.status("one")["message"]
+    assert "nonsense" in runs.status("one")["message"]
+
+
+def test_events_and_numbers_tell_of_ends_once(runs: Runs) -> None:
+    runs.add("shop")
+    runs.pass_(2)
+    runs.end(runs.jobs()[0], said=DONE)
+    stale = runs.get("shop")
+    runs.pass_()
+    runs.cluster.set_status(stale.ref, stale.status)
+    runs.pass_()
+    sample = runs.metrics.registry.get_sample_value
+    assert sample("cto_runs_succeeded_total", {"agent": "rex"}) == 1
+    assert sample("cto_runs_failed_total", {"agent": "rex"}) == 0
+    assert sample("cto_run_seconds_count", {"agent": "rex"}) == 1
+    reasons = [e["reason"] for e in runs.cluster.list("v1", "Event", namespace=NAMESPACE)]
+    assert sorted(reasons) == ["Running", "Succeeded"]
