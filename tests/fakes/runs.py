@@ -44,6 +44,12 @@ class AllThere:
     def last_line(self, tail: object) -> str:
         return ""
 
+    def unchanged_s(self, manifest: Manifest) -> float:
+        return 0.0
+
+    def silent_programs(self) -> Mapping[str, str]:
+        return {}
+
 
 class FakeGitHub:
     """Mints tokens that are no secrets; with `refusal` none."""

@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
+from cto import assets
 from cto.adapters.container import Container, Engine
 from cto.adapters.docker import Docker
 from cto.adapters.kind import Kind
 from cto.adapters.known_containers import KnownContainers
 from cto.adapters.upstream_images import UpstreamImages
+from cto.bundle.platform import node_image
 from cto.cli import clusters, containers
 from cto.cli.options import ClusterOptions
 from cto.cli.wiring import Wiring
@@ -285,7 +287,7 @@ class TestKind:
         self, tmp_path: Path, image: str
     ) -> None:
         made = wiring(tmp_path, {"CTO_NODE_IMAGE": image}, FakeDocker())
-        assert made.kind.kube_version() == "v1.34.0"
+        assert made.kind.kube_version() == node_image(assets.root() / "bundle").kube_version
 
     def test_the_given_docker_comes_before_the_users_own(self, tmp_path: Path) -> None:
         for folder in ("given", "path"):
