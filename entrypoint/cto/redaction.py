@@ -39,7 +39,8 @@ _PEM = re.compile(
 )
 _SHAPES = re.compile(rf"(?<![A-Za-z0-9_])(?:{'|'.join(_TOKENS)})")
 _CREDENTIALS = re.compile(r"\b(Bearer|Basic)(\s+)([A-Za-z0-9._~+/=-]{8,})", re.IGNORECASE)
-_USERINFO = re.compile(r"(?<=://)[^\s/@\"'<>]*:[^\s/@\"'<>]+(?=@)")
+# An @ may be a part of a password that was not escaped. What shows the form of a log-in is none.
+_USERINFO = re.compile(r"(?<=://)(?!\]?\[?USER:PASSWORD@)[^\s/@\"'<>]*:[^\s/\"'<>]+(?=@)")
 _DATA = re.compile(
     r"((?:client-key|client-certificate|certificate-authority)-data[\"']?\s*[:=]\s*[\"']?)"
     r"[A-Za-z0-9+/=]+"

@@ -81,8 +81,12 @@ class Terminal:
         make = self.wiring
 
         def connected(options: ClusterOptions) -> Wiring:
+            from cto.network.proxies import passwords  # noqa: PLC0415 - `--help` need not wait for it
+
             made = make(options)
             made.debug, made.listen, made.secrets = self.trace, self.listen, self.secrets
+            # Go's programs quote an address that they cannot read, password and all.
+            self.secrets.add(passwords(made.env))
             return made
 
         self.wiring = connected

@@ -25,7 +25,7 @@ from cto.engine.live import Lacking, Live, nothing_lacks
 from cto.engine.lock import Turns, turns
 from cto.engine.namespaces import why_kept
 from cto.engine.nodeports import PortsWatch, ReservedPorts
-from cto.engine.observe import Observer
+from cto.engine.observe import Observer, glimpsed
 from cto.engine.refusal import NOTHING, all_told, refuse_failed
 from cto.engine.report import Report, StepRun
 from cto.engine.sight import Sight
@@ -149,8 +149,7 @@ class Installer:
 
     def _unseen_checks(self) -> Sequence[Check]:
         """Check a cluster that may not be looked at, as if nothing were there."""
-        version = self.cluster.server_version()
-        observed = Observed(context=self.context, kube_version=version)
+        observed = glimpsed(self.cluster, self.context)
         found = self.preflight(observed, self.wanted(observed))
         # What could not be checked for want of the same permissions is no news.
         self.checks[:] = [check for check in found if check.status is CheckStatus.FAILED]

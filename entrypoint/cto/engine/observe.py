@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from cto.catalog import Component
@@ -28,6 +29,8 @@ from cto.ports import Cluster, Releases
 _CRD = ("apiextensions.k8s.io/v1", "CustomResourceDefinition")
 # Metadata lists answer in milliseconds; a few at once hide the round trips of a distant cluster.
 _PARALLEL = 8
+# Nodes from which on no component has more replicas.
+_ENOUGH = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,11 +64,7 @@ class Observer:
                 context=self.context,
                 kube_version=version.result(),
                 records=self._records(namespaces.result(), pool),
-                namespaces=_labels_by_name(
-                    item
-                    for item in namespaces.result()
-                    if "deletionTimestamp" not in item["metadata"]
-                ),
+                namespaces=_labels_by_name(_lasting(namespaces.result())),
                 crds=_labels_by_name(crds.result()),
                 state=state,
             )
@@ -232,6 +231,30 @@ def _with_nodes(observed: Observed, nodes: Sequence[Manifest], *, known: bool) -
         simulated=all_simulated(nodes),
         simulated_nodes=tuple(node["metadata"]["name"] for node in nodes if is_simulated(node)),
     )
+
+
+def glimpsed(cluster: Cluster, context: str) -> Observed:
+    """Return what those see who may not look at everything: rights are to be had for the same plan.
+
+    Who may not list nodes is taken to have enough of them for all that a profile wants.
+    """
+
+    def names(kind: str) -> dict[str, Mapping[str, str]]:
+        with suppress(ApiError):
+            return _labels_by_name(_lasting(cluster.list_metadata("v1", kind)))
+        return {}
+
+    return Observed(
+        context=context,
+        kube_version=cluster.server_version(),
+        nodes=len(names("Node")) or _ENOUGH,
+        namespaces=names("Namespace"),
+    )
+
+
+def _lasting(items: Iterable[Manifest]) -> Iterator[Manifest]:
+    """Yield what is not being deleted."""
+    yield from (item for item in items if "deletionTimestamp" not in item["metadata"])
 
 
 def helm_records(cluster: Cluster, *, namespace: str = "") -> dict[str, ReleaseRecord]:

@@ -6,10 +6,11 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from functools import partial
 from typing import Any
 
+from cto.digests import of_data
 from cto.errors import ApiError
 from cto.plan.labels import MANAGED_BY, OWNER
 from cto.ports import Cluster
@@ -73,13 +74,13 @@ class Rights:
     """What a plan needs to be let do.
 
     Attributes:
-        absent: Namespaces that are known not to be there: before a Role can be.
+        absent: Namespaces that are not there: before a Role can be. None if nobody could look.
     """
 
     single: tuple[Right, ...] = ()
     roles: tuple[Role, ...] = ()
     bindings: tuple[Binding, ...] = ()
-    absent: tuple[str, ...] = ()
+    absent: tuple[str, ...] | None = ()
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,7 @@ def _user(cluster: Cluster) -> str:
     return ""
 
 
-def _failed(missing: Sequence[Missing], absent: Collection[str], user: str) -> Check:
+def _failed(missing: Sequence[Missing], absent: Collection[str] | None, user: str) -> Check:
     bind = "" if user else " and to bind it to you"
     count = "1 permission is" if len(missing) == 1 else f"{len(missing)} permissions are"
     return Check(
@@ -250,14 +251,19 @@ _ROLE = "cto-installer"
 
 
 def roles_for(
-    rights: Sequence[Right], absent: Collection[str] = (), user: str = ""
+    rights: Sequence[Right], absent: Collection[str] | None = (), user: str = ""
 ) -> tuple[dict[str, Any], ...]:
     """Return the ClusterRole, and the Role of each namespace, that grant exactly these rights.
 
     Before them, the namespaces that a Role needs and that are not there yet, as ours; behind them,
-    what binds them to the user.
+    what binds them to the user. Where nobody knows which namespaces are there, all is in the
+    ClusterRole: a Role of one that is not there could not be applied, and to make it might mean to
+    take over somebody's.
     """
+    if absent is None:
+        absent, rights = (), tuple(dict.fromkeys(replace(item, namespace="") for item in rights))
     places = sorted({right.namespace for right in rights})
+    name = _role_name(rights, user)
     namespaces = tuple(
         {
             "apiVersion": "v1",
@@ -271,12 +277,20 @@ def roles_for(
         {
             "apiVersion": "rbac.authorization.k8s.io/v1",
             "kind": "Role" if place else "ClusterRole",
-            "metadata": {"name": _ROLE, **({"namespace": place} if place else {})},
+            "metadata": {"name": name, **({"namespace": place} if place else {})},
             "rules": _role_rules([right for right in rights if right.namespace == place]),
         }
         for place in places
     )
     return (*namespaces, *roles, *(_bound(role, user) for role in roles if user))
+
+
+def _role_name(rights: Sequence[Right], user: str) -> str:
+    """Return a name that no other rights or users have: `kubectl apply` replaces what has it.
+
+    Whoever got some rights by an earlier message, or for another user, would lose them.
+    """
+    return f"{_ROLE}-{of_data([user, sorted(map(astuple, rights))])[:8]}"
 
 
 def _bound(role: Mapping[str, Any], user: str) -> dict[str, Any]:
@@ -285,7 +299,7 @@ def _bound(role: Mapping[str, Any], user: str) -> dict[str, Any]:
         "apiVersion": role["apiVersion"],
         "kind": f"{role['kind']}Binding",
         "metadata": role["metadata"],
-        "roleRef": {**group, "kind": role["kind"], "name": _ROLE},
+        "roleRef": {**group, "kind": role["kind"], "name": role["metadata"]["name"]},
         "subjects": [{**group, "kind": "User", "name": user}],
     }
 

@@ -24,6 +24,7 @@ from cto.plan.steps import (
 )
 
 _READ = ("get", "list")
+_FOLLOWED = ("list", "watch")
 # An apply is a patch that may create.
 _APPLIED = (*_READ, "create", "patch")
 _CRDS = ("apiextensions.k8s.io", ("customresourcedefinitions",))
@@ -39,7 +40,7 @@ def rights_of(known: Known, objects: Sequence[PlannedObject]) -> Rights:
     components = {step.component for step in changing}
     for step in known.steps:
         if isinstance(step, WaitReady) and step.component in components:
-            single += _all(("list", "watch"), "", ("pods", "events"), step.namespace)
+            single += _all(_FOLLOWED, "", ("pods", "events"), step.namespace)
     return Rights(
         single=tuple(dict.fromkeys(single)),
         roles=escalation.roles_of(objects),
@@ -48,10 +49,12 @@ def rights_of(known: Known, objects: Sequence[PlannedObject]) -> Rights:
     )
 
 
-def _absent(known: Known) -> tuple[str, ...]:
-    """Return the namespaces that are not there; none if nobody could look."""
+def _absent(known: Known) -> tuple[str, ...] | None:
+    """Return the namespaces that are not there; None if nobody could look."""
+    if not known.namespaces:
+        return None
     wanted = {step.manifest["metadata"]["name"] for step in _namespaces(known)} | {NAMESPACE}
-    return tuple(sorted(wanted - known.namespaces.keys())) if known.namespaces else ()
+    return tuple(sorted(wanted - known.namespaces.keys()))
 
 
 def _namespaces(known: Known) -> Iterator[EnsureNamespace]:
@@ -98,6 +101,9 @@ def _of_step(step: Step, resources: Resources) -> Iterator[Right]:
             place = step.release.namespace
             # Helm keeps a record of each revision, and no more than ten.
             yield from _all((*_READ, "create", "update", "delete"), "", ("secrets",), place)
+            # What hooks wait for is told while Helm waits for them.
+            yield from _all(_FOLLOWED, "batch", ("jobs",), place)
+            yield from _all(_FOLLOWED, "", ("pods", "events"), place)
             if step.action is Action.UPDATE:
                 # A change of the strategy replaces a Deployment first.
                 yield from _all(("get", "update"), "apps", ("deployments",), place)

@@ -80,6 +80,7 @@ class ReadyWait:
         self._watched = tuple(ref for ref in judged if ref.kind not in _ASKED)
         self._plain = grouped(ref for ref in refs if ref not in set(judged))
         self._scopes: tuple[Scope, ...] = ()
+        self._needed: set[Scope] = set()
         self._track(Scope(ref.api_version, ref.kind, ref.namespace) for ref in self._watched)
         self._explaining = False
         self._complete: set[ObjectRef] = set()
@@ -88,16 +89,18 @@ class ReadyWait:
         self._looked: tuple[int, tuple[Answer | None, ...], float] | None = None
         self._last = Verdict(done=False, message="")
 
-    def _track(self, scopes: Iterable[Scope]) -> None:
+    def _track(self, scopes: Iterable[Scope], *, needed: bool = True) -> None:
         for scope in dict.fromkeys(scopes):
             self._live.track(*scope)
             if scope not in self._scopes:
                 self._scopes += (scope,)
+            if needed:
+                self._needed.add(scope)
 
     def evaluate(self) -> Verdict:
         """Return how it stands now."""
         try:
-            trouble = self._live.trouble(self._scopes)
+            trouble = self._live.trouble(self._needed)
             answers = self._ask()
         except ApiError as error:
             return Verdict(done=False, message=error.message, error=error)
@@ -159,8 +162,9 @@ class ReadyWait:
             return Verdict(done=True, message=self._progress(len(judged)))
         if (missing or waiting) and not self._explaining:
             # Not before: where all is ready, nobody asks why, and a watch costs a connection.
+            # Who may not look at it learns no cause, and waits all the same.
             self._explaining = True
-            self._track(_evidence(self._watched))
+            self._track(_evidence(self._watched), needed=False)
         causes = self._causes(manifest for manifest, _ in waiting.values())
         expired = self._timers.expired(causes)
         gone = sum(manifest is None for manifest, _ in judged.values())
@@ -253,7 +257,8 @@ class HookWatch:
         try:
             trouble = self._live.trouble(self._scopes)
         except ApiError as error:
-            return Verdict(done=False, message=error.message, error=error)
+            # Helm says whether the hooks succeed; only why they do not stays unknown.
+            return Verdict(done=False, message=f"why hooks wait is not known: {error.message}")
         if trouble:
             return Verdict(done=False, message=trouble)
         evidence = Evidence(self._live, self._namespace, self._clock.now)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import base64
 import ipaddress
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -21,6 +22,12 @@ _PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 _VARIABLES = {"http": ("HTTP_PROXY", "http_proxy"), "https": ("HTTPS_PROXY", "https_proxy")}
 _NO_PROXY = ("NO_PROXY", "no_proxy")
 _FORM = "[http://][USER:PASSWORD@]HOST[:PORT]; the scheme may also be https, socks5 or socks5h"
+_ESCAPES = (
+    "In user and password, %23 stands for #, %2F for /, %40 for @, %5C for \\, %25 for %; letters "
+    "and digits of ASCII and -._~!$&'()*+,;=: stand for themselves."
+)
+# What Go's net/url takes there (`validUserinfo`).
+_LOGIN = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})*")
 _Ip: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
@@ -50,9 +57,13 @@ class Proxy:
         parts = _split(text)
         if parts is None or parts.scheme not in _PORTS:
             message = f"{origin} is not the address of a proxy: {shown(text)}"
-            hint = f"Write {_FORM}. In user and password, %23 stands for #, %2F for /, %40 for @."
+            hint = f"Write {_FORM}. {_ESCAPES}"
             raise ConfigError(CODE, message, hint=hint)
         login, at, _ = parts.netloc.rpartition("@")
+        if not _LOGIN.fullmatch(login):
+            # Go takes such a text for another proxy, or for none: helm would go straight.
+            message = f"user or password in {origin} cannot be read by helm: {shown(text)}"
+            raise ConfigError(CODE, message, hint=_ESCAPES)
         user, _, password = login.partition(":")
         return cls(
             origin=origin,
@@ -165,6 +176,21 @@ def shown(text: str) -> str:
     return f"{scheme}{mark}***@{host}" if at else text
 
 
+def passwords(environ: Mapping[str, str]) -> Iterator[str]:
+    """Yield the passwords of all proxies of an environment, also of those that are not asked."""
+    for name, text in environ.items():
+        if name.lower().endswith("_proxy"):
+            yield from password(text)
+
+
+def password(text: str) -> Iterator[str]:
+    """Yield the password of an address, which may be none, as it is written and as it is meant."""
+    login, at, _ = text.rpartition("://")[2].rpartition("@")
+    written = login.partition(":")[2]
+    if at and written:
+        yield from (written, unquote_to_bytes(written).decode(errors="replace"))
+
+
 def is_refusal(error: BaseException) -> bool:
     """Tell whether a proxy refused the log-in, or the lack of one, when a tunnel was asked for."""
     # http.client and PySocks have nothing but these words for it.
@@ -206,7 +232,8 @@ def _excepts(word: str, host: str, ip: _Ip | None, port: str) -> bool:
     if word == "*":
         return True
     with suppress(ValueError):
-        if "/" in word:
+        # Go knows no masks that are written out.
+        if word.rpartition("/")[2].isdecimal():
             return ip is not None and ip in ipaddress.ip_network(word, strict=False)
     name, wanted = _host_and_port(word)
     if not name or wanted not in ("", port):
@@ -229,7 +256,7 @@ def _host_and_port(word: str) -> tuple[str, str]:
 
 def _ip(text: str) -> _Ip | None:
     try:
-        found = ipaddress.ip_address(text.partition("%")[0])
+        found = ipaddress.ip_address(text)
     except ValueError:
         return None
     return getattr(found, "ipv4_mapped", None) or found

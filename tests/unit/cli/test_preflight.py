@@ -108,8 +108,9 @@ def test_who_may_do_nothing_gets_a_role_that_would_do(desk: Desk, command: tuple
     assert kinds == [
         ("Namespace", "cto-system"),
         ("Namespace", "web"),
-        ("ClusterRole", "cto-installer"),
+        ("ClusterRole", check["manifests"][2]["metadata"]["name"]),
     ]
+    assert kinds[2][1].startswith("cto-installer-")
     # People paste the same.
     _, _, text = document["error"]["details"].partition("    apiVersion: v1\n")
     pasted = load_yaml("apiVersion: v1\n" + "\n".join(line[4:] for line in text.splitlines()))

@@ -12,7 +12,7 @@ import pytest
 from cto import assets
 from cto.engine.files import folder_checks
 from cto.engine.ownership import ComponentNeeds
-from cto.engine.permissions import Binding, Right, Rights, Role
+from cto.engine.permissions import Binding, Right, Rights, Role, roles_for
 from cto.engine.planned import PlannedObject, Resource
 from cto.engine.preflight import Needs, VersionRange, cluster_checks, supported
 from cto.engine.room import Amount, quantity
@@ -284,10 +284,12 @@ class TestPermissions:
 
         found = checks(cluster, needing(*rights))["permissions"].manifests
 
+        name = found[0]["metadata"]["name"]
+        assert name.startswith("cto-installer-")
         assert [(item["kind"], item["metadata"]) for item in found] == [
-            ("ClusterRole", {"name": "cto-installer"}),
-            ("Role", {"name": "cto-installer", "namespace": "a"}),
-            ("Role", {"name": "cto-installer", "namespace": "b"}),
+            ("ClusterRole", {"name": name}),
+            ("Role", {"name": name, "namespace": "a"}),
+            ("Role", {"name": name, "namespace": "b"}),
         ]
         verbs = ["create", "patch"]
         assert found[0]["rules"] == [
@@ -295,6 +297,21 @@ class TestPermissions:
             {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": verbs},
         ]
         assert found[1]["rules"][0]["resources"] == ["secrets", "services"]
+
+    def test_no_role_takes_the_place_of_another_one(self) -> None:
+        """`kubectl apply` of the next message's would take back what the last one's gave."""
+        one, two = Right("list", "", "nodes"), Right("get", "", "secrets")
+        asked = [((one,), "me"), ((two,), "me"), ((one, two), "me"), ((one,), "you")]
+        names = {roles_for(rights, (), user)[0]["metadata"]["name"] for rights, user in asked}
+        assert len(names) == len(asked)
+
+    def test_where_nobody_knows_the_namespaces_all_is_in_the_cluster_role(self) -> None:
+        """A Role of a namespace that is not there could not be applied."""
+        rights = [Right("get", "", "secrets", place) for place in ("a", "b", "")]
+        (role,) = roles_for(rights, None)
+        assert role["kind"] == "ClusterRole"
+        rules = [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}]
+        assert role["rules"] == rules
 
     def test_it_is_bound_to_who_asks_where_the_server_tells_who_that_is(self) -> None:
         cluster = FakeCluster()
@@ -305,9 +322,10 @@ class TestPermissions:
         check = checks(cluster, needing(*rights))["permissions"]
 
         bindings = [item for item in check.manifests if item["kind"].endswith("Binding")]
+        name = bindings[0]["metadata"]["name"]
         assert [(item["kind"], item["metadata"]) for item in bindings] == [
-            ("ClusterRoleBinding", {"name": "cto-installer"}),
-            ("RoleBinding", {"name": "cto-installer", "namespace": "a"}),
+            ("ClusterRoleBinding", {"name": name}),
+            ("RoleBinding", {"name": name, "namespace": "a"}),
         ]
         for item in bindings:
             assert item["roleRef"]["kind"] == item["kind"].removesuffix("Binding")

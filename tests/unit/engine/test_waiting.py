@@ -403,15 +403,29 @@ def test_hook_that_an_earlier_run_left_is_no_failure_of_this_one(world: World) -
     world.says(watch, "hook pod stuck-x: ImagePullBackOff")
 
 
-def test_hooks_are_not_judged_while_the_api_is_silent_or_refuses(world: World) -> None:
+def test_hooks_are_not_judged_while_the_api_is_silent(world: World) -> None:
     watch = synced(world, world.hooks())
     world.cluster.fail_next("server_version", SILENT, times=1000)
     world.clock.advance(6)
     world.says(watch, "the API server has not answered")
-    refused = World()
-    refused.cluster.fail_next("watch", ApiError("CTO-1602", "no", status=403), times=1000)
-    assert refused.fails(refused.hooks()).message == "no"
-    refused.live.close()
+
+
+def test_who_may_not_look_at_hooks_waits_for_helm_without_a_cause(world: World) -> None:
+    """Only Helm has to succeed; what stands in the way is told if it can be seen."""
+    world.cluster.fail_next("watch", ApiError("CTO-1602", "no jobs", status=403), times=1000)
+    world.says(world.hooks(), "no jobs")
+
+
+def test_who_may_not_look_at_causes_waits_without_them(world: World) -> None:
+    made = deployment()
+    world.add(made)
+    refused = ApiError("CTO-1602", "no events", status=403)
+    world.cluster.fail_next("watch", refused, kind="Event", times=1000)
+    world.cluster.fail_next("watch", refused, kind="Pod", times=1000)
+    wait = world.ready(made)
+    world.says(wait, "0 of 1 ready")
+    world.clock.advance(5)
+    assert wait.evaluate().error is None
 
 
 def test_gone_wait_is_done_when_nothing_is_left(world: World) -> None:

@@ -10,7 +10,7 @@ import base64
 import pytest
 
 from cto.errors import ConfigError
-from cto.network.proxies import Proxies, Proxy, shown
+from cto.network.proxies import Proxies, Proxy, passwords, shown
 
 PROXY = "http://proxy.example.com:3128"
 
@@ -93,6 +93,8 @@ def test_the_proxy_is_that_of_go_s_programs(
         ("10.0.0.0/8", "11.0.0.1", False),
         ("10.0.0.0/8", "10.example.com", False),
         ("10.0.0.0/33", "10.0.0.1", False),
+        ("10.0.0.0/255.0.0.0", "10.0.0.1", False),
+        ("10.0.0.0/", "10.0.0.1", False),
         ("0.0.0.0/0", "8.8.8.8", True),
         ("fd00::/8", "[fd00::1]:6443", True),
         ("fd00::1", "[fd00::1]", True),
@@ -136,6 +138,19 @@ BROKEN = (
     "http://me:77/hunter2@proxy:3128",
     "http://me:77?hunter2@proxy:3128",
     "me:hunter2#@proxy:3128",
+    # Go's programs read these otherwise: they go straight, or ask a proxy that is called `http`.
+    "DOMAIN\\me:hunter2@proxy:3128",
+    "http://DOMAIN\\me:hunter2@proxy:3128",
+    "http://me:hunter2^@proxy:3128",
+    "http://me:hunter2|@proxy:3128",
+    "http://me:{hunter2}@proxy:3128",
+    'http://me:"hunter2"@proxy:3128',
+    "http://me:<hunter2>@proxy:3128",
+    "http://me:hunter2`@proxy:3128",
+    "http://me:hunter2ü@proxy:3128",
+    "http://me:hunter2%@proxy:3128",
+    "http://me:hunter2%zz@proxy:3128",
+    "me:hunter2%4@proxy:3128",
 )
 
 
@@ -172,6 +187,7 @@ def test_a_proxy_set_by_a_caller_s_header_is_refused() -> None:
         ("me:a%23b%40c%2Fd%25", b"me:a#b@c/d%"),
         ("me:a:b", b"me:a:b"),
         ("me:p@w", b"me:p@w"),
+        ("me:!$&'()*+,;=:~._-", b"me:!$&'()*+,;=:~._-"),
         ("DOMAIN%5Cme:pw", b"DOMAIN\\me:pw"),
         ("m%C3%BCller:p%C3%A4ss", "müller:päss".encode()),
     ],
@@ -218,3 +234,15 @@ def test_what_kubectl_and_helm_refuse_there_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="no scheme that kubectl and helm know") as caught:
         Proxy.of_kubeconfig(text)
     assert "hunter2" not in f"{caught.value.message}{caught.value.hint}"
+
+
+def test_passwords_are_known_as_they_are_written_and_as_they_are_meant() -> None:
+    environ = {
+        "HTTPS_PROXY": "http://me:p%40ss@proxy:1",
+        "http_proxy": "me:pa^ss@proxy:1",
+        "ALL_PROXY": "socks5://me:a@b/c@proxy",
+        "NO_PROXY": "a,b",
+        "FTP_PROXY": "http://me@proxy",
+        "OTHER": "http://me:other@proxy",
+    }
+    assert set(passwords(environ)) == {"p%40ss", "p@ss", "pa^ss", "a@b/c"}

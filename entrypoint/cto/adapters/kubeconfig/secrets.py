@@ -11,15 +11,19 @@ from typing import Any
 from cto.adapters.kubeconfig.entries import named
 from cto.adapters.kubeconfig.reading import read
 from cto.errors import PreflightError
+from cto.network import proxies
 
 _FIELDS = ("token", "password", "client-key-data", "client-certificate-data")
 _TELLING = re.compile(r"token|secret|password|key", re.IGNORECASE)
 
 
 def login_secrets(file: Path) -> Iterator[str]:
-    """Yield the secrets of all users; nothing of a file that cannot be read."""
+    """Yield the secrets of all users and proxies; nothing of a file that cannot be read."""
     with suppress(PreflightError):
-        for user in named(read(file), "users").values():
+        document = read(file)
+        for cluster in named(document, "clusters").values():
+            yield from proxies.password(str(cluster.get("proxy-url") or ""))
+        for user in named(document, "users").values():
             found = [*(user.get(key) for key in _FIELDS), *_named_so(user)]
             yield from (str(value) for value in found if value)
             if user.get("tokenFile"):
