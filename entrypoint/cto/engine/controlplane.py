@@ -21,6 +21,7 @@ CONTROLLERS = "kube-controller-manager"
 PATIENCE_S = 3.0
 _NAMESPACE = "kube-system"
 _LEASE = ("coordination.k8s.io/v1", "Lease")
+_JOBS = "kubernetes.io/job-controller"
 # Those whose controller is a part of Kubernetes, and says which generation it has seen.
 _OBSERVED = {"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"}
 
@@ -77,7 +78,9 @@ def unseen_by(manifest: Manifest) -> str:
             return CONTROLLERS if lags else ""
         case ("batch", "Job"):
             is_new = not status.get("startTime") and not status.get("conditions")
-            return CONTROLLERS if is_new and not spec.get("suspend") else ""
+            # Of somebody else's, as of Kueue, nobody here knows when they look.
+            waits = spec.get("suspend") or spec.get("managedBy", _JOBS) != _JOBS
+            return CONTROLLERS if is_new and not waits else ""
         case _:
             return ""
 

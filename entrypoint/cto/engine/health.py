@@ -183,7 +183,8 @@ def _kubernetes(look: _Look, definition: _Definition) -> Check:
     fakes = () if look.simulated else nodes.simulated
     told = f"{', '.join(fakes)} simulated" if fakes else ""
     message = "; ".join(filter(None, (counts, told, _unknown(nodes))))
-    asleep = look.silent_programs.result()
+    # A detail that cannot be had is no reason to say that the cluster is broken.
+    asleep = {} if look.silent_programs.exception() else look.silent_programs.result()
     items = (
         *(f"{name} does no work: it was last heard of at {at}" for name, at in asleep.items()),
         *nodes.unready,

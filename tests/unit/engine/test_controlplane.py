@@ -106,6 +106,7 @@ def test_what_has_no_lease_or_one_that_may_not_be_read_is_not_said_to_be_silent(
         (job(), ""),
         ({**job(), "status": {}}, CONTROLLERS),
         ({**job(), "status": {}, "spec": {"suspend": True}}, ""),
+        ({**job(), "status": {}, "spec": {"managedBy": "kueue.x-k8s.io/multikueue"}}, ""),
         # Other kinds have controllers of their own, which write what they like.
         (unobserved({**deployment(), "apiVersion": "apps.example.com/v1"}), ""),
         (unobserved(manifest("Service", "web")), ""),
@@ -233,3 +234,14 @@ def test_status_warns_of_what_does_no_work() -> None:
     assert kubernetes.status is CheckStatus.WARNING
     assert kubernetes.items[0] == f"kube-scheduler does no work: it was last heard of at {NEVER}"
     assert "get pods,leases" in kubernetes.fix
+
+
+def test_status_goes_without_what_cannot_be_asked() -> None:
+    cluster = FakeCluster()
+    conditions = [{"type": "Ready", "status": "True"}]
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n"}}
+    cluster.add({**node, "status": {"conditions": conditions}})
+    cluster.fail_next("get", ApiError("CTO-1600", "etcd is busy", status=500), kind="Lease")
+    kubernetes = run_checks(HealthContext(cluster=cluster, clock=FakeClock(), state=None))[0]
+    assert "etcd" not in kubernetes.message
+    assert kubernetes.items == ()
