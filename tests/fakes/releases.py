@@ -19,6 +19,7 @@ from fakes.cluster import FakeCluster
 # https://github.com/helm/helm/blob/v4.1.4/pkg/storage/driver/labels.go
 _SYSTEM = ("name", "owner", "status", "version", "createdAt", "modifiedAt")
 _HISTORY = 10
+_GONE = 'Error: original object NetworkPolicy with the name "web" not found'
 _NOT_FOUND = "Error: release: not found"
 _RESERVED = "Error: UPGRADE FAILED: user supplied labels contains system reserved label name"
 _PENDING = "Error: UPGRADE FAILED: another operation (install/upgrade/rollback) is in progress"
@@ -75,6 +76,7 @@ class FakeReleases:
         self._deaths: dict[str, str] = {}
         self._hooks: dict[tuple[str, str], Sequence[Manifest]] = {}
         self._failures: dict[str, str] = {}
+        self._stuck: set[str] = set()
 
     # what tests use
 
@@ -91,6 +93,10 @@ class FakeReleases:
     def fail(self, release: str, stderr: str = "Error: UPGRADE FAILED: it broke") -> None:
         """Let the next upgrade of a release fail, as after a failed hook."""
         self._failures[release] = stderr
+
+    def fail_rollback(self, release: str) -> None:
+        """Let rollbacks of a release fail, as where an object of the old revision is gone."""
+        self._stuck.add(release)
 
     def put_record(
         self,
@@ -222,6 +228,10 @@ class FakeReleases:
 
         record("pending-rollback")
         self._die(name, "pending")
+        if name in self._stuck:
+            self._supersede(name, namespace, new)
+            record("failed")
+            raise _failed(_GONE)
         self._delete_missing(namespace, _manifests(records[max(records)]), manifests)
         self._apply(name, namespace, manifests)
         self._die(name, "applied")

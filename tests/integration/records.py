@@ -27,10 +27,13 @@ def set_status(cluster: KubeCluster, record: Manifest, status: str) -> None:
     cluster.update(_with(record, status, _revision(record)))
 
 
-def add(cluster: KubeCluster, release: str, status: str) -> None:
-    """Add a revision as a helm leaves it that was killed at work: a copy of the newest one."""
+def add(cluster: KubeCluster, release: str, status: str, *, without: int = 0) -> None:
+    """Add a revision as a helm leaves it that was killed at work: a copy of the newest one.
+
+    Its chart renders the first objects no more, as many as `without` says.
+    """
     last = newest(cluster, release)
-    record = _with(last, status, _revision(last) + 1)
+    record = _with(last, status, _revision(last) + 1, without=without)
     metadata = record["metadata"]
     name = f"sh.helm.release.v1.{release}.v{_revision(record)}"
     kept = {"name": name, "namespace": metadata["namespace"], "labels": metadata["labels"]}
@@ -45,10 +48,12 @@ def _revision(record: Manifest) -> int:
     return int(labels_of(record)["version"])
 
 
-def _with(record: Manifest, status: str, revision: int) -> Manifest:
+def _with(record: Manifest, status: str, revision: int, *, without: int = 0) -> Manifest:
     payload = _decode(record["data"]["release"])
     payload["info"]["status"] = status
     payload["version"] = revision
+    first, *documents = payload["manifest"].split("---\n")
+    payload["manifest"] = "---\n".join([first, *documents[without:]])
     labels = {**labels_of(record), "status": status, "version": str(revision)}
     return {
         **record,

@@ -47,6 +47,14 @@ def after_deployed(*statuses: str) -> Make:
     return make
 
 
+def after_another(cluster: KubeCluster, release: str) -> None:
+    """An upgrade to a chart that lacks an object, which it had not deleted yet.
+
+    Helm refuses to roll it back: "original object ... not found".
+    """
+    add(cluster, release, "pending-upgrade", without=1)
+
+
 def after_none(first: str, second: str) -> Make:
     """Records of which none is deployed."""
 
@@ -87,6 +95,7 @@ TABLE = {
     "pending-install": Row(only("pending-install"), "removed a half-made installation"),
     "uninstalling": Row(only("uninstalling"), "finished an uninstallation"),
     "pending-upgrade": Row(after_deployed("pending-upgrade"), "rolled back to revision "),
+    "pending-upgrade to other objects": Row(after_another, "could not be rolled back"),
     "pending-rollback": Row(after_deployed("pending-rollback"), "rolled back to revision "),
     "pending upgrade after a pending one": Row(
         after_deployed("pending-upgrade", "pending-rollback"), "rolled back to revision "
@@ -101,7 +110,7 @@ TABLE = {
         after_none("failed", "pending-install"), "removed a half-made installation"
     ),
 }
-ROUNDS = [list(TABLE)[start :: len(TABLE) // len(RELEASES)] for start in range(3)]
+ROUNDS = [list(TABLE)[at : at + len(RELEASES)] for at in range(0, len(TABLE), len(RELEASES))]
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +126,7 @@ def test_every_state_is_mended_by_the_next_run(
     platform: Lab, undisturbed_essence: Essence, names: list[str]
 ) -> None:
     platform.run(*INSTALL)
-    rows = dict(zip(RELEASES, (TABLE[name] for name in names), strict=True))
+    rows = dict(zip(RELEASES, (TABLE[name] for name in names), strict=False))
     for release, row in rows.items():
         row.make(platform.cluster(), release)
     before = generated(platform.cluster())

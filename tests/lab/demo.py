@@ -44,7 +44,7 @@ def up(profile: str, provider: str) -> int:
     explain(ground, sources)
     code = run_product(ground.install(profile))
     if code == 0:
-        tell_what_next(ground)
+        tell_what_next(ground, profile)
     return code
 
 
@@ -101,17 +101,22 @@ def short(path: Path | str) -> str:
     return f"~/{Path(path).relative_to(home)}" if inside else str(path)
 
 
-def tell_what_next(ground: Ground) -> None:
+BIGGER = {"minimal": "standard", "standard": "production"}
+
+
+def tell_what_next(ground: Ground, profile: str) -> None:
     say("\nThe cluster stays up. What next (the variables are for cto, kubectl and helm):")
     for name, value in ground.variables().items():
         say(f"  export {name}={short(value)}")
     named = f"--context {ground.context}" if ground.provider == "kind" else ""
     kubectl, helm = f"{program('kubectl')} {named}", f"{program('helm')} {named}"
+    provider = "" if ground.provider == "kind" else f" PROVIDER={ground.provider}"
+    again = f"make demo PROFILE={BIGGER.get(profile, '')}{provider}"
     for command, what in (
         (".venv/bin/cto status", "is it healthy?"),
         (f"{kubectl.strip()} get pods -A", ground.nodes),
         (f"{helm.strip().replace('--context', '--kube-context')} list -A", "a release each"),
-        ("make demo PROFILE=standard", "a bigger profile, on the same cluster"),
+        *(((again, "a bigger profile, on the same cluster"),) if profile in BIGGER else ()),
         ("make demo-clean", "remove it all"),
     ):
         say(f"  {command:<44}  # {what}")

@@ -168,7 +168,9 @@ class Simulated:
 
     def variables(self) -> Mapping[str, str | Path]:
         folders = {name: path for name, (_, path) in host_options(self.sources).items()}
-        return {**folders, "KUBECONFIG": self.kubeconfig}
+        # Where Docker answers, cto would make a kind cluster unless it is told of another one.
+        told = {"CTO_CLUSTER__PROVIDER": self.provider, "KUBECONFIG": self.kubeconfig}
+        return {**folders, **told}
 
 
 def simulated_folder() -> Path:

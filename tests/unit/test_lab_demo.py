@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from lab.dockerd import engine  # isort: skip - it makes the lab's modules findable
-from lab import grounds, reach
+from lab import demo, grounds, reach
 
 NOTHING = reach.Sources(tools=False, charts=False, images=False)
 EVERYTHING = reach.Sources(tools=True, charts=True, images=True)
@@ -92,3 +92,19 @@ def test_the_socket_is_the_one_that_the_client_uses(monkeypatch: pytest.MonkeyPa
     assert engine.socket() == ""
     monkeypatch.delenv("DOCKER_HOST")
     assert engine.socket() == "/var/run/docker.sock"
+
+
+@pytest.mark.parametrize(
+    ("profile", "next_one"),
+    [("minimal", "standard"), ("standard", "production"), ("production", "")],
+)
+def test_what_comes_next_goes_to_the_same_cluster(
+    profile: str, next_one: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where Docker answers as well, plain commands would make a kind cluster."""
+    ground = grounds.choose(EVERYTHING, DOCKER, "kwok")
+    demo.tell_what_next(ground, profile)
+    told = "".join(capsys.readouterr())
+    assert "export CTO_CLUSTER__PROVIDER=kwok" in told
+    assert ("PROFILE=" in told) is bool(next_one)
+    assert f"make demo PROFILE={next_one} PROVIDER=kwok" in told or not next_one

@@ -43,6 +43,7 @@ class HealthContext:
         state: What is installed; None if nothing is.
         titles: For people, by component.
         probes: What the program of a component answers, with its namespace.
+        records: The status of Helm's newest record, by component; '' where there is none.
         simulated: What only a running program could answer is skipped.
         lacking: Says which images the bundle lacks.
         view: What was just seen, if anything was.
@@ -53,6 +54,7 @@ class HealthContext:
     state: State | None
     titles: Mapping[str, str] = field(default_factory=dict)
     probes: Mapping[str, tuple[str, Probe]] = field(default_factory=dict)
+    records: Mapping[str, str] = field(default_factory=dict)
     simulated: bool = False
     lacking: Lacking = nothing_lacks
     view: Snapshot | None = None
@@ -290,7 +292,20 @@ def _groups(refs: Iterable[ObjectRef]) -> Sequence[Group]:
     return sorted(grouped(refs), key=lambda group: group[1] in {"Service", "Secret"})
 
 
+def _unfinished(release: ReleaseState, status: str | None) -> Iterator[_Problem]:
+    """Tell of a release that Helm did not finish: its objects may be those of before, and ready."""
+    name = f"release {release.release}"
+    if status == "":
+        yield _Problem(f"Helm has no record of {name}", fix=_REPAIR)
+    elif status == "failed":
+        yield _Problem(f"the last change of {name} failed", fix=_REPAIR)
+    elif status not in (None, "deployed"):
+        text = f"{name} is {status}: a run is at work on it, or was killed in the middle"
+        yield _Problem(text, fix=_REPAIR)
+
+
 def _problems(look: _Look, view: Snapshot, release: ReleaseState) -> Iterator[_Problem]:
+    yield from _unfinished(release, look.records.get(release.component))
     lookup = ClaimLookup(view)
     evidences: dict[str, Evidence] = {}
     answer = look.asked.result().get(release.component)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cto.engine.observe import helm_records
+from cto.errors import ToolError
 from cto.objects import ObjectRef
 from cto.plan.observed import ReleaseRecord
 from cto.ports import Cluster, Releases
@@ -50,8 +51,16 @@ class Repair:
             name = f"sh.helm.release.v1.{record.name}.v{record.revision}"
             self.cluster.delete(ObjectRef("v1", "Secret", record.namespace, name))
             return "dropped the record of an upgrade that never was"
-        # The default target, the last revision but one, may itself be pending.
-        self.releases.rollback(
-            record.name, record.namespace, record.deployed_revision, timeout_s=self.timeout_s
-        )
-        return f"rolled back to revision {record.deployed_revision}"
+        revision = record.deployed_revision
+        try:
+            # The default target, the last revision but one, may itself be pending.
+            self.releases.rollback(
+                record.name, record.namespace, revision, timeout_s=self.timeout_s
+            )
+        except ToolError:
+            # What the upgrade had deleted already, a rollback cannot patch; it is `failed` then,
+            # and Helm upgrades from there, with everything that is to be.
+            if self.releases.status(record.name, record.namespace) != "failed":
+                raise
+            return f"could not be rolled back to revision {revision}, and is gone on with"
+        return f"rolled back to revision {revision}"

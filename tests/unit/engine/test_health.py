@@ -74,6 +74,28 @@ def healthy() -> tuple[FakeCluster, State]:
     return cluster, state(release("argocd", made, glue=(CONFIG,)), release("controller", ACCOUNT))
 
 
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [
+        ("failed", "the last change of release argocd failed"),
+        ("pending-upgrade", "release argocd is pending-upgrade: a run is at work on it"),
+        ("uninstalling", "release argocd is uninstalling"),
+        ("", "Helm has no record of release argocd"),
+    ],
+)
+def test_a_release_that_helm_did_not_finish_is_not_ready_whatever_its_objects_say(
+    status: str, text: str
+) -> None:
+    """Objects of the revision before may be there, and ready."""
+    cluster, found = healthy()
+    records = {"argocd": status, "controller": "deployed"}
+    check = checks(cluster, found, records=records)["components"]
+    assert check.status is CheckStatus.FAILED
+    assert check.message == "1 of 2 components ready; not ready: Argo CD"
+    assert text in check.items[0]
+    assert "cto install" in check.fix
+
+
 def test_healthy_platform_passes_in_the_order_of_the_checks() -> None:
     cluster, found = healthy()
     results = checks(cluster, found)

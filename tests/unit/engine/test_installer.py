@@ -514,9 +514,11 @@ def test_a_run_whose_lock_could_not_be_renewed_for_a_while_goes_on(world: World)
     def silence(spec: ReleaseSpec) -> None:
         tries.append(spec.name)
         if tries == ["web"]:
+            ended = world.runner._interrupted
             held.clear()
+            # Helm is ended as soon as the run has noticed, and not before.
+            assert ended.wait(10)
             world.clock.at(40, held.set)
-            world.clock.wait(Flag(), 5)
             raise Cancelled
 
     world.releases.during_upgrade = silence

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import pytest
 
 from cto.engine.repair import Repair
+from cto.errors import ToolError
 from cto.objects import ObjectRef
 from cto.plan import labels
 from cto.ports import ReleaseSpec
@@ -102,6 +103,26 @@ def test_the_record_is_believed_where_its_label_contradicts_it(label: str) -> No
     lab = Lab({1: DEPLOYED, 2: label})
     lab.releases.contradictions["web"] = "pending-upgrade"
     assert lab.repair().startswith("rolled back to revision")
+
+
+def test_a_rollback_that_fails_is_no_end_as_helm_upgrades_from_there() -> None:
+    """A killed upgrade had deleted an object of the revision before: it cannot be patched back."""
+    lab = Lab({1: DEPLOYED, 2: "pending-upgrade"})
+    lab.releases.fail_rollback("web")
+    assert lab.repair() == "could not be rolled back to revision 1, and is gone on with"
+    lab.upgrade()
+    assert lab.revisions()[max(lab.revisions())] == DEPLOYED
+
+
+def test_a_rollback_that_left_the_release_as_it_was_is_an_error() -> None:
+    lab = Lab({1: DEPLOYED, 2: "pending-upgrade"})
+
+    def broken(*_: object, **__: object) -> None:
+        raise ToolError("CTO-1500", "no space left on device")
+
+    lab.releases.rollback = broken  # type: ignore[method-assign]
+    with pytest.raises(ToolError, match="no space left"):
+        lab.repair()
 
 
 def test_a_repair_that_is_repeated_has_nothing_to_do() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -229,8 +229,17 @@ def _bad(checks: Sequence[Check]) -> list[Check]:
     return [check for check in checks if check.status is CheckStatus.FAILED]
 
 
-def health(installer: Installer, state: State | None, *, simulated: bool) -> tuple[Check, ...]:
-    """Run the health checks against what the state says is installed."""
+def health(
+    installer: Installer,
+    state: State | None,
+    *,
+    simulated: bool,
+    records: Mapping[str, str] | None = None,
+) -> tuple[Check, ...]:
+    """Run the health checks against what the state says is installed.
+
+    `records` is how Helm's newest records stand, for those who did not just write them.
+    """
     context = HealthContext(
         cluster=installer.cluster,
         clock=installer.clock,
@@ -241,6 +250,7 @@ def health(installer: Installer, state: State | None, *, simulated: bool) -> tup
             for component in installer.catalog.components
             if component.ready.probe
         },
+        records=records or {},
         simulated=simulated,
         lacking=installer.lacking,
         view=installer.sight.view(),

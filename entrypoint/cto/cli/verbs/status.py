@@ -79,9 +79,10 @@ def look(installer: Installer, ways: Ways) -> Result:
     observed = installer.observe()
     if observed.state is None:
         raise _not_installed(installer)
-    checks = health(installer, observed.state, simulated=observed.simulated)
-    failed = any(check.status is CheckStatus.FAILED for check in checks)
     rows = _rows(installer, observed)
+    records = {row["component"]: row["release"] if row["revision"] else "" for row in rows}
+    checks = health(installer, observed.state, simulated=observed.simulated, records=records)
+    failed = any(check.status is CheckStatus.FAILED for check in checks)
     places = _places(installer, observed.state, simulated=observed.simulated)
     reach = _reach(ways.reach, observed.state)
     lines = access_lines(places, reach, is_free=ways.is_free, log_in=False)
