@@ -83,10 +83,18 @@ class TestChoosing:
         assert error.value.message.endswith("none was named (kubectl uses 'one')")
 
     def test_no_context_at_all(self, file: Path) -> None:
-        with pytest.raises(UsageError, match="No context in") as error:
+        with pytest.raises(UsageError) as error:
             choose_access([file])
 
         assert error.value.code == "CTO-1202"
+        assert error.value.message == f"There is no kubeconfig; {file} does not exist"
+
+    def test_a_file_that_is_missing_beside_one_without_contexts_is_named(self, file: Path) -> None:
+        missing = file.with_name("missing")
+        with pytest.raises(UsageError) as error:
+            choose_access([write(file), missing])
+
+        assert error.value.message == f"No context in {file}; {missing} does not exist"
 
     def test_an_unknown_context_lists_those_that_are_there(self, file: Path) -> None:
         with pytest.raises(UsageError) as error:

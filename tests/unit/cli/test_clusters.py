@@ -442,7 +442,7 @@ class TestInAPod:
     def test_so_is_one_of_the_command_line(self, tmp_path: Path, pod: Path) -> None:
         made = self.wiring(tmp_path, pod)
         made.options = ClusterOptions(kubeconfig=tmp_path / "missing")
-        with pytest.raises(UsageError, match="No context"):
+        with pytest.raises(UsageError, match="missing does not exist"):
             clusters.chosen(made)
 
     def test_another_context_is_not_taken_for_it(self, tmp_path: Path, pod: Path) -> None:

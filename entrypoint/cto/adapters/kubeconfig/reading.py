@@ -26,7 +26,10 @@ class NoContextError(UsageError):
     """There is no context in any kubeconfig: CTO-1202."""
 
     def __init__(self, files: Sequence[Path]) -> None:
-        super().__init__("CTO-1202", f"No context in {_listed(files)}")
+        there = [file for file in files if file.exists()]
+        missing = [f"{file} does not exist" for file in files if file not in there]
+        told = [f"No context in {_listed(there)}"] if there else ["There is no kubeconfig"]
+        super().__init__("CTO-1202", "; ".join([*told, *missing]))
 
 
 def paths(environ: Mapping[str, str], home: Path) -> tuple[Path, ...]:
