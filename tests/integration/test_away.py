@@ -46,6 +46,9 @@ spec:
     - {name: v1, served: OLD, storage: OLD, schema: &any {openAPIV3Schema: {type: object}}}
     - {name: v2, served: NEW, storage: NEW, schema: *any}
 """
+GADGETS = ObjectRef(
+    "apiextensions.k8s.io/v1", "CustomResourceDefinition", "", "gadgets.example.com"
+)
 GADGET = "{apiVersion: example.com/v1, kind: Gadget, metadata: {name: one, namespace: cto}}"
 WEBHOOK = """\
 {strategy: Webhook, webhook: {conversionReviewVersions: [v1], clientConfig: {service:
@@ -85,6 +88,12 @@ def installed(unscheduled: Run, lab: Lab) -> Iterator[Lab]:
     lab.data(*INSTALL)
     yield lab
     lab.kubectl("delete", "--ignore-not-found", "-f", "-", stdin=API_SERVICE)
+    if lab.cluster().get(GADGETS):
+        # Without the webhook everything that it held can go, and the next test can begin.
+        lab.kubectl("apply", "-f", "-", stdin=definition("{strategy: None}", "v2"))
+        lab.kubectl("delete", "crd", GADGETS.name)
+        gone = ("--for=delete", "namespace/cto-system", "--timeout=120s")
+        lab.kubectl("wait", *gone)
 
 
 def test_a_scheduler_that_is_away_is_named_and_the_run_goes_on_when_it_is_back(
