@@ -79,6 +79,13 @@ class Controller:
             life.kill()
             life.wait()
 
+    def only_one(self, port: int = 0) -> subprocess.Popen[str]:
+        """End those that live, and start one that leads."""
+        self.stop()
+        life = self.start(port)
+        until("it leads", lambda: "this one leads now" in self.logs[-1].read_text())
+        return life
+
     def log(self) -> str:
         return "".join(path.read_text() for path in self.logs)
 
@@ -164,12 +171,13 @@ def test_the_api_server_takes_addresses_of_repositories(controller: Controller, 
     controller.lab.kubectl(*dry, stdin=json.dumps(run("fine", repositoryUrl=url)))
 
 
-@pytest.mark.parametrize(("runs", "kills"), [(12, 6), pytest.param(50, 50, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("runs", "kills"), [(12, 6), pytest.param(150, 50, marks=pytest.mark.slow)])
 def test_killed_again_and_again_every_run_ends_once(
     controller: Controller, runs: int, kills: int
 ) -> None:
     """With nothing but the rights of its Role. Simulated nodes end every Job's pod at once."""
     lab = controller.lab
+    controller.stop()
     lab.kubectl("-n", NAMESPACE, "delete", "coderuns", "--all")
     until("no Job is left", lambda: not listed(lab, "jobs"))
     made = "\n---\n".join(dump_yaml(run(f"run-{n}")) for n in range(runs))
@@ -207,22 +215,18 @@ def test_killed_again_and_again_every_run_ends_once(
 
 
 def test_a_second_one_waits_for_its_turn(controller: Controller) -> None:
-    until("the first leads", lambda: "this one leads now" in controller.log())
-    before = controller.log().count("this one leads now")
+    first = controller.only_one()
     second = controller.start()
-    until("the second waits", lambda: "another one leads" in controller.log())
-    controller.lives[-2].send_signal(signal.SIGTERM)
-    assert controller.lives[-2].wait(30) == 0
-    until("it leads", lambda: controller.log().count("this one leads now") == before + 1)
+    log = controller.logs[-1]
+    until("the second waits", lambda: "another one leads" in log.read_text())
+    first.send_signal(signal.SIGTERM)
+    assert first.wait(30) == 0
+    until("it leads", lambda: "this one leads now" in log.read_text())
     assert second.poll() is None
 
 
 def test_it_is_small_and_tells_how_it_is(controller: Controller) -> None:
-    for life in controller.lives:
-        life.kill()
-        life.wait()
-    life = controller.start(port := free_port())
-    until("it leads", lambda: "this one leads now" in controller.logs[-1].read_text())
+    life = controller.only_one(port := free_port())
     until("it looks", lambda: 'running{agent="rex"}' in page(port, "/metrics")[1])
     assert page(port, "/ready") == (200, "ok\n")
     assert page(port, "/health") == (200, "ok\n")
@@ -257,6 +261,7 @@ def free_port() -> int:
 
 def test_a_run_that_is_deleted_takes_its_job_along(controller: Controller) -> None:
     lab = controller.lab
+    controller.only_one()
     lab.kubectl("create", "-f", "-", stdin=json.dumps(run("gone")))
 
     def jobs() -> int:
