@@ -171,7 +171,9 @@ def test_the_api_server_takes_addresses_of_repositories(controller: Controller, 
     controller.lab.kubectl(*dry, stdin=json.dumps(run("fine", repositoryUrl=url)))
 
 
-@pytest.mark.parametrize(("runs", "kills"), [(12, 6), pytest.param(150, 50, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("runs", "kills"), [(12, 6), pytest.param(150, 50, marks=pytest.mark.slow)]
+)
 def test_killed_again_and_again_every_run_ends_once(
     controller: Controller, runs: int, kills: int
 ) -> None:
