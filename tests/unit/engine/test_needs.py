@@ -131,7 +131,9 @@ def test_what_charts_render_is_to_be_written_where_it_will_be() -> None:
     assert verbs(rights, "configmaps", "other") == made
     assert verbs(rights, "persistentvolumeclaims", "plain-ns") == {*made, "watch"}
     assert verbs(rights, "secrets", "plain-ns") == {"get", "list", "create", "update", "delete"}
-    assert verbs(rights, "pods", "plain-ns") == {"list", "watch"}
+    # While Helm waits for hooks, their Jobs, pods and events are followed.
+    for kind in ("jobs.batch", "pods", "events"):
+        assert verbs(rights, kind, "plain-ns") == {"list", "watch"}
     kinds = {right.kind for right in rights}
     assert not kinds & {"deployments.apps", "ingresses.networking.k8s.io", "subjectaccessreviews"}
     assert needs.rights.roles == (Role("ClusterRole", "web", "", tuple(role["rules"])),)
