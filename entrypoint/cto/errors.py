@@ -253,7 +253,7 @@ _TABLE = (
         "CTO-1205",
         "Unknown error code",
         "`cto explain` was asked for a code that is not in its table.",
-        "`cto explain` without a code lists them all.",
+        "`cto explain` without a code lists them all; the README lists the exit codes.",
     ),
     ErrorKind(
         "CTO-1206",

@@ -157,7 +157,9 @@ _CLUSTER: tuple[Decorator, ...] = (
         help="Where the cluster comes from: kind makes one in Docker, existing takes yours, kwok "
         "makes a simulated one.",
     ),
-    click.option("--cluster-name", metavar="NAME", help="Name of the kind cluster: cto."),
+    click.option(
+        "--cluster-name", metavar="NAME", help="Name of the kind cluster; cto if not given."
+    ),
     click.option(
         "--nodes",
         metavar="N",
@@ -167,7 +169,8 @@ _CLUSTER: tuple[Decorator, ...] = (
     click.option(
         "--step-timeout",
         metavar="TIME",
-        help="How long a step may take before it is given up, like 90s, 20m or 1h: 10m.",
+        help="How long a step may take before it is given up, like 90s, 20m or 1h; 10m if not "
+        "given.",
     ),
     click.option(
         "--use-context",
@@ -176,7 +179,11 @@ _CLUSTER: tuple[Decorator, ...] = (
         callback=lambda _context, _option, value: _TRUTH.get(value),
         help="Let kubectl use the cluster that is made, though it uses another one now.",
     ),
-    click.option("--context", metavar="NAME", help="Context of the kubeconfig to work on."),
+    click.option(
+        "--context",
+        metavar="NAME",
+        help="Context of the kubeconfig to work on; --provider kind and kwok do not look at it.",
+    ),
     click.option(
         "--kubeconfig",
         metavar="FILE",
