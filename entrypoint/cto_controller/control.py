@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import Event as Flag
@@ -35,12 +35,13 @@ from cto_controller.settings import Settings
 from cto_controller.tokens import GitHub, TokenError
 
 MANAGER = "cto-controller"
+# Changes come in bursts, and one look tells of all of them.
+_BURST_S = 0.2
 # Times go by without an event: deadlines of tokens, and of what is cleaned away.
 PAUSE_S = 10.0
 # What could not begin is tried again after so long, twice as long after each failure.
 _AGAIN_S, _LONGEST_S = 10.0, 300.0
-
-
+# What it goes by.
 FOLLOWED = (*((API, kind) for kind in KINDS), JOB, POD, EVENT, CLAIM)
 
 
@@ -82,6 +83,7 @@ class Controller:
         """Look once, and do all that is to be done. What fails is logged, and done next time."""
         try:
             world = self._world()
+            self._forget({run.uid for run in world.runs})
             self._metrics.show(world.runs, self._settings)
             for action in decide(world, self._settings):
                 self._try(action, world)
@@ -162,8 +164,8 @@ class Controller:
     def _start(self, action: Start, world: World) -> None:
         if self._is_too_soon(action.run):
             return
-        attempt = self._attempt(action.run, action.attempt)
         try:
+            attempt = self._attempt(action.run, action.attempt)
             self._make(attempt)
         except (TokenError, ApiError, ConfigError) as error:
             if isinstance(error, ApiError) and error.is_silence:
@@ -172,12 +174,8 @@ class Controller:
             self._put_off(action.run, action.attempt - 1, why, world)
             return
         self._failures.pop(action.run.uid, None)
-        log(
-            "info",
-            f"{attempt.run.job(attempt.number)} was made",
-            run=str(action.run.ref),
-            agent=attempt.name,
-        )
+        job = action.run.job(action.attempt)
+        log("info", f"{job} was made", run=str(action.run.ref), agent=attempt.name)
 
     def _attempt(self, run: Run, number: int) -> Attempt:
         found = self._settings.agent_of(run.app)
@@ -196,7 +194,7 @@ class Controller:
                 self._cluster.create(manifest)
             except ApiError as error:
                 # An earlier try made it, or an earlier run its workspace.
-                if not error.is_conflict:
+                if error.reason != "AlreadyExists":
                     raise
 
     def _give_token(self, attempt: Attempt) -> None:
@@ -239,7 +237,7 @@ class Controller:
         log("error", f"it does not begin: {why}", run=str(run.ref))
         rows = conditions(run.status, Phase.PENDING, "NotStarted", one_line(why), world.now)
         status = {
-            **{k: v for k, v in run.status.items() if v is not None},
+            **run.status,
             "phase": Phase.PENDING,
             "message": one_line(why),
             "attempts": attempts,
@@ -247,6 +245,11 @@ class Controller:
         }
         if status != run.status:
             self._report(run, status)
+
+    def _forget(self, alive: Collection[str]) -> None:
+        """Keep nothing of runs that are gone."""
+        self._failures = {uid: row for uid, row in self._failures.items() if uid in alive}
+        self._told = {uid: phase for uid, phase in self._told.items() if uid in alive}
 
     def _fail(self, run: Run) -> None:
         count, _ = self._failures.get(run.uid, (0, 0.0))
@@ -291,6 +294,7 @@ def follow(
         if all(live.synced(*kind, namespace) for kind in FOLLOWED) and not stop.is_set():
             tick()
             beat()
+            stop.wait(_BURST_S)
 
 
 def _grouped(objects: Iterable[Manifest], label: str) -> dict[str, Sequence[Manifest]]:

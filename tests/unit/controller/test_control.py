@@ -392,6 +392,24 @@ def test_a_refusal_of_one_run_is_not_anothers_trouble(runs: Runs) -> None:
     assert runs.jobs("two")
 
 
+def test_a_conflict_of_something_else_is_no_sign_that_a_job_is_there(runs: Runs) -> None:
+    """A quota that is written by two at once answers 409, too."""
+    runs.add("one")
+    conflict = ApiError("CTO-1604", "the quota has been modified", status=409, reason="Conflict")
+    runs.cluster.fail_next("create", conflict, kind="Job")
+    runs.pass_()
+    assert runs.status("one")["message"] == "the quota has been modified"
+
+
+def test_nothing_is_kept_of_runs_that_are_gone(runs: Runs) -> None:
+    runs.github.refusal = "no key"
+    runs.add("one")
+    runs.pass_()
+    runs.cluster.remove(runs.get("one").ref)
+    runs.pass_()
+    assert (runs.controller._failures, runs.controller._told) == ({}, {})
+
+
 def test_a_silent_api_server_ends_a_pass_and_nothing_else(runs: Runs) -> None:
     runs.add("one")
     silent = ApiError("CTO-1601", "no answer")
