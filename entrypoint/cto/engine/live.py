@@ -292,17 +292,19 @@ class _Watch:
 
     def take(self, event: WatchEvent, *, by_namespace: bool, now: float) -> None:
         new = {_name(item, by_namespace=by_namespace): item for item in event.items}
-        before = self.objects
         if event.type is WatchType.SYNC:
             objects = {name: _slim(item) for name, item in new.items()}
         elif event.type is WatchType.DELETED:
             objects = {name: item for name, item in self.objects.items() if name not in new}
         else:
             objects = {**self.objects, **{name: _slim(item) for name, item in new.items()}}
-        self.since = {
-            name: self.since[name] if _version(before.get(name)) == _version(item) else now
-            for name, item in objects.items()
+        changed = {
+            name: now
+            for name, item in new.items()
+            if name in objects and _version(self.objects.get(name)) != _version(item)
         }
+        kept = {name: since for name, since in self.since.items() if name in objects}
+        self.since = {**kept, **changed}
         self.objects = MappingProxyType(objects)
         self.failure = None
         self.synced = True
