@@ -7,9 +7,19 @@ docs/errors.md and `cto explain` come from this table.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import ClassVar, Self
+
+
+def nearest(word: str, choices: Iterable[str], *, likeness: float = 0.7) -> str:
+    """Return the choice that the word was probably meant to be, or nothing."""
+    from difflib import get_close_matches  # noqa: PLC0415 - most runs have no typing error
+
+    known = {choice.lower(): choice for choice in choices}
+    found = get_close_matches(word.lower(), known, n=1, cutoff=likeness)
+    return known[found[0]] if found else ""
 
 
 class Exit(IntEnum):
@@ -723,7 +733,6 @@ _TABLE = (
         "Take the image of cto whose bundle has it (`cto bundle list DIR`), or let nodes ask "
         "upstream's registries: `--no-air-gapped`.",
     ),
-    # 8: integrity
     ErrorKind(
         "CTO-1713",
         "Kubernetes does not look at it",
@@ -741,6 +750,7 @@ _TABLE = (
         "(`kubectl delete apiservice NAME`, or the CRD). The namespace goes by itself then; the "
         "same command again does the rest.",
     ),
+    # 8: integrity
     ErrorKind(
         "CTO-1800",
         "Wrong digest",

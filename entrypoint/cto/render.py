@@ -10,7 +10,6 @@ import hashlib
 import re
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import wraps
 from pathlib import Path
@@ -24,7 +23,7 @@ from jinja2.lexer import Token, TokenStream
 
 from cto import goyaml
 from cto.catalog import Asked, Component, GeneratedSecret, SuppliedSecret
-from cto.errors import ConfigError
+from cto.errors import ConfigError, nearest
 from cto.goyaml import YAMLError
 from cto.objects import Manifest, load_documents, load_yaml
 
@@ -192,8 +191,8 @@ class _Unknown(StrictUndefined):
         if self._undefined_hint or not known:
             return super()._undefined_message
         names = sorted(map(str, known))
-        close = get_close_matches(str(self._undefined_name), names, 1)
-        meant = f" (did you mean {close[0]!r}?)" if close else ""
+        close = nearest(str(self._undefined_name), names, likeness=0.6)
+        meant = f" (did you mean {close!r}?)" if close else ""
         return f"there is no {self._undefined_name!r}{meant}; known are {', '.join(names)}"
 
 

@@ -8,8 +8,8 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from cto.config.base import Section
-from cto.config.problems import nearest
 from cto.config.text import Identifier, KubeName, Quantity, refused
+from cto.errors import nearest
 
 ROLES: Mapping[str, str] = {
     "morgan": "plans projects and writes documentation",

@@ -10,10 +10,11 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 
 from cto.config import tree, variables
-from cto.config.problems import Problem, nearest
+from cto.config.problems import Problem
 from cto.config.shape import Kind, paths, shape_at
 from cto.config.source import Source, parse, relabelled
 from cto.config.tree import Branch, Layer, Node, Origin, Scalar
+from cto.errors import nearest
 
 PREFIX = "CTO_"
 # Short names of settings. The long one is the more exact one, and wins.

@@ -8,9 +8,10 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from cto.config.problems import Path, Problem, did_you_mean, dotted, nearest
+from cto.config.problems import Path, Problem, did_you_mean, dotted
 from cto.config.shape import Kind, paths, shape_at
 from cto.config.tree import Node, Scalar, find, nearest_origin
+from cto.errors import nearest
 
 # pydantic's mark for "the key of a mapping, not its value".
 _KEY = "[key]"

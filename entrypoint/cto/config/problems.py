@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from cto.errors import ConfigError
+from cto.errors import ConfigError, nearest
 
 Path: TypeAlias = tuple[str | int, ...]
 
@@ -46,15 +46,6 @@ class Problem:
 def dotted(path: Iterable[str | int]) -> str:
     """Return a path as people write it: `components.grafana.values."grafana.ini".server`."""
     return ".".join(_segment(part) for part in path)
-
-
-def nearest(word: str, choices: Iterable[str], *, likeness: float = 0.7) -> str:
-    """Return the choice that the word was probably meant to be, or nothing."""
-    from difflib import get_close_matches  # noqa: PLC0415 - most runs have no typing error
-
-    known = {choice.lower(): choice for choice in choices}
-    found = get_close_matches(word.lower(), known, n=1, cutoff=likeness)
-    return known[found[0]] if found else ""
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
