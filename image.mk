@@ -43,9 +43,10 @@ image-slim: $(PARTS)/program.tar ## build the image without images, for networks
 	@$(call with_bundle,$(PARTS)/charts,slim)
 	@$(DOCKER) load --input '$(call TAR,slim)'
 
-image-tar: $(PARTS)/program.tar ## the image as a file for `docker load`, and its sha256, in dist/
+image-tar: $(PARTS)/program.tar $(PARTS)/controller.tar agent-image ## the image as a file for `docker load`, and its sha256, in dist/
 	@$(BIN)/cto bundle build --profile '$(PROFILE)' --platform '$(PLATFORM)' \
-		--out $(PARTS)/bundle $(BUNDLE_ARGS)
+		--archive cto.internal/controller=$(PARTS)/controller.tar \
+		--archive cto.internal/agent=$(AGENT) --out $(PARTS)/bundle $(BUNDLE_ARGS)
 	@$(call with_bundle,$(PARTS)/bundle,$(PROFILE))
 
 define with_bundle
@@ -54,13 +55,14 @@ define with_bundle
 	cd dist && sha256sum '$(notdir $(call TAR,$(2)))' > '$(notdir $(call TAR,$(2))).sha256'
 endef
 
-.PHONY: $(PARTS)/program.tar $(PARTS)/site $(PARTS)/bin
-$(PARTS)/program.tar: $(PARTS)/site $(PARTS)/bin
+.PHONY: $(PARTS)/program.tar $(PARTS)/controller.tar $(PARTS)/site $(PARTS)/bin
+$(PARTS)/program.tar: $(PARTS)/bin
+$(PARTS)/program.tar $(PARTS)/controller.tar: $(PARTS)/site
 	@SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) $(DOCKER) buildx build --platform '$(PLATFORM)' \
 		--provenance=false --sbom=false --network none $(if $(BASE),--build-arg 'BASE=$(BASE)') \
 		--build-arg 'VERSION=$(VERSION)' \
 		--build-arg "REVISION=$$(git rev-parse HEAD 2>/dev/null || true)" \
-		--output 'type=oci,dest=$@,rewrite-timestamp=true' $(BUILD_ARGS) \
+		--target $(basename $(@F)) --output 'type=oci,dest=$@,rewrite-timestamp=true' $(BUILD_ARGS) \
 		--file Dockerfile $(PARTS)
 
 # The installer and what it needs, as Python of the image finds it. Hashes are checked here, and

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from cto.errors import ToolError
 from cto_airgap import charts as charting
+from cto_airgap.archive import Images
 from cto_airgap.charts import ChartFiles
 from cto_airgap.contents import Contents, Item, Kind
 from cto_airgap.descriptor import Descriptor
@@ -19,7 +20,6 @@ from cto_airgap.layout import Layout
 from cto_airgap.parallel import each
 from cto_airgap.progress import Counter, Listener
 from cto_airgap.reference import Reference
-from cto_airgap.registry import Registry
 from cto_airgap.resolve import platform_of
 from cto_airgap.tree import Tree, open_item
 from cto_airgap.wanted import Wanted, WantedImage
@@ -68,7 +68,7 @@ class Builder:
 
     def __init__(
         self,
-        registry: Registry,
+        registry: Images,
         chart_files: ChartFiles,
         *,
         stop: Flag,

@@ -10,18 +10,18 @@ from __future__ import annotations
 import json
 import os
 import tarfile
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import Any, BinaryIO
 
-from cto.errors import IntegrityError
 from cto_airgap import digest as digests
 from cto_airgap import reference as references
+from cto_airgap.archive import Archive, blob_path
 from cto_airgap.descriptor import OCI_INDEX, OCI_MANIFEST, Descriptor
-from cto_airgap.digest import Digest, algorithm_of, hex_of
+from cto_airgap.digest import Digest
 from cto_airgap.document import to_bytes
 from cto_airgap.layer import Entry, Layer, head
 from cto_airgap.layout import INDEX, MARKER, MARKER_BYTES, Layout
@@ -33,7 +33,6 @@ NAME_VARIABLE = "CTO_IMAGE_NAME"
 _OWN_LAYER = 32 << 20
 # overlay2 takes 128 layers, and the program has some.
 _MOST = 64
-_PIECE = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,24 +52,6 @@ class Imaged:
     size: int
 
 
-@dataclass(frozen=True)
-class _Program:
-    """An image without a bundle, in a file."""
-
-    file: tarfile.TarFile
-    manifest: Mapping[str, Any]
-    config: Mapping[str, Any]
-
-    def blob(self, digest: Digest) -> IO[bytes]:
-        return _member(self.file, _blob(digest))
-
-    @property
-    def time(self) -> int:
-        """When it was made, as it says: its builder was told, so that it is the same each time."""
-        said = str(self.config.get("created", "1980-01-01T00:00:00Z"))
-        return int(datetime.fromisoformat(said).timestamp())
-
-
 def write(program: Path, bundle: Path, out: Path, name: str) -> Imaged:
     """Write an image with a bundle in it.
 
@@ -86,20 +67,26 @@ def write(program: Path, bundle: Path, out: Path, name: str) -> Imaged:
     """
     layout = Layout(bundle)
     layout.contents()
-    found = _open(program)
-    with closing(found.file):
-        layers = [*_layers(layout, found.time)]
-        described = [layer.describe() for layer in layers]
-        config = to_bytes(_config(found, layout.digest(), described, name))
-        manifest = to_bytes(_manifest(found, config, described))
-        with _writing(out) as file:
-            _write(_Tar(file, found.time), found, layers, (name, manifest, config, described))
+    found = Archive(program)
+    time = _time(found)
+    layers = [*_layers(layout, time)]
+    described = [layer.describe() for layer in layers]
+    config = to_bytes(_config(found, layout.digest(), described, name))
+    manifest = to_bytes(_manifest(found, config, described))
+    with _writing(out) as file:
+        _write(_Tar(file, time), found, layers, (name, manifest, config, described))
     return Imaged(
         digest=digests.of_bytes(manifest),
         bundle=layout.digest(),
         layers=len(layers),
         size=out.stat().st_size,
     )
+
+
+def _time(program: Archive) -> int:
+    """Return when it was made, as it says: its builder was told, so it is the same each time."""
+    said = str(program.config.get("created", "1980-01-01T00:00:00Z"))
+    return int(datetime.fromisoformat(said).timestamp())
 
 
 def _layers(layout: Layout, time: int) -> Iterator[Layer]:
@@ -122,7 +109,7 @@ def _entry(layout: Layout, path: Path) -> Entry:
 
 
 def _config(
-    program: _Program, bundle: Digest, layers: list[Descriptor], name: str
+    program: Archive, bundle: Digest, layers: list[Descriptor], name: str
 ) -> dict[str, Any]:
     body = json.loads(json.dumps(program.config))
     # A layer that is not compressed has the digest of its contents.
@@ -136,13 +123,13 @@ def _config(
     return dict(body)
 
 
-def _manifest(program: _Program, config: bytes, layers: list[Descriptor]) -> dict[str, Any]:
-    body = dict(program.manifest)
+def _manifest(program: Archive, config: bytes, layers: list[Descriptor]) -> dict[str, Any]:
+    body = json.loads(program.manifest.data)
     own = Descriptor.from_json(body["config"])
     found = replace(own, digest=digests.of_bytes(config), size=len(config))
     body["config"] = found.to_json()
     body["layers"] = [*body["layers"], *(layer.to_json() for layer in layers)]
-    return body
+    return dict(body)
 
 
 class _Tar:
@@ -167,23 +154,23 @@ class _Tar:
 
 def _write(
     tar: _Tar,
-    program: _Program,
+    program: Archive,
     layers: list[Layer],
     what: tuple[str, bytes, bytes, list[Descriptor]],
 ) -> None:
     name, manifest, config, described = what
     tar.add_bytes(MARKER, MARKER_BYTES)
-    tar.add_bytes(_blob(digests.of_bytes(config)), config)
-    for old in map(Descriptor.from_json, program.manifest["layers"]):
-        with program.blob(old.digest) as blob:
-            tar.add(_blob(old.digest), old.size, _read(blob))
+    tar.add_bytes(blob_path(digests.of_bytes(config)), config)
+    # The first is the configuration, and there is another one now.
+    for old in program.manifest.blobs[1:]:
+        tar.add(blob_path(old.digest), old.size, program.pieces(old))
     for layer, new in zip(layers, described, strict=True):
-        tar.add(_blob(new.digest), new.size, layer.pieces())
-    tar.add_bytes(_blob(digests.of_bytes(manifest)), manifest)
+        tar.add(blob_path(new.digest), new.size, layer.pieces())
+    tar.add_bytes(blob_path(digests.of_bytes(manifest)), manifest)
     tar.add_bytes(INDEX, to_bytes(_index(name, manifest)))
     body = json.loads(manifest)
-    paths = [_blob(Digest(layer["digest"])) for layer in body["layers"]]
-    entry = {"Config": _blob(digests.of_bytes(config)), "RepoTags": [name], "Layers": paths}
+    paths = [blob_path(Digest(layer["digest"])) for layer in body["layers"]]
+    entry = {"Config": blob_path(digests.of_bytes(config)), "RepoTags": [name], "Layers": paths}
     tar.add_bytes("manifest.json", to_bytes([entry]))
     tar.end()
 
@@ -199,58 +186,6 @@ def _index(name: str, manifest: bytes) -> dict[str, Any]:
         },
     )
     return {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [found.to_json()]}
-
-
-def _blob(digest: Digest) -> str:
-    return f"blobs/{algorithm_of(digest)}/{hex_of(digest)}"
-
-
-def _read(file: IO[bytes]) -> Iterator[bytes]:
-    while piece := file.read(_PIECE):
-        yield piece
-
-
-def _open(path: Path) -> _Program:
-    """Open an image; all of its files have to be there."""
-    with ExitStack() as stack:
-        try:
-            file = stack.enter_context(tarfile.open(path))
-            manifest = _manifest_of(file, _json(file, INDEX)["manifests"])
-            config = _json(file, _blob(Descriptor.from_json(manifest["config"]).digest))
-            _check_layers(file, manifest)
-        except (OSError, tarfile.TarError, KeyError, ValueError, TypeError) as error:
-            text = f"{path} holds no image as an OCI layout"
-            raise IntegrityError("CTO-1811", text, details=str(error)) from error
-        stack.pop_all()
-    return _Program(file, manifest, config)
-
-
-def _check_layers(file: tarfile.TarFile, manifest: Mapping[str, Any]) -> None:
-    for layer in map(Descriptor.from_json, manifest["layers"]):
-        if file.getmember(_blob(layer.digest)).size != layer.size:
-            text = f"{layer.digest} is cut off"
-            raise ValueError(text)
-
-
-def _manifest_of(file: tarfile.TarFile, entries: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the one manifest of an image."""
-    if len(entries) != 1 or entries[0]["mediaType"] != OCI_MANIFEST:
-        text = "it is not one image for one platform"
-        raise ValueError(text)
-    return _json(file, _blob(Descriptor.from_json(entries[0]).digest))
-
-
-def _json(file: tarfile.TarFile, name: str) -> dict[str, Any]:
-    with _member(file, name) as found:
-        body: dict[str, Any] = json.load(found)
-    return body
-
-
-def _member(file: tarfile.TarFile, name: str) -> IO[bytes]:
-    found = file.extractfile(name)
-    if found is None:
-        raise KeyError(name)
-    return found
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from cto import __version__
 from cto.errors import ConfigError
 from cto.goyaml import YAMLError
 from cto.objects import load_yaml
@@ -75,12 +76,20 @@ class Image(_Model):
         why: What needs it.
         hides_in: Where it is if not in a pod spec: `argument`, `configmap`, `operator`, ...
         value: Key of the values that names it, for rewriting.
+        ours: Whether it is made of this project, by `make image`. No registry has it, hence no
+            lock; it comes with the bundle. `ref` is without a tag: that is our version.
     """
 
     ref: str
     why: str
     hides_in: str = ""
     value: str = ""
+    ours: bool = False
+
+    @property
+    def reference(self) -> str:
+        """The whole reference."""
+        return f"{self.ref}:{__version__}" if self.ours else self.ref
 
 
 class GeneratedKey(_Model):

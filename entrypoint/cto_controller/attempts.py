@@ -134,13 +134,15 @@ class Attempt:
         }
 
     def _secrets(self) -> list[dict[str, Any]]:
-        """Return the key of its CLI's provider, and what the run itself names."""
+        """Return the key of its model's or CLI's provider, and what the run itself names."""
         rows = [
             (row["name"], row["secretName"], row["secretKey"])
             for row in self.run.spec.get("envFromSecrets") or ()
         ]
-        provider = self.settings.agent.cli_providers.get(self.cli, "")
-        if key := self.settings.secrets.provider_api_keys.get(provider):
+        keys = self.settings.secrets.provider_api_keys
+        maker = self.model.partition("/")[0]
+        provider = maker if maker in keys else self.settings.agent.cli_providers.get(self.cli, "")
+        if key := keys.get(provider):
             rows.insert(0, (key.secret_key, key.secret_name, key.secret_key))
         return [
             {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from cto import __version__
 from cto.catalog import Catalog
 from cto.objects import load_yaml
 
@@ -26,10 +27,9 @@ def spec(plural: str) -> dict[str, Any]:
 def test_version_and_image_follow_the_catalog(catalog: Catalog) -> None:
     component = catalog["controller"]
     chart = load_yaml((_CHART / "Chart.yaml").read_text())
-    values = load_yaml((_CHART / "values.yaml").read_text())
     assert (chart["name"], chart["version"]) == (component.chart.name, component.chart.version)
-    assert component.images[0].ref == f"{values['image']['repository']}:{chart['appVersion']}"
-    assert values["image"]["tag"] == ""
+    assert chart["appVersion"] == __version__
+    assert all(image.ours and image.reference.endswith(__version__) for image in component.images)
 
 
 @pytest.mark.parametrize("plural", ["coderuns", "docsruns"])

@@ -10,13 +10,11 @@ registry runs. tests/lab/prepare.py docker brings what it takes.
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import subprocess
 import sys
 
-from images import bundle, serving
-from nodeimage import base, programs
+from images import bundle, own, serving
 from prepare import ROOT, VENV, make_charts, say
 from tools import build
 
@@ -34,12 +32,11 @@ def reference(profile: str) -> str:
 def variables(profile: str, host: str) -> list[str]:
     """Return what `make image` is told."""
     options = ["--lock", str(bundle.lock()), *bundle.mirrors(host)]
-    return [f"PROFILE={profile}", f"BASE={base.NAME}", f"BUNDLE_ARGS={' '.join(options)}"]
+    return [f"PROFILE={profile}", *own.variables(), f"BUNDLE_ARGS={' '.join(options)}"]
 
 
 def environment() -> dict[str, str]:
-    folders = {"CTO_TOOLS": str(programs.tools_folder()), "CTO_CHARTS": str(bundle.charts())}
-    return {**os.environ, **folders, **bundle.NEAR}
+    return {**own.environment(), "CTO_CHARTS": str(bundle.charts()), **bundle.NEAR}
 
 
 def make(profile: str, target: str) -> int:

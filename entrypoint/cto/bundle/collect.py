@@ -52,7 +52,7 @@ def collect(
     profiles: Sequence[str],
     normalise: Normalise,
 ) -> dict[str, tuple[Need, ...]]:
-    """Return what needs each image, by reference; both sorted.
+    """Return what needs each image but ours, by reference; both sorted.
 
     Raises:
         ConfigError: CTO-1310. Pods have an image that the catalog does not list, or the catalog
@@ -110,13 +110,16 @@ class _Ledger:
         self._broken: list[str] = []
         # Reference -> where it hides, "" if it does not.
         self._listed: dict[str, str] = {}
+        self._ours: set[str] = set()
         for image in component.images:
             try:
-                reference = normalise(image.ref)
+                reference = normalise(image.reference)
             except ValueError:
-                self._broken.append(image.ref)
+                self._broken.append(image.reference)
                 continue
             self._listed[reference] = self._listed.get(reference) or image.hides_in
+            if image.ours:
+                self._ours.add(reference)
 
     def problems(self) -> Iterator[str]:
         for text in self._broken:
@@ -139,6 +142,8 @@ class _Ledger:
 
     def needs(self) -> Iterator[tuple[str, Need]]:
         for reference, hides_in in self._listed.items():
+            if reference in self._ours:
+                continue
             # What hides may be pulled wherever its component is.
             names = self._seen.profiles if hides_in else self._seen.pods[reference]
             profiles = tuple(name for name in self._profiles if name in names)

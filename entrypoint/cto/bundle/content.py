@@ -23,6 +23,11 @@ def components_of(catalog: Catalog, wishes: Iterable[Wish], profile: str) -> tup
     return tuple(component for component in catalog.components if component.name in names)
 
 
+def ours(components: Iterable[Component]) -> tuple[str, ...]:
+    """Return the images that are made of this project, as no lock names them."""
+    return tuple(image.reference for one in components for image in one.images if image.ours)
+
+
 def check_fresh(
     lock: Lock,
     components: Iterable[Component],
@@ -49,7 +54,7 @@ def check_fresh(
 
 
 def _differences(lock: Lock, component: Component, normalise: Normalise) -> Iterator[str]:
-    listed = {normalise(image.ref) for image in component.images}
+    listed = {normalise(image.ref) for image in component.images if not image.ours}
     locked = {
         item.image
         for item in lock.images

@@ -76,6 +76,13 @@ def lock(
 @click.option("--platform", default="linux/amd64", show_default=True, help="Of the nodes.")
 @click.option("--out", metavar="DIR", required=True, type=_FOLDER, help="Folder for the bundle.")
 @click.option("--no-images", is_flag=True, help="Charts only, for networks with a registry.")
+@click.option(
+    "--archive",
+    "archives",
+    metavar="NAME=FILE",
+    multiple=True,
+    help="Where an image of ours is, which no registry has; `make image` gives them.",
+)
 @lock_option
 @charts_option
 @reading_options
@@ -88,6 +95,7 @@ def build(
     platform: str,
     out: Path,
     no_images: bool,
+    archives: tuple[str, ...],
     file: Path | None,
     charts: Path | None,
     registries: RegistryOptions,
@@ -96,13 +104,17 @@ def build(
 
     The same lock gives the same bytes. Interrupted, the same command goes on from there.
     """
-    from cto.cli.bundling import platform_of  # noqa: PLC0415 - `--help` need not wait for it
+    from cto.cli.bundling import archives_of, platform_of  # noqa: PLC0415 - `--help` is quick
 
     options = ClusterOptions(charts=charts, ca_file=registries.ca_file)
     with _opened(terminal, registries, options, cache=True) as work:
-        found = platform_of(platform)
         return work.build(
-            _lock(file), out, profile=profile, platform=found, with_images=not no_images
+            _lock(file),
+            out,
+            profile=profile,
+            platform=platform_of(platform),
+            with_images=not no_images,
+            archives=archives_of(archives),
         )
 
 

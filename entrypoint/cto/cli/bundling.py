@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event as Flag
+from types import MappingProxyType
 
+from cto.bundle import content
 from cto.bundle import lock as locks
 from cto.bundle.collect import Need, Rendering, collect
 from cto.bundle.content import check_fresh, components_of
@@ -21,10 +23,11 @@ from cto.cli import bundletext
 from cto.cli.output import Screen
 from cto.cli.registries import RegistryOptions
 from cto.cli.resolver import RegistryResolver
-from cto.errors import UsageError
+from cto.errors import IntegrityError, UsageError
 from cto.ports import Chart
 from cto.result import Result
 from cto.storage import writing
+from cto_airgap.archive import Archive, WithArchives
 from cto_airgap.build import Builder
 from cto_airgap.descriptor import Platform
 from cto_airgap.endpoints import Endpoints
@@ -91,12 +94,23 @@ class Bundling:
         )
 
     def build(
-        self, path: Path, out: Path, *, profile: str, platform: Platform, with_images: bool = True
+        self,
+        path: Path,
+        out: Path,
+        *,
+        profile: str,
+        platform: Platform,
+        with_images: bool = True,
+        archives: Mapping[str, Path] = MappingProxyType({}),
     ) -> Result:
         """Build the bundle of a profile, or go on with it.
 
+        `archives` are the files of images that are ours, by their names without a tag.
+
         Raises:
-            IntegrityError: CTO-1801, images of the profile have no digest.
+            IntegrityError: CTO-1801, images of the profile have no digest, or none of our files;
+                CTO-1811, a file is no image.
+            UsageError: CTO-1200, a file is given for an image that is not ours.
         """
         lock = locks.read(path)
         components = components_of(self.catalog, self.wishes(), profile)
@@ -109,15 +123,19 @@ class Bundling:
         )
         # Charts may have to be fetched, and for nothing if images lack digests.
         wanted.check_resolved()
+        ours = [parse(name) for name in content.ours(components)] if with_images else []
+        opened = _opened(archives, [one.name for one in ours])
+        made = [WantedImage(one, opened[one.name].manifest.digest) for one in ours]
+        wanted = replace(wanted, images=tuple(sorted([*wanted.images, *made])))
         charts = [self._chart(component) for component in components]
         files = {_wanted(chart): chart.path for chart in charts}
         wanted = replace(wanted, charts=tuple(sorted(files)))
-        many = (bundletext.count(len(images), "image"), bundletext.count(len(charts), "chart"))
-        self.screen.notice(f"bringing {' and '.join(many)}")
+        many = [(len(wanted.images), "image"), (len(charts), "chart")]
+        self.screen.notice(f"bringing {' and '.join(bundletext.count(*one) for one in many)}")
         elsewhere = writing(out, instead="name another folder: --out DIR")
         with self._registry(images) as (registry, stop), elsewhere:
             built = Builder(
-                registry,
+                WithArchives(registry, opened),
                 lambda chart: files[chart],
                 stop=stop,
                 progress=Tenths(self.screen, "fetched"),
@@ -267,6 +285,33 @@ def platform_of(text: str) -> Platform:
 def _not_a_registry(text: str) -> UsageError:
     hint = "HOST[:PORT][/PREFIX], with http:// in front if it has no TLS."
     return UsageError("CTO-1200", f"{text} is not the address of a registry", hint=hint)
+
+
+def _opened(archives: Mapping[str, Path], wanted: Sequence[str]) -> dict[str, Archive]:
+    """Open the files of our images, by their names: all of them, and no others."""
+    if strange := sorted({*archives} - {*wanted}):
+        what = ", ".join(wanted) or "none: it has no image of ours"
+        text = f"--archive {strange[0]}: the bundle takes {what}"
+        raise UsageError("CTO-1200", text)
+    if lacking := sorted({*wanted} - {*archives}):
+        text = f"{bundletext.count(len(lacking), 'image')} of ours: no file is given"
+        hint = "`make image` makes them, and gives the files: --archive NAME=FILE for each."
+        raise IntegrityError("CTO-1801", text, details="\n".join(lacking), hint=hint)
+    return {name: Archive(path) for name, path in archives.items()}
+
+
+def archives_of(given: Sequence[str]) -> dict[str, Path]:
+    """Return the files that options name, by the images that they hold.
+
+    Raises:
+        UsageError: CTO-1200, one is not NAME=FILE.
+    """
+    pairs = [text.partition("=") for text in given]
+    for text, (name, _, file) in zip(given, pairs, strict=True):
+        if not (name and file):
+            hint = "It looks like --archive cto.internal/controller=controller.tar."
+            raise UsageError("CTO-1200", f"--archive {text} is not NAME=FILE", hint=hint)
+    return {name: Path(file) for name, _, file in pairs}
 
 
 def _wanted(chart: Chart) -> WantedChart:

@@ -192,7 +192,7 @@ class _Needs:
 
 
 def _listed(component: Component) -> dict[str, None]:
-    return dict.fromkeys(str(parse(image.ref)) for image in component.images)
+    return dict.fromkeys(str(parse(image.reference)) for image in component.images)
 
 
 def _new_names(component: Component, source: Source, target: Target) -> dict[str, Reference | None]:

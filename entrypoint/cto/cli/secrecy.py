@@ -74,4 +74,4 @@ def said_anyway(wiring: Wiring, config: Config) -> Iterator[str]:
     if config.registry.url:
         # What is renamed by the post-renderer is in its environment.
         yield config.registry.address
-        yield from (image.ref for item in wiring.catalog.components for image in item.images)
+        yield from (image.reference for item in wiring.catalog.components for image in item.images)

@@ -57,6 +57,27 @@ class Agent(Section):
     resources: AgentResources = Field(
         default=AgentResources(), description="What one run asks for.", examples=[{"cpu": "2"}]
     )
+    cli: KubeName = Field(
+        default="opencode",
+        description="The program that works: codex, opencode, or echo, which needs no model. "
+        "Others need an image of their own.",
+        examples=["codex"],
+    )
+    model: str | None = Field(
+        default=None,
+        min_length=1,
+        description="What the program is told to use; its own choice when left out.",
+        examples=["anthropic/claude-sonnet-5"],
+    )
+    image: str | None = Field(
+        default=None,
+        min_length=1,
+        description="An image of your own to work in. docs/agents.md has what it must be like.",
+        examples=["registry.example.com/agents/rex:1.0"],
+    )
+    max_concurrent: int = Field(
+        default=1, ge=0, description="How many of its runs go on at a time.", examples=[2]
+    )
     features: Mapping[Identifier, bool] = Field(
         default_factory=dict,
         description="Abilities of the agent that are switched on or off.",

@@ -50,6 +50,6 @@ def _images(items: Iterable[WantedComponent]) -> Iterator[str]:
     for item in items:
         for image in item.component.images:
             if item.relocation is None:
-                yield image.ref
-            elif image.ref in item.relocation.images:
-                yield item.relocation.images[image.ref]
+                yield image.reference
+            elif image.reference in item.relocation.images:
+                yield item.relocation.images[image.reference]

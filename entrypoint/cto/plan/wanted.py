@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from cto import __version__
 from cto.catalog import Catalog, Component
 from cto.config.model import Config
 from cto.config.sections import ComponentSettings, Mode, RegistryType, TunnelProvider
@@ -160,6 +161,7 @@ def _context(config: Config, selection: Selection, observed: Observed, base: str
     return {
         "config": config.public(),
         "profile": base,
+        "version": __version__,
         "features": config.features.model_dump(),
         "components": [c.name for c in selection.managed] + list(selection.external),
         "cluster": {

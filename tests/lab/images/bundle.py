@@ -13,16 +13,19 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
 from images import build as images  # noqa: E402 - a bare Python has no other way to find it
-from images import catalog, layout, serving  # noqa: E402 - as above
+from images import catalog, layout, own, serving  # noqa: E402 - as above
 from nodeimage import build as node  # noqa: E402 - as above
 from tools import build  # noqa: E402 - as above
 
-# What decides a bundle, beside images and charts; the rest of the product does not.
+# What decides a bundle, beside the images of others: the controller's image has the whole product.
 _SOURCES = (
+    "Dockerfile",
     "airgap",
     "bundle",
-    "entrypoint/cto/bundle",
+    "entrypoint",
+    "image.mk",
     "profiles",
+    "requirements.lock",
     "templates",
     "tests/lab/charts",
 )
@@ -30,7 +33,7 @@ _SOURCES = (
 # The lab's registry is on this machine, whatever lies between it and others.
 NEAR = {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
 
-SECONDS, KEPT_MIB = 90, 700
+SECONDS, KEPT_MIB = 150, 900
 
 
 def folder(profile: str) -> Path:
@@ -46,7 +49,8 @@ def made_from() -> str:
     """Hash what the bundles are made from."""
     total = hashlib.sha256(f"{images.recipe()} {node.recipe()}".encode())
     for name in _SOURCES:
-        for path in sorted((catalog.ROOT / name).rglob("*")):
+        source = catalog.ROOT / name
+        for path in sorted([source, *source.rglob("*")]):
             if path.is_file() and "__pycache__" not in path.parts:
                 total.update(f"{path.relative_to(catalog.ROOT)} {build.sha256_of(path)}\n".encode())
     return total.hexdigest()
@@ -93,9 +97,10 @@ def make(profile: str, cto: Path) -> None:
                 tools = ["--tools", str(build.cache_dir() / "tools")]
                 _run(cto, ["lock", "--update", "--lock", str(lock()), *tools, *reach])
                 _note({"lock": wanted})
+            own.make()
             into = ["--profile", profile, "--platform", f"linux/{build.machine()}"]
             into += ["--lock", str(lock()), "--out", str(folder(profile))]
-            _run(cto, ["build", *into, *reach])
+            _run(cto, ["build", *into, *own.options(), *reach])
         _note({**_noted(), profile: wanted})
 
 

@@ -33,7 +33,6 @@ class Role:
 
 # By repository; what is not here runs until it is told to end.
 ROLES = {
-    "5dlabs/controller": Role("8080", ("/app/agent-controller",)),
     # One program in five pods: server, repositories, applications, sets, notifications.
     "argoproj/argocd": Role("7000 8080 8081 8082 8083 8084 9001"),
     "argoproj/argocli": Role("2746"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import tarfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,55 +15,14 @@ from cto.cli.root import cli
 from cto.errors import IntegrityError
 from cto_airgap import digest as digests
 from cto_airgap import imaging
-from cto_airgap.descriptor import OCI_INDEX, OCI_MANIFEST
+from cto_airgap.descriptor import OCI_INDEX
 from cto_airgap.document import to_bytes
 from cto_airgap.layer import Entry, Layer
-from fakes import images
+from unit.airgap.archives import Change, program
 from unit.airgap.world import World, files_of
 
-CREATED = "2026-01-02T03:04:05Z"
 TIME = 1767323045
 NAME = "cto:1-minimal"
-Change = Callable[[dict[str, Any]], None]
-
-
-def blob(data: bytes, kind: str) -> tuple[str, dict[str, Any]]:
-    digest = digests.of_bytes(data)
-    name = f"blobs/{digest.replace(':', '/')}"
-    return name, {"mediaType": kind, "digest": digest, "size": len(data)}
-
-
-def program(folder: Path, change: Change = lambda _: None) -> Path:
-    """Write an image of one layer; `change` gets its index, manifest, config and files."""
-    layer = images.layer({"bin/cto": b"program"})
-    diff = digests.of_bytes(images.tar({"bin/cto": b"program"}))
-    config = {
-        "created": CREATED,
-        "os": "linux",
-        "config": {"Env": ["A=b"], "Entrypoint": ["cto"]},
-        "rootfs": {"type": "layers", "diff_ids": [diff]},
-        "history": [{"created_by": "COPY"}],
-    }
-    parts: dict[str, Any] = {"config": config, "layer": layer, "files": {}, "index": {}}
-    change(parts)
-    data = json.dumps(parts["config"]).encode()
-    name, described = blob(data, "application/vnd.oci.image.config.v1+json")
-    layer_name, layer_described = blob(layer, "application/vnd.oci.image.layer.v1.tar+gzip")
-    body = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": described}
-    manifest = json.dumps({**body, "layers": [layer_described]}).encode()
-    manifest_name, manifest_described = blob(manifest, OCI_MANIFEST)
-    index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [manifest_described]}
-    files = {
-        "oci-layout": b"{}",
-        "index.json": json.dumps({**index, **parts["index"]}).encode(),
-        name: data,
-        layer_name: parts["layer"],
-        manifest_name: manifest,
-        **parts["files"],
-    }
-    path = folder / "program.tar"
-    path.write_bytes(images.tar({n: d for n, d in files.items() if d is not None}))
-    return path
 
 
 @pytest.fixture

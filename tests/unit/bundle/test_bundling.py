@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from cto import assets
+from cto import __version__, assets
 from cto.bundle import lock as locks
 from cto.bundle.collect import Rendering
 from cto.bundle.lock import Lock
@@ -25,6 +25,7 @@ from cto.errors import ConfigError, CtoError, IntegrityError, UsageError
 from cto.events import Event
 from cto.objects import load_yaml
 from cto.ports import Chart
+from cto_airgap.archive import Archive
 from cto_airgap.descriptor import Platform
 from cto_airgap.progress import Progress
 from cto_airgap.session import Session
@@ -34,6 +35,7 @@ from fakes.clock import FakeClock
 from fakes.components import component
 from fakes.registry import FakeRegistry, FakeWeb
 from lab.nodeimage import programs
+from unit.airgap.archives import program
 from unit.bundle.parts import rendering
 
 AMD64 = Platform("linux", "amd64")
@@ -66,6 +68,8 @@ class World:
     screen: Screen = field(default_factory=Screen)
     pins: dict[str, str] = field(default_factory=dict)
     hidden: str = "custom resources"
+    ours: tuple[str, ...] = ()
+    """Names of images that are made of this project."""
 
     def __post_init__(self) -> None:
         for name in ("web", "op"):
@@ -80,7 +84,8 @@ class World:
 
     @property
     def catalog(self) -> Catalog:
-        web = self._component("web", {"ref": "r.example/web/web:1"})
+        made = [{"ref": name, "ours": True, "hides_in": "configmap"} for name in self.ours]
+        web = self._component("web", {"ref": "r.example/web/web:1"}, *made)
         db = {"ref": "r.example/op/db:1", "hides_in": self.hidden}
         op = self._component("op", {"ref": "r.example/op/op:1"}, db)
         optional = {"required": False, "feature": "databases"}
@@ -115,7 +120,7 @@ class World:
         self.bundling().build(self.lock, self.folder / name, profile=profile, platform=AMD64)
         return self.folder / name
 
-    def _component(self, name: str, *listed: dict[str, str]) -> Component:
+    def _component(self, name: str, *listed: dict[str, Any]) -> Component:
         url = f"https://charts.example/{name}.tgz"
         chart = {"name": name, "version": "1.0.0", "url": url, "sha256": self.pins[name]}
         return component(name, chart=chart, images=[{"why": "it", **one} for one in listed])
@@ -254,6 +259,61 @@ def test_a_digest_that_could_not_be_asked_for_anew_is_told(locked: World) -> Non
     result = locked.bundling("r.example=http://nowhere.example").lock(locked.lock, update=True)
     assert "not asked anew, the digest stays:" in result.text
     assert not result.data["written"]
+
+
+# images of ours
+
+
+OURS = "cto.internal/controller"
+
+
+@pytest.fixture
+def owning(world: World) -> World:
+    world.ours = (OURS,)
+    world.bundling().lock(world.lock, update=False)
+    return world
+
+
+def taken(world: World, given: dict[str, Path]) -> Path:
+    out = world.folder / "bundle"
+    work = world.bundling()
+    work.build(world.lock, out, profile="minimal", platform=AMD64, archives=given)
+    return out
+
+
+def amd64(parts: dict[str, Any]) -> None:
+    parts["config"]["architecture"] = "amd64"
+
+
+def test_no_lock_names_an_image_of_ours(owning: World) -> None:
+    assert [one.image for one in locks.read(owning.lock).images] == list(NAMES)
+
+
+def test_an_image_of_ours_comes_out_of_its_file_and_has_our_version(owning: World) -> None:
+    file = program(owning.folder, amd64)
+    source = Source(taken(owning, {OURS: file}))
+    item = source.image(f"{OURS}:{__version__}")
+    assert item is not None
+    assert item.descriptor.digest == Archive(file).manifest.digest
+    assert "cto.internal" in source.hosts
+
+
+def test_without_its_file_nothing_is_built(owning: World) -> None:
+    names = details_of(IntegrityError, "CTO-1801", lambda: taken(owning, {}))
+    assert names == OURS
+    assert not (owning.folder / "bundle").exists()
+
+
+def test_a_file_that_no_component_wants_is_refused(owning: World) -> None:
+    given = {OURS: owning.folder / "it.tar", "cto.internal/controler": owning.folder / "it.tar"}
+    with pytest.raises(UsageError, match=f"controler: the bundle takes {OURS}"):
+        taken(owning, given)
+
+
+@pytest.mark.parametrize("text", ["controller.tar", "=controller.tar", "cto.internal/controller="])
+def test_an_archive_is_a_name_and_a_file(text: str) -> None:
+    with pytest.raises(UsageError, match="is not NAME=FILE"):
+        bundling.archives_of([text])
 
 
 # list
