@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from cto.engine.tasks import AGENT, ATTEMPT, RUN
 from cto.errors import ConfigError
 from cto.objects import Manifest, ObjectRef, load_documents
 from cto.render import Renderer
-from cto_controller.runs import AGENT, ATTEMPT, EXPIRES, RESULT, RUN, Run, written
+from cto_controller.runs import EXPIRES, RESULT, Run, written
 from cto_controller.settings import Agent, Settings
 
 MANAGED_BY = {"app.kubernetes.io/managed-by": "cto-controller"}

@@ -14,21 +14,15 @@ from urllib.parse import urlsplit
 
 from cto.engine.evidence import one_line
 from cto.engine.readiness import conditions_of, status_dict
-from cto.objects import Manifest, ObjectRef, labels_of, ref_of
+from cto.engine.tasks import CONTAINER
+from cto.objects import Manifest, ObjectRef, ref_of
 from cto.redaction import redacted
 
-API = "agents.platform/v1"
-KINDS = ("CodeRun", "DocsRun")
 JOB = ("batch/v1", "Job")
 POD = ("v1", "Pod")
-# Labels of everything that is made for a run.
-RUN = "agents.platform/run"
-AGENT = "agents.platform/agent"
-ATTEMPT = "agents.platform/attempt"
 # When the token in a Secret ends.
 EXPIRES = "agents.platform/expires"
-# The container that the agent is in, and the file that its result is read from.
-CONTAINER = "agent"
+# The file that its result is read from.
 RESULT = "/task/result.json"
 
 
@@ -117,11 +111,6 @@ def _name(prefix: str, text: str) -> str:
         return f"{prefix}-{plain}"
     key = hashlib.sha256(text.encode()).hexdigest()[:8]
     return "-".join(filter(None, (prefix, plain[-40:].strip("-"), key)))
-
-
-def attempt_of(job: Manifest) -> int:
-    number = labels_of(job).get(ATTEMPT, "")
-    return int(number) if number.isdecimal() else 0
 
 
 def end_of(job: Manifest) -> Mapping[str, Any] | None:

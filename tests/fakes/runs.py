@@ -10,11 +10,12 @@ from typing import Any
 
 from cto import assets
 from cto.engine.live import NOTHING, nothing_lacks
+from cto.engine.tasks import RUN
 from cto.objects import Manifest, ObjectRef, load_yaml
 from cto.ports import Cluster
 from cto_controller.attempts import Attempt
 from cto_controller.control import FOLLOWED, Controller
-from cto_controller.runs import RUN, Run
+from cto_controller.runs import Run
 from cto_controller.serving import Metrics
 from cto_controller.settings import Settings
 from cto_controller.tokens import Minted, TokenError

@@ -116,3 +116,11 @@ def tell(notice: Callable[..., None], checks: Sequence[Check]) -> None:
             lines = [f"{check.title}: {check.message}", *check.items, check.fix]
             text = "; ".join(line for line in lines if line)
             notice(text, warning=check.status is CheckStatus.WARNING)
+
+
+def table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return lines of columns; the first row has their titles."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(f"{v:{w}}" for v, w in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]

@@ -26,6 +26,7 @@ def opened(
         terminal.screen(wiring.clock) as screen,
         wiring.installer(provider, access, screen, configured=configured) as installer,
     ):
+        wiring.notice = screen.notice
         # Not before it has answered: a silent server would be asked a second time, in vain.
         terminal.simulated = provider.simulated
         yield installer

@@ -10,7 +10,7 @@ from typing import Any
 from cto import goyaml
 from cto.catalog import Component
 from cto.cli.access import IsFree, access_data, access_lines, adapted, reachable
-from cto.cli.describe import checks_text
+from cto.cli.describe import checks_text, table
 from cto.cli.output import Terminal
 from cto.cli.verbs.install import health
 from cto.cli.verbs.opening import frame, opened
@@ -139,11 +139,7 @@ def _rows(installer: Installer, observed: Observed) -> list[dict[str, Any]]:
 
 def _table(rows: Sequence[dict[str, Any]]) -> list[str]:
     columns = ("component", "namespace", "chart", "release", "revision", "objects")
-    cells = [columns, *(tuple(str(row[name]) for name in columns) for row in rows)]
-    widths = [max(len(row[index]) for row in cells) for index in range(len(columns))]
-    return [
-        "  ".join(f"{v:{w}}" for v, w in zip(row, widths, strict=True)).rstrip() for row in cells
-    ]
+    return table([columns, *(tuple(str(row[name]) for name in columns) for row in rows)])
 
 
 def _data(

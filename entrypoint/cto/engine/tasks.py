@@ -1,0 +1,215 @@
+"""Tasks of agents: the CodeRuns and DocsRuns that the controller works on."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from threading import Event as Flag
+from typing import Any
+
+from cto.engine.readiness import status_dict
+from cto.errors import DegradedError, UsageError, nearest
+from cto.objects import Manifest, ObjectRef, labels_of, ref_of
+from cto.ports import Clock, Cluster
+
+API = "agents.platform/v1"
+KINDS = ("CodeRun", "DocsRun")
+# Labels of everything that is made for a run.
+RUN = "agents.platform/run"
+AGENT = "agents.platform/agent"
+ATTEMPT = "agents.platform/attempt"
+# The container that the agent is in.
+CONTAINER = "agent"
+SUCCEEDED, FAILED = "Succeeded", "Failed"
+
+# What the installer tells the controller of each agent.
+_AGENTS = "controller-agents"
+_LOOK_S = 1.0
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task, as its run in the cluster tells of it."""
+
+    manifest: Manifest
+
+    @property
+    def name(self) -> str:
+        return str(self.manifest["metadata"]["name"])
+
+    @property
+    def ref(self) -> ObjectRef:
+        return ref_of(self.manifest)
+
+    @property
+    def uid(self) -> str:
+        return str(self.manifest["metadata"]["uid"])
+
+    @property
+    def agent(self) -> str:
+        spec = self.manifest["spec"]
+        return str(spec.get("githubApp") or spec.get("githubUser") or "")
+
+    @property
+    def status(self) -> Mapping[str, Any]:
+        return status_dict(self.manifest)
+
+    @property
+    def phase(self) -> str:
+        """Pending, Running, Succeeded or Failed."""
+        return str(self.status.get("phase") or "Pending")
+
+    @property
+    def message(self) -> str:
+        return str(self.status.get("message") or "")
+
+    @property
+    def is_seen(self) -> bool:
+        """Whether the controller has said anything about it."""
+        return bool(self.status.get("phase"))
+
+    @property
+    def has_ended(self) -> bool:
+        return self.phase in (SUCCEEDED, FAILED)
+
+    @property
+    def created(self) -> datetime:
+        return datetime.fromisoformat(self.manifest["metadata"]["creationTimestamp"])
+
+    def to_json(self) -> dict[str, Any]:
+        spec = self.manifest["spec"]
+        return {
+            "name": self.name,
+            "kind": self.manifest["kind"],
+            "agent": self.agent,
+            "repository": spec["repositoryUrl"],
+            "phase": self.phase,
+            "message": self.message,
+            "attempts": int(self.status.get("attempts") or 0),
+            "pullRequestUrl": str(self.status.get("pullRequestUrl") or ""),
+            "created": self.manifest["metadata"]["creationTimestamp"],
+            "startedAt": str(self.status.get("startedAt") or ""),
+            "finishedAt": str(self.status.get("finishedAt") or ""),
+        }
+
+
+class Tasks:
+    """The tasks of a platform.
+
+    Args:
+        cluster: Where the platform is.
+        namespace: That of the controller.
+    """
+
+    def __init__(self, cluster: Cluster, clock: Clock, namespace: str) -> None:
+        self._cluster = cluster
+        self._clock = clock
+        self._namespace = namespace
+
+    def start(self, agent: str, repository: str, prompt: str, branch: str = "") -> Task:
+        """Make a task for an agent.
+
+        Raises:
+            DegradedError: CTO-1901, there is no platform.
+            UsageError: CTO-1200, there is no such agent.
+            ApiError: CTO-1605, the cluster refuses it, with the field and the reason.
+        """
+        self._check_agent(agent)
+        spec = {"githubApp": agent, "repositoryUrl": repository, "prompt": prompt}
+        name = f"{agent[:40]}-{secrets.token_hex(4)}"
+        return Task(
+            self._cluster.create(
+                {
+                    "apiVersion": API,
+                    "kind": KINDS[0],
+                    "metadata": {"name": name, "namespace": self._namespace},
+                    "spec": {**spec, **({"sourceBranch": branch} if branch else {})},
+                }
+            )
+        )
+
+    def all(self) -> Sequence[Task]:
+        """Return all tasks, the oldest first.
+
+        Raises:
+            DegradedError: CTO-1901, there is no platform.
+        """
+        self._agents()
+        found = [
+            Task(manifest)
+            for kind in KINDS
+            for manifest in self._cluster.list(API, kind, namespace=self._namespace)
+        ]
+        return sorted(found, key=lambda task: (task.created, task.name))
+
+    def find(self, name: str) -> Task:
+        """Return a task by its name.
+
+        Raises:
+            UsageError: CTO-1200, there is none.
+        """
+        for kind in KINDS:
+            if found := self._cluster.get(ObjectRef(API, kind, self._namespace, name)):
+                return Task(found)
+        known = [task.name for task in self.all()]
+        close = nearest(name, known)
+        hint = f"Did you mean {close}?" if close else "`cto task list` shows them."
+        raise UsageError("CTO-1200", f"there is no task {name!r}", hint=hint)
+
+    def cancel(self, name: str) -> Task:
+        """Delete a task: its agent is stopped, and what belongs to it goes.
+
+        Raises:
+            UsageError: CTO-1200, there is none.
+        """
+        task = self.find(name)
+        self._cluster.delete(task.ref, uid=task.uid)
+        return task
+
+    def logs(self, task: Task, lines: int) -> str:
+        """Return the last lines of its newest pod; '' as long as there are none."""
+        selected = f"{RUN}={task.uid}"
+        pods = self._cluster.list("v1", "Pod", namespace=self._namespace, labels=selected)
+        for pod in sorted(pods, key=attempt_of, reverse=True):
+            for container in (CONTAINER, "clone"):
+                name = pod["metadata"]["name"]
+                if text := self._cluster.logs(self._namespace, name, container, lines=lines):
+                    return text
+        return ""
+
+    def follow(self, task: Task) -> Iterator[Task]:
+        """Yield a task every second, as it is then, until it has ended.
+
+        Raises:
+            UsageError: CTO-1200, somebody deleted it.
+        """
+        yield task
+        while not task.has_ended:
+            self._clock.wait(Flag(), _LOOK_S)
+            task = self.find(task.name)
+            yield task
+
+    def _check_agent(self, name: str) -> None:
+        agents = self._agents()
+        if name in agents:
+            return
+        close = nearest(name, agents)
+        known = ", ".join(agents) or "none"
+        hint = f"Did you mean {close}?" if close else f"Switch it on: agents.{name}.enabled: true."
+        text = f"--agent {name}: there is no such agent (there is: {known})"
+        raise UsageError("CTO-1200", text, hint=hint)
+
+    def _agents(self) -> Sequence[str]:
+        """Return the agents that are switched on."""
+        found = self._cluster.get(ObjectRef("v1", "ConfigMap", self._namespace, _AGENTS))
+        if found is None:
+            raise DegradedError("CTO-1901", "the Multi-Agent Controller is not installed")
+        return sorted(found.get("data") or ())
+
+
+def attempt_of(manifest: Manifest) -> int:
+    """Return which attempt an object was made for; 0 if it does not say."""
+    number = labels_of(manifest).get(ATTEMPT, "")
+    return int(number) if number.isdecimal() else 0
