@@ -10,6 +10,7 @@ import os
 import pty
 import shlex
 import subprocess
+import textwrap
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -156,6 +157,39 @@ def test_rights_that_are_given_are_not_told_as_missing(there: Lab, kubeconfig: K
         for kind in ("clusterrolebinding/reader", "clusterrole/reader"):
             there.kubectl("delete", kind)
         there.kubectl("delete", "serviceaccount", "reader", "--namespace", "default")
+
+
+def test_the_role_that_is_shown_before_a_removal_is_enough_for_it(
+    there: Lab, kubeconfig: Kubeconfig, tmp_path: Path
+) -> None:
+    config = tmp_path / "cto.yaml"
+    config.write_text("components: {argo-events: {mode: external}}\n")
+    there.data(*INSTALL, "--config", str(config))
+    there.kubectl("create", "serviceaccount", "remover", "--namespace", "default")
+    token = there.kubectl("create", "token", "remover", "--namespace", "default").strip()
+    file = str(kubeconfig.with_token("remover", token))
+    removal = ("uninstall", "--yes", "--delete-data", "--delete-crds", "--kubeconfig", file)
+    roles = []
+    try:
+        # Whoever may not look at all is told what looking takes, and what the state tells of.
+        for _ in range(3):
+            done = there.run(*removal, "--output", "json", code=None)
+            document = json.loads(done.stdout)
+            if document["ok"]:
+                break
+            assert document["error"]["code"] == "CTO-1400", document["error"]
+            lines = document["error"]["details"].splitlines()
+            begin = lines.index("    apiVersion: v1")
+            roles.append(textwrap.dedent("\n".join(lines[begin:])))
+            there.kubectl("apply", "-f", "-", stdin=roles[-1])
+        assert document["ok"]
+        assert len(roles) == 2
+        assert there.cluster().get(STATE) is None
+    finally:
+        for role in roles:
+            there.kubectl("delete", "--ignore-not-found", "-f", "-", stdin=role)
+        there.kubectl("delete", "serviceaccount", "remover", "--namespace", "default")
+        there.forget()
 
 
 # what it has

@@ -214,13 +214,18 @@ _CLUSTER: tuple[Decorator, ...] = (
     tools_option,
 )
 
-skip_option = click.option(
-    "--skip-preflight",
-    metavar="CHECK",
-    multiple=True,
-    type=click.Choice(PREFLIGHT),
-    help=f"Leave a check of the cluster out; may be repeated. One of {', '.join(PREFLIGHT)}.",
-)
+
+def _skip(names: tuple[str, ...], more: str = "") -> Decorator:
+    return click.option(
+        "--skip-preflight",
+        metavar="CHECK",
+        multiple=True,
+        type=click.Choice(names),
+        help=f"Leave a check of the cluster out{more}.",
+    )
+
+
+skip_option = _skip(PREFLIGHT, f"; may be repeated. One of {', '.join(PREFLIGHT)}")
 
 downgrade_option = click.option(
     "--allow-downgrade",
@@ -229,6 +234,7 @@ downgrade_option = click.option(
 )
 
 _REMOVAL: tuple[Decorator, ...] = (
+    _skip(("permissions",), ": permissions"),
     click.option(
         "--component",
         "components",

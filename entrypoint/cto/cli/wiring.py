@@ -37,18 +37,20 @@ from cto.cli.streams import piped
 from cto.engine.definitions import CrdSource
 from cto.engine.files import folder_checks
 from cto.engine.installer import Installer, Loss, charts_of, secret_values
-from cto.engine.lock import ClusterLock
+from cto.engine.lock import ClusterLock, at_work
 from cto.engine.needs import needs_of
 from cto.engine.nodes import Images
-from cto.engine.planned import known_of
-from cto.engine.preflight import REGISTRY, cluster_checks, skipped, supported
+from cto.engine.permissions import Rights
+from cto.engine.planned import Known, hooks_of, known_of
+from cto.engine.preflight import REGISTRY, cluster_checks, removal_checks, skipped, supported
+from cto.engine.rights import rights_of_removal
 from cto.errors import ApiError, PreflightError
 from cto.events import Event
 from cto.holder import Containers, NoContainers
 from cto.objects import Manifest, load_documents
 from cto.plan import build
 from cto.plan.observed import Observed
-from cto.plan.steps import ApplyCrds
+from cto.plan.steps import ApplyCrds, Plan
 from cto.plan.wanted import select
 from cto.plan.wish import Wanted
 from cto.ports import Access, Clock, Cluster, NodeOptions, Provider, Releases, Runner
@@ -316,19 +318,21 @@ class Wiring:
         on_lost: Callable[[str], None] = lambda _: None,
     ) -> ClusterLock:
         """Return the lock of a cluster; it is not taken yet."""
-        known: Containers = NoContainers()
-        if clusters.has_docker(self.env, self.docker_socket):
-            from cto.cli import containers  # noqa: PLC0415 - as above
-
-            known = containers.known(self)
         return ClusterLock(
             cluster,
             self.clock,
             self.host,
-            containers=known,
+            containers=self._containers(),
             notice=notice,
             on_lost=on_lost,
         )
+
+    def _containers(self) -> Containers:
+        if not clusters.has_docker(self.env, self.docker_socket):
+            return NoContainers()
+        from cto.cli import containers  # noqa: PLC0415 - as above
+
+        return containers.known(self)
 
     @cached_property
     def kind(self) -> Provider:
@@ -401,7 +405,7 @@ class Wiring:
         cluster = self.connect(access)
         with ExitStack() as stack:
             stack.callback(_close, cluster)
-            uid = self._uid(cluster, configured=configured)
+            uid = self._uid(cluster)
             guard = HelmGuard(self.state / "locks" / f"{uid}.helm", self.clock)
             stack.callback(guard.close)
             runner = ProcessRunner(
@@ -438,9 +442,13 @@ class Wiring:
                 clock=self.clock,
                 charts=self.charts.resolve,
                 crds_of=crds_of,
+                at_work=lambda: at_work(cluster, self.host, self._containers),
                 lock=lambda lost: self._lock(cluster, guard, screen, lost),
                 preflight=lambda observed, wish: self._preflight(
                     cluster, observed, wish, crds_of, helm
+                ),
+                removal_checks=lambda plan, observed: self._may_remove(
+                    cluster, helm, plan, observed
                 ),
                 listen=screen.listen,
                 on_checks=lambda checks: self._tell(checks, screen),
@@ -450,12 +458,12 @@ class Wiring:
                 allow_downgrade=self.options.allow_downgrade,
             )
 
-    def _uid(self, cluster: Cluster, *, configured: bool) -> str:
+    def _uid(self, cluster: Cluster) -> str:
         """Return what tells clusters apart; who may not see it learns of all that is missing."""
         try:
             return cluster.uid()
         except ApiError as error:
-            if configured and error.is_forbidden:
+            if error.is_forbidden:
                 return _UNSEEN
             raise
 
@@ -499,6 +507,20 @@ class Wiring:
         if REGISTRY in skip:
             return (*checks, skipped(REGISTRY, "Images in the registry"))
         return (*checks, *self._image_checks(cluster))
+
+    def _may_remove(
+        self, cluster: Cluster, releases: Releases, plan: Plan, observed: Observed
+    ) -> Sequence[Check]:
+        def rights() -> Rights:
+            return rights_of_removal(
+                plan,
+                observed,
+                Known(steps=plan.steps, kinds=cluster.kinds(), namespaces=observed.namespaces),
+                hooks=hooks_of(plan, releases),
+                namespaces={component.namespace for component in self.catalog.components},
+            )
+
+        return removal_checks(cluster, rights, skip=self.wish.skip_preflight)
 
     @property
     def _images(self) -> Images:

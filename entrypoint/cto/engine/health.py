@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, fields, replace
@@ -44,6 +45,7 @@ class HealthContext:
         titles: For people, by component.
         probes: What the program of a component answers, with its namespace.
         records: The status of Helm's newest record, by component; '' where there is none.
+        at_work: Who else works on the cluster now; '' for nobody.
         simulated: What only a running program could answer is skipped.
         lacking: Says which images the bundle lacks.
         view: What was just seen, if anything was.
@@ -55,6 +57,7 @@ class HealthContext:
     titles: Mapping[str, str] = field(default_factory=dict)
     probes: Mapping[str, tuple[str, Probe]] = field(default_factory=dict)
     records: Mapping[str, str] = field(default_factory=dict)
+    at_work: str = ""
     simulated: bool = False
     lacking: Lacking = nothing_lacks
     view: Snapshot | None = None
@@ -240,11 +243,13 @@ class _Problem:
 
 def _components(look: _Look, definition: _Definition) -> Check:
     releases = look.releases
-    if not releases:
+    if not releases and not (look.state and look.state.unfinished):
         return _failed(definition, "the platform is not installed", code="CTO-1901")
     view = look.view
     view.fetch(_groups(look.refs()))
     problems = {release.component: list(_problems(look, view, release)) for release in releases}
+    for component, text in _unfinished_run(look.state).items():
+        problems.setdefault(component, []).append(_Problem(text, fix=_go_on(look)))
     bad = {component: found for component, found in problems.items() if found}
     message = f"{len(problems) - len(bad)} of {len(problems)} components ready"
     if not bad:
@@ -290,6 +295,29 @@ def _inventory(release: ReleaseState) -> tuple[ObjectRef, ...]:
 def _groups(refs: Iterable[ObjectRef]) -> Sequence[Group]:
     # The longest answers first: they are decoded while the short ones are on their way.
     return sorted(grouped(refs), key=lambda group: group[1] in {"Service", "Secret"})
+
+
+def _unfinished_run(state: State | None) -> Mapping[str, str]:
+    """Return what a run that was killed, or failed, had still to do, by component."""
+    if state is None or not state.unfinished:
+        return {}
+    done = {name: release.digest for name, release in state.releases.items() if release.digest}
+    rest = {
+        name: "a change of it was not finished" if name in state.releases else "not installed"
+        for name, digest in state.unfinished.items()
+        if done.get(name) != digest
+    }
+    # What follows releases, or the wait for them, is known of none.
+    rest = rest or dict.fromkeys(state.unfinished, "its last steps may be missing")
+    profile = f" with profile {state.profile}" if state.profile else ""
+    return {name: f"{text}: the last run{profile} did not end" for name, text in rest.items()}
+
+
+def _go_on(look: _Look) -> str:
+    profile = look.state.profile if look.state else ""
+    command = f"cto install --profile {shlex.quote(profile)}" if profile else "cto install"
+    wait = f"{look.at_work}: wait for it. If it does not live, run" if look.at_work else "Run"
+    return f"{wait} `{command}`, with the files and options that it had: it goes on from there."
 
 
 def _unfinished(release: ReleaseState, status: str | None) -> Iterator[_Problem]:

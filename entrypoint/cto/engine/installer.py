@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from threading import Event as Flag
 from typing import Any
@@ -33,10 +33,10 @@ from cto.engine.snapshot import Snapshot
 from cto.engine.state import NAMESPACE, StateStore
 from cto.engine.verdict import Wait
 from cto.engine.waiting import HookWatch, TerminatingWatch
-from cto.errors import Cancelled, CtoError, LockedError, PreflightError, ToolError
+from cto.errors import ApiError, Cancelled, CtoError, LockedError, PreflightError, ToolError
 from cto.events import Listener, Outcome, Phase, StepFinished, StepProgress, StepStarted
 from cto.objects import ObjectRef, labels_of, ref_of
-from cto.plan import change, remove
+from cto.plan import change, labels, remove
 from cto.plan.build import install
 from cto.plan.labels import is_ours
 from cto.plan.observed import Observed, State
@@ -59,6 +59,7 @@ _MADE = "The cluster is there; nothing was changed on it."
 
 ChartSource = Callable[[Component], Chart]
 Preflight = Callable[[Observed, Wanted], Sequence[Check]]
+RemovalChecks = Callable[[Plan, Observed], Sequence[Check]]
 
 
 class Loss(Flag):
@@ -91,6 +92,8 @@ class Installer:
         resizes_cluster: Whether nodes can be added to the cluster.
         lock: Makes the lock of the cluster, a context manager.
         preflight: Checks the cluster against what is wanted.
+        at_work: Returns who has the lock now, in a line; '' for nobody.
+        removal_checks: Checks it against what is to be taken away.
         on_checks: Told what the preflight found, before anything follows from it.
         ports: Port of every node -> port of localhost, as far as the provider knows.
         relocations: Where the images of components come from, if not from upstream.
@@ -114,6 +117,8 @@ class Installer:
     crds_of: CrdSource
     lock: Lock
     preflight: Preflight
+    removal_checks: RemovalChecks = lambda _plan, _observed: ()
+    at_work: Callable[[], str] = lambda: ""
     listen: Listener
     on_checks: Callable[[Sequence[Check]], None] = lambda _: None
     relocations: Mapping[str, Relocation] = field(default_factory=dict)
@@ -202,7 +207,23 @@ class Installer:
         return trial.tried(plan, observed)
 
     def plan_uninstall(self, options: remove.Options) -> Plan:
-        return remove.uninstall(self.catalog, self.observe(for_uninstall=True), options)
+        """Return what `uninstall` would do; `checks` then has what speaks against it."""
+        return self._planned_removal(options)[0]
+
+    def _planned_removal(self, options: remove.Options) -> tuple[Plan, Observed]:
+        with all_told(lambda: self._unseen_removal(options)):
+            observed = self.observe(for_uninstall=True)
+        plan = remove.uninstall(self.catalog, observed, options)
+        self.checks[:] = self.removal_checks(plan, observed)
+        return plan, observed
+
+    def _unseen_removal(self, options: remove.Options) -> Sequence[Check]:
+        """Check the removal of what the state tells of a cluster that may not be looked at."""
+        observed = glimpsed(self.cluster, self.context)
+        with suppress(ApiError):
+            observed = replace(observed, state=self.store.load())
+        plan = remove.uninstall(self.catalog, observed, options)
+        return self.removal_checks(plan, observed)
 
     @tells("not begun: every step")
     def install(self) -> tuple[Plan, Report]:
@@ -223,22 +244,33 @@ class Installer:
             for line in _taken_back(plan):
                 self.listen(StepProgress("preflight", line))
         with self._locked() as lost:
-            if before.taken or turns(self.cluster) != Turns(before.count + 1, taken=True):
-                # Another installer has worked between the look and the lock: what there is to do
-                # may be something else now, of which nothing was checked.
+            if self._was_changed(before):
                 observed = self.observe()
                 wish = self.wanted(observed)
                 plan = self._checked(observed, wish)
                 refuse_failed(self.checks, so_far=so_far)
-            self.store.begin(self._state(wish, observed))
-            return plan, self._apply(plan, observed, lost)
+            self.store.begin(self._state(wish, observed, plan))
+            report = self._apply(plan, observed, lost)
+            if not report.errors:
+                self.store.finish()
+            return plan, report
 
     @tells("not begun: every step")
     def uninstall(self, options: remove.Options) -> tuple[Plan, Report]:
-        """Take the platform away, as far as the options go."""
+        """Take the platform away, as far as the options go.
+
+        Raises:
+            PreflightError: CTO-1400, nothing was changed.
+            LockedError: Another installer is at work.
+        """
+        with all_told(lambda: self._unseen_removal(options)):
+            before = turns(self.cluster)
+        plan, observed = self._planned_removal(options)
+        refuse_failed(self.checks)
         with self._locked() as lost:
-            observed = self.observe(for_uninstall=True)
-            plan = remove.uninstall(self.catalog, observed, options)
+            if self._was_changed(before):
+                plan, observed = self._planned_removal(options)
+                refuse_failed(self.checks)
             report = self._apply(plan, observed, lost)
         if not report.errors and any(
             isinstance(s, DeleteState) and s.everything for s in plan.steps
@@ -246,6 +278,13 @@ class Installer:
             with tells(f"done: everything is removed; namespace {NAMESPACE} is being deleted"):
                 report = self._delete_own_namespace(report)
         return plan, report
+
+    def _was_changed(self, before: Turns) -> bool:
+        """Whether another installer has worked between the look and the lock.
+
+        What there is to do may be something else then, of which nothing was checked.
+        """
+        return before.taken or turns(self.cluster) != Turns(before.count + 1, taken=True)
 
     def _delete_own_namespace(self, report: Report) -> Report:
         """Delete what held state and lock, now that the lock is free, and see it go.
@@ -365,7 +404,7 @@ class Installer:
             raise ValueError(text)
         return self.config
 
-    def _state(self, wish: Wanted, observed: Observed) -> State:
+    def _state(self, wish: Wanted, observed: Observed, plan: Plan) -> State:
         return State(
             writer=self.version,
             provider=self.provider,
@@ -375,7 +414,19 @@ class Installer:
             releases=observed.state.releases if observed.state else {},
             ports=wish.ports,
             namespaces=tuple(sorted({item.component.namespace for item in wish.components})),
+            unfinished=_to_be_done(plan),
         )
+
+
+def _to_be_done(plan: Plan) -> dict[str, str]:
+    """Return the components that a plan changes, with the digest that their release gets."""
+    changed = {step.component: "" for step in plan.changes if step.component}
+    releases = {
+        step.component: step.release.labels.get(labels.DIGEST, "")
+        for step in plan.changes
+        if isinstance(step, ApplyRelease)
+    }
+    return {**changed, **releases}
 
 
 def secret_values(config: Config, cluster: Cluster, path: str) -> Mapping[str, str]:

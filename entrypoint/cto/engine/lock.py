@@ -451,6 +451,21 @@ def turns(cluster: Cluster, *, namespace: str = NAMESPACE, name: str = NAME) -> 
     return Turns(int(lease.get("spec", {}).get("leaseTransitions") or 0), bool(_holder(lease)))
 
 
+def at_work(cluster: Cluster, machine: Machine, containers: Callable[[], Containers]) -> str:
+    """Return who has the lock now, in a line, and '' if that is nobody who lives, or may live.
+
+    Nothing is waited for: whoever reads the times can tell how sure that is.
+    """
+    lease: Manifest = {}
+    # Who may not look at it is not told of it.
+    with suppress(ApiError):
+        lease = cluster.get(ObjectRef(*_LEASE, NAMESPACE, NAME)) or {}
+    holder = _holder(lease)
+    if not holder or Holder.parse(holder).lives(machine, containers()) is False:
+        return ""
+    return f"{_described(lease)}, and renewed it at {lease['spec'].get('renewTime', '?')}"
+
+
 def _holder(lease: Manifest) -> str:
     return str(lease.get("spec", {}).get("holderIdentity") or "")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import astuple, dataclass, field, replace
@@ -125,12 +125,18 @@ class Answers:
         return any(_grants(rule, right) for rule in self.rules.get(right.namespace, ()))
 
 
-def check(cluster: Cluster, rights: Rights) -> Check:
-    """Ask the API server: one question of an administrator, few of who has the rights by roles."""
+def check(cluster: Cluster, rights_of: Callable[[], Rights]) -> Check:
+    """Ask the API server: one question of an administrator, few of who has the rights by roles.
+
+    Args:
+        cluster: Who is asked.
+        rights_of: Returns what is needed; asked only if not everything is allowed.
+    """
     from cto.engine import escalation  # noqa: PLC0415 - it builds on what is here
 
     if _allowed(cluster, Right(_ANYTHING, _ANYTHING, _ANYTHING)):
         return _passed("everything is allowed")
+    rights = rights_of()
     with ThreadPoolExecutor(_PARALLEL, thread_name_prefix="right") as pool:
         places = dict.fromkeys(right.namespace for right in rights.single if right.namespace)
         told = zip(places, pool.map(partial(_rules, cluster), places), strict=True)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from cto.errors import ToolError
 from cto.objects import POD_GROUPS, POD_SPECS, Manifest, ObjectRef, annotations_of
 from cto.plan.labels import is_ours
 from cto.plan.observed import Observed, ReleaseRecord
@@ -21,10 +23,11 @@ from cto.plan.steps import (
     Step,
     SupplyPullSecret,
     SupplySecret,
+    UninstallRelease,
 )
 from cto.ports import ApiKind, Cluster, Releases
 
-_HOOK = "helm.sh/hook"
+HOOK = "helm.sh/hook"
 _RENDERED_AT_ONCE = 4
 CrdSource = Callable[[ApplyCrds], Sequence[Manifest]]
 CRD = ("apiextensions.k8s.io/v1", "CustomResourceDefinition")
@@ -66,7 +69,7 @@ class PlannedObject:
 
     @property
     def hook(self) -> bool:
-        return _HOOK in annotations_of(self.manifest)
+        return HOOK in annotations_of(self.manifest)
 
     @property
     def pods(self) -> PodTemplate | None:
@@ -219,7 +222,7 @@ def pod_template(manifest: Manifest) -> PodTemplate | None:
     counted = {"Deployment", "ReplicaSet", "ReplicationController", "StatefulSet"}
     number = (1 if replicas is None else int(replicas)) if kind in counted else int(kind == "Pod")
     return PodTemplate(
-        replicas=0 if _HOOK in annotations_of(manifest) else number,
+        replicas=0 if HOOK in annotations_of(manifest) else number,
         metadata=holder.get("metadata") or {},
         spec=_with_claims(manifest, holder.get("spec") or {}),
     )
@@ -292,6 +295,21 @@ def known_of(
         namespaces=observed.namespaces,
         inventory=frozenset([*(ref for r in known for ref in (*r.objects, *r.glue)), *ours]),
     )
+
+
+def hooks_of(plan: Plan, releases: Releases) -> dict[str, Sequence[Manifest]]:
+    """Return the hooks of the releases that a plan takes away, by component."""
+    steps = [step for step in plan.changes if isinstance(step, UninstallRelease)]
+
+    def hooks(step: UninstallRelease) -> Sequence[Manifest]:
+        # Who may not read Helm's records learns of that first.
+        with suppress(ToolError):
+            return releases.hooks(step.release, step.namespace)
+        return ()
+
+    with ThreadPoolExecutor(_RENDERED_AT_ONCE, thread_name_prefix="hooks") as pool:
+        found = list(pool.map(hooks, steps))
+    return {step.component: made for step, made in zip(steps, found, strict=True)}
 
 
 def _api_versions(

@@ -26,6 +26,7 @@ _PARALLEL = 8
 # Where nothing is changed no pod is made by us. What a run may still write (the lock, the state,
 # Secrets that it compares when it is their turn) is asked for all the same: see `planned.writes`.
 _OF_NEW_PODS = frozenset({"storage", "policies", "pods", "architecture"})
+_PERMISSIONS = ("permissions", "Permissions")
 REGISTRY = "registry"
 """The check of cto.cli.imagecheck, which others make."""
 _DEFAULT_CLASS = (
@@ -130,7 +131,7 @@ def cluster_checks(
     if first.name in skip:
         first = skipped(first.name, first.title)
     checks: tuple[tuple[str, str, Callable[[], Check]], ...] = (
-        ("permissions", "Permissions", partial(permissions.check, cluster, needs.rights)),
+        (*_PERMISSIONS, partial(permissions.check, cluster, lambda: needs.rights)),
         ("storage", "Default StorageClass", partial(_storage, cluster, needs=needs)),
         ("room", "Room", partial(_room, cluster, needs)),
         ("foreign", "Foreign objects", partial(_foreign, cluster, needs)),
@@ -143,6 +144,14 @@ def cluster_checks(
     idle = () if needs.changes else _OF_NEW_PODS
     with ThreadPoolExecutor(_PARALLEL) as pool:
         return (first, *pool.map(lambda check: _made(*check, skip=skip, idle=idle), checks))
+
+
+def removal_checks(
+    cluster: Cluster, rights_of: Callable[[], permissions.Rights], *, skip: Collection[str] = ()
+) -> Sequence[Check]:
+    """Return the outcome of what is checked before something is taken away."""
+    check = partial(permissions.check, cluster, rights_of)
+    return (_made(*_PERMISSIONS, check, skip=skip, idle=()),)
 
 
 def _made(

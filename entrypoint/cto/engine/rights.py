@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from cto.engine import escalation
 from cto.engine.health import CONTROLLER, OF_THE_CONTROLLER
 from cto.engine.permissions import Right, Rights
-from cto.engine.planned import Known, PlannedObject, Resources, resources_of, writes
+from cto.engine.planned import HOOK, Known, PlannedObject, Resources, resources_of, writes
 from cto.engine.readiness import has_status
 from cto.engine.state import NAMESPACE
+from cto.objects import Manifest, ObjectRef, annotations_of, ref_of
+from cto.plan import labels
+from cto.plan.observed import Observed, ReleaseState
 from cto.plan.steps import (
     Action,
     ApplyCrds,
     ApplyManifests,
     ApplyRelease,
+    DeleteNamespace,
+    DeleteObjects,
+    DeleteState,
     EnsureNamespace,
+    Plan,
     ProbeService,
     RemovePullSecret,
     Step,
     SupplyPullSecret,
+    UninstallRelease,
     WaitReady,
 )
 
@@ -27,6 +36,8 @@ _READ = ("get", "list")
 _FOLLOWED = ("list", "watch")
 # An apply is a patch that may create.
 _APPLIED = (*_READ, "create", "patch")
+# What is deleted is looked for until it is gone.
+_DELETED = (*_READ, "delete")
 _CRDS = ("apiextensions.k8s.io", ("customresourcedefinitions",))
 
 
@@ -35,6 +46,8 @@ def rights_of(known: Known, objects: Sequence[PlannedObject]) -> Rights:
     resources = resources_of(known)
     changing = [step for step in known.steps if writes(step)]
     single = [*_always(known), *_of_objects(objects), *_of_health(known.steps)]
+    # Helm's records are Secrets of any namespace.
+    single.append(Right("list", "", "secrets"))
     for step in changing:
         single += _of_step(step, resources)
     components = {step.component for step in changing}
@@ -47,6 +60,74 @@ def rights_of(known: Known, objects: Sequence[PlannedObject]) -> Rights:
         bindings=escalation.bindings_of(objects),
         absent=_absent(known),
     )
+
+
+def rights_of_removal(
+    plan: Plan,
+    observed: Observed,
+    known: Known,
+    *,
+    hooks: Mapping[str, Sequence[Manifest]],
+    namespaces: Collection[str],
+) -> Rights:
+    """Return what a removal does, and what it looks at before.
+
+    Args:
+        plan: What goes.
+        observed: What was seen of the cluster.
+        known: The same plan, and what the API server offers.
+        hooks: What Helm runs around the removal of a component's release.
+        namespaces: Those of all components.
+    """
+    resources = resources_of(known)
+    releases = observed.state.releases if observed.state else {}
+    there: Mapping[str, Mapping[str, str]] = {NAMESPACE: {}} if observed.state else {}
+    single = [*_always(replace(known, namespaces={**there, **known.namespaces}))]
+    # Who may not see which namespaces there are may find all of them.
+    for place in sorted(set(namespaces) & observed.namespaces.keys() or namespaces):
+        single += _all(("list",), "", ("secrets", "persistentvolumeclaims"), place)
+    looked_at = {ref for release in releases.values() for ref in (*release.objects, *release.glue)}
+    single += _of_refs(("list",), looked_at, resources)
+    single += _of_instances(observed, resources)
+    for step in plan.changes:
+        single += _of_step(step, resources)
+        if isinstance(step, UninstallRelease):
+            release = releases.get(step.component)
+            single += _of_release(step, release, hooks.get(step.component, ()), resources)
+    return Rights(single=tuple(dict.fromkeys(single)), absent=_absent(known))
+
+
+def _of_instances(observed: Observed, resources: Resources) -> Iterator[Right]:
+    """Yield the look for objects of our definitions: of what cannot be listed nothing goes."""
+    ours = {name for name, found in observed.crds.items() if labels.COMPONENT in found}
+    for resource in resources.values():
+        if f"{resource.plural}.{resource.group}" in ours:
+            yield Right("list", resource.group, resource.plural)
+
+
+def _of_release(
+    step: UninstallRelease,
+    release: ReleaseState | None,
+    hooks: Sequence[Manifest],
+    resources: Resources,
+) -> Iterator[Right]:
+    """Yield what Helm does, and the wait for what it deleted."""
+    yield from _all((*_READ, "update", "delete"), "", ("secrets",), step.namespace)
+    yield from _of_refs(_DELETED, release.objects if release else (), resources)
+    for hook in hooks:
+        runs = "delete" in annotations_of(hook).get(HOOK, "")
+        verbs = (*_DELETED, *(("create", "watch") if runs else ()))
+        yield from _of_refs(verbs, [ref_of(hook, default_namespace=step.namespace)], resources)
+
+
+def _of_refs(
+    verbs: Sequence[str], refs: Iterable[ObjectRef], resources: Resources
+) -> Iterator[Right]:
+    """Yield these verbs of the kinds, in the namespaces of the objects."""
+    for ref in sorted(refs):
+        if resource := resources.get((ref.group, ref.kind)):
+            place = ref.namespace if resource.namespaced else ""
+            yield from _all(verbs, resource.group, (resource.plural,), place)
 
 
 def _absent(known: Known) -> tuple[str, ...] | None:
@@ -64,8 +145,7 @@ def _namespaces(known: Known) -> Iterator[EnsureNamespace]:
 def _always(known: Known) -> Iterator[Right]:
     """Yield what every look at a cluster begins with, and what lock and state need."""
     yield Right("get", "", "namespaces")
-    # Helm's records are Secrets of any namespace.
-    yield from _all(("list",), "", ("namespaces", "nodes", "secrets"))
+    yield from _all(("list",), "", ("namespaces", "nodes"))
     yield from _all(("list",), *_CRDS)
     if NAMESPACE not in known.namespaces:
         yield Right("create", "", "namespaces")
@@ -115,9 +195,14 @@ def _of_step(step: Step, resources: Resources) -> Iterator[Right]:
             yield from _all(("get", "delete"), "", ("secrets",), step.namespace)
             yield from _all(("get", "patch"), "", ("serviceaccounts",), step.namespace)
         case ApplyManifests():
-            for ref in step.prune:
-                if resource := resources.get((ref.group, ref.kind)):
-                    yield Right("delete", resource.group, resource.plural, ref.namespace)
+            yield from _of_refs(("delete",), step.prune, resources)
+        case DeleteObjects():
+            yield from _of_refs(_DELETED, step.objects, resources)
+        case DeleteNamespace():
+            yield Right("delete", "", "namespaces", name=step.namespace)
+        case DeleteState() if step.everything:
+            yield Right("delete", "", "configmaps", NAMESPACE)
+            yield Right("delete", "", "namespaces", name=NAMESPACE)
         case _:
             return
 

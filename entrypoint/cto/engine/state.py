@@ -88,11 +88,23 @@ class StateStore:
 
     def forget(self, component: str) -> None:
         with self._lock:
-            if self._state is None or component not in self._state.releases:
+            if self._state is None:
                 return
-            rest = {k: v for k, v in self._state.releases.items() if k != component}
-            self._state = replace(self._state, releases=rest)
+            releases = {**self._state.releases}
+            unfinished = {**self._state.unfinished}
+            known = [found.pop(component, None) for found in (releases, unfinished)]
+            if known == [None, None]:
+                return
+            self._state = replace(self._state, releases=releases, unfinished=unfinished)
             self._write(STATE, _encode(self._state))
+
+    def finish(self) -> None:
+        """Write that the run which began has come to its end."""
+        with self._lock:
+            state = self._required()
+            if state.unfinished:
+                self._state = replace(state, unfinished={})
+                self._write(STATE, _encode(self._state))
 
     def journal(self, steps: Mapping[str, Any]) -> None:
         """Write how the run goes; estimates of the next run come from it."""
@@ -207,6 +219,7 @@ def _encode(state: State) -> dict[str, Any]:
         "namespaces": list(state.namespaces),
         "ports": {str(node): host for node, host in state.ports.items()},
         "releases": {name: _encode_release(item) for name, item in state.releases.items()},
+        **({"unfinished": dict(state.unfinished)} if state.unfinished else {}),
     }
 
 
@@ -232,6 +245,7 @@ def _decode(data: Mapping[str, Any]) -> State:
         namespaces=tuple(map(_text, data["namespaces"])),
         ports={int(node): int(host) for node, host in data.get("ports", {}).items()},
         releases={name: _decode_release(name, item) for name, item in data["releases"].items()},
+        unfinished={name: _text(item) for name, item in data.get("unfinished", {}).items()},
     )
 
 

@@ -68,6 +68,9 @@ class State:
     namespaces: tuple[str, ...] = ()
     ports: Mapping[int, int] = field(default_factory=dict)
     """Port of every node -> port of localhost, where the cluster was made with such."""
+    unfinished: Mapping[str, str] = field(default_factory=dict)
+    """What a run that began has to change, until it ends well: component -> digest of the release
+    that it is to have, '' where it is something else that changes."""
     steps: Mapping[str, Any] = field(default_factory=dict)
     """The journal: how long each step of the last run took, and how it ended."""
 

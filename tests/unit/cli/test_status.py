@@ -7,14 +7,18 @@ from collections.abc import Callable
 from pathlib import Path
 from threading import Event as Flag
 
+import pytest
+
 from cto import __version__
 from cto.cli.output import SIMULATED
 from cto.cli.verbs.status import WATCH_S
+from cto.engine.lock import ClusterLock
 from cto.engine.state import STATE
 from cto.errors import ApiError
 from cto.objects import ObjectRef, load_yaml
 from fakes.desk import Desk, node
 from fakes.handclock import HandClock
+from fakes.releases import Killed
 
 RELEASE = ObjectRef("apps/v1", "Deployment", "web", "web")
 HEALTHY = f"""\
@@ -86,6 +90,94 @@ def test_a_release_that_somebody_uninstalled_is_missing(desk: Desk) -> None:
     assert (row["release"], row["chart"], row["revision"]) == ("missing", "", 0)
 
 
+API = """
+name: api
+title: Api
+category: core
+required: true
+namespace: api
+release: api
+depends_on: [web]
+chart: {name: api, version: 1.0.0, path: charts/api}
+homepage: https://example.com
+licence: Apache-2.0
+"""
+MORE = """\
+  FAILED  Core components   1 of 2 components ready; not ready: Api (0.00 s)
+          Api: not installed: the last run with profile minimal did not end
+          fix: Run `cto install --profile minimal`, with the files and options that it\
+ had: it goes on from there.
+"""
+
+
+def test_a_change_that_was_killed_half_way_is_not_healthy_until_it_is_finished(desk: Desk) -> None:
+    desk.cto("install")
+    desk.component(API)
+    desk.releases.during_upgrade = killed
+    with pytest.raises(Killed):
+        desk.cto("install")
+    desk.releases.during_upgrade = lambda _: None
+    result = desk.cto("status")
+    assert (result.exit_code, MORE in result.stdout) == (9, True), result.stdout
+    assert desk.document("status", code=9)["data"]["unfinished"] == ["api"]
+    desk.cto("install", "--profile", "minimal")
+    assert desk.document("status")["data"]["unfinished"] == []
+
+
+def killed(_: object) -> None:
+    raise Killed
+
+
+@pytest.mark.parametrize(
+    "told", ["a change of it was not finished", "its last steps may be missing"]
+)
+def test_what_a_killed_change_of_a_release_left_is_named(desk: Desk, told: str) -> None:
+    desk.cto("install")
+    state = json.loads((desk.cluster.peek(STATE) or {})["data"]["state.json"])
+    digest = state["releases"]["web"]["digest"]
+    state["unfinished"] = {"web": digest if "last steps" in told else "another"}
+    desk.cluster.add(
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": STATE.name, "namespace": STATE.namespace},
+            "data": {"state.json": json.dumps(state)},
+        }
+    )
+    (check,) = (c for c in desk.document("status", code=9)["data"]["checks"] if c["code"])
+    assert check["items"] == [f"Web: {told}: the last run with profile minimal did not end"]
+
+
+def test_a_run_that_failed_is_not_finished_either_and_a_removal_forgets_it(desk: Desk) -> None:
+    desk.cto("install")
+    desk.component(API)
+    desk.releases.fail("api")
+    assert desk.cto("install").exit_code == 5
+    assert desk.document("status", code=9)["data"]["unfinished"] == ["api"]
+    desk.cto("uninstall", "--yes", "--component", "api")
+    assert desk.document("status")["data"]["unfinished"] == []
+
+
+def test_another_run_at_work_is_told_in_a_line(desk: Desk) -> None:
+    desk.cto("install")
+    other = ClusterLock(desk.cluster, desk.clock, desk.machine.host)
+    other.acquire()
+    lease = desk.cluster.peek(
+        ObjectRef("coordination.k8s.io/v1", "Lease", "cto-system", "cto-lock")
+    )
+    times = (lease or {})["spec"]
+    told = (
+        f"Process {desk.machine.host.pid} on {desk.machine.host.name} holds the lock of this "
+        f"cluster since {times['acquireTime']}, and renewed it at {times['renewTime']}"
+    )
+    assert f"Another run works on it: {told}" in desk.cto("status").stdout.splitlines()
+    assert desk.document("status")["data"]["at_work"] == told
+    for command in ("install", "uninstall"):
+        assert f"warning: another run works on it: {told}" in desk.cto("plan", command).stdout
+    other.release()
+    assert desk.document("status")["data"]["at_work"] == ""
+
+
 def test_where_nothing_is_installed_the_code_says_so(desk: Desk) -> None:
     document = desk.document("status", code=9)
     assert document["error"]["code"] == "CTO-1901"
@@ -111,6 +203,8 @@ def test_programs_get_components_and_checks(desk: Desk) -> None:
             "provider": "existing",
             "profile": "minimal",
             "writer": __version__,
+            "unfinished": [],
+            "at_work": "",
             "components": [
                 {
                     "component": "web",

@@ -12,6 +12,7 @@ from cto.ports import ProviderState
 from fakes.components import config_map
 from fakes.desk import Desk
 from fakes.provider import FakeProvider
+from fakes.releases import plain_chart
 
 RELEASE = ObjectRef("apps/v1", "Deployment", "web", "web")
 SECRET = ObjectRef("v1", "Secret", "web", "web-admin")
@@ -26,6 +27,13 @@ What stays:
 
 0.0 s.
 """
+HOOK = {
+    "apiVersion": "batch/v1",
+    "kind": "Job",
+    "metadata": {"name": "clean-up", "annotations": {"helm.sh/hook": "post-delete"}},
+    "spec": {"template": {"spec": {"containers": []}}},
+}
+REVIEWS = {"SelfSubjectAccessReview", "SelfSubjectRulesReview", "SelfSubjectReview"}
 API = """
 name: api
 title: Api
@@ -187,6 +195,68 @@ def test_the_own_namespace_with_something_of_somebody_in_it_stays_and_is_named(d
     line = "  Delete namespace cto-system if it is empty: kept: ConfigMap theirs in cto-system"
     assert line in result.stdout.splitlines()
     assert desk.cluster.peek(OWN)
+
+
+class TestPermissions:
+    """What removal needs is asked for before anything goes, and told at once."""
+
+    @pytest.fixture
+    def installed(self, desk: Desk) -> Desk:
+        desk.releases.render["web"] = lambda spec: (*plain_chart(spec), HOOK)
+        desk.cto("install")
+        desk.cluster.denied = {("*", "*", "*")}
+        desk.cluster.calls.clear()
+        return desk
+
+    @pytest.mark.parametrize("command", [("uninstall", "--yes"), ("plan", "uninstall")])
+    def test_all_that_is_missing_is_told_before_anything_goes(
+        self, installed: Desk, command: tuple[str, ...]
+    ) -> None:
+        error = installed.document(*command, "--delete-data", code=4)["error"]
+        assert error["code"] == "CTO-1400"
+        told = error["details"].splitlines()
+        for line in (
+            "  list nodes",
+            "  get, create, update, delete configmaps in namespace cto-system",
+            "  get, create, update leases.coordination.k8s.io in namespace cto-system",
+            "  list, get, update, delete secrets in namespace web",
+            "  list, get, delete deployments.apps in namespace web",
+            "  get, list, delete, create, watch jobs.batch in namespace web",
+            "  list webs.example.com",
+            "  delete namespaces web",
+            "  delete namespaces cto-system",
+            '      kind: "ClusterRole"',
+        ):
+            assert line in told
+        assert error["fix"].endswith("Nothing was changed.")
+        written = {call[0] for call in installed.cluster.calls if call[1] not in REVIEWS}
+        assert written & {"create", "update", "delete", "apply"} == set()
+
+    def test_who_may_not_even_look_is_told_the_same(self, installed: Desk) -> None:
+        refused = ApiError("CTO-1602", "may not list namespaces", status=403)
+        installed.cluster.unlisted = {("v1", "Namespace"): refused}
+        error = installed.document("uninstall", "--yes", code=4)["error"]
+        told = error["details"].splitlines()
+        assert "  get, list namespaces" in told
+        assert "  list, get, delete deployments.apps in namespace web" in told
+        assert installed.cluster.peek(RELEASE)
+
+    @pytest.mark.parametrize("way", ["flag", "variable"])
+    def test_the_check_can_be_left_out(self, installed: Desk, way: str) -> None:
+        options = ["--skip-preflight", "permissions"] if way == "flag" else []
+        if way == "variable":
+            installed.env["CTO_CLUSTER__SKIP_PREFLIGHT"] = "[permissions]"
+        assert installed.cto("uninstall", "--yes", *options).exit_code == 0
+        assert installed.cluster.peek(RELEASE) is None
+
+    def test_an_administrator_is_asked_one_question(self, installed: Desk) -> None:
+        installed.cluster.denied = set()
+        installed.releases.calls.clear()
+        document = installed.document("plan", "uninstall")
+        assert [(c["name"], c["message"]) for c in document["data"]["preflight"]] == [
+            ("permissions", "everything is allowed")
+        ]
+        assert installed.releases.calls == []
 
 
 class TestConfirmation:

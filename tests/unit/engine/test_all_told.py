@@ -24,7 +24,7 @@ RIGHTS = Rights(
 def checks(*, denied: bool) -> Callable[[], Sequence[Check]]:
     cluster = FakeCluster()
     cluster.denied = {("*", "*", "*")} if denied else set()
-    return lambda: [check(cluster, RIGHTS)]
+    return lambda: [check(cluster, lambda: RIGHTS)]
 
 
 def test_a_refusal_becomes_the_list_of_what_is_missing_and_the_role_that_would_do() -> None:

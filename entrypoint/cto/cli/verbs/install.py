@@ -235,10 +235,12 @@ def health(
     *,
     simulated: bool,
     records: Mapping[str, str] | None = None,
+    at_work: str = "",
 ) -> tuple[Check, ...]:
     """Run the health checks against what the state says is installed.
 
-    `records` is how Helm's newest records stand, for those who did not just write them.
+    `records` is how Helm's newest records stand, for those who did not just write them; `at_work`
+    is who else works on the cluster.
     """
     context = HealthContext(
         cluster=installer.cluster,
@@ -251,6 +253,7 @@ def health(
             if component.ready.probe
         },
         records=records or {},
+        at_work=at_work,
         simulated=simulated,
         lacking=installer.lacking,
         view=installer.sight.view(),

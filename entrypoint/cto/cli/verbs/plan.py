@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from cto.cli.describe import plan_mermaid, plan_text
 from cto.cli.output import MERMAID, Terminal
 from cto.cli.verbs.opening import frame, opened
 from cto.cli.wiring import Wiring
-from cto.engine.installer import plan_new_cluster
+from cto.engine.installer import Installer, plan_new_cluster
 from cto.engine.refusal import refuse_failed
 from cto.plan.remove import Options
 from cto.plan.steps import Plan
@@ -28,7 +29,7 @@ def install(wiring: Wiring, terminal: Terminal) -> Result:
         return _result(planned, terminal)
     with opened(wiring, provider, terminal) as installer:
         try:
-            made = installer.plan_install()
+            made = _noted(installer, installer.plan_install())
         finally:
             # Also of a plan that they end.
             terminal.data = {"preflight": [check.to_json() for check in installer.checks]}
@@ -37,8 +38,18 @@ def install(wiring: Wiring, terminal: Terminal) -> Result:
     return result
 
 
+def _noted(installer: Installer, made: Plan) -> Plan:
+    """Return the plan with a warning if it may be something else when the other run is over."""
+    other = installer.at_work()
+    return (
+        replace(made, warnings=(*made.warnings, f"another run works on it: {other}"))
+        if other
+        else made
+    )
+
+
 def _refuse(checks: Sequence[Check], result: Result, terminal: Terminal) -> None:
-    """Refuse what `install` would refuse, with the plan all the same."""
+    """Refuse what `install` or `uninstall` would refuse, with the plan all the same."""
     terminal.data = result.data
     if terminal.format != "json" and any(check.status is CheckStatus.FAILED for check in checks):
         terminal.show(result)
@@ -50,7 +61,10 @@ def uninstall(wiring: Wiring, terminal: Terminal, removal: Options) -> Result:
     provider = wiring.existing()
     frame(provider, terminal)
     with opened(wiring, provider, terminal, configured=False) as installer:
-        return _result(installer.plan_uninstall(removal), terminal)
+        made = _noted(installer, installer.plan_uninstall(removal))
+    result = _result(made, terminal, installer.checks)
+    _refuse(installer.checks, result, terminal)
+    return result
 
 
 def _new_cluster(wiring: Wiring, provider: Provider) -> Plan:

@@ -81,7 +81,10 @@ def look(installer: Installer, ways: Ways) -> Result:
         raise _not_installed(installer)
     rows = _rows(installer, observed)
     records = {row["component"]: row["release"] if row["revision"] else "" for row in rows}
-    checks = health(installer, observed.state, simulated=observed.simulated, records=records)
+    other = installer.at_work()
+    checks = health(
+        installer, observed.state, simulated=observed.simulated, records=records, at_work=other
+    )
     failed = any(check.status is CheckStatus.FAILED for check in checks)
     places = _places(installer, observed.state, simulated=observed.simulated)
     reach = _reach(ways.reach, observed.state)
@@ -89,9 +92,17 @@ def look(installer: Installer, ways: Ways) -> Result:
     access = ["", "Access:", *(f"  {line}" for line in lines)] if lines else []
     return Result(
         command="status",
-        data={**_data(observed, rows, checks), "access": access_data(places, reach)},
+        data={
+            **_data(observed, rows, checks),
+            "at_work": other,
+            "access": access_data(places, reach),
+        },
         text="\n".join(
-            [_headline(observed), "", *_table(rows), "", "Health:", checks_text(checks), *access]
+            [
+                _headline(observed),
+                *([f"Another run works on it: {other}"] if other else []),
+                *("", *_table(rows), "", "Health:", checks_text(checks), *access),
+            ]
         ),
         exit_code=Exit.DEGRADED if failed else Exit.OK,
         simulated=observed.simulated,
@@ -152,6 +163,7 @@ def _data(
         "provider": state.provider if state else "",
         "profile": state.profile if state else "",
         "writer": state.writer if state else "",
+        "unfinished": sorted(state.unfinished) if state else [],
         "components": list(rows),
         "checks": [check.to_json() for check in checks],
     }

@@ -54,6 +54,7 @@ def _confirm(wiring: Wiring, provider: Provider, terminal: Terminal, removal: Op
     _need_somebody(wiring, terminal, "uninstall needs a confirmation")
     with opened(wiring, provider, terminal, configured=False) as installer:
         plan = installer.plan_uninstall(removal)
+        refuse_failed(installer.checks)
     terminal.confirm(f"Carry this out on {plan.context}?", plan_text(plan))
 
 
