@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cto.adapters.clock import SystemClock
 from cto.adapters.connection import Connection, Request
+from cto.adapters.login import LoginPrograms
+from cto.adapters.process import ProcessRunner
 from cto.errors import ApiError, PreflightError
 from cto.objects import dump_yaml
 from cto.ports import Access
@@ -270,3 +278,146 @@ def test_without_tls_neither_token_nor_password_is_sent(
         with pytest.raises(ApiError) as caught:
             ask(connection)
     assert "does not begin with https://" in caught.value.hint
+
+
+# log-in programs that are slow, hang, or answer something else
+
+SOON_S = 0.3
+
+
+def programs(**settings: Any) -> LoginPrograms:
+    return LoginPrograms(ProcessRunner(log=print, clock=SystemClock()), **settings)
+
+
+def script(folder: Path, text: str, **entry: Any) -> dict[str, Any]:
+    (folder / "plugin").write_text(f"#!/bin/sh\n{text}\n")
+    (folder / "plugin").chmod(0o755)
+    command = {"apiVersion": VERSION, "command": "./plugin", "interactiveMode": "Never"}
+    return {"exec": {**command, **entry}}
+
+
+def test_a_plugin_that_hangs_is_told_then_given_up_by_name(tmp_path: Path) -> None:
+    """Whoever waits learns what for, and its children end with it."""
+    user = script(tmp_path, f"echo $$ > {tmp_path}/pid; sleep 600")
+    told: list[str] = []
+    asked = Connection(
+        access(tmp_path, "https://127.0.0.1:1", user),
+        programs=programs(notice=told.append, timeout_s=2, slow_s=SOON_S),
+    )
+    with pytest.raises(ApiError, match="credentials of the kubeconfig's user 'u'") as error:
+        ask(asked)
+    assert error.value.details == "its log-in program plugin: plugin did not end within 2 s"
+    assert told == [
+        "waiting for plugin, the log-in program of the kubeconfig's user 'u', for 2 s at most"
+    ]
+    assert not lives(int((tmp_path / "pid").read_text()))
+
+
+def lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_a_plugin_dies_with_us(tmp_path: Path) -> None:
+    if not shutil.which("setpriv"):
+        pytest.skip("no setpriv here")
+    user = script(tmp_path, f"echo $$ > {tmp_path}/pid; exec sleep 600")
+    given = access(tmp_path, "https://127.0.0.1:1", user)
+    code = (
+        "from pathlib import Path; from cto.adapters.connection import Connection, Request; "
+        "from cto.ports import Access; "
+        f"Connection(Access(Path({str(given.kubeconfig)!r}), 'x')).send("
+        "Request(method='GET', path='/version', what='ask'))"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL) as child:
+        pid = tmp_path / "pid"
+        until(lambda: pid.exists() and pid.read_text().strip() != "")
+        child.kill()
+    until(lambda: not lives(int(pid.read_text())))
+
+
+def until(come_true: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not come_true():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_what_a_plugin_answers_is_known_to_be_secret_and_what_it_says_is_told(
+    server: Server, tmp_path: Path
+) -> None:
+    answer = {"apiVersion": VERSION, "kind": "ExecCredential", "status": {"token": "hunter22"}}
+    user = script(tmp_path, f"echo 'see a browser' >&2; echo '{json.dumps(answer)}'")
+    found: list[str] = []
+    told: list[str] = []
+    given = access(tmp_path, server.url, user)
+    ask(Connection(given, programs=programs(notice=told.append, found=found.extend)))
+    assert found == ["hunter22"]
+    assert told == ["plugin: see a browser"]
+
+
+def test_a_credential_that_is_over_is_asked_for_again(server: Server, tmp_path: Path) -> None:
+    status = {"token": "mine", "expirationTimestamp": "2020-01-02T03:04:05Z"}
+    answer = {"apiVersion": VERSION, "kind": "ExecCredential", "status": status}
+    user = script(tmp_path, f"echo asked >> {tmp_path}/asked; echo '{json.dumps(answer)}'")
+    connection = connect(server, tmp_path, user)
+    ask(connection)
+    ask(connection)
+    assert len((tmp_path / "asked").read_text().split()) == 3
+    status["expirationTimestamp"] = "2999-01-02T03:04:05Z"
+    user = script(tmp_path, f"echo asked > {tmp_path}/asked; echo '{json.dumps(answer)}'")
+    connection = connect(server, tmp_path, user)
+    ask(connection)
+    ask(connection)
+    assert (tmp_path / "asked").read_text().split() == ["asked"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "hunter22",
+        "[]",
+        '{"kind": "ExecCredential"}',
+        f'{{"apiVersion": "{VERSION}", "kind": "ExecCredential", "status": "hunter22"}}',
+        f'{{"apiVersion": "{VERSION}", "kind": "ExecCredential", "status": {{"token": 22222222}}}}',
+        "[" * 5000 + "]" * 5000,
+    ],
+    ids=["text", "list", "part", "status", "token", "deep"],
+)
+def test_an_answer_that_is_no_credential_is_told_without_its_text(
+    tmp_path: Path, answer: str
+) -> None:
+    (tmp_path / "answer").write_text(answer)
+    user = script(tmp_path, f"cat {tmp_path}/answer")
+    with pytest.raises(ApiError, match="credentials of the kubeconfig's user 'u'") as error:
+        ask(Connection(access(tmp_path, "https://127.0.0.1:1", user)))
+    expected = "its log-in program plugin: it does not answer with an ExecCredential of "
+    assert error.value.details == expected + VERSION
+
+
+def test_a_plugin_that_is_not_there_comes_with_the_hint_of_the_kubeconfig(tmp_path: Path) -> None:
+    entry = {"apiVersion": VERSION, "command": "no-such-plugin", "installHint": "Get it."}
+    with pytest.raises(ApiError) as error:
+        ask(Connection(access(tmp_path, "https://127.0.0.1:1", {"exec": entry})))
+    assert "no-such-plugin" in error.value.details
+    assert error.value.hint == "Get it."
+
+
+def test_a_plugin_is_told_of_the_cluster_if_it_is_to_know(server: Server, tmp_path: Path) -> None:
+    answer = {"apiVersion": VERSION, "kind": "ExecCredential", "status": {"token": "mine"}}
+    user = script(
+        tmp_path,
+        f"echo \"$KUBERNETES_EXEC_INFO\" > {tmp_path}/told; echo '{json.dumps(answer)}'",
+        provideClusterInfo=True,
+    )
+    ask(connect(server, tmp_path, user))
+    told = json.loads((tmp_path / "told").read_text())
+    assert (told["apiVersion"], told["kind"]) == (VERSION, "ExecCredential")
+    assert told["spec"]["interactive"] is False
+    cluster = told["spec"]["cluster"]
+    assert cluster["server"] == server.url
+    trusted = base64.b64decode(cluster["certificate-authority-data"])
+    assert trusted == authority(tmp_path).read_bytes()

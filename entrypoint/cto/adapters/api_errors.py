@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from cto import goyaml
 from cto.adapters import impersonation
 from cto.errors import ApiError
 from cto.redaction import redacted
@@ -52,6 +52,21 @@ def refused(what: str, status: int, body: bytes, *, confidential: bool = False) 
         hint=impersonation.HINT if impersonation.refused_user(message) else "",
         causes=tuple(_causes(details, confidential=confidential)),
     )
+
+
+def decoded(body: bytes) -> Any:
+    """Return the data of an answer.
+
+    Raises:
+        ApiError: CTO-1600, it is none of an API server.
+    """
+    try:
+        return goyaml.load_json(body)
+    except ValueError as error:
+        text = (
+            "the answer is no JSON that can be read: is this an API server, or a page of a proxy?"
+        )
+        raise ApiError("CTO-1600", text, details=str(error)) from None
 
 
 def no_answer(what: str, host: str, cause: str, *, hint: str = "") -> ApiError:
@@ -115,7 +130,7 @@ def _causes(details: Mapping[str, Any], *, confidential: bool) -> Iterator[tuple
 
 def _parse(body: bytes) -> Mapping[str, Any]:
     try:
-        answer = json.loads(body)
+        answer = goyaml.load_json(body)
     except ValueError:
         return {}
     return answer if isinstance(answer, Mapping) else {}

@@ -15,6 +15,7 @@ from urllib.parse import quote
 from cto.adapters import api_errors, watching
 from cto.adapters.connection import Answer, Connection, NoAnswerError, Request
 from cto.adapters.discovery import Discovery
+from cto.adapters.login import LoginPrograms
 from cto.adapters.retrying import Retrying
 from cto.errors import ApiError
 from cto.objects import Manifest, ObjectRef
@@ -38,11 +39,16 @@ class KubeCluster:
     """Implements `ports.Cluster`. Safe to use from several threads; nothing is sent before use."""
 
     def __init__(
-        self, access: Access, *, clock: Clock, log: Callable[[str], None] = lambda _: None
+        self,
+        access: Access,
+        *,
+        clock: Clock,
+        log: Callable[[str], None] = lambda _: None,
+        programs: LoginPrograms | None = None,
     ) -> None:
         self._access = access
         self._clock = clock
-        self._connection = Connection(access, log=log)
+        self._connection = Connection(access, log=log, programs=programs)
         self._retrying = Retrying(self._connection, clock)
         self._discovery = Discovery(self._ask, clock)
         self._closed = Flag()
@@ -413,7 +419,7 @@ def _checked(request: Request, answer: Answer, *, confidential: bool = False) ->
 
 
 def _decoded(answer: Answer) -> Any:
-    return json.loads(answer.body)
+    return api_errors.decoded(answer.body)
 
 
 def _cleaned(manifest: Manifest) -> Manifest:

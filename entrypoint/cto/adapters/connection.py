@@ -19,10 +19,19 @@ from urllib.parse import urlencode
 import yaml
 
 from cto.adapters import api_errors, scratch
+from cto.adapters.clock import SystemClock
 from cto.adapters.complaints import complaints
 from cto.adapters.identity import PLAIN_HINT, Identity, header_text, is_encrypted
-from cto.adapters.login import Login, UnusableError, for_loader, plain_login, tls_context
+from cto.adapters.login import (
+    Login,
+    LoginPrograms,
+    UnusableError,
+    for_loader,
+    plain_login,
+    tls_context,
+)
 from cto.adapters.pools import pool
+from cto.adapters.process import ProcessRunner
 from cto.errors import ApiError, PreflightError
 from cto.network.proxies import Proxies, Proxy, is_refusal
 from cto.ports import Access
@@ -102,6 +111,7 @@ class Connection:
         access: The kubeconfig, and which context of it.
         environ: Says which proxies there are.
         log: Gets a line about each request.
+        programs: Runs the kubeconfig's log-in program.
     """
 
     def __init__(
@@ -110,8 +120,10 @@ class Connection:
         *,
         environ: Mapping[str, str] = os.environ,
         log: Callable[[str], None] = lambda _: None,
+        programs: LoginPrograms | None = None,
     ) -> None:
         self._access = access
+        self._programs = programs or LoginPrograms(ProcessRunner(log=log, clock=SystemClock()))
         self._environ = environ
         self._log = log
         self._lock = Lock()
@@ -176,7 +188,7 @@ class Connection:
         """Return the session; a new one if it is still the refused one."""
         with self._lock:
             if self._session is None or self._session is refused:
-                self._session = _new_session(self._access, self._environ)
+                self._session = _new_session(self._access, self._environ, self._programs)
             return self._session
 
     def _unauthorized(self, session: _Session, response: Any) -> ApiError:
@@ -247,9 +259,9 @@ class _Session:
         self._pool.clear()
 
 
-def _new_session(access: Access, environ: Mapping[str, str] = os.environ) -> _Session:
+def _new_session(access: Access, environ: Mapping[str, str], programs: LoginPrograms) -> _Session:
     login = plain_login(access, environ)
-    return _plain_session(login) if login else _loaded_session(access, environ)
+    return _plain_session(login) if login else _loaded_session(access, environ, programs)
 
 
 def _plain_session(login: Login) -> _Session:
@@ -261,7 +273,9 @@ def _plain_session(login: Login) -> _Session:
     )
 
 
-def _loaded_session(access: Access, environ: Mapping[str, str]) -> _Session:
+def _loaded_session(
+    access: Access, environ: Mapping[str, str], programs: LoginPrograms
+) -> _Session:
     """Log in with the loader of the `kubernetes` package."""
     from kubernetes.client import Configuration  # noqa: PLC0415 - slow
 
@@ -269,26 +283,23 @@ def _loaded_session(access: Access, environ: Mapping[str, str]) -> _Session:
     # What it finds in the environment is not what Go's programs find there.
     configuration.proxy = None
     try:
-        identity, document = for_loader(access)
+        identity, document, asked = for_loader(access, programs)
     except _MALFORMED as error:
         # Not its text: it may quote a line with a key in it.
         raise _unusable(access, f"not a kubeconfig: {type(error).__name__}") from None
     # The loader writes certificates and keys to files; they are read here and go away.
     with scratch.private() as folder:
         complaint = _load(access, document, configuration, str(folder))
-        _check(access, configuration, identity, complaint)
+        _check(access, configuration, identity, complaint, asked=asked is not None)
         proxy = _proxy(configuration, environ)
         try:
             connections = _loaded_pool(configuration, proxy)
         except UnusableError as error:
             raise _unusable(access, str(error)) from None
-    refresh = Lock()
 
     def plugin() -> Mapping[str, str]:
-        with refresh, complaints():
-            settings: Any = configuration.auth_settings()
-        token = settings.get("BearerToken", {}).get("value")
-        return {"Authorization": header_text(token)} if token else {}
+        token = asked.credential().token if asked else ""
+        return {"Authorization": header_text(f"Bearer {token}")} if token else {}
 
     return _Session(
         identity=identity,
@@ -299,23 +310,20 @@ def _loaded_session(access: Access, environ: Mapping[str, str]) -> _Session:
     )
 
 
-def _check(access: Access, configuration: Any, identity: Identity, complaint: str) -> None:
+def _check(
+    access: Access, configuration: Any, identity: Identity, complaint: str, *, asked: bool
+) -> None:
     if not configuration.verify_ssl:
         text = f"context {access.context} of {access.kubeconfig} switches TLS verification off"
         hint = "Replace insecure-skip-tls-verify by certificate-authority-data, and add "
         hint += "tls-server-name if the certificate is for another name."
         raise PreflightError("CTO-1403", text, hint=hint)
-    if not identity.is_known and not complaint and not _has_login(configuration):
+    if not identity.is_known and not complaint and not asked:
         # Asked without one, the server would take us for somebody else.
-        complaint = "its log-in program gave neither a token nor a certificate"
+        complaint = "it has neither a token nor a certificate"
     if complaint:
         text = f"the credentials of the kubeconfig's user {identity.name!r} cannot be had"
         raise ApiError("CTO-1602", text, details=api_errors.cut(complaint))
-
-
-def _has_login(configuration: Any) -> bool:
-    token = str(configuration.api_key.get("BearerToken") or "").removeprefix("Bearer").strip()
-    return token not in {"", "None"} or bool(configuration.cert_file)
 
 
 def _proxy(configuration: Any, environ: Mapping[str, str]) -> Proxy | None:

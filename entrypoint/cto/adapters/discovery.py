@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from threading import RLock
 from typing import Any
 
+from cto.adapters.api_errors import decoded
 from cto.adapters.connection import Answer, Request
 from cto.errors import ApiError
 from cto.ports import ApiKind, Clock
@@ -91,7 +91,7 @@ class Discovery:
 
     def _kinds_under(self, root: str) -> Iterable[ApiKind]:
         answer = self._ask(_request(root, f"{_AGGREGATED},application/json"))
-        document = json.loads(answer.body)
+        document = decoded(answer.body)
         if document.get("kind") == "APIGroupDiscoveryList":
             self._unanswered |= _stale(document)
             return _aggregated(document)
@@ -115,7 +115,7 @@ class Discovery:
             # An aggregated API whose server is away must not hide all others.
             self._unanswered[version] = error
             return
-        for resource in json.loads(answer.body).get("resources", ()):
+        for resource in decoded(answer.body).get("resources", ()):
             if "/" not in resource["name"]:
                 yield ApiKind(
                     version,

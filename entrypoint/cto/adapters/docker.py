@@ -6,12 +6,12 @@ DOCKER_CONTEXT or a configuration file name, and both negotiate the API version 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
+from cto import goyaml
 from cto.adapters.container import LOOPBACK, Container, ContainerSpec, Daemon, Image, Network
 from cto.adapters.docker_errors import failure, is_in_use, is_missing, is_stuck
 from cto.errors import CtoError, PreflightError, ToolError, WaitError
@@ -242,7 +242,7 @@ class Docker:
         if not names:
             return ()
         done = self._docker(kind, "inspect", *names, absent_is_fine=True)
-        found: Sequence[Mapping[str, Any]] = json.loads(done.stdout or "[]")
+        found: Sequence[Mapping[str, Any]] = goyaml.load_json(done.stdout or "[]")
         return found
 
     def _docker(
@@ -329,7 +329,7 @@ def _client(info: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _json(text: str) -> Mapping[str, Any]:
     try:
-        data: Mapping[str, Any] = json.loads(text)
+        data: Mapping[str, Any] = goyaml.load_json(text)
     except ValueError as error:
         message = "the docker client answers something that is no JSON"
         raise PreflightError("CTO-1423", message, details=text[:500]) from error

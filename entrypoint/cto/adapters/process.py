@@ -21,11 +21,12 @@ import shlex
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from threading import Event as Flag
+from threading import Timer
 from typing import NoReturn
 
 from cto.adapters.pipes import LineReader, Reader, Writer
@@ -39,6 +40,8 @@ _LOOK_S = 0.1
 _DRAIN_S = 0.5
 # helm marks its release as failed when it is asked to end, and that needs the API.
 _GRACE_S = 2.0
+SLOW_S = 3.0
+"""Before, somebody who watches takes it for the usual start."""
 _TAIL_LINES = 20
 _TAIL_COLUMNS = 500
 _HIDDEN = "(a line that holds a secret is not shown)"
@@ -180,6 +183,20 @@ class ProcessRunner:
         kept = "\n".join(_HIDDEN if self._guard(line) else line for line in text.splitlines())
         lines = self._redact(kept).splitlines()[-_TAIL_LINES:]
         return "\n".join(line[:_TAIL_COLUMNS] for line in lines)
+
+
+@contextmanager
+def told_if_slow(
+    notice: Callable[[str], None], text: str, *, after_s: float = SLOW_S
+) -> Iterator[None]:
+    """Say what is waited for, if that takes long: the program itself is silent."""
+    timer = Timer(after_s, notice, [text])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 _CANCELLED = "cancelled"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cto import storage
+from cto import goyaml, storage
 from cto.adapters.docker_config import folder_of
 from cto.adapters.existing import Existing
 from cto.adapters.incluster import CONTEXT
@@ -102,8 +101,17 @@ def made(wiring: Wiring) -> Provider:
     ours = {f"{KIND}-{named.name}": KIND, f"{KWOK}-{NAME}": KWOK}
     provider: str = named.provider or (ours.get(named.context, EXISTING) if named.context else "")
     if provider == EXISTING:
-        which = f", and context {named.context!r} was named" if named.context else ""
-        raise UsageError("CTO-1200", f"cto deletes no cluster that it did not make{which}")
+        which = (
+            f": context {named.context!r} was named"
+            if named.context
+            else ": the provider is existing"
+        )
+        hint = (
+            "`cto uninstall` without --cluster takes the platform away and leaves the cluster. A "
+            "cluster that cto made goes with `--cluster --provider kind` or `--provider kwok`."
+        )
+        text = f"cto deletes no cluster that it did not make, as --cluster would{which}"
+        raise UsageError("CTO-1200", text, hint=hint)
     if not provider:
         in_docker = _is_made(wiring)
         simulated = wiring.kwok.state() is not ProviderState.ABSENT
@@ -141,7 +149,7 @@ def has_docker(env: Mapping[str, str], socket: Path) -> bool:
     if env.get("DOCKER_HOST") or env.get("DOCKER_CONTEXT") or storage.is_there(socket):
         return True
     try:
-        config = json.loads((folder_of(env) / "config.json").read_text(encoding="utf-8"))
+        config = goyaml.load_json((folder_of(env) / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
     # Docker Desktop and rootless Docker name their socket in a context.

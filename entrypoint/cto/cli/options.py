@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import functools
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, NoReturn, TypeAlias, TypeVar
 
 import click
 
 from cto.cli.output import Terminal
+from cto.errors import UsageError
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -74,6 +76,37 @@ _FLAGS = {
 }
 
 
+def _refuse_contradictions(given: Mapping[str, Any]) -> None:
+    """Refuse flags of which one would be ignored in silence.
+
+    Of what files and variables say the first one counts: they may serve several commands.
+
+    Raises:
+        UsageError: CTO-1200, naming both.
+    """
+    provider, context = given["provider"], given["context"]
+    if context and provider not in {None, "existing"}:
+        hint = (
+            f"--provider {provider} takes its own cluster, whatever the kubeconfig has: leave "
+            "--context away. To work on the cluster of that context: --provider existing "
+            f"--context {shlex.quote(context)}"
+        )
+        refuse_both(f"--provider {provider}", f"--context {context}", hint)
+    there = "--provider existing" if provider == "existing" else f"--context {context}"
+    for name in ("nodes", "use_context") if provider == "existing" or context else ():
+        if given[name]:
+            _, flag = _FLAGS[name]
+            hint = (
+                f"{flag} is about a cluster that cto makes: leave it away. To have one made: "
+                f"--provider kind or kwok instead of {there}"
+            )
+            refuse_both(there, flag, hint)
+
+
+def refuse_both(one: str, other: str, hint: str) -> NoReturn:
+    raise UsageError("CTO-1200", f"{one} and {other} contradict each other", hint=hint)
+
+
 def _said(value: Any) -> str | tuple[str, ...]:
     return tuple(map(str, value)) if isinstance(value, tuple) else str(value)
 
@@ -84,6 +117,7 @@ def cluster_options(function: _Function) -> Callable[..., Any]:
     @functools.wraps(function)
     def collect(*args: Any, **values: Any) -> Any:
         given = {name: values.pop(name, None) for name in _FLAGS}
+        _refuse_contradictions(given)
         options = ClusterOptions(
             flags={_FLAGS[name][0]: (_FLAGS[name][1], _said(v)) for name, v in given.items() if v},
             files=values.pop("files"),
@@ -182,7 +216,7 @@ _CLUSTER: tuple[Decorator, ...] = (
     click.option(
         "--context",
         metavar="NAME",
-        help="Context of the kubeconfig to work on; --provider kind and kwok do not look at it.",
+        help="Context of the kubeconfig to work on; not beside --provider kind or kwok.",
     ),
     click.option(
         "--kubeconfig",

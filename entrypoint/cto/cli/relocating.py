@@ -8,12 +8,12 @@ from the lock; it is never asked for by tag, for a tag may move.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cto import goyaml
 from cto.bundle import lock as locks
 from cto.bundle.lock import Lock
 from cto.catalog import Component
@@ -133,7 +133,7 @@ def read_mapping(path: Path) -> dict[str, Digest]:
         ConfigError: CTO-1331, naming the file and what is wrong with it.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = goyaml.load_json(path.read_text(encoding="utf-8"))
         mapping = _mapping_in(document)
         new = {str(parse(old)): parse(name) for old, name in mapping.items() if _is_image(old)}
     except (OSError, ValueError, TypeError, AttributeError) as error:

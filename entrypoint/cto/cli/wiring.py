@@ -19,12 +19,14 @@ from cto.adapters.chartcrds import chart_crds
 from cto.adapters.charts import ChartResolver
 from cto.adapters.clock import SystemClock
 from cto.adapters.cluster import KubeCluster
+from cto.adapters.docker_config import HelperRunner, as_docker_reads
 from cto.adapters.download import Downloader
 from cto.adapters.guard import HelmGuard
 from cto.adapters.helm import HelmReleases
 from cto.adapters.host import Host
 from cto.adapters.incluster import SERVICE_ACCOUNT, Pod
 from cto.adapters.kubeconfig import login_secrets, paths
+from cto.adapters.login import LoginPrograms
 from cto.adapters.process import ProcessRunner, become
 from cto.adapters.tools import Tools
 from cto.cli import clusters, ownimage
@@ -63,7 +65,7 @@ if TYPE_CHECKING:
     from cto.config.load import Loaded
     from cto.config.sections import Cluster as WishedCluster
     from cto.relocation import Relocation
-    from cto_airgap.logins import Login
+    from cto_airgap.logins import File, Login, Logins
     from cto_airgap.session import Session
     from cto_airgap.source import Source
     from cto_airgap.transport import Transport
@@ -253,18 +255,27 @@ class Wiring:
         self, ca_file: Path | None, logins: Mapping[str, Login], stop: Flag
     ) -> Iterator[Session]:
         """Open connections to registries; log-ins before those that `docker login` keeps."""
-        from cto_airgap.helpers import Helpers  # noqa: PLC0415 - most runs ask no registry
-        from cto_airgap.logins import Given, Stored, parse, read  # noqa: PLC0415 - as above
-        from cto_airgap.session import Session  # noqa: PLC0415 - as above
+        from cto_airgap.session import Session  # noqa: PLC0415 - most runs ask no registry
 
         with (self.open_web or self._web)(ca_file) as transport:
-            files = [read(file) for file in login_files(self.env)]
-            if text := self.env.get(LOGINS):
-                files.insert(0, parse(text, LOGINS))
-            for login in (*logins.values(), *(one for f in files for one in f.auths.values())):
-                self.secrets.add(login.secrets)
-            known = Given(logins, Stored(files, Helpers(self.runner, self.env)))
-            yield Session(transport, known, self.clock, stop)
+            yield Session(transport, self.logins(logins), self.clock, stop)
+
+    def logins(self, given: Mapping[str, Login]) -> Logins:
+        """Return who knows whom to be at registries; its secrets are shown nowhere from now on."""
+        from cto_airgap.helpers import Helpers  # noqa: PLC0415 - most runs ask no registry
+        from cto_airgap.logins import Given, Stored, parse  # noqa: PLC0415 - as above
+
+        files = [_logins(file) for file in login_files(self.env)]
+        if text := self.env.get(LOGINS):
+            files.insert(0, parse(as_docker_reads(text), LOGINS))
+        for login in (*given.values(), *(one for f in files for one in f.auths.values())):
+            self.secrets.add(login.secrets)
+        asking = HelperRunner(
+            self.runner,
+            lambda text: self.notice(text),  # noqa: PLW0108 - it is set late
+            self.secrets.add,
+        )
+        return Given(given, Stored(files, Helpers(asking, self.env)))
 
     @cached_property
     def relocations(self) -> Relocations | None:
@@ -296,7 +307,12 @@ class Wiring:
         self.secrets.add(login_secrets(access.kubeconfig))
         if self.open_cluster:
             return self.open_cluster(access, self.clock)
-        return KubeCluster(access, clock=self.clock, log=self._trace)
+        programs = LoginPrograms(
+            self.runner,
+            lambda text: self.notice(text),  # noqa: PLW0108 - it is set late
+            self.secrets.add,
+        )
+        return KubeCluster(access, clock=self.clock, log=self._trace, programs=programs)
 
     # clusters
 
@@ -563,6 +579,17 @@ class Wiring:
         from cto.cli import secrecy  # noqa: PLC0415 - as above
 
         return tuple(secrecy.secrets_of(self.loaded.config).values())
+
+
+def _logins(path: Path) -> File:
+    """Return the log-ins of docker's or podman's file, as docker reads it."""
+    from cto_airgap.logins import parse, read  # noqa: PLC0415 - most runs ask no registry
+
+    try:
+        return parse(as_docker_reads(path.read_text(encoding="utf-8")), str(path))
+    except (OSError, UnicodeError):
+        # It says what is wrong, if it is wrong that there is none.
+        return read(path)
 
 
 def _close(cluster: Cluster) -> None:

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from cto import goyaml
 from cto.errors import ApiError, ConfigError, PreflightError
 from cto.objects import Manifest, ObjectRef
 from cto.plan import labels, sizes
@@ -128,7 +129,7 @@ class StateStore:
         if found is None:
             return None
         try:
-            data = json.loads(_text_in(found))
+            data = goyaml.load_json(_text_in(found))
         except ValueError:
             return None
         return data if isinstance(data, dict) else None

@@ -8,7 +8,7 @@ https://github.com/go-yaml/yaml/blob/v2/resolve.go, https://github.com/yaml/pyya
 
 from yaml import MappingNode, MarkedYAMLError, Node, ScalarNode, SequenceNode, YAMLError
 
-from cto.goyaml.reading import compose, key_of, load, load_all, scalar
+from cto.goyaml.reading import compose, key_of, load, load_all, load_json, scalar
 from cto.goyaml.rules import JSON_TAGS, MAP, MERGE, SEQ, STR
 from cto.goyaml.writing import dump, dump_flow, dump_json, serialize
 
@@ -31,6 +31,7 @@ __all__ = [
     "key_of",
     "load",
     "load_all",
+    "load_json",
     "scalar",
     "serialize",
 ]

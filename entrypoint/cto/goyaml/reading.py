@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import re
 import struct
 from collections.abc import Iterator
@@ -61,6 +62,18 @@ def load(text: str, *, duplicates: bool = False) -> Any:
         problem = "a second document starts here, where one is read"
         raise MarkedYAMLError(None, None, problem, nodes[1].start_mark)
     return construct(nodes[0], text, duplicates=duplicates) if nodes else None
+
+
+def load_json(text: str | bytes) -> Any:
+    """Return the data of a JSON text that somebody else wrote.
+
+    Raises:
+        ValueError: It is not JSON, or nested deeper than can be read.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError(_TOO_DEEP) from None
 
 
 def load_all(text: str, *, duplicates: bool = False) -> Iterator[Any]:

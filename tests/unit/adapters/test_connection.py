@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 import urllib3
 
 from cto.adapters.connection import _new_session
+from cto.adapters.login import LoginPrograms
 from cto.objects import dump_yaml
 from cto.ports import Access
+from fakes.runner import FakeRunner
 
 PROXY = "http://proxy.example.com:3128"
 NAMES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
@@ -27,7 +30,7 @@ def proxy_of(folder: Path, server: str, **cluster: str) -> str | None:
     }
     file = folder / "config"
     file.write_text(dump_yaml(document), encoding="utf-8")
-    session = _new_session(Access(file, "x"))
+    session = _new_session(Access(file, "x"), os.environ, LoginPrograms(FakeRunner()))
     session.close()
     pool = session._pool
     return str(pool.proxy) if isinstance(pool, urllib3.ProxyManager) else None

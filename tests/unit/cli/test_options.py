@@ -48,15 +48,15 @@ def test_nothing_given_is_nothing_said(group: Root, taken: list[ClusterOptions])
 
 def test_everything_given(group: Root, taken: list[ClusterOptions], tmp_path: Path) -> None:
     line = (
-        "--provider kwok --context one --kubeconfig kube.yaml -p production -c a.yaml --config -"
-        " --non-interactive --yes --own yours -q --debug -o mermaid"
+        "--provider existing --context one --kubeconfig kube.yaml -p production -c a.yaml"
+        " --config - --non-interactive --yes --own yours -q --debug -o mermaid"
     )
     text = run(group, *line.split(), "--charts", str(tmp_path), "--tools", str(tmp_path))
     assert text == "yours mermaid True True\n"
     assert taken == [
         ClusterOptions(
             flags={
-                "cluster.provider": ("--provider", "kwok"),
+                "cluster.provider": ("--provider", "existing"),
                 "cluster.context": ("--context", "one"),
                 "profile": ("--profile", "production"),
             },
@@ -68,6 +68,54 @@ def test_everything_given(group: Root, taken: list[ClusterOptions], tmp_path: Pa
             tools=tmp_path,
         )
     ]
+
+
+@pytest.mark.parametrize(
+    ("line", "message", "fix"),
+    [
+        (
+            "--provider kwok --context one",
+            "--provider kwok and --context one contradict each other",
+            "--provider existing --context one",
+        ),
+        (
+            "--context it's --provider kind",
+            "--provider kind and --context it's contradict each other",
+            "--provider existing --context 'it'\"'\"'s'",
+        ),
+        (
+            "--provider existing --nodes 3",
+            "--provider existing and --nodes contradict each other",
+            "--provider kind or kwok instead of --provider existing",
+        ),
+        (
+            "--context one --nodes 3",
+            "--context one and --nodes contradict each other",
+            "--provider kind or kwok instead of --context one",
+        ),
+        (
+            "--provider existing --use-context",
+            "--provider existing and --use-context contradict each other",
+            "--provider kind or kwok instead of --provider existing",
+        ),
+    ],
+)
+def test_flags_that_contradict_each_other_are_refused_with_both_names(
+    group: Root, taken: list[ClusterOptions], line: str, message: str, fix: str
+) -> None:
+    result = CliRunner().invoke(group, ["take", *line.split(), "-o", "json"], prog_name="cto")
+    error = json.loads(result.stdout)["error"]
+    assert (result.exit_code, error["code"], error["message"]) == (2, "CTO-1200", message)
+    assert error["fix"].endswith(fix)
+    assert taken == []
+
+
+@pytest.mark.parametrize("line", ["--provider kwok --nodes 3", "--provider existing --context a"])
+def test_flags_that_go_together_are_taken(
+    group: Root, taken: list[ClusterOptions], line: str
+) -> None:
+    run(group, *line.split())
+    assert len(taken) == 1
 
 
 def test_folders_come_from_the_environment(

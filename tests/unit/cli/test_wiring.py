@@ -71,6 +71,32 @@ class TestRegistries:
             said = made.secrets.redacted("file-hunter2 idt-hunter2 reg-hunter2 given-hunter2")
         assert "hunter2" not in said
 
+    def test_what_says_null_is_read_as_docker_reads_it(self, tmp_path: Path) -> None:
+        folder = tmp_path / "home" / ".docker"
+        folder.mkdir(parents=True)
+        helper = folder / "docker-credential-x"
+        helper.write_text("")
+        helper.chmod(0o755)
+        entry = {"username": "me", "password": "hunter2"}
+        text = {
+            "auths": {"a.io": None, "b.io": {**entry, "identitytoken": None}, "c.io": entry},
+            "credHelpers": {"b.io": None, "c.io": "x"},
+        }
+        (folder / "config.json").write_text(json.dumps(text))
+        made = wiring(tmp_path, {"PATH": str(folder)})
+        runner = FakeRunner().on(
+            "docker-credential-x", stdout='{"Username": null, "Secret": "helped-hunter2"}'
+        )
+        made.runner = runner
+        logins = made.logins({})
+        found = {host: logins.find(host, "r") for host in ("a.io", "b.io", "c.io")}
+        assert found == {
+            "a.io": None,
+            "b.io": Login("me", "hunter2"),
+            "c.io": Login("", "helped-hunter2"),
+        }
+        assert "hunter2" not in made.secrets.redacted("helped-hunter2")
+
 
 class TestCluster:
     def test_the_only_context_of_the_usual_kubeconfig(self, tmp_path: Path) -> None:

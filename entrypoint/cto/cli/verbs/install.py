@@ -268,6 +268,7 @@ def _confirm(wiring: Wiring, provider: Provider, terminal: Terminal) -> None:
         return
     told = tells(f"in the middle of: making the plan; {_UNCHANGED}")
     with told, terminal.screen(wiring.clock) as screen:
+        wiring.notice = screen.notice
         _prerequisites(wiring, provider, terminal, screen)
         with wiring.installer(provider, provider.access(), screen) as installer:
             plan = installer.plan_install()

@@ -22,11 +22,9 @@ def opened(
 ) -> Iterator[Installer]:
     """Open a screen, and below it the cluster with everything that a verb needs of it."""
     access = provider.access()
-    with (
-        terminal.screen(wiring.clock) as screen,
-        wiring.installer(provider, access, screen, configured=configured) as installer,
-    ):
+    with terminal.screen(wiring.clock) as screen:
         wiring.notice = screen.notice
-        # Not before it has answered: a silent server would be asked a second time, in vain.
-        terminal.simulated = provider.simulated
-        yield installer
+        with wiring.installer(provider, access, screen, configured=configured) as installer:
+            # Not before it has answered: a silent server would be asked a second time, in vain.
+            terminal.simulated = provider.simulated
+            yield installer

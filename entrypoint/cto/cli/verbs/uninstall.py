@@ -7,6 +7,7 @@ from typing import Any
 from cto.catalog import Component
 from cto.cli.clusters import refuse_busy
 from cto.cli.describe import plan_text, time_text
+from cto.cli.options import refuse_both
 from cto.cli.outcome import raise_errors
 from cto.cli.output import Terminal
 from cto.cli.verbs.opening import frame, opened
@@ -98,13 +99,13 @@ def _check_alone(wiring: Wiring, removal: Options) -> None:
     """
     if removal.components:
         hint = "Every component goes with the cluster: leave one of the two away."
-        raise UsageError("CTO-1200", "--cluster and --component contradict each other", hint=hint)
+        refuse_both("--cluster", "--component", hint)
     if "cluster.context" in wiring.options.flags:
         hint = (
             "Only a cluster that cto made is deleted, and --provider and --cluster-name say which. "
             "To take the platform away from a context, leave --cluster away."
         )
-        raise UsageError("CTO-1200", "--cluster and --context contradict each other", hint=hint)
+        refuse_both("--cluster", "--context", hint)
 
 
 def _data(plan: Plan, report: Report) -> dict[str, Any]:
