@@ -71,6 +71,7 @@ bench: lab ## measure against Helm, and write docs/performance.md
 # --- to make the image ----------------------------------------------------------------------------
 
 include image.mk
+include agent.mk
 
 # --- to keep it in order --------------------------------------------------------------------------
 

@@ -10,30 +10,16 @@ from pathlib import Path
 import pytest
 
 from cto import assets
+from fakes.repositories import commit, git, make_origin
 
 SCRIPT = assets.root() / "templates" / "agents" / "clone.sh"
 
 
-def git(folder: Path, *arguments: str) -> str:
-    identity = ["-c", "user.name=test", "-c", "user.email=test@example.com"]
-    argv = ["git", *identity, "-C", str(folder), *arguments]
-    env = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull}
-    return subprocess.run(argv, check=True, capture_output=True, text=True, env=env).stdout.strip()
-
-
-def commit(folder: Path, name: str, text: str) -> None:
-    (folder / name).write_text(text)
-    git(folder, "add", ".")
-    git(folder, "commit", "--quiet", "--message", f"{name}: {text}")
-
-
 class Workspace:
     def __init__(self, folder: Path) -> None:
-        self.origin, self.repository = folder / "origin", folder / "workspace" / "repository"
-        self.origin.mkdir()
+        self.origin = make_origin(folder / "origin")
+        self.repository = folder / "workspace" / "repository"
         self.repository.parent.mkdir()
-        git(self.origin, "init", "--quiet", "--initial-branch", "trunk")
-        commit(self.origin, "a", "one")
 
     def clone(self, **changes: str) -> subprocess.CompletedProcess[str]:
         env: Mapping[str, str] = {

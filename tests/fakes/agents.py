@@ -1,0 +1,125 @@
+"""An agent's pod on this machine: the controller's environment, real programs."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cto import assets
+from cto.render import Renderer
+from cto_controller.attempts import Attempt
+from cto_controller.runs import Result
+from fakes.repositories import make_origin
+from fakes.runs import TEMPLATES, Runs
+
+SOURCE = assets.root() / "bundle" / "images" / "agent"
+TOKEN = "ghs_" + "t" * 36
+# The folders that a pod has of its own.
+_MOUNTED = ("/workspace", "/task", "/home/agent", "/var/run/github")
+
+
+def missing() -> str:
+    """Say which programs of the image this machine lacks; empty if it has all."""
+    lacking = [name for name in ("git", "jq", "curl") if not shutil.which(name)]
+    return f"this machine has no {', '.join(lacking)}" if lacking else ""
+
+
+class AgentPod:
+    """One run's pod, once for each attempt."""
+
+    def __init__(
+        self, folder: Path, *, cli: str, api_url: str = "https://api.github.com", **spec: Any
+    ) -> None:
+        self.folder = folder
+        folder.mkdir()
+        self.origin = make_origin(folder / "origin")
+        self.clis = folder / "image" / "clis"
+        shutil.copytree(SOURCE, folder / "image")
+        agents = {"rex": {"githubApp": "acme-rex", "image": "x:1", "cli": cli}}
+        self._runs = Runs({"agents": agents, "github": {"host": "github.com", "apiUrl": api_url}})
+        self.run = self._runs.add("shop", **spec)
+
+    def add_cli(self, name: str, script: str) -> None:
+        program = self.clis / name / "run"
+        program.parent.mkdir()
+        program.write_text(f"#!/bin/sh\nset -eu\n{script}\n")
+        program.chmod(0o755)
+
+    def here(self, text: str) -> str:
+        """Return a text with the pod's own folders below this one's."""
+        return re.sub(f"({'|'.join(_MOUNTED)})(?=/|$)", rf"{self.folder}\1", text)
+
+    def environment(self, number: int = 1) -> dict[str, str]:
+        """Make what the pod of an attempt mounts, and return what its container gets."""
+        found = self._runs.settings.agent_of("acme-rex")
+        assert found
+        attempt = Attempt(self.run, number, *found, self._runs.settings)
+        _, inputs, job = attempt.objects(TEMPLATES, Renderer({}, env={}))
+        for path in _MOUNTED:
+            Path(f"{self.folder}{path}").mkdir(parents=True, exist_ok=True)
+        (folder := self.folder / "task" / "input").mkdir(exist_ok=True)
+        for name, text in inputs["data"].items():
+            (folder / name).write_text(text)
+        Path(self.here("/var/run/github/token")).write_text(TOKEN)
+        self.result_file.touch()
+        rows = job["spec"]["template"]["spec"]["containers"][0]["env"]
+        told = {row["name"]: self.here(row["value"].replace("$$", "$")) for row in rows}
+        return {"PATH": os.environ["PATH"], **told, "REPOSITORY_URL": self.origin.as_uri()}
+
+    @property
+    def prompt(self) -> str:
+        return (self.folder / "task" / "input" / "prompt.md").read_text()
+
+    @property
+    def repository(self) -> Path:
+        return self.folder / "workspace" / "repository"
+
+    @property
+    def result_file(self) -> Path:
+        return self.folder / "task" / "result.json"
+
+    @property
+    def branch(self) -> str:
+        return "agents/rex/shop"
+
+    def clone(self, env: Mapping[str, str]) -> None:
+        argv = ["/bin/sh", str(self.folder / "task" / "input" / "clone.sh")]
+        done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+    def attempt(
+        self, number: int = 1, *, timeout_s: float = 60, **changes: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Clone, then run the agent; return how that ended."""
+        env = {**self.environment(number), **changes}
+        self.clone(env)
+        return subprocess.run(
+            [self.folder / "image" / "cto-agent"],
+            env=env,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=timeout_s,
+        )
+
+    def told(self) -> Mapping[str, Any]:
+        read = json.loads(self.result_file.read_text())
+        assert isinstance(read, dict)
+        return read
+
+    def result(self, done: subprocess.CompletedProcess[str]) -> Result:
+        """Return what the controller makes of it."""
+        condition = {"type": "Failed" if done.returncode else "Complete", "status": "True"}
+        ended = {"exitCode": done.returncode, "message": self.result_file.read_text()}
+        pod = {
+            "metadata": {"name": "pod"},
+            "status": {"containerStatuses": [{"name": "agent", "state": {"terminated": ended}}]},
+        }
+        return Result.of({"metadata": {}, "status": {"conditions": [condition]}}, [pod])
