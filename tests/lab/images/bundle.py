@@ -20,6 +20,7 @@ from tools import build  # noqa: E402 - as above
 # What decides a bundle, beside the images of others: the controller's image has the whole product.
 _SOURCES = (
     "Dockerfile",
+    "agent.mk",
     "airgap",
     "bundle",
     "entrypoint",
