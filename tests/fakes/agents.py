@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,27 @@ from fakes.runs import TEMPLATES, Runs
 SOURCE = assets.root() / "bundle" / "images" / "agent"
 TOKEN = "ghs_" + "t" * 36
 # The folders that a pod has of its own.
-_MOUNTED = ("/workspace", "/task", "/home/agent", "/var/run/github")
+MOUNTED = ("/workspace", "/task", "/home/agent", "/var/run/github")
 
 
 def missing() -> str:
     """Say which programs of the image this machine lacks; empty if it has all."""
     lacking = [name for name in ("git", "jq", "curl") if not shutil.which(name)]
     return f"this machine has no {', '.join(lacking)}" if lacking else ""
+
+
+def run_to_end(
+    argv: Sequence[str], env: Mapping[str, str], timeout_s: float
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        argv,
+        env=env,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+        timeout=timeout_s,
+    )
 
 
 class AgentPod:
@@ -40,10 +54,15 @@ class AgentPod:
         folder.mkdir()
         self.origin = make_origin(folder / "origin")
         self.clis = folder / "image" / "clis"
+        self.program = (str(folder / "image" / "cto-agent"),)
         shutil.copytree(SOURCE, folder / "image")
         agents = {"rex": {"githubApp": "acme-rex", "image": "x:1", "cli": cli}}
         self._runs = Runs({"agents": agents, "github": {"host": "github.com", "apiUrl": api_url}})
         self.run = self._runs.add("shop", **spec)
+
+    def on_disk(self, path: str) -> Path:
+        """Return where a path of the pod is on this machine."""
+        return self.folder / path.lstrip("/")
 
     def add_cli(self, name: str, script: str) -> None:
         program = self.clis / name / "run"
@@ -53,7 +72,7 @@ class AgentPod:
 
     def here(self, text: str) -> str:
         """Return a text with the pod's own folders below this one's."""
-        return re.sub(f"({'|'.join(_MOUNTED)})(?=/|$)", rf"{self.folder}\1", text)
+        return re.sub(f"({'|'.join(MOUNTED)})(?=/|$)", rf"{self.folder}\1", text)
 
     def environment(self, number: int = 1) -> dict[str, str]:
         """Make what the pod of an attempt mounts, and return what its container gets."""
@@ -61,14 +80,15 @@ class AgentPod:
         assert found
         attempt = Attempt(self.run, number, *found, self._runs.settings)
         _, inputs, job = attempt.objects(TEMPLATES, Renderer({}, env={}))
-        for path in _MOUNTED:
-            Path(f"{self.folder}{path}").mkdir(parents=True, exist_ok=True)
+        for path in MOUNTED:
+            self.on_disk(path).mkdir(parents=True, exist_ok=True)
         (folder := self.folder / "task" / "input").mkdir(exist_ok=True)
         for name, text in inputs["data"].items():
             (folder / name).write_text(text)
-        Path(self.here("/var/run/github/token")).write_text(TOKEN)
+        self.on_disk("/var/run/github/token").write_text(TOKEN)
         self.result_file.touch()
-        rows = job["spec"]["template"]["spec"]["containers"][0]["env"]
+        self.pod_spec = job["spec"]["template"]["spec"]
+        rows = self.pod_spec["containers"][0]["env"]
         told = {row["name"]: self.here(row["value"].replace("$$", "$")) for row in rows}
         return {"PATH": os.environ["PATH"], **told, "REPOSITORY_URL": self.origin.as_uri()}
 
@@ -88,9 +108,14 @@ class AgentPod:
     def branch(self) -> str:
         return "agents/rex/shop"
 
+    def start(
+        self, argv: Sequence[str], env: Mapping[str, str], timeout_s: float = 60
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a program of the pod to its end."""
+        return run_to_end(argv, env, timeout_s)
+
     def clone(self, env: Mapping[str, str]) -> None:
-        argv = ["/bin/sh", str(self.folder / "task" / "input" / "clone.sh")]
-        done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
+        done = self.start(["/bin/sh", self.here("/task/input/clone.sh")], env)
         assert done.returncode == 0, done.stderr
 
     def attempt(
@@ -99,15 +124,7 @@ class AgentPod:
         """Clone, then run the agent; return how that ended."""
         env = {**self.environment(number), **changes}
         self.clone(env)
-        return subprocess.run(
-            [self.folder / "image" / "cto-agent"],
-            env=env,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-            timeout=timeout_s,
-        )
+        return self.start(self.program, env, timeout_s)
 
     def told(self) -> Mapping[str, Any]:
         read = json.loads(self.result_file.read_text())

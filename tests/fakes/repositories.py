@@ -8,8 +8,10 @@ from pathlib import Path
 
 
 def git(folder: Path, *arguments: str) -> str:
-    identity = ["-c", "user.name=test", "-c", "user.email=test@example.com"]
-    argv = ["git", *identity, "-C", str(folder), *arguments]
+    # A repository may belong to the user of a container.
+    settings = ("user.name=test", "user.email=test@example.com", "safe.directory=*")
+    told = [word for setting in settings for word in ("-c", setting)]
+    argv = ["git", *told, "-C", str(folder), *arguments]
     env = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull}
     return subprocess.run(argv, check=True, capture_output=True, text=True, env=env).stdout.strip()
 
