@@ -70,6 +70,9 @@ class Job(_Section):
 
 
 class Agents(_Section):
+    """What agents run with. `image` is for every CLI that has none of its own."""
+
+    image: Image = ""
     service_account_name: str = "cto-agent"
     cli_images: Mapping[str, Image] = Field(default_factory=dict)
     cli_providers: Mapping[str, str] = Field(default_factory=dict)
@@ -126,8 +129,8 @@ class Settings(_Section):
         return None
 
     def image_of(self, agent: Agent, cli: str) -> str:
-        """Return the image that an agent runs in; '' if none is set for its CLI."""
-        return agent.image or self.agent.cli_images.get(cli, "")
+        """Return the image that an agent runs in; '' if none is set for its CLI, nor for all."""
+        return agent.image or self.agent.cli_images.get(cli) or self.agent.image
 
 
 def read(path: Path, roles: Path) -> Settings:
