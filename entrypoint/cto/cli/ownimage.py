@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 from cto.catalog import Component
 from cto.errors import CtoError
-from cto.objects import load_yaml
+from cto.objects import dump_yaml, load_yaml
+from cto.result import Check, CheckStatus
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from cto.cli.wiring import Wiring
+    from cto.plan.wish import Wanted
 
 UNKNOWN = "IMAGE"
 # `cto bundle image` writes it into the image: what Docker called it then.
@@ -75,6 +77,28 @@ def instead(wiring: Wiring, components: Iterable[Component]) -> str:
         image=_sibling(name(wiring), source.profile, having[0]),
         profile=having[0],
         off=off,
+    )
+
+
+def checks(wish: Wanted) -> tuple[Check, ...]:
+    """Warn of images of this project that no registry has which the cluster pulls from."""
+    names = [
+        image.reference
+        for item in wish.components
+        for image in item.component.images
+        if image.ours and item.relocation is None and image.reference in dump_yaml(item.values)
+    ]
+    if not names:
+        return ()
+    return (
+        Check(
+            name="own_images",
+            title="Images of cto itself",
+            status=CheckStatus.WARNING,
+            message=f"{' and '.join(names)}: no public registry has them, so nodes have to",
+            fix="Push a bundle to a registry of yours, and name that: docs/private-registry.md. Or "
+            "name other images: components.controller.values.image, agents.NAME.image.",
+        ),
     )
 
 

@@ -30,7 +30,7 @@ from cto.adapters.login import LoginPrograms
 from cto.adapters.process import ProcessRunner, become
 from cto.adapters.tools import Tools
 from cto.cli import clusters, ownimage
-from cto.cli.bundled import BundledCharts, lacking
+from cto.cli.bundled import KIND, BundledCharts, lacking
 from cto.cli.describe import tell
 from cto.cli.options import ClusterOptions
 from cto.cli.output import Screen
@@ -520,6 +520,10 @@ class Wiring:
         needs = replace(needs, seen=seen, images=self._images)
         skip = self.loaded.config.cluster.skip_preflight
         checks = cluster_checks(cluster, needs, clock=self.clock, skip=skip)
+        # Nodes of a cluster that was made in Docker pull from the bundle.
+        bundled = wish.provider == KIND and self.source and self.source.has_images
+        if not (observed.simulated or bundled):
+            checks = (*checks, *ownimage.checks(wish))
         if REGISTRY in skip:
             return (*checks, skipped(REGISTRY, "Images in the registry"))
         return (*checks, *self._image_checks(cluster))

@@ -7,12 +7,16 @@ from dataclasses import replace
 
 import pytest
 
+from cto import __version__
 from cto.catalog import Component
 from cto.cli import ownimage
 from cto.cli.options import ClusterOptions
 from cto.cli.wiring import Wiring
+from cto.plan.wish import Wanted
+from cto.relocation import Relocation
+from cto.result import CheckStatus
 from cto_airgap.source import Source
-from fakes.components import component
+from fakes.components import component, wanted, wanted_component
 from fakes.desk import Desk
 from unit.airgap.conftest import client, fake, world
 from unit.airgap.world import World
@@ -130,3 +134,28 @@ chart:
 homepage: https://example.com
 licence: Apache-2.0
 """
+
+
+# images that are made of this project
+
+OURS = {"ref": "cto.internal/controller", "why": "it", "value": "image", "ours": True}
+
+
+def wish_of(values: dict[str, str], relocation: Relocation | None = None) -> Wanted:
+    ours = component("controller", images=[OURS])
+    return wanted(wanted_component(ours, values=values, relocation=relocation))
+
+
+def test_who_pulls_from_no_bundle_hears_that_no_registry_has_our_images() -> None:
+    name = f"cto.internal/controller:{__version__}"
+    (check,) = ownimage.checks(wish_of({"image": name}))
+    assert check.status is CheckStatus.WARNING
+    assert name in check.message
+    assert "docs/private-registry.md" in check.fix
+
+
+def test_another_image_and_a_registry_of_ones_own_are_nothing_to_warn_of() -> None:
+    name = f"cto.internal/controller:{__version__}"
+    assert ownimage.checks(wish_of({"image": "example.com/controller:1"})) == ()
+    moved = Relocation(images={name: "example.com/controller@sha256:0"})
+    assert ownimage.checks(wish_of({"image": name}, moved)) == ()
