@@ -24,6 +24,8 @@ def task() -> None:
 )
 @click.option("-m", "--message", metavar="TEXT", help="What to do, in place of --prompt.")
 @click.option("--branch", metavar="NAME", default="", help="Where work starts.")
+@click.option("--cli", metavar="NAME", default="", help="Another program than the agent's: echo.")
+@click.option("--model", metavar="NAME", default="", help="Another model than the agent's.")
 @click.option("-w", "--watch", is_flag=True, help="Tell how it goes, until it has ended.")
 @cluster_options
 @output_options()
@@ -37,6 +39,8 @@ def run(
     prompt: TextIO | None,
     message: str | None,
     branch: str,
+    cli: str,
+    model: str,
     watch: bool,
 ) -> Result:
     """Start a task: a CodeRun, which the controller makes a Job of.
@@ -44,12 +48,13 @@ def run(
     With --watch the exit code is 9 if the agent did not succeed.
     """
     from cto.cli.verbs import tasks  # noqa: PLC0415 - pydantic is slow to import
+    from cto.engine.tasks import Wish  # noqa: PLC0415 - as above
 
     if (prompt is None) == (message is None):
         text = "Give either --prompt FILE or --message TEXT."
         raise click.UsageError(text)
     what = prompt.read() if prompt else str(message)
-    wish = tasks.Wish(agent=agent, repository=repo, prompt=what, branch=branch)
+    wish = Wish(agent=agent, repository=repo, prompt=what, branch=branch, cli=cli, model=model)
     return tasks.run(terminal.wiring(options), terminal, wish, watch=watch)
 
 

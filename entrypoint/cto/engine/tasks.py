@@ -29,6 +29,33 @@ _AGENTS = "controller-agents"
 _LOOK_S = 1.0
 
 
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """What an agent is to do. Empty is what the agent, or the repository, has by itself."""
+
+    agent: str
+    repository: str
+    prompt: str
+    branch: str = ""
+    cli: str = ""
+    model: str = ""
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """The spec of a CodeRun."""
+        config = {"cliType": self.cli, "model": self.model}
+        given = {
+            "sourceBranch": self.branch,
+            "cliConfig": {key: value for key, value in config.items() if value},
+        }
+        return {
+            "githubApp": self.agent,
+            "repositoryUrl": self.repository,
+            "prompt": self.prompt,
+            **{key: value for key, value in given.items() if value},
+        }
+
+
 @dataclass(frozen=True)
 class Task:
     """One task, as its run in the cluster tells of it."""
@@ -108,7 +135,7 @@ class Tasks:
         self._clock = clock
         self._namespace = namespace
 
-    def start(self, agent: str, repository: str, prompt: str, branch: str = "") -> Task:
+    def start(self, wish: Wish) -> Task:
         """Make a task for an agent.
 
         Raises:
@@ -116,19 +143,15 @@ class Tasks:
             UsageError: CTO-1200, there is no such agent.
             ApiError: CTO-1605, the cluster refuses it, with the field and the reason.
         """
-        self._check_agent(agent)
-        spec = {"githubApp": agent, "repositoryUrl": repository, "prompt": prompt}
-        name = f"{agent[:40]}-{secrets.token_hex(4)}"
-        return Task(
-            self._cluster.create(
-                {
-                    "apiVersion": API,
-                    "kind": KINDS[0],
-                    "metadata": {"name": name, "namespace": self._namespace},
-                    "spec": {**spec, **({"sourceBranch": branch} if branch else {})},
-                }
-            )
-        )
+        self._check_agent(wish.agent)
+        name = f"{wish.agent[:40]}-{secrets.token_hex(4)}"
+        made = {
+            "apiVersion": API,
+            "kind": KINDS[0],
+            "metadata": {"name": name, "namespace": self._namespace},
+            "spec": wish.spec,
+        }
+        return Task(self._cluster.create(made))
 
     def all(self) -> Sequence[Task]:
         """Return all tasks, the oldest first.

@@ -54,7 +54,7 @@ def runs(desk: Desk) -> list[Manifest]:
 
 
 def test_a_task_is_a_run_of_the_controllers(platform: Desk) -> None:
-    result = platform.cto(*STARTED, "--branch", "next")
+    result = platform.cto(*STARTED, "--branch", "next", "--cli", "echo")
     (made,) = runs(platform)
     assert result.exit_code == 0
     assert result.stdout.splitlines()[0] == made["metadata"]["name"]
@@ -64,6 +64,7 @@ def test_a_task_is_a_run_of_the_controllers(platform: Desk) -> None:
         "repositoryUrl": REPOSITORY,
         "prompt": "Mend it.",
         "sourceBranch": "next",
+        "cliConfig": {"cliType": "echo"},
     }
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from cto.cli.describe import table
 from cto.cli.output import Terminal
@@ -12,7 +11,7 @@ from cto.cli.verbs.opening import frame, opened
 from cto.cli.wiring import Wiring
 from cto.config.sections import NAMESPACE
 from cto.engine.installer import Installer
-from cto.engine.tasks import SUCCEEDED, Task, Tasks
+from cto.engine.tasks import SUCCEEDED, Task, Tasks, Wish
 from cto.errors import Exit
 from cto.ports import Clock
 from cto.result import Result
@@ -22,20 +21,10 @@ _SILENCE_S = 10.0
 _COLUMNS = ("name", "agent", "phase", "attempts", "age", "message")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Wish:
-    """What an agent is to do."""
-
-    agent: str
-    repository: str
-    prompt: str
-    branch: str = ""
-
-
 def run(wiring: Wiring, terminal: Terminal, wish: Wish, *, watch: bool) -> Result:
     """Start a task, and wait for its end if that is wanted."""
     with _opened(wiring, terminal) as (installer, tasks):
-        made = tasks.start(wish.agent, wish.repository, wish.prompt, wish.branch)
+        made = tasks.start(wish)
         wiring.notice(f"task {made.name} is made")
         if watch:
             made = _watched(tasks.follow(made), installer.clock, wiring.notice)
