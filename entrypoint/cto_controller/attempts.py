@@ -58,8 +58,14 @@ class Attempt:
 
     @property
     def branch(self) -> str:
-        """Where the agent's work goes: the same for every attempt at a task."""
+        """Where the agent's work goes: the same for every attempt at a task.
+
+        Work that starts from a branch of the agent's own goes on there.
+        """
         spec = self.run.spec
+        source = str(spec.get("sourceBranch", ""))
+        if source.startswith(f"agents/{self.name}/"):
+            return source
         task = f"task-{spec['taskId']}" if "taskId" in spec else self.run.ref.name
         return f"agents/{self.name}/{task}"
 

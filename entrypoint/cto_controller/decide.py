@@ -178,6 +178,9 @@ class _Queue:
             phase = Phase.SUCCEEDED if result.succeeded else Phase.FAILED
             yield from self._report(course, phase, phase, result.summary, result)
             return
+        if not course.attempt and (text := _rounds_are_over(course.run, self.world.runs)):
+            yield from self._report(course, Phase.FAILED, "TooManyRounds", text)
+            return
         reason, text = self._obstacle(course.run)
         if result and not reason:
             text = f"attempt {course.attempt} failed: {result.summary}"
@@ -216,6 +219,25 @@ class _Queue:
         status = _status(course, phase, reason, text, result, self.world.now)
         if status != course.run.status:
             yield Report(course.run, status)
+
+
+def _rounds_are_over(run: Run, runs: Sequence[Run]) -> str:
+    """Say that enough was tried on its branch: somebody has to look; '' if it may go on."""
+    rounds, branch = run.spec.get("rounds"), run.spec.get("sourceBranch")
+    if not rounds:
+        return ""
+    earlier = [
+        other
+        for other in runs
+        if other.spec.get("rounds")
+        and other.spec["repositoryUrl"] == run.spec["repositoryUrl"]
+        and other.spec.get("sourceBranch") == branch
+        # Not those that were refused here.
+        and (other.attempts or (other.place < run.place and not other.has_ended))
+    ]
+    if len(earlier) < rounds:
+        return ""
+    return f"{len(earlier)} rounds on {branch} did not help, more are not begun (spec.rounds)"
 
 
 def _flaw(run: Run, settings: Settings) -> tuple[str, str] | None:

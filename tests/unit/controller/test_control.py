@@ -233,6 +233,64 @@ def test_what_cannot_begin_says_why_and_does_when_it_can(
     assert runs.status("one")["phase"] == "Running"
 
 
+# --- rounds ---------------------------------------------------------------------------------------
+
+SHOP = "https://github.com/acme/shop.git"
+
+
+def work_off(runs: Runs, name: str) -> None:
+    runs.pass_(2)
+    for job in runs.jobs(name):
+        runs.end(job, said={"outcome": "failed", "summary": "Still red."})
+    runs.pass_()
+
+
+def test_only_so_many_rounds_are_made_on_a_branch(runs: Runs) -> None:
+    """Then somebody has to look: a fourth one fails, and is no round either."""
+    same = {"repositoryUrl": SHOP, "sourceBranch": "agents/rex/task-7"}
+    runs.add("asked-for", **same)
+    runs.add("other-branch", repositoryUrl=SHOP, sourceBranch="agents/rex/task-8", rounds=3)
+    runs.add("other-repository", sourceBranch="agents/rex/task-7", rounds=3)
+    for name in ("asked-for", "other-branch", "other-repository"):
+        work_off(runs, name)
+    for name in ("one", "two", "three", "four", "five"):
+        runs.add(name, **same, rounds=3)
+        work_off(runs, name)
+    assert {runs.status(name)["message"] for name in ("one", "two", "three")} == {"Still red."}
+    over = "3 rounds on agents/rex/task-7 did not help, more are not begun (spec.rounds)"
+    for name in ("four", "five"):
+        status = runs.status(name)
+        assert (status["phase"], status["message"], status["attempts"]) == ("Failed", over, 0)
+        assert ready(status)["Stalled"] == "True"
+        assert not runs.jobs(name)
+
+
+def test_rounds_that_wait_count(runs: Runs) -> None:
+    """Of five at once the first three are made; here all are as old, and the name decides."""
+    for name in "edcba":
+        runs.add(name, repositoryUrl=SHOP, sourceBranch="agents/rex/task-7", rounds=3)
+    runs.pass_(2)
+    phases = [runs.status(name)["phase"] for name in "abcde"]
+    assert phases == ["Running", "Pending", "Pending", "Failed", "Failed"]
+
+
+@pytest.mark.parametrize(
+    ("source", "branch"),
+    [
+        ("agents/rex/task-7", "agents/rex/task-7"),
+        ("agents/tess/task-7", "agents/rex/again"),
+        ("main", "agents/rex/again"),
+    ],
+)
+def test_work_goes_on_where_the_agent_began_it(runs: Runs, source: str, branch: str) -> None:
+    """And nowhere else: what an agent pushes is on branches of its own."""
+    runs.add("again", sourceBranch=source)
+    runs.pass_()
+    (container,) = runs.jobs("again")[0]["spec"]["template"]["spec"]["containers"]
+    environment = {row["name"]: row.get("value") for row in container["env"]}
+    assert (environment["BRANCH"], environment["BASE_BRANCH"]) == (branch, source)
+
+
 # --- tokens ---------------------------------------------------------------------------------------
 
 
