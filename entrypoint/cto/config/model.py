@@ -62,7 +62,7 @@ class Config(Section):
         default=Platform(), description="The platform as a whole.", examples=[{}]
     )
     github: GitHub = Field(
-        default=GitHub(), description="The GitHub side; may be set up later.", examples=[{}]
+        default_factory=GitHub, description="The GitHub side; may be set up later.", examples=[{}]
     )
     registry: Registry = Field(
         default=Registry(), description="Where the cluster gets its images.", examples=[{}]

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from cto.config.agents import AgentName
 from cto.config.base import Section
+from cto.config.flow import Flow
 from cto.config.secret import Secret
 from cto.config.text import (
     DomainName,
@@ -127,6 +128,7 @@ class GitHub(Section):
         "reference {secret: NAME, key: KEY}.",
         examples=["${GITHUB_WEBHOOK_SECRET}"],
     )
+    flow: Flow = Field(default_factory=Flow, description="What starts agents.", examples=[{}])
 
 
 class RegistryType(StrEnum):

@@ -51,7 +51,7 @@ def _field(name: str, field: FieldInfo, value: Any) -> Iterator[str]:
         yield from _indented(_fields(model, value))
     else:
         shown = value if value not in (None, {}, []) else (field.examples or [None])[0]
-        yield f"{name}: {flow(shown)}"
+        yield from _setting(name, shown)
 
 
 def _fields(model: type[BaseModel], data: Mapping[str, Any]) -> Iterator[str]:
@@ -68,6 +68,17 @@ def _agents(agents: Mapping[str, Any]) -> Iterator[str]:
         lines = _fields(Agent, data) if first else _settings(data)
         yield from _indented(lines)
         first = False
+
+
+def _setting(name: str, value: Any) -> Iterator[str]:
+    line = f"{name}: {flow(value)}"
+    if not isinstance(value, Mapping) or len(line) <= _WIDTH:
+        yield line
+        return
+    yield f"{name}:"
+    for key, below in value.items():
+        given = {k: v for k, v in below.items() if v is not None}
+        yield f"{_INDENT}{key}: {flow(given)}"
 
 
 def _settings(data: Mapping[str, Any]) -> Iterator[str]:
