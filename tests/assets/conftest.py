@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from cto import __version__
 from cto.catalog import Catalog, load
 from cto.config.model import Config
 from cto.plan.wanted import addresses
@@ -59,6 +60,7 @@ def context(
     public = made.public()
     return {
         "pull_secret": "",
+        "version": __version__,
         "config": public,
         "profile": made.profile,
         "features": public["features"],
