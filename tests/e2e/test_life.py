@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from .agents import assert_agents_work
 from .daemon import CABLE_RANGES, Daemon
 from .delivery import received, registries, repeated, sent
 from .engine import Engine
@@ -151,6 +152,7 @@ def test_a_platform_lives_from_docker_run_to_nothing_left(
         rows = installer.data("status")["components"]
         assert [row["release"] for row in rows if row["objects"]] == ["deployed"] * 4
         assert profiles(installer) == ["minimal", "minimal"]
+        tell.append(assert_agents_work(installer))
         look_as_nobody(installer)
         assert short_form(installer)["changes"] == []
         assert_strange_images_are_named(installer)
