@@ -61,9 +61,10 @@ $(FROM_NPM:%=agent-cli-%): agent-cli-%:
 		echo "$$wanted" > gathered; fi
 
 # Without the registry's name, and without what packages have for other systems.
+LEAN := .packages |= with_entries(if .key == "" then . else .value |= del(.optionalDependencies) end)
+LOCK := npm install --package-lock-only --omit-lockfile-registry-resolved=true $(NPM_QUIET)
 agent-lock: ## resolve the CLIs' packages anew, from their package.json (needs npm and jq)
-	@cd $(AGENT_SOURCE)/clis && for lock in */package-lock.json; do ( cd "$$(dirname $$lock)" && \
-		new='npm install --package-lock-only --omit-lockfile-registry-resolved=true $(NPM_QUIET)' && \
-		rm package-lock.json && $$new && jq '.packages |= with_entries(if .key == "" then . \
-			else .value |= del(.optionalDependencies) end)' package-lock.json > .lock.tmp && \
-		mv .lock.tmp package-lock.json && $$new ) || exit 1; done
+	@cd $(AGENT_SOURCE)/clis && for lock in */package-lock.json; do \
+		( cd "$$(dirname $$lock)" && rm package-lock.json && $(LOCK) && \
+		jq '$(LEAN)' package-lock.json > .lock.tmp && mv .lock.tmp package-lock.json && \
+		$(LOCK) ) || exit 1; done
