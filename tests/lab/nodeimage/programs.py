@@ -38,11 +38,6 @@ class NodeTool(build.GoTool):
     """A program of a module in this folder; what the module has of its own counts as well."""
 
     @property
-    def source(self) -> str:
-        module = Path(self.folder).name
-        return f"Go package {self.package}, modules pinned by tests/lab/nodeimage/{module}/go.mod"
-
-    @property
     def recipe(self) -> str:
         module = build.HERE / self.folder
         sources = [path.read_text() for path in sorted(module.rglob("*.go"))]
@@ -169,9 +164,7 @@ def make() -> None:
     Raises:
         BuildError: The machine lacks something, or Go refuses.
     """
-    with build.alone(folder()):
-        build.sweep(folder())
-        _make(missing(), folder())
+    build.make_all(missing, folder())
 
 
 def kind_missing() -> list[build.Tool]:
@@ -179,18 +172,7 @@ def kind_missing() -> list[build.Tool]:
 
 
 def make_kind() -> None:
-    with build.alone(tools_folder()):
-        build.sweep(tools_folder())
-        _make(kind_missing(), tools_folder())
-
-
-def _make(wanted: list[build.Tool], out: Path) -> None:
-    if found := build.lacking(wanted, out):
-        raise build.BuildError("\n  ".join(["this machine lacks:", *found]))
-    progress = build.Progress(wanted)
-    for tool in wanted:
-        with progress.of(tool):
-            build.make(tool, out)
+    build.make_all(kind_missing, tools_folder())
 
 
 def copy(name: str, to: Path) -> None:

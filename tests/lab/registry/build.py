@@ -24,11 +24,6 @@ class RegistryTool(build.GoTool):
     """A program of this folder's module."""
 
     @property
-    def source(self) -> str:
-        module = self.folder.removeprefix("../")
-        return f"Go package {self.package}, modules pinned by tests/lab/{module}/go.sum"
-
-    @property
     def recipe(self) -> str:
         sources = [path.read_text() for path in sorted(HERE.rglob("*.go"))]
         return sha256("\0".join([super().recipe, *sources]).encode()).hexdigest()
@@ -90,15 +85,7 @@ def make() -> None:
     Raises:
         BuildError: The machine lacks something, or Go refuses.
     """
-    with build.alone(folder()):
-        build.sweep(folder())
-        wanted = missing()
-        if found := build.lacking(wanted, folder()):
-            raise build.BuildError("\n  ".join(["this machine lacks:", *found]))
-        progress = build.Progress(wanted)
-        for tool in wanted:
-            with progress.of(tool):
-                build.make(tool, folder())
+    build.make_all(missing, folder())
 
 
 def main() -> int:

@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import TypeAlias
 
     Tool: TypeAlias = "GoTool | WheelTool"
@@ -72,9 +72,14 @@ class GoTool:
     ldflags: str = ""
     tags: str = ""
 
+    def sources(self) -> Path:
+        """Return the folder of the module to build in."""
+        return HERE / self.folder
+
     @property
     def source(self) -> str:
-        return f"Go package {self.package}, modules pinned by tests/lab/tools/{self.folder}/go.sum"
+        sums = (HERE / self.folder / "go.sum").resolve().relative_to(HERE.parents[2])
+        return f"Go package {self.package}, modules pinned by {sums}"
 
     @property
     def recipe(self) -> str:
@@ -508,7 +513,7 @@ def build_with_go(tool: GoTool, to: Path) -> None:
     run_quietly(
         [go, "build", *options, "-o", str(to), tool.package],
         env=go_environment(go, tool),
-        cwd=HERE / tool.folder,
+        cwd=tool.sources(),
     )
 
 
@@ -594,18 +599,33 @@ def drop_go_caches() -> None:
     shutil.rmtree(cache_dir() / "wheels", ignore_errors=True)
 
 
-def build(out: Path, *, keep_caches: bool) -> None:
+def nothing() -> None:
+    """Leave what is there as it is."""
+
+
+def make_all(
+    missing: Callable[[], list[Tool]], out: Path, *, then: Callable[[], None] = nothing
+) -> None:
+    """Make what is missing once nobody else makes any of it, and do what is left to do.
+
+    Raises:
+        BuildError: The machine lacks something, or Go refuses.
+    """
     with alone(out):
         sweep(out)
-        missing = tools_missing(out)
-        if found := lacking(missing, out):
+        wanted = missing()
+        if found := lacking(wanted, out):
             raise BuildError("\n  ".join(["this machine lacks:", *found]))
-        progress = Progress(missing)
-        for tool in missing:
+        progress = Progress(wanted)
+        for tool in wanted:
             with progress.of(tool):
                 make(tool, out)
-        if not keep_caches:
-            drop_go_caches()
+        then()
+
+
+def build(out: Path, *, keep_caches: bool) -> None:
+    then = nothing if keep_caches else drop_go_caches
+    make_all(lambda: tools_missing(out), out, then=then)
 
 
 def plan(out: Path) -> dict[str, object]:
