@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from dockerd import engine
 from images import build as images
-from images import bundle
+from images import bundle, modules
 from nodeimage import base, programs
 from nodeimage import build as node
 from registry import build as registry
@@ -35,6 +35,7 @@ def tasks(profile: str, prepared: Prepared) -> list[Task | None]:
         kind_task(),
         node_task(),
         base_task(),
+        modules_task(),
         images_task(),
         bundle_task(profile, prepared),
     ]
@@ -103,6 +104,24 @@ def base_task() -> Task | None:
         return None
     what = "a base for the product's image, from Debian packages"
     return Task(what, base.SECONDS, base.PEAK_MIB, base.KEPT_MIB, base.make)
+
+
+def modules_task() -> Task | None:
+    missing = modules.missing()
+    if not missing:
+        return None
+    return Task(
+        what=f"{', '.join(tool.name for tool in missing)}, from Go modules",
+        seconds=build.seconds(missing),
+        peak_mib=build.peak_mib(missing),
+        kept_mib=sum(tool.size_mib for tool in missing),
+        run=make_modules,
+    )
+
+
+def make_modules() -> None:
+    modules.make()
+    build.drop_go_caches()
 
 
 def images_task() -> Task | None:

@@ -10,8 +10,9 @@ import pytest
 
 from lab.dockerd import capped, engine
 from lab.images import build as images
-from lab.images import catalog, layout
+from lab.images import bundle, catalog, layout, modules
 from lab.nodeimage import programs
+from lab.tools import build
 
 
 @pytest.fixture
@@ -135,3 +136,42 @@ def test_the_file_with_the_capabilities_is_found_in_a_call(
     arguments: str, file: str | None
 ) -> None:
     assert capped.requested(arguments.split()) == (Path(file) if file else None)
+
+
+@pytest.mark.parametrize("tool", modules.PROGRAMS, ids=lambda tool: tool.name)
+def test_a_real_program_is_of_the_version_that_it_is_said_to_be(tool: build.GoTool) -> None:
+    required = (build.HERE / tool.folder / "go.mod").read_text()
+    module = next(line for line in required.splitlines() if line.startswith("require "))
+    _, name, version = module.split()[:3]
+    assert tool.package.startswith(name)
+    assert version == f"v{tool.version}"
+
+
+def test_every_real_program_has_an_image() -> None:
+    roles = [role.real for role in catalog.ROLES.values()]
+    wanted = {real.program for real in roles if isinstance(real, catalog.Module)}
+    assert wanted == {tool.name for tool in modules.PROGRAMS}
+
+
+def test_real_programs_are_asked_for_by_name_and_kept_beside_the_stand_ins(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def made(asked: str) -> tuple[Path, Path]:
+        monkeypatch.setenv(modules.SWITCH, asked)
+        return images.made().folder, bundle.folder("minimal")
+
+    found = [made(asked) for asked in ("", "nats-server", "nats-server, argo-events", "all")]
+    assert len({layout for layout, _ in found[:3]}) == 3
+    assert len({layout.name.split("-")[0] for layout, _ in found}) == 2
+    assert len({folder for _, folder in found}) == 2
+    assert {tool.name for tool in modules.chosen()} == {tool.name for tool in modules.PROGRAMS}
+
+
+def test_who_asks_for_a_program_that_there_is_not_is_told_which_there_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(modules.SWITCH, "nats-server,natz")
+    with pytest.raises(
+        modules.build.BuildError, match=r"CTO_LAB_REAL names natz; there are .*nats-server"
+    ):
+        modules.chosen()

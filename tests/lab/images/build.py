@@ -5,9 +5,10 @@
 
 No registry is in reach of the lab: these stand in for all images of bundle/lock.yaml. They are
 made without Docker, the same bytes every time: an index of linux/amd64 and linux/arm64, and three
-layers: one that all images of a host share, one with the program, one of its own. Where Debian has
-the real program, this machine's platform gets that in a fourth layer, and runs it.
+layers: one that all images of a host share, one with the program, one of its own. Where the real
+program is to be had, this machine's platform gets that in a fourth layer, and runs it.
 CTO_LAB_LAYER_MIB makes the first that big (1), out of words that gzip to 1/2.8 as upstream's do.
+CTO_LAB_REAL asks for more real programs (modules.py).
 """
 
 from __future__ import annotations
@@ -27,13 +28,15 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from images import catalog, layout, real  # noqa: E402 - a bare Python has no other way to find it
+from images import catalog, debian, layout, modules  # noqa: E402 - a bare Python has no other way to find it
 from tools import build  # noqa: E402 - as above
 
 ARCHITECTURES = ("amd64", "arm64")
 PROGRAM = "/stand-in"
 # Upstream's images say one, and pods that must not run as root rely on it.
 USER = "65532"
+# The label that says what runs in an image, whatever its name and tag promise.
+RUNS = "cto.dev/runs"
 REFERENCE = "org.opencontainers.image.ref.name"
 
 SECONDS, KEPT_MIB = 40, 60
@@ -60,15 +63,22 @@ def layer_mib() -> int:
 
 def recipe() -> str:
     """Hash what the images are made of."""
-    own = [HERE / name for name in ("build.py", "catalog.py", "layout.py", "real.py")]
+    names = ("build", "catalog", "debian", "layout", "modules")
+    own = [HERE / f"{name}.py" for name in names]
     files = [*own, *sorted((HERE / "program").iterdir())]
     names = [str(reference) for reference in catalog.references()]
-    parts = [path.read_text() for path in files] + names + [str(layer_mib()), repr(real.wanted())]
+    parts = [path.read_text() for path in files] + names + [str(layer_mib())]
+    parts += [repr(debian.wanted()), *(tool.recipe for tool in modules.chosen())]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
 def made() -> layout.Layout:
-    return layout.Layout(folder() / f"layout-{recipe()}")
+    return layout.Layout(folder() / f"{_kind()}-{recipe()}")
+
+
+def _kind() -> str:
+    """Keep both kinds: who goes from one to the other and back builds nothing again."""
+    return "real" if modules.chosen() else "layout"
 
 
 def is_there() -> bool:
@@ -154,7 +164,7 @@ def stand_in() -> build.GoTool:
 
 
 def lacking() -> list[str]:
-    return [] if is_there() else build.lacking([stand_in()], folder())
+    return [] if is_there() else build.lacking([*modules.missing(), stand_in()], folder())
 
 
 def index(
@@ -162,7 +172,7 @@ def index(
     reference: catalog.Reference,
     shared: Layer,
     programs: Mapping[str, Layer],
-    debian: Layer | None,
+    real: tuple[catalog.Program, Layer] | None,
 ) -> dict[str, Any]:
     """Keep an image of all platforms, and return what describes it."""
     note = packed({"/etc/stand-in": f"{reference}\n".encode()}, reference.role.names, PROGRAM)
@@ -176,13 +186,15 @@ def index(
         ],
         "User": USER,
         "WorkingDir": "/",
+        "Labels": {RUNS: "a stand-in"},
     }
     images = []
-    for architecture, program in programs.items():
-        layers, runs = [shared, program, own], config
-        if debian and reference.role.debian and architecture == build.machine():
-            layers.append(debian)
-            runs = {**config, "Entrypoint": list(reference.role.debian.argv)}
+    for architecture, played in programs.items():
+        layers, runs = [shared, played, own], config
+        if real and architecture == build.machine():
+            program, its_own = real
+            layers.append(its_own)
+            runs = {**config, "Entrypoint": list(program.argv), "Labels": {RUNS: program.what}}
         whole = layout.config_of(architecture, [item.diff_id for item in layers], runs)
         platform = {"architecture": architecture, "os": "linux"}
         images.append(out.image(whole, [item.descriptor for item in layers], platform=platform))
@@ -211,9 +223,9 @@ def make() -> None:
             for name in ARCHITECTURES
         }
         (work / "debian").mkdir()
-        debian = {
-            name: layer(out, packed(files, mode=0o755))
-            for name, files in real.programs(work / "debian").items()
+        real = {
+            program.repository: (program, layer(out, packed(program.files, mode=0o755)))
+            for program in (*debian.programs(work / "debian"), *modules.programs())
         }
         wanted = catalog.references()
         hosts = sorted({reference.host for reference in wanted})
@@ -222,12 +234,9 @@ def make() -> None:
             for host in hosts
         }
         out.finish(
-            [
-                index(out, one, bases[one.host], programs, debian.get(one.repository))
-                for one in wanted
-            ]
+            [index(out, one, bases[one.host], programs, real.get(one.repository)) for one in wanted]
         )
-        for older in folder().glob("layout-*"):
+        for older in folder().glob(f"{_kind()}-*"):
             shutil.rmtree(older)
         out.folder.replace(made().folder)
         shutil.rmtree(work)

@@ -13,7 +13,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
 from images import build as images  # noqa: E402 - a bare Python has no other way to find it
-from images import catalog, layout, own, serving  # noqa: E402 - as above
+from images import catalog, layout, modules, own, serving  # noqa: E402 - as above
 from nodeimage import build as node  # noqa: E402 - as above
 from tools import build  # noqa: E402 - as above
 
@@ -37,13 +37,18 @@ NEAR = {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
 SECONDS, KEPT_MIB = 150, 900
 
 
+def home() -> Path:
+    """Say where the bundles are; those with more real programs are beside the others."""
+    return build.cache_dir() / ("bundles-real" if modules.chosen() else "bundles")
+
+
 def folder(profile: str) -> Path:
     """Say where the bundle of a profile is."""
-    return build.cache_dir() / "bundles" / profile
+    return home() / profile
 
 
 def lock() -> Path:
-    return build.cache_dir() / "bundles" / "lock.yaml"
+    return home() / "lock.yaml"
 
 
 def made_from() -> str:
@@ -66,7 +71,7 @@ def is_there(profile: str) -> bool:
 
 
 def _notes() -> Path:
-    return build.cache_dir() / "bundles" / "made-from.json"
+    return home() / "made-from.json"
 
 
 def _noted() -> dict[str, str]:
@@ -87,7 +92,7 @@ def make(profile: str, cto: Path) -> None:
     Raises:
         BuildError: One of the steps failed.
     """
-    with build.alone(build.cache_dir() / "bundles"):
+    with build.alone(home()):
         if is_there(profile):
             return
         wanted = made_from()
@@ -133,5 +138,5 @@ def mirrors(host: str) -> Iterator[str]:
 
 
 def _run(cto: Path, argv: list[str]) -> None:
-    env = {**os.environ, "CTO_CACHE_DIR": str(build.cache_dir() / "bundles" / "cto"), **NEAR}
+    env = {**os.environ, "CTO_CACHE_DIR": str(home() / "cto"), **NEAR}
     build.run_quietly([str(cto), "bundle", *argv, "--charts", str(charts())], env)

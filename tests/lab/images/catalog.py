@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,34 +20,50 @@ class Debian:
 
 
 @dataclass(frozen=True)
+class Module:
+    """Which program of `modules.py` is the real one, and how upstream's image calls it."""
+
+    program: str
+    argv: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Role:
     """What a container of the image must do: listen, and be called by names that pods use.
 
     `ports`: what the containers of the upstream charts are asked on; `tls` after a slash.
-    `debian`: the real program, where Debian has it; then nothing is played.
+    `real`: where the real program is to be had; in an image that has it nothing is played.
     """
 
     ports: str = ""
     names: tuple[str, ...] = field(default=("/bin/sh", "/bin/cp"))
-    debian: Debian | None = None
+    real: Debian | Module | None = None
 
 
 # By repository; what is not here runs until it is told to end.
 ROLES = {
     # One program in five pods: server, repositories, applications, sets, notifications.
     "argoproj/argocd": Role("7000 8080 8081 8082 8083 8084 9001"),
-    "argoproj/argocli": Role("2746"),
+    "argoproj/argocli": Role("2746", real=Module("argo", ("/bin/argo",))),
     # The operator's probes and metrics; the pods of an event source.
-    "argoproj/argo-events": Role("7777 8081 12000"),
-    "argoproj/workflow-controller": Role("6060 9090"),
+    "argoproj/argo-events": Role(
+        "7777 8081 12000", real=Module("argo-events", ("/bin/argo-events",))
+    ),
+    # Runs beside the steps of workflows, which a stand-in for the controller makes none of.
+    "argoproj/argoexec": Role(real=Module("argoexec", ("/bin/argoexec",))),
+    "argoproj/workflow-controller": Role(
+        "6060 9090",
+        names=("/bin/workflow-controller",),
+        real=Module("workflow-controller", ("/bin/workflow-controller",)),
+    ),
     "cloudnative-pg/cloudnative-pg": Role("8080 9443/tls"),
     "docker/library/haproxy": Role("6379 8404"),
     "docker/library/redis": Role(
         "6379 26379",
-        debian=Debian("redis-server", ("/usr/bin/redis-server", "--protected-mode", "no")),
+        real=Debian("redis-server", ("/usr/bin/redis-server", "--protected-mode", "no")),
     ),
     "grafana/grafana": Role("3000 9094"),
-    "library/nats": Role("4222 6222 8222"),
+    "library/nats": Role("4222 6222 8222", real=Module("nats-server", ("/nats-server",))),
     "natsio/prometheus-nats-exporter": Role("7777"),
     "opstree/redis": Role("6379"),
     "opstree/redis-exporter": Role("9121"),
@@ -55,9 +72,19 @@ ROLES = {
     "velero/velero": Role("8085"),
     "victoriametrics/victoria-logs": Role("9428"),
     "victoriametrics/victoria-metrics": Role(
-        "8428", debian=Debian("victoria-metrics", ("/usr/bin/victoria-metrics",))
+        "8428", real=Debian("victoria-metrics", ("/usr/bin/victoria-metrics",))
     ),
 }
+
+
+@dataclass(frozen=True)
+class Program:
+    """A real program for an image: what it is, and its files by their names in there."""
+
+    repository: str
+    what: str
+    argv: tuple[str, ...]
+    files: Mapping[str, bytes]
 
 
 @dataclass(frozen=True, order=True)

@@ -1,0 +1,157 @@
+"""Upstream's own programs, of Go modules, for those who ask: they take minutes to build.
+
+CTO_LAB_REAL names them, with commas between, or says `all`. Each is built once; a go.sum below
+modules/ fixes what of. Where the Go proxy refuses the version of bundle/lock.yaml, another one is
+taken: the image's label says which.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from images import catalog
+from tools import build
+
+SWITCH = "CTO_LAB_REAL"
+
+
+def _version_flags(package: str, version: str) -> str:
+    named = {"version": version, "gitTag": version, "gitTreeState": "clean"}
+    return " ".join(f"-X {package}.{name}={value}" for name, value in named.items())
+
+
+@dataclass(frozen=True)
+class Workflows(build.GoTool):
+    """A program of Argo Workflows, whose published module lacks two things that a checkout has.
+
+    Module archives have no symbolic links, one of which is a source; and the web page is made by
+    other tools, and is left out here.
+    """
+
+    module = "github.com/argoproj/argo-workflows/v4"
+
+    def sources(self) -> Path:
+        """Return a copy of the module, as go.sum has it, with these two, and a module to build."""
+        here = super().sources()
+        there = build.cache_dir() / "go" / self.name
+        shutil.rmtree(there, ignore_errors=True)
+        copy = there / "src"
+        shutil.copytree(self._fetched(here), copy)
+        for folder, _, _ in os.walk(copy):
+            # A module cache of the user's own may be read-only.
+            Path(folder).chmod(0o755)
+        signals = copy / "workflow" / "executor" / "osspecific"
+        shutil.copy(signals / "signal_darwin.go", signals / "signal_linux.go")
+        page = copy / "ui" / "dist" / "app" / "index.html"
+        page.parent.mkdir(parents=True)
+        page.write_text("<!doctype html>\n")
+        shutil.copy(here / "go.sum", there)
+        text = (here / "go.mod").read_text()
+        (there / "go.mod").write_text(f"{text}\nreplace {self.module} => ./src\n")
+        return there
+
+    def _fetched(self, here: Path) -> str:
+        go = build.go_command()
+        if go is None:
+            raise build.BuildError(build.VANISHED.format("Go"))
+        argv = [go, "mod", "download", "-json", f"{self.module}@v{self.version}"]
+        folder: str = json.loads(build.run_quietly(argv, build.go_environment(go, self), here))[
+            "Dir"
+        ]
+        return folder
+
+
+def _workflows(name: str, seconds: int, size_mib: int, cache_mib: int) -> Workflows:
+    version = "4.0.7"
+    return Workflows(
+        name=name,
+        version=version,
+        folder="../images/modules/argo-workflows",
+        package=f"{Workflows.module}/cmd/{name}",
+        ldflags=_version_flags(Workflows.module, f"v{version}"),
+        seconds=seconds,
+        size_mib=size_mib,
+        cache_mib=cache_mib,
+    )
+
+
+PROGRAMS: tuple[build.GoTool, ...] = (
+    build.GoTool(
+        name="nats-server",
+        version="2.10.29",
+        folder="../images/modules/nats",
+        package="github.com/nats-io/nats-server/v2",
+        seconds=30,
+        size_mib=14,
+        cache_mib=200,
+    ),
+    build.GoTool(
+        name="argo-events",
+        version="1.9.11",
+        folder="../images/modules/argo-events",
+        package="github.com/argoproj/argo-events/cmd",
+        ldflags=_version_flags("github.com/argoproj/argo-events", "v1.9.11"),
+        seconds=360,
+        size_mib=101,
+        cache_mib=3000,
+    ),
+    # The proxy refuses v4.0.10.
+    _workflows("workflow-controller", 270, 76, 2500),
+    _workflows("argoexec", 170, 108, 1000),
+    _workflows("argo", 20, 104, 200),
+)
+
+
+def chosen() -> list[build.GoTool]:
+    """List what is asked for.
+
+    Raises:
+        BuildError: There is no program of a name.
+    """
+    asked = {name.strip() for name in os.environ.get(SWITCH, "").split(",") if name.strip()}
+    known = {tool.name for tool in PROGRAMS}
+    if unknown := sorted(asked - known - {"all"}):
+        text = f"{SWITCH} names {', '.join(unknown)}; there are {', '.join(sorted(known))}, all"
+        raise build.BuildError(text)
+    return [tool for tool in PROGRAMS if asked & {tool.name, "all"}]
+
+
+def folder() -> Path:
+    return build.cache_dir() / "programs"
+
+
+def missing() -> list[build.Tool]:
+    return [tool for tool in chosen() if not build.is_there(tool, folder())]
+
+
+def make() -> None:
+    """Build what is asked for and not there.
+
+    Raises:
+        BuildError: The machine lacks something, or Go refuses.
+    """
+    build.make_all(missing, folder())
+
+
+def programs() -> list[catalog.Program]:
+    """Return what is asked for.
+
+    Raises:
+        BuildError: As of `make`.
+    """
+    make()
+    tools = {tool.name: tool for tool in chosen()}
+    return [
+        catalog.Program(
+            repository=repository,
+            what=f"{tools[role.real.program].package} v{tools[role.real.program].version}",
+            argv=role.real.argv,
+            files={role.real.argv[0]: (folder() / role.real.program).read_bytes()},
+        )
+        for repository, role in catalog.ROLES.items()
+        if isinstance(role.real, catalog.Module) and role.real.program in tools
+    ]
