@@ -103,8 +103,10 @@ spec:
     - name: {{ $item.container }}
       image: {{ $item.image | quote }}
       imagePullPolicy: {{ default "IfNotPresent" $item.policy }}
-      {{- with $item.args }}
-      args: {{ toJson . }}
+      {{- range $key := list "command" "args" }}
+      {{- with index $item $key }}
+      {{ $key }}: {{ toJson . }}
+      {{- end }}
       {{- end }}
       {{- with concat (default list $item.env) (default list (coalesce $values.extraEnv $values.env)) }}
       env: {{ toJson . }}
@@ -189,8 +191,11 @@ spec:
   {{- end }}
 {{- end }}
 
-{{/* N rules of a role. What they allow is of no matter: nothing runs. */}}
+{{/* The rules of a role: those that a real program needs, or just so many where nothing runs. */}}
 {{- define "lab.rules" -}}
+{{- if kindIs "slice" . }}
+rules: {{ toJson . }}
+{{- else }}
 {{- $resources := list "configmaps" "secrets" "pods" "services" "events" "endpoints" "serviceaccounts" }}
 rules:
 {{- if not . }} []{{ end }}
@@ -199,5 +204,6 @@ rules:
     resources: [{{ index $resources (mod $i 7) }}]
     verbs: [get, list, watch]
     resourceNames: [stand-in-{{ $i }}]
+{{- end }}
 {{- end }}
 {{- end }}
