@@ -148,8 +148,7 @@ def test_a_real_program_is_of_the_version_that_it_is_said_to_be(tool: build.GoTo
 
 
 def test_every_real_program_has_an_image() -> None:
-    roles = [role.real for role in catalog.ROLES.values()]
-    wanted = {real.program for real in roles if isinstance(real, catalog.Module)}
+    wanted = {role.module.program for role in catalog.ROLES.values() if role.module}
     assert wanted == {tool.name for tool in modules.PROGRAMS}
 
 

@@ -32,47 +32,53 @@ class Role:
     """What a container of the image must do: listen, and be called by names that pods use.
 
     `ports`: what the containers of the upstream charts are asked on; `tls` after a slash.
-    `real`: where the real program is to be had; in an image that has it nothing is played.
+    `debian`, `module`: where the real program is to be had; in an image that has it nothing is
+    played. The one of a module is for who asks for it, and comes first then.
     """
 
     ports: str = ""
     names: tuple[str, ...] = field(default=("/bin/sh", "/bin/cp"))
-    real: Debian | Module | None = None
+    debian: Debian | None = None
+    module: Module | None = None
 
 
 # By repository; what is not here runs until it is told to end.
 ROLES = {
     # One program in five pods: server, repositories, applications, sets, notifications.
     "argoproj/argocd": Role("7000 8080 8081 8082 8083 8084 9001"),
-    "argoproj/argocli": Role("2746", real=Module("argo", ("/bin/argo",))),
+    "argoproj/argocli": Role("2746", module=Module("argo", ("/bin/argo",))),
     # The operator's probes and metrics; the pods of an event source.
     "argoproj/argo-events": Role(
-        "7777 8081 12000", real=Module("argo-events", ("/bin/argo-events",))
+        "7777 8081 12000", module=Module("argo-events", ("/bin/argo-events",))
     ),
     # Runs beside the steps of workflows, which a stand-in for the controller makes none of.
-    "argoproj/argoexec": Role(real=Module("argoexec", ("/bin/argoexec",))),
+    "argoproj/argoexec": Role(module=Module("argoexec", ("/bin/argoexec",))),
     "argoproj/workflow-controller": Role(
         "6060 9090",
         names=("/bin/workflow-controller",),
-        real=Module("workflow-controller", ("/bin/workflow-controller",)),
+        module=Module("workflow-controller", ("/bin/workflow-controller",)),
     ),
     "cloudnative-pg/cloudnative-pg": Role("8080 9443/tls"),
     "docker/library/haproxy": Role("6379 8404"),
     "docker/library/redis": Role(
         "6379 26379",
-        real=Debian("redis-server", ("/usr/bin/redis-server", "--protected-mode", "no")),
+        debian=Debian("redis-server", ("/usr/bin/redis-server", "--protected-mode", "no")),
     ),
     "grafana/grafana": Role("3000 9094"),
-    "library/nats": Role("4222 6222 8222", real=Module("nats-server", ("/nats-server",))),
+    "library/nats": Role("4222 6222 8222", module=Module("nats-server", ("/nats-server",))),
     "natsio/prometheus-nats-exporter": Role("7777"),
     "opstree/redis": Role("6379"),
     "opstree/redis-exporter": Role("9121"),
     "opstree/redis-operator": Role("8080 8081"),
     "opstree/redis-sentinel": Role("26379"),
     "velero/velero": Role("8085"),
-    "victoriametrics/victoria-logs": Role("9428"),
+    "victoriametrics/victoria-logs": Role(
+        "9428", module=Module("victoria-logs", ("/victoria-logs-prod",))
+    ),
     "victoriametrics/victoria-metrics": Role(
-        "8428", real=Debian("victoria-metrics", ("/usr/bin/victoria-metrics",))
+        "8428",
+        debian=Debian("victoria-metrics", ("/usr/bin/victoria-metrics",)),
+        module=Module("victoria-metrics", ("/victoria-metrics-prod",)),
     ),
 }
 

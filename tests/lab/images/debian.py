@@ -17,8 +17,7 @@ def wanted() -> dict[str, catalog.Debian]:
     """Return repository -> the program, where this machine can have them."""
     if apt.release() not in apt.RELEASES or not shutil.which("apt-get"):
         return {}
-    roles = catalog.ROLES.items()
-    return {name: role.real for name, role in roles if isinstance(role.real, catalog.Debian)}
+    return {name: role.debian for name, role in catalog.ROLES.items() if role.debian}
 
 
 def programs(work: Path) -> list[catalog.Program]:

@@ -79,6 +79,20 @@ def _workflows(name: str, seconds: int, size_mib: int, cache_mib: int) -> Workfl
     )
 
 
+def _victoria(name: str, repository: str, version: str, seconds: int) -> build.GoTool:
+    owner = "github.com/VictoriaMetrics"
+    return build.GoTool(
+        name=name,
+        version=version,
+        folder=f"../images/modules/{name}",
+        package=f"{owner}/{repository}/app/{name}",
+        ldflags=f"-X {owner}/VictoriaMetrics/lib/buildinfo.Version={name}-v{version}",
+        seconds=seconds,
+        size_mib=17,
+        cache_mib=200,
+    )
+
+
 PROGRAMS: tuple[build.GoTool, ...] = (
     build.GoTool(
         name="nats-server",
@@ -89,6 +103,9 @@ PROGRAMS: tuple[build.GoTool, ...] = (
         size_mib=14,
         cache_mib=200,
     ),
+    _victoria("victoria-metrics", "VictoriaMetrics", "1.150.0", 25),
+    # The proxy refuses v1.52.0.
+    _victoria("victoria-logs", "VictoriaLogs", "1.52.1", 21),
     build.GoTool(
         name="argo-events",
         version="1.9.11",
@@ -148,10 +165,10 @@ def programs() -> list[catalog.Program]:
     return [
         catalog.Program(
             repository=repository,
-            what=f"{tools[role.real.program].package} v{tools[role.real.program].version}",
-            argv=role.real.argv,
-            files={role.real.argv[0]: (folder() / role.real.program).read_bytes()},
+            what=f"{tools[one.program].package} v{tools[one.program].version}",
+            argv=one.argv,
+            files={one.argv[0]: (folder() / one.program).read_bytes()},
         )
         for repository, role in catalog.ROLES.items()
-        if isinstance(role.real, catalog.Module) and role.real.program in tools
+        if (one := role.module) and one.program in tools
     ]
