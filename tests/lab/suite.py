@@ -12,17 +12,19 @@ from __future__ import annotations
 
 import argparse
 import functools
+import os
 import subprocess
 import sys
 import tempfile
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import containers
 from dockerd import engine
+from images import modules
 from prepare import ROOT, say
 from tools import build
 
@@ -37,6 +39,7 @@ class Part:
     """Commands that belong together; `tests` are pytest's, and are counted one by one.
 
     `unless` says why there is nothing to do on this machine; the part then counts as skipped.
+    `real`: with every real program that the lab can build in place of its stand-in.
     """
 
     name: str
@@ -45,6 +48,11 @@ class Part:
     marked: str = "not slow"
     needs: str = ""
     unless: Callable[[], str] = lambda: ""
+    real: bool = False
+
+    @property
+    def env(self) -> dict[str, str]:
+        return {**os.environ, modules.SWITCH: "all"} if self.real else dict(os.environ)
 
 
 # Asked once: the answer may take a daemon's start.
@@ -95,6 +103,15 @@ SLOW = (
     Part("integration", tests=("tests/integration",), marked="slow", needs="tools"),
     DOCKER,
     Part("e2e", tests=("tests/e2e",), marked="slow", needs="docker", unless=absence),
+    replace(DOCKER, name="programs", needs="docker", real=True),
+    Part(
+        "real",
+        tests=("tests/e2e/test_real_programs.py",),
+        marked="slow",
+        needs="programs",
+        unless=absence,
+        real=True,
+    ),
 )
 
 
@@ -126,13 +143,13 @@ class Outcome:
         return f"  {self.part.name:<12} {word:<8} {build.spell_time(self.seconds):>6}  {text}"
 
 
-def run(argv: tuple[str, ...]) -> int:
-    return subprocess.run(argv, cwd=ROOT, check=False).returncode
+def run(argv: tuple[str, ...], part: Part | None = None) -> int:
+    return subprocess.run(argv, cwd=ROOT, env=part and part.env, check=False).returncode
 
 
 def run_commands(part: Part) -> Outcome:
     begun = time.monotonic()
-    failed = sum(run(argv) != 0 for argv in part.commands) > 0
+    failed = sum(run(argv, part) != 0 for argv in part.commands) > 0
     return Outcome(
         part, passed=int(not failed), failed=int(failed), seconds=time.monotonic() - begun
     )
@@ -143,7 +160,7 @@ def run_tests(part: Part) -> Outcome:
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
         wanted = ("-m", part.marked, "--durations=5", f"--junitxml={report}", *part.tests)
-        code = run((*COVERAGE, "run", "-m", "pytest", *wanted))
+        code = run((*COVERAGE, "run", "-m", "pytest", *wanted), part)
         tests, failed, skipped = counts(report)
     seconds = time.monotonic() - begun
     # Exit codes beyond "some failed": pytest itself broke, or there was no test to run.

@@ -1,0 +1,132 @@
+"""The platform on upstream's own programs: what stand-ins take, they may not."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from functools import partial
+from uuid import uuid4
+
+import pytest
+
+from lab.images import modules
+
+from .conftest import sweep
+from .engine import Engine
+from .events import READY_S, Events, all_ready, apply, get, pods, waited
+from .image import Image
+from .installer import KUBE, Installer
+
+
+def needs(*programs: str) -> pytest.MarkDecorator:
+    missing = set(programs) - {tool.name for tool in modules.chosen()}
+    reason = (
+        f"stand-ins do nothing, and {modules.SWITCH} does not name {', '.join(sorted(missing))}"
+    )
+    return pytest.mark.skipif(bool(missing), reason=reason)
+
+
+pytestmark = [pytest.mark.docker, pytest.mark.slow, needs("argo-events", "nats-server")]
+
+CONFIG = "github: {organization: acme}\n"
+BURST = 200
+# JetStream gives again what was not acknowledged; the Sensor's pod has to come back before.
+BURST_S = 420
+
+# The executor's own image, as it is in every bundle, and is no stand-in.
+WORKFLOW = """
+apiVersion: argoproj.io/v1alpha1
+kind: Workflow
+metadata: {name: two-steps, namespace: argo}
+spec:
+  entrypoint: main
+  templates:
+    - name: main
+      steps: [[{name: first, template: version}], [{name: second, template: version}]]
+    - name: version
+      container: {image: IMAGE, command: [argoexec, version]}
+"""
+
+
+@pytest.fixture(scope="module")
+def platform(
+    engine: Engine, image: Image, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Events]:
+    """Install the platform once, with an organization, and a Sensor that hears its deliveries."""
+    installer = Installer(engine, image.reference, tmp_path_factory.mktemp("kube"))
+    (installer.kube / "events.yaml").write_text(CONFIG)
+    try:
+        installed = installer.install("minimal", "--config", f"{KUBE}/events.yaml")
+        events = Events.of(installer, installed)
+        for thing in ("eventbus/default", "eventsource/github"):
+            waited(
+                f"{thing} is not ready", READY_S, partial(all_ready, partial(one, installer, thing))
+            )
+        events.listen()
+        yield events
+    finally:
+        sweep(engine)
+
+
+def one(installer: Installer, thing: str) -> list[dict[str, object]]:
+    return [get(installer, thing)]
+
+
+@pytest.mark.parametrize("controller", ["eventbus-controller", "eventsource-controller"])
+def test_pods_of_controllers_start_and_take_images_that_are_there(
+    platform: Events, controller: str
+) -> None:
+    of = partial(pods, platform.installer, controller)
+    waited(f"not all pods of {controller} are ready", READY_S, partial(all_ready, of))
+    for pod in of():
+        policies = {one["imagePullPolicy"] for one in pod["spec"]["containers"]}
+        assert policies == {"IfNotPresent"}, pod["metadata"]["name"]
+
+
+def test_only_a_signed_delivery_becomes_an_object(platform: Events, tell: list[str]) -> None:
+    unsigned, signed = str(uuid4()), str(uuid4())
+    assert platform.deliver([unsigned], signed=False) == [400]
+    assert platform.deliver([signed]) == [200]
+    took = waited("no object of a delivery", READY_S, lambda: signed in platform.written())
+    tell.append(f"signed delivery to object {took:.1f} s")
+    assert unsigned not in platform.written()
+
+
+def test_of_a_burst_none_is_lost_when_bus_and_sensor_are_killed(
+    platform: Events, tell: list[str]
+) -> None:
+    burst = {str(uuid4()) for _ in range(BURST)}
+    begun = time.monotonic()
+    assert set(platform.deliver(burst)) == {200}
+    sent = time.monotonic() - begun
+    for controller in ("eventbus-controller", "sensor-controller"):
+        words = ("-n", "argo-events", "-l", f"controller={controller}", "--grace-period=0")
+        platform.installer.kubectl("delete", "pods", *words, "--force")
+        time.sleep(2)
+    took = waited("deliveries are lost", BURST_S, lambda: burst <= platform.written())
+    tell.append(f"{BURST} deliveries in {sent:.1f} s, bus and Sensor killed: {took:.0f} s to all")
+
+
+@needs("workflow-controller", "argoexec", "argo")
+def test_a_workflow_runs_under_our_defaults(platform: Events, tell: list[str]) -> None:
+    installer = platform.installer
+    words = ("get", "deployments", "-n", "argo", "-o", "jsonpath={..args}")
+    found = json.loads(f"[{installer.kubectl(*words).replace('] [', '], [')}]")
+    image = next(
+        args[args.index("--executor-image") + 1] for args in found if "--executor-image" in args
+    )
+    apply(installer, WORKFLOW.replace("IMAGE", image))
+
+    def phase() -> str:
+        return installer.kubectl(
+            "get", "workflow", "two-steps", "-n", "argo", "-o", "jsonpath={.status.phase}"
+        )
+
+    took = waited(
+        "the workflow does not end", READY_S, lambda: phase() not in ("", "Running", "Pending")
+    )
+    assert phase() == "Succeeded", installer.kubectl(
+        "get", "workflow,pods", "-n", "argo", "-o", "yaml"
+    )
+    tell.append(f"a workflow of two steps {took:.0f} s")
