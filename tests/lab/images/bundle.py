@@ -92,9 +92,11 @@ def make(profile: str, cto: Path) -> None:
     Raises:
         BuildError: One of the steps failed.
     """
-    with build.alone(home()):
+    # Both kinds of bundles have the same images of ours.
+    with build.alone(build.cache_dir() / "bundles"):
         if is_there(profile):
             return
+        home().mkdir(exist_ok=True)
         wanted = made_from()
         with serving.registry() as host:
             push(host)
