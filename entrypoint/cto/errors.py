@@ -776,7 +776,8 @@ _TABLE = (
         "Not a bundle",
         "The folder holds no OCI image layout that `cto bundle build` wrote, or the build did not "
         "finish.",
-        "Name a bundle's folder, or run `cto bundle build` again: it goes on where it was.",
+        "Name the folder that a `cto bundle build` wrote to its end; in an image of cto it is the "
+        "one of $CTO_BUNDLE. A build that did not end goes on where it was, by the same command.",
     ),
     # 9: degraded
     ErrorKind(

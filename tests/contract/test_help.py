@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
 import cto
 from cto.cli.root import COMMANDS, cli
@@ -35,6 +36,13 @@ def test_help_imports_nothing_heavy(command: str) -> None:
     text, _, modules = done.stdout.rstrip().rpartition("\n")
     assert text.startswith(f"Usage: cto {command}".rstrip())
     assert HEAVY.intersection(modules.split()) == set()
+
+
+@pytest.mark.parametrize("name", ["", *COMMANDS])
+def test_no_sentence_of_a_list_of_commands_is_cut(name: str) -> None:
+    result = CliRunner().invoke(cli, [*filter(None, [name]), "--help"], prog_name="cto")
+    assert result.exit_code == 0
+    assert "..." not in result.output.partition("\nCommands:")[2]
 
 
 @pytest.mark.parametrize("name", COMMANDS)

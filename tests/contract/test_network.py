@@ -279,6 +279,18 @@ class TestProxies:
         assert plain.seen == []
 
     @clients
+    def test_that_let_a_host_not_through_are_named_with_what_to_change(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, plain: WebServer, ask: Client
+    ) -> None:
+        with FakeProxy(plain.port, closed=True) as proxy:
+            monkeypatch.setenv("HTTPS_PROXY", f"http://{proxy.address}")
+            failure = failing(ask, "https://server.test", tmp_path)
+        assert f"the proxy http://{proxy.address} of HTTPS_PROXY" in failure.error.details
+        assert "(403): have the host allowed there" in failure.error.hint
+        # It is for good: nobody tries it several times.
+        assert proxy.seen == ["CONNECT server.test:443"]
+
+    @clients
     def test_that_are_not_there_are_named(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ask: Client
     ) -> None:

@@ -14,6 +14,8 @@ from typing import Self
 
 _REFUSAL = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"
 
+_CLOSED = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"
+
 
 @dataclass
 class FakeProxy:
@@ -23,6 +25,7 @@ class FakeProxy:
         port: Of the server that all connections go to.
         login: `USER:PASSWORD` that it wants; nothing for none.
         socks: Whether it speaks SOCKS.
+        closed: Whether it lets nobody through.
         tls: What it shows who it is with, if it is asked by TLS.
         seen: Where it was asked to go, in order.
     """
@@ -30,6 +33,7 @@ class FakeProxy:
     port: int
     login: str = ""
     socks: bool = False
+    closed: bool = False
     tls: ssl.SSLContext | None = None
     seen: list[str] = field(default_factory=list)
 
@@ -78,6 +82,9 @@ class FakeProxy:
             line.wfile.write(_REFUSAL)
             return
         self.seen.append(f"{method} {target}")
+        if self.closed:
+            line.wfile.write(_CLOSED)
+            return
         if method == "CONNECT":
             line.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
             self._join(line, b"")

@@ -82,7 +82,9 @@ class ChartResolver:
         except ToolError as error:
             text = f"chart {source.name} {source.version} cannot be had"
             details = "\n".join(filter(None, (self._looked(), error.details)))
-            hint = self._instead(component)
+            # What stands in the way, a proxy, comes before all ways around it.
+            told = error.hint if error.hint != error.kind.fix else ""
+            hint = told or self._instead(component)
             raise ToolError("CTO-1502", text, details=details, hint=hint) from error
         except IntegrityError as error:
             text = f"chart {source.name} {source.version}: {error.message}"

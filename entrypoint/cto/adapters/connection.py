@@ -33,7 +33,7 @@ from cto.adapters.login import (
 from cto.adapters.pools import pool
 from cto.adapters.process import ProcessRunner
 from cto.errors import ApiError, PreflightError
-from cto.network.proxies import Proxies, Proxy, is_refusal
+from cto.network.proxies import Proxies, Proxy, denied, is_refusal
 from cto.ports import Access
 
 _CONNECT_S = 5.0
@@ -389,6 +389,9 @@ def _translated(proxy: Proxy | None = None) -> Iterator[None]:
     except (exceptions.HTTPError, OSError) as error:
         if proxy and is_refusal(error):
             raise _refused(proxy) from None
+        if proxy and (status := denied(error)):
+            told = proxy.denial("the API server", status)
+            raise NoAnswerError(told, sent=False, hint=told) from None
         by = f" (by {proxy})" if proxy else ""
         text = f"{api_errors.cut(str(error))}{by}"
         raise NoAnswerError(text, sent=not isinstance(error, unsent)) from None

@@ -6,12 +6,12 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cto import goyaml
-from cto.adapters.process import told_if_slow
-from cto.ports import Completed, Runner
 from cto.storage import home
+
+if TYPE_CHECKING:
+    from cto.ports import Completed, Runner
 
 # https://docs.docker.com/engine/cli/proxy/: of these, Go's programs in a container read three.
 _KEYS = {"httpProxy": "HTTP_PROXY", "httpsProxy": "HTTPS_PROXY", "noProxy": "NO_PROXY"}
@@ -32,6 +32,8 @@ def proxies(folder: Path, endpoint: str) -> Mapping[str, str]:
         folder: Of the configuration.
         endpoint: The daemon's address, which may have an entry of its own.
     """
+    from cto import goyaml  # noqa: PLC0415 - `--help` need not wait for it
+
     try:
         text = (folder / "config.json").read_text(encoding="utf-8")
         found = goyaml.load_json(text)["proxies"]
@@ -47,6 +49,8 @@ def as_docker_reads(text: str) -> str:
     A host with `null` for its log-in has an empty one, which is with the helper of all; one with
     `null` for its helper has none. An empty file says nothing. What is no JSON stays as it is.
     """
+    from cto import goyaml  # noqa: PLC0415 - as above
+
     try:
         body = goyaml.load_json(text.strip() or "{}")
     except json.JSONDecodeError:
@@ -87,6 +91,8 @@ class HelperRunner:
 
     def run(self, argv: Sequence[str], **settings: Any) -> Completed:
         """See `ports.Runner`."""
+        from cto.adapters.process import told_if_slow  # noqa: PLC0415 - `--help` need not wait
+
         text = f"waiting for {argv[0]}, which has the log-in for {settings.get('stdin')}"
         with told_if_slow(self.notice, text):
             done = self.runner.run(argv, **settings)
@@ -101,6 +107,8 @@ class HelperRunner:
         self.runner.stop(at_once=at_once)
 
     def _answer(self, text: str) -> str:
+        from cto import goyaml  # noqa: PLC0415 - as above
+
         try:
             answer = goyaml.load_json(text)
         except ValueError:

@@ -30,6 +30,9 @@ _TRANSIENT = (408, 429, 500, 502, 503, 504)
 _TELL_EVERY_S = 0.5
 
 
+_ELSEWHERE = "\nOr do without it: a mirror (CTO_MIRROR), `--charts DIR`, `--tools DIR`."
+
+
 class _UnreachableError(Exception):
     """A source does not have the file, or broke off.
 
@@ -227,7 +230,7 @@ class Downloader:
                 )
                 file.writelines(self._told(begun, response.iter_content(_CHUNK)))
         except requests.RequestException as error:
-            hint = str(error) if isinstance(error, web.ProxyRefusedError) else ""
+            hint = f"{error}{_ELSEWHERE}" if isinstance(error, web.ProxyRefusedError) else ""
             again = web.may_heal(error)
             raise _UnreachableError(web.reason(error), again=again, hint=hint) from None
 

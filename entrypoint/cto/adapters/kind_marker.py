@@ -148,7 +148,6 @@ class Marker:
         return LockedError(
             "CTO-2000",
             f"{holder.described} makes the cluster {self._cluster}",
-            details=f"holder: {holder}",
             hint=f"Wait for it.{look} If it is not alive: "
             f"docker rm -f $(docker ps -aq --filter label={NODE_LABEL}={self._cluster}) "
             f"{self.name}{_MAKING}",

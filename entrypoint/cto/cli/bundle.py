@@ -13,6 +13,7 @@ from cto import assets
 from cto.cli.options import ClusterOptions, charts_option, output_options, tools_option
 from cto.cli.output import Terminal
 from cto.cli.registries import RegistryOptions, reading_options, writing_options
+from cto.cli.root import Group
 from cto.result import Result
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ lock_option = click.option(
 )
 
 
-@click.group()
+@click.group(cls=Group)
 def bundle() -> None:
     """Lock the platform's images; build, check, compare and push bundles."""
 

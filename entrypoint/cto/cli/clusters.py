@@ -16,7 +16,7 @@ from cto.adapters.kwok import Kwok
 from cto.cli import ownimage
 from cto.cli.bundled import KIND
 from cto.cli.streams import piped
-from cto.errors import CtoError, LockedError, UsageError
+from cto.errors import ApiError, CtoError, LockedError, PreflightError, UsageError
 from cto.ports import Provider, ProviderState
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 KWOK = "kwok"
 EXISTING = "existing"
 NAME = "cto"
+_START = "`cto install --provider kwok` starts it again, and goes on; its data is kept."
 _BOTH_LINES = (
     "Make a cluster: docker run --rm -v ~/.kube:/root/.kube "
     "-v /var/run/docker.sock:/var/run/docker.sock {image} install\n"
@@ -79,16 +80,51 @@ def chosen(wiring: Wiring) -> Provider:
 
     Raises:
         UsageError: CTO-1201 (several contexts), CTO-1202 (nothing to choose from), CTO-1203.
+        PreflightError: CTO-1403, it is a simulated cluster of ours that is stopped.
     """
-    return _resolved(wiring, lambda: has_docker(wiring.env, wiring.docker_socket))
+    provider = _resolved(wiring, lambda: has_docker(wiring.env, wiring.docker_socket))
+    if provider.name == EXISTING and (told := _stopped(wiring, provider)):
+        raise PreflightError("CTO-1403", told, hint=_START)
+    return provider
 
 
 def there(wiring: Wiring) -> Provider:
     """Return the cluster that is there, for verbs that need no configuration.
 
     A Docker without a cluster of ours is no reason not to look into the kubeconfig.
+
+    Raises:
+        UsageError: As above; also CTO-1202, no simulated cluster was made.
+        ApiError: CTO-1601, it is stopped.
     """
-    return _resolved(wiring, lambda: _is_made(wiring))
+    provider = _resolved(wiring, lambda: _is_made(wiring))
+    if told := _stopped(wiring, provider):
+        raise ApiError("CTO-1601", told, hint=_START)
+    return provider
+
+
+def _stopped(wiring: Wiring, provider: Provider) -> str:
+    """Say that a simulated cluster of ours does not run, by whatever way it was named.
+
+    Raises:
+        UsageError: CTO-1202, it was named, and there is none.
+    """
+    by_context = provider.name == EXISTING and provider.access().context == f"{KWOK}-{NAME}"
+    if not (by_context or provider.name == KWOK):
+        return ""
+    match wiring.kwok.state():
+        case ProviderState.ABSENT if not by_context:
+            hint = "`cto install --provider kwok` makes one. Another state folder: CTO_STATE_DIR."
+            raise UsageError("CTO-1202", "there is no simulated cluster of cto", hint=hint)
+        case ProviderState.STOPPED:
+            return (
+                f"the simulated cluster {KWOK}-{NAME} is stopped: its programs do not run, as "
+                "after a restart of the machine"
+            )
+        case ProviderState.PARTIAL:
+            return f"the simulated cluster {KWOK}-{NAME} was not made to its end"
+        case _:
+            return ""
 
 
 def made(wiring: Wiring) -> Provider:

@@ -11,6 +11,8 @@ import click
 
 from cto import assets
 from cto.cli.options import output_options
+from cto.cli.output import STARTER, Terminal
+from cto.cli.root import Group
 from cto.cli.streams import piped
 from cto.errors import UsageError
 from cto.result import Result
@@ -31,7 +33,7 @@ _profile = click.option(
 )
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
 def config() -> None:
     """Write, check and show the configuration.
 
@@ -45,7 +47,7 @@ def config() -> None:
 
 @config.command()
 @_profile
-@click.argument("file", default="cto.yaml")
+@click.argument("file", default=STARTER)
 @output_options()
 def init(profile: str | None, file: str) -> Result:
     """Write a commented configuration to FILE (cto.yaml; - is stdout)."""
@@ -65,10 +67,14 @@ def init(profile: str | None, file: str) -> Result:
 @_profile
 @click.option("--origin", is_flag=True, help="Show where each value comes from.")
 @output_options()
-def show(files: tuple[str, ...], profile: str | None, *, origin: bool) -> Result:
+@click.pass_obj
+def show(
+    terminal: Terminal, files: tuple[str, ...], profile: str | None, *, origin: bool
+) -> Result:
     """Show the configuration that counts. Secrets are shown as their source."""
     from cto.config.display import display  # noqa: PLC0415 - pydantic is slow to import
 
+    terminal.tell_unread(files)
     loaded = _load(profile=profile, files=files, env=os.environ)
     data: dict[str, Any] = {"config": loaded.config.public()}
     if origin:
@@ -81,9 +87,12 @@ def show(files: tuple[str, ...], profile: str | None, *, origin: bool) -> Result
 @_files
 @_profile
 @output_options()
-def validate(files: tuple[str, ...], profile: str | None) -> Result:
+@click.pass_obj
+def validate(terminal: Terminal, files: tuple[str, ...], profile: str | None) -> Result:
     """Check the configuration; every error is listed, with its place and its fix."""
+    terminal.tell_unread(files)
     loaded = _load(profile=profile, files=files, env=os.environ)
+    _check_files(loaded)
     size = loaded.profile
     features = [name for name, on in loaded.config.features.model_dump().items() if on]
     agents = [name for name, agent in loaded.config.agents.items() if agent.enabled]
@@ -131,6 +140,23 @@ def _load(*, profile: str | None, files: tuple[str, ...], env: Mapping[str, str]
         ),
         stdin=piped,
     )
+
+
+def _check_files(loaded: Loaded) -> None:
+    """See that the files are there, and what they have to be, that an installation reads.
+
+    Raises:
+        ConfigError: CTO-1331, the mapping of images is none; CTO-1360, nor are the certificates.
+    """
+    registry = loaded.config.registry
+    if registry.mapping:
+        from cto.cli.relocating import read_mapping  # noqa: PLC0415 - most configurations have none
+
+        read_mapping(Path(registry.mapping))
+    if registry.ca_file:
+        from cto.network import trust  # noqa: PLC0415 - as above
+
+        trust.context(os.environ, ca_file=Path(registry.ca_file))
 
 
 def _write(file: Path, text: str) -> None:

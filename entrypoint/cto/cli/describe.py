@@ -92,7 +92,8 @@ def time_text(report: Report) -> str:
     width = max(len(run.title) for run in slow)
     lines = [f"Where {report.seconds:.1f} s went:"]
     lines += [f"  {run.title:{width}}  {run.seconds:6.1f} s" for run in slow]
-    path = [f"{run.id} {run.seconds:.1f} s" for run in report.critical_path if run.seconds >= 0.1]
+    chain = [run for run in report.critical_path if run.seconds >= 0.1]
+    path = [f"{run.title} {run.seconds:.1f} s" for run in chain]
     return "\n".join([*lines, f"Critical path: {' -> '.join(path)}"])
 
 

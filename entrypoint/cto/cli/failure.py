@@ -130,12 +130,19 @@ def _usage(error: click.ClickException) -> Failure:
 
 
 def _interrupted(error: BaseException) -> Failure:
+    """Tell how far a run got that was interrupted; what was only cancelled says all itself."""
     told = "" if isinstance(error, click.Abort) else str(error)
+    fix = "Run the same command again"
+    if told:
+        is_run = isinstance(error, KeyboardInterrupt)
+        fix = f"{fix}: it goes on from where this run stopped." if is_run else ""
+    else:
+        fix = f"{fix}."
     return Failure(
         code=_INTERRUPTED,
         title="Interrupted",
-        message=told or "The run was asked to stop.",
-        fix="Run the same command again: it goes on from where this run stopped.",
+        message=told or "The command was asked to stop.",
+        fix=fix,
         exit_code=Exit.INTERRUPTED,
     )
 

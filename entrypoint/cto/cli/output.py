@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import click
@@ -18,6 +19,7 @@ from cto.errors import Cancelled, CtoError
 from cto.events import Event
 from cto.redaction import Secrets
 from cto.result import SCHEMA_VERSION, Result
+from cto.storage import is_there
 
 if TYPE_CHECKING:
     from cto.cli.options import ClusterOptions
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from cto.ports import Clock
 
 MERMAID = "mermaid"
+STARTER = "cto.yaml"
+"""What `cto config init` writes, unless told otherwise."""
 SIMULATED = "SIMULATED: nodes run nothing; only the API server and its objects are real."
 
 
@@ -75,6 +79,8 @@ class Terminal:
     attended: Callable[[], bool] = _attended
     secrets: Secrets = field(default_factory=Secrets)
     _written: bool = False
+    # Whether the last line on stderr says that all is simulated.
+    _closed: bool = False
     _screen: Screen | None = None
 
     def __post_init__(self) -> None:
@@ -103,7 +109,8 @@ class Terminal:
             Cancelled: The answer is no.
         """
         if text:
-            self._talk().line(_framed(text, simulated=self.simulated))
+            self._talk().line(self._framed(text, talk=True))
+        self._closed = False
         if not click.confirm(question, default=False, err=True):
             told = "The answer was no: nothing was changed."
             raise Cancelled(told)
@@ -134,8 +141,27 @@ class Terminal:
         else:
             self._talk().line(clean(text))
 
+    def remark(self, text: str) -> None:
+        """Tell what users should know, before there is a screen."""
+        if not self.quiet:
+            self._talk().line(clean(text))
+
+    def tell_unread(self, files: Sequence[str]) -> None:
+        """Say that a configuration lies here that nobody named: it does not count."""
+        if not files and is_there(Path(STARTER)):
+            self.remark(f"./{STARTER} is not read: add `-c {STARTER}` to have it count")
+
     def _frame(self) -> str:
+        self._closed = self._closed or self.simulated
         return SIMULATED if self.simulated else ""
+
+    def _framed(self, text: str, *, talk: bool) -> str:
+        """Say before and after a text that all is simulated; not twice in a row on a terminal."""
+        # Where both streams are a terminal it is one and the same.
+        same = talk or (_stderr().isatty() and Outlet(sys.stdout, talk=True).isatty())
+        above = f"{SIMULATED}\n" if self.simulated and not (same and self._closed) else ""
+        self._closed = self.simulated if same else self._closed
+        return f"{above}{text}\n{SIMULATED}" if self.simulated else text
 
     def show(self, result: Result) -> int:
         """Write a result to stdout. Returns the exit code.
@@ -147,15 +173,16 @@ class Terminal:
             self._document(result.command, result.exit_code, result.data, None)
         elif result.text:
             text = self.secrets.without(result.text)
-            self._out(_framed(text, simulated=self.simulated))
+            self._out(self._framed(text, talk=False))
         return result.exit_code
 
     def fail(self, error: BaseException) -> int:
         """Write an exception: to stderr for people, to stdout as JSON. Returns the exit code."""
         failure = failure_of(error).redacted(self.secrets.redacted)
-        if self.debug and not isinstance(error, CtoError):
+        if self.debug and not isinstance(error, CtoError | click.ClickException):
+            self._closed = False
             self._talk().line(trace_of(error))
-        self._talk().line(_framed(clean(str(failure)), simulated=self.simulated))
+        self._talk().line(self._framed(clean(str(failure)), talk=True))
         if self.format == "json":
             self._document(self.command, failure.exit_code, self.data, failure)
         return failure.exit_code
@@ -189,10 +216,6 @@ class Terminal:
 
 def _stderr() -> Outlet:
     return Outlet(sys.stderr, talk=True)
-
-
-def _framed(text: str, *, simulated: bool) -> str:
-    return f"{SIMULATED}\n{text}\n{SIMULATED}" if simulated else text
 
 
 class _Opened(Screen, Protocol):

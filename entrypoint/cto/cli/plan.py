@@ -15,13 +15,14 @@ from cto.cli.options import (
     skip_option,
 )
 from cto.cli.output import MERMAID, Terminal
+from cto.cli.root import Group
 from cto.result import Result
 
 if TYPE_CHECKING:
     from cto.plan.remove import Options
 
 
-@click.group()
+@click.group(cls=Group)
 def plan() -> None:
     """Show what install or uninstall would do, and why."""
 

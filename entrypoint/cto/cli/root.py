@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import re
 import signal
@@ -16,6 +15,7 @@ import click
 
 from cto import __version__
 from cto.cli.output import Terminal
+from cto.errors import nearest
 from cto.result import Result
 
 # Help is printed from here: no command's module, with all that it needs, is imported for it.
@@ -32,6 +32,8 @@ COMMANDS = {
     "completion": "Print the completion script of a shell.",
 }
 
+# Longer than any sentence: click cuts what is longer.
+_WHOLE = 1000
 _HELP = """Install a multi-agent development platform on Kubernetes.
 
 Every command may be interrupted at any moment and run again. Its result goes to stdout, what it
@@ -44,7 +46,19 @@ Exit codes: 0 ok, 1 bug, 2 usage, 3 configuration, 4 preflight, 5 external tool,
 """
 
 
-class Root(click.Group):
+class Group(click.Group):
+    """A group that tells of each command by a whole sentence."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        del ctx
+        rows = [
+            (name, command.get_short_help_str(_WHOLE)) for name, command in self.commands.items()
+        ]
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(rows))
+
+
+class Root(Group):
     """A group that imports its commands when they are called, and renders what they return.
 
     Commands return a Result or raise. Attributes of modules are looked up by naming convention:
@@ -70,7 +84,7 @@ class Root(click.Group):
         ctx: click.Context,  # noqa: ARG002 - click's signature
         formatter: click.HelpFormatter,
     ) -> None:
-        own = {name: command.get_short_help_str() for name, command in self.commands.items()}
+        own = {name: one.get_short_help_str(_WHOLE) for name, one in self.commands.items()}
         with formatter.section("Commands"):
             formatter.write_dl([*self._table.items(), *own.items()])
 
@@ -80,8 +94,8 @@ class Root(click.Group):
         name = args[0]
         known = self.list_commands(ctx)
         if name not in known and not name.startswith("-"):
-            near = difflib.get_close_matches(name, known, n=1)
-            ctx.fail(f"No such command {name!r}." + (f" Did you mean {near[0]}?" if near else ""))
+            near = nearest(name, known, likeness=0.6)
+            ctx.fail(f"No such command {name!r}." + (f" Did you mean {near}?" if near else ""))
         ctx.ensure_object(Terminal).command = name
         return super().resolve_command(ctx, args)
 

@@ -8,10 +8,20 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 AS_GIVEN = "as given"
+# What asks a program for its version, where it is not `--version`.
+_QUESTIONS = {
+    "kubectl": ("version", "--client"),
+    "helm": ("version", "--short"),
+    "crane": ("version",),
+}
+_VERSION = re.compile(r"\d+\.\d+\.\d+(?:[-+][0-9A-Za-z.+-]*[0-9A-Za-z])?")
+_AT_ONCE = 4
 _FILE = "cto-tools.json"
 
 
@@ -28,7 +38,9 @@ def write(folder: Path, versions: Mapping[str, str]) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def versions(folder: Path | None, pinned: Mapping[str, str]) -> dict[str, str]:
+def versions(
+    folder: Path | None, pinned: Mapping[str, str], ask: Callable[[Sequence[str]], str]
+) -> dict[str, str]:
     """Return name of a program -> its version, or `AS_GIVEN`.
 
     Those of a folder that `cto bundle tools` filled are all that there are: it is the image's. A
@@ -37,6 +49,7 @@ def versions(folder: Path | None, pinned: Mapping[str, str]) -> dict[str, str]:
     Args:
         folder: What `--tools` names.
         pinned: Name -> version of every program in tools.yaml.
+        ask: Runs a command and returns what it says; '' if it cannot be run.
     """
     if folder is None:
         return dict(pinned)
@@ -44,7 +57,14 @@ def versions(folder: Path | None, pinned: Mapping[str, str]) -> dict[str, str]:
         held = json.loads((folder / _FILE).read_text(encoding="utf-8"))
         return {str(name): str(version) for name, version in held.items()}
     except (OSError, ValueError, AttributeError):
-        return {
-            name: AS_GIVEN if (folder / name).is_file() else version
-            for name, version in pinned.items()
-        }
+        given = [name for name in pinned if (folder / name).is_file()]
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            told = pool.map(lambda name: _told(folder / name, ask), given)
+            return {**pinned, **dict(zip(given, told, strict=True))}
+
+
+def _told(program: Path, ask: Callable[[Sequence[str]], str]) -> str:
+    """Return what a program says of its version."""
+    said = ask((str(program.absolute()), *_QUESTIONS.get(program.name, ("--version",))))
+    found = _VERSION.search(said)
+    return f"{found[0]}, {AS_GIVEN}" if found else AS_GIVEN

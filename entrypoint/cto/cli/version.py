@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -12,6 +12,9 @@ from cto import __version__
 from cto.cli import toolrecord
 from cto.cli.options import bundle_option, output_options, tools_option
 from cto.result import Result
+
+# Some look into their configuration first, none asks a server.
+_ANSWER_S = 5.0
 
 
 @click.command()
@@ -26,7 +29,7 @@ def version(bundle: Path | None, tools: Path | None) -> Result:
     data = assets.root() / "bundle"
     pinned = load_yaml((data / "tools.yaml").read_text(encoding="utf-8"))["tools"]
     known = {name: str(tool["version"]) for name, tool in pinned.items()}
-    versions = toolrecord.versions(tools, known)
+    versions = toolrecord.versions(tools, known, _said)
     # Not by cto.catalog: its models take longer to import than all the rest.
     files = sorted(data.glob("components/*/component.yaml"))
     parsed = [load_yaml(file.read_text(encoding="utf-8")) for file in files]
@@ -51,6 +54,20 @@ def version(bundle: Path | None, tools: Path | None) -> Result:
             ]
         ),
     )
+
+
+def _said(command: Sequence[str]) -> str:
+    """Return what a program says, '' if it cannot be run."""
+    from cto.adapters.clock import SystemClock  # noqa: PLC0415 - most programs are pinned
+    from cto.adapters.process import ProcessRunner  # noqa: PLC0415 - as above
+    from cto.errors import CtoError  # noqa: PLC0415 - as above
+
+    try:
+        runner = ProcessRunner(log=lambda _: None, clock=SystemClock())
+        done = runner.run(command, timeout_s=_ANSWER_S, check=False)
+    except CtoError:
+        return ""
+    return done.stdout or done.stderr
 
 
 def _bundle(folder: Path) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -30,13 +30,20 @@ _REASONS: Mapping[str, tuple[str, str]] = {
 }
 
 
-def problems_of(error: ValidationError, node: Node, root: type[BaseModel]) -> list[Problem]:
-    """Return a problem for each finding; values come from the tree, and no secret ones."""
+def problems_of(
+    error: ValidationError, node: Node, root: type[BaseModel], components: Sequence[str] = ()
+) -> list[Problem]:
+    """Return a problem for each finding; values come from the tree, and no secret ones.
+
+    `components` are the names of those that there are: some take them for features.
+    """
     found = error.errors(include_url=False, include_input=False)
-    return [_problem(dict(item), node, root) for item in found]
+    return [_problem(dict(item), node, root, components) for item in found]
 
 
-def _problem(item: dict[str, Any], node: Node, root: type[BaseModel]) -> Problem:
+def _problem(
+    item: dict[str, Any], node: Node, root: type[BaseModel], components: Sequence[str]
+) -> Problem:
     is_key = _KEY in item["loc"]
     context = item.get("ctx", {})
     below = context.get("field", "")
@@ -44,7 +51,7 @@ def _problem(item: dict[str, Any], node: Node, root: type[BaseModel]) -> Problem
     path = (*path, *below.split(".")) if below else path
     value = "" if is_key else _value(node, path, root)
     if item["type"] == "extra_forbidden":
-        reason, fix = "there is no such field", _field_hint(path, root)
+        reason, fix = "there is no such field", _field_hint(path, root, components)
     elif item["type"] not in {"missing", "cto"} and _is_null(find(node, path)):
         value = ""
         reason, fix = _REASONS["string_too_short"]
@@ -89,7 +96,7 @@ def _reason(kind: str, context: Mapping[str, Any], value: str, told: str) -> tup
             return _REASONS.get(kind, (told[:1].lower() + told[1:], ""))
 
 
-def _field_hint(path: Path, root: type[BaseModel]) -> str:
+def _field_hint(path: Path, root: type[BaseModel], components: Sequence[str]) -> str:
     *parents, name = (str(part) for part in path)
     shape = shape_at(parents, root)
     siblings = shape.names if shape else ()
@@ -97,4 +104,6 @@ def _field_hint(path: Path, root: type[BaseModel]) -> str:
         elsewhere = [dotted(other) for other in paths(root) if other[-1] == name]
         if elsewhere:
             return f"did you mean {' or '.join(elsewhere)}?"
+        if near := nearest(name, components):
+            return f"did you mean components.{near}?"
     return did_you_mean(name, siblings)

@@ -20,9 +20,12 @@ from cto.config.sections import Cluster
 from cto.config.shape import Kind, shape_at
 from cto.config.source import Source, parse
 from cto.config.tree import DEFAULT, Branch, Layer, Node, Origin, Scalar
+from cto.errors import nearest
 
 STDIN = "-"
 _UNREADABLE = "CTO-1301"
+_ABSENT = "there is no such file"
+_NAME_ONE = "Name a file that is there; `cto config init FILE` writes one to begin with."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,8 +120,10 @@ class _Load:
             text = self._text(name, stdin)
             if text is not None:
                 layers += self._parsed(text, "stdin" if name == STDIN else name)
-        if any(problem.code == _UNREADABLE for problem in self.problems):
-            raise failure([p for p in self.problems if p.code == _UNREADABLE])
+        unreadable = [problem for problem in self.problems if problem.code == _UNREADABLE]
+        if unreadable:
+            absent = all(problem.reason == _ABSENT for problem in unreadable)
+            raise failure(unreadable, hint=_NAME_ONE if absent else "")
         return layers
 
     def environment(self) -> Node:
@@ -165,7 +170,7 @@ class _Load:
         try:
             return Config.model_validate(data, context=context)
         except ValidationError as error:
-            problems = explain.problems_of(error, node, Config)
+            problems = explain.problems_of(error, node, Config, self.component_names)
         # A field whose variable is not set has one problem, not two.
         self.problems += [item for item in problems if item.path not in unresolved]
         return None
@@ -173,6 +178,9 @@ class _Load:
     def _text(self, name: str, stdin: Callable[[], str]) -> str | None:
         try:
             return stdin() if name == STDIN else File(name).read_text(encoding="utf-8-sig")
+        except FileNotFoundError:
+            self._unreadable(name, _ABSENT, _similar(File(name)))
+            return None
         except OSError as error:
             reason = f"cannot be read: {error.strerror}"
         except UnicodeDecodeError:
@@ -191,9 +199,19 @@ class _Load:
         self._unreadable(label, "must be a mapping of settings, `key: value`")
         return []
 
-    def _unreadable(self, name: str, reason: str) -> None:
+    def _unreadable(self, name: str, reason: str, fix: str = "") -> None:
         origin = "stdin" if name == STDIN else name
-        self.problems.append(Problem(path="", origin=origin, reason=reason, code=_UNREADABLE))
+        problem = Problem(path="", origin=origin, reason=reason, fix=fix, code=_UNREADABLE)
+        self.problems.append(problem)
+
+
+def _similar(file: File) -> str:
+    """Ask whether another file of the folder was meant; '' if none has such a name."""
+    try:
+        near = nearest(file.name, (other.name for other in file.parent.iterdir()))
+    except OSError:
+        return ""
+    return f"did you mean {file.with_name(near)}?" if near else ""
 
 
 def _defaults() -> Node:

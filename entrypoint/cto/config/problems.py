@@ -57,13 +57,14 @@ def did_you_mean(word: str, choices: Iterable[str]) -> str:
     return f"take one of: {', '.join(choices)}" if choices else ""
 
 
-def failure(problems: Sequence[Problem]) -> ConfigError:
+def failure(problems: Sequence[Problem], *, hint: str = "") -> ConfigError:
     """Return the one error that tells all problems, in the order of their fields' first mention."""
     lines = list(dict.fromkeys(str(problem) for problem in problems))
     codes = {problem.code for problem in problems}
     code = codes.pop() if len(codes) == 1 else "CTO-1300"
     count = "an error" if len(lines) == 1 else f"{len(lines)} errors"
-    return ConfigError(code, f"The configuration has {count}.", details="\n".join(lines))
+    text = f"The configuration has {count}."
+    return ConfigError(code, text, details="\n".join(lines), hint=hint)
 
 
 def _segment(part: str | int) -> str:

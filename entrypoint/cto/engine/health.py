@@ -225,6 +225,8 @@ def _nodes_fix(nodes: Nodes) -> str:
         return f"Look at `kubectl describe node {nodes.unready[0]}`: it says why."
     if nodes.silent:
         name = next(iter(nodes.silent))
+        if name in nodes.simulated:
+            return _kwok_fix(name)
         return (
             f"Look at the machine of node {name}: its kubelet does not run or does not reach the "
             "API server. If it does, its clock is late."
@@ -232,6 +234,13 @@ def _nodes_fix(nodes: Nodes) -> str:
     if nodes.unseen:
         return f"Allow `list` of leases in namespace {NODE_LEASES} to whoever asks."
     return ""
+
+
+def _kwok_fix(name: str) -> str:
+    return (
+        f"Node {name} is simulated: kwok, which speaks for it, does not run or does not reach the "
+        "API server. Of a cluster that cto made, `cto install --provider kwok` starts it again."
+    )
 
 
 @dataclass(frozen=True)
@@ -353,7 +362,7 @@ def _problems(look: _Look, view: Snapshot, release: ReleaseState) -> Iterator[_P
             ref.namespace, Evidence(view, ref.namespace, look.clock.now)
         )
         if readiness.ready:
-            found += _stranded(evidence, ref, silent)
+            found += _stranded(evidence, ref, silent, look.simulated_nodes())
         else:
             found.append(_unready(evidence, manifest, readiness.message))
     yield from found
@@ -368,7 +377,9 @@ def _unready(evidence: Evidence, manifest: Manifest, message: str) -> _Problem:
     return _Problem(f"{text}: {causes[0].message}", causes[0].code) if causes else _Problem(text)
 
 
-def _stranded(evidence: Evidence, ref: ObjectRef, silent: Mapping[str, str]) -> Iterator[_Problem]:
+def _stranded(
+    evidence: Evidence, ref: ObjectRef, silent: Mapping[str, str], simulated: Collection[str]
+) -> Iterator[_Problem]:
     """Yield a workload all of whose pods are on nodes that nobody hears of.
 
     Their status is what the kubelet wrote last.
@@ -378,7 +389,7 @@ def _stranded(evidence: Evidence, ref: ObjectRef, silent: Mapping[str, str]) -> 
     if nodes and nodes <= silent.keys():
         name = min(nodes)
         text = f"{ref.kind} {ref.name} is said to be ready by node {name}"
-        fix = f"Look at the machine of node {name}."
+        fix = _kwok_fix(name) if name in simulated else f"Look at the machine of node {name}."
         yield _Problem(f"{text}, last heard of at {silent[name]}", fix=fix)
 
 

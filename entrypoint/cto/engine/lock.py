@@ -329,7 +329,7 @@ class ClusterLock:
         return LockedError(
             "CTO-2000",
             _described(lease),
-            details=f"holder: {_holder(lease)}",
+            details=f"It renewed it at {_renewed(lease)}.",
             hint=f"Wait for it. To see that it is alive: {look} (renewTime moves).",
         )
 
@@ -343,9 +343,9 @@ class ClusterLock:
             return False
         if self._holder_is_me():
             return True
-        if holder := _holder(self._lease):
+        if _holder(self._lease):
             reason = f"another run took the lock: {_described(self._lease)}"
-            self._lose(reason, _taken_loss(reason, self._locked(self._lease).hint, holder))
+            self._lose(reason, _taken_loss(reason, self._locked(self._lease).hint))
         else:
             reason = "another run took the lock meanwhile, and has given it back"
             self._lose(reason, _taken_loss(reason, _AGAIN))
@@ -415,11 +415,10 @@ def _unknown_loss(details: str) -> CtoError:
     return LockedError("CTO-2001", "the lock of the cluster was lost", details=details)
 
 
-def _taken_loss(reason: str, hint: str, holder: str = "") -> Callable[[str], CtoError]:
+def _taken_loss(reason: str, hint: str) -> Callable[[str], CtoError]:
     def loss(details: str) -> CtoError:
-        told = "\n".join(filter(None, (f"holder: {holder}" if holder else "", details)))
         message = f"{reason}; everything was stopped where it was"
-        return LockedError("CTO-2001", message, details=told, hint=hint)
+        return LockedError("CTO-2001", message, details=details, hint=hint)
 
     return loss
 
@@ -463,11 +462,15 @@ def at_work(cluster: Cluster, machine: Machine, containers: Callable[[], Contain
     holder = _holder(lease)
     if not holder or Holder.parse(holder).lives(machine, containers()) is False:
         return ""
-    return f"{_described(lease)}, and renewed it at {lease['spec'].get('renewTime', '?')}"
+    return f"{_described(lease)}, and renewed it at {_renewed(lease)}"
 
 
 def _holder(lease: Manifest) -> str:
     return str(lease.get("spec", {}).get("holderIdentity") or "")
+
+
+def _renewed(lease: Manifest) -> str:
+    return str(lease.get("spec", {}).get("renewTime") or "an unknown time")
 
 
 def _described(lease: Manifest) -> str:

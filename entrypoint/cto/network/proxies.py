@@ -126,6 +126,13 @@ class Proxy:
             return f"{self} wants a log-in (407): set {self.origin} to {wanted}"
         return f"{self} refuses its user and password (407): correct them in {self.origin}"
 
+    def denial(self, host: str, status: int) -> str:
+        """What it means if it does not let a host through, with what to change."""
+        return (
+            f"{self} does not let us through to {host} ({status}): have the host allowed there, "
+            "or, if it is reached without a proxy, name it in NO_PROXY"
+        )
+
     def __str__(self) -> str:
         return f"the proxy {self.address} of {self.origin}"
 
@@ -197,6 +204,12 @@ def is_refusal(error: BaseException) -> bool:
     words = ("Tunnel connection failed: 407", "SOCKS5 authentication", "username/password supplied")
     text = str(innermost(error))
     return any(word in text for word in words)
+
+
+def denied(error: BaseException) -> int:
+    """Return the status with which a proxy refused a tunnel to a host for good; 0 if it did not."""
+    found = re.search(r"Tunnel connection failed: (4\d\d)", str(innermost(error)))
+    return int(found[1]) if found else 0
 
 
 def innermost(error: BaseException) -> BaseException:

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import requests
 from requests.adapters import HTTPAdapter
 
-from cto.network.proxies import Proxies, Proxy, innermost, is_refusal
+from cto.network.proxies import Proxies, Proxy, denied, innermost, is_refusal
 
 TIMEOUTS_S = (10.0, 60.0)
 _CONNECTIONS = 16
@@ -26,7 +26,7 @@ _BROKEN = (requests.exceptions.ChunkedEncodingError, requests.Timeout)
 
 
 class ProxyRefusedError(requests.RequestException):
-    """A proxy wants to know who asks, or refuses whoever it is. The text tells what to change."""
+    """A proxy refuses whoever asks, or the host that is asked. The text tells what to change."""
 
 
 def session(
@@ -105,6 +105,9 @@ class _Adapter(HTTPAdapter):
         except requests.RequestException as error:
             if proxy and is_refusal(error):
                 raise ProxyRefusedError(proxy.refusal) from None
+            if proxy and (status := denied(error)):
+                host = urlsplit(request.url or "").hostname or ""
+                raise ProxyRefusedError(proxy.denial(host, status)) from None
             error.proxy = proxy  # type: ignore[attr-defined] # for `reason`
             raise
         finally:

@@ -120,6 +120,21 @@ def test_what_the_folder_lacks_is_fetched(lab: Lab) -> None:
     assert lab.resolve(component()).path == lab.downloader.file
 
 
+def test_what_stands_in_the_way_comes_before_the_ways_around(lab: Lab) -> None:
+    told = "the proxy http://proxy:3128 of HTTPS_PROXY wants a log-in (407)"
+    lab.downloader.error = ToolError("CTO-1502", "no", details=told, hint=told)
+    resolver = ChartResolver(
+        lab.downloader, lab.bundle, None, lab.cache, instead=lambda _: "another image"
+    )
+    with pytest.raises(ToolError) as caught:
+        resolver.resolve(component())
+    assert caught.value.hint == told
+    lab.downloader.error = ToolError("CTO-1502", "no")
+    with pytest.raises(ToolError) as caught:
+        resolver.resolve(component())
+    assert caught.value.hint == "another image"
+
+
 def test_what_cannot_be_had_is_an_error_that_tells_where_was_looked(lab: Lab) -> None:
     lab.downloader.error = ToolError("CTO-1502", "no", details=f"{URL}: HTTP status 404")
     with pytest.raises(ToolError) as caught:

@@ -100,7 +100,36 @@ class TestChoosing:
         with pytest.raises(UsageError) as error:
             choose_access([write(file, "one", "two")], "three")
 
-        assert (error.value.code, error.value.details) == ("CTO-1203", "one\ntwo")
+        listed = "The contexts there are:\n  one\n  two"
+        assert (error.value.code, error.value.details) == ("CTO-1203", listed)
+        assert error.value.hint == error.value.kind.fix
+
+    def test_a_context_that_was_misspelt_is_guessed(self, file: Path) -> None:
+        with pytest.raises(UsageError) as error:
+            choose_access([write(file, "it's prod", "two")], "its prod")
+
+        assert error.value.hint == """Did you mean --context 'it'"'"'s prod'?"""
+
+    @pytest.mark.parametrize(
+        ("encoding", "named"),
+        [
+            ("utf-16", "UTF-16"),
+            ("utf-16-be", "UTF-16"),
+            ("utf-16-le", "UTF-16"),
+            ("utf-32", "UTF-32"),
+        ],
+    )
+    def test_what_powershell_writes_is_refused_by_its_name(
+        self, file: Path, encoding: str, named: str
+    ) -> None:
+        file.write_bytes(write(file, "one").read_text().encode(encoding))
+        with pytest.raises(PreflightError) as error:
+            choose_access([file])
+
+        assert error.value.code == "CTO-1403"
+        assert error.value.message.startswith(f"{file}: it is {named} text, and kubectl")
+        assert "Set-Content -Encoding utf8" in error.value.hint
+        assert f"iconv -f {named} -t UTF-8 {file} > FILE" in error.value.hint
 
     def test_a_context_whose_user_is_in_another_file_is_refused_with_the_line_that_helps(
         self, file: Path
@@ -150,6 +179,15 @@ class TestChoosing:
 def test_the_files_are_those_that_kubectl_reads(tmp_path: Path) -> None:
     assert paths({}, tmp_path) == (tmp_path / ".kube/config",)
     assert paths({"KUBECONFIG": "/a::/b"}, tmp_path) == (Path("/a"), Path("/b"))
+    assert paths({"KUBECONFIG": ""}, tmp_path) == (tmp_path / ".kube/config",)
+
+
+@pytest.mark.parametrize("value", [":", "::"])
+def test_a_variable_that_names_no_file_is_told(tmp_path: Path, value: str) -> None:
+    with pytest.raises(UsageError) as error:
+        paths({"KUBECONFIG": value}, tmp_path)
+    assert error.value.code == "CTO-1202"
+    assert error.value.message.startswith(f"KUBECONFIG={value} names no file")
 
 
 def test_an_entry_keeps_its_credentials_to_itself() -> None:

@@ -183,6 +183,47 @@ class TestLooking:
         assert caught.value.details.replace(str(file), "FILE").startswith(told)
 
 
+class TestStopped:
+    """A simulated cluster whose programs do not run is told as such, however it was named."""
+
+    STARTS = "`cto install --provider kwok` starts it again, and goes on; its data is kept."
+
+    @pytest.fixture
+    def stopped(self, desk: Desk) -> Desk:
+        folder = desk.folder / "state" / "kwok" / "cto"
+        folder.mkdir(parents=True)
+        (folder / "complete.json").write_text("{}")
+        desk.contexts("kwok-cto")
+        return desk
+
+    @pytest.mark.parametrize("options", [("--provider", "kwok"), ()], ids=["provider", "context"])
+    @pytest.mark.parametrize(
+        "command", [("status",), ("plan", "uninstall"), ("uninstall", "--yes")]
+    )
+    def test_whoever_looks_learns_what_starts_it(
+        self, stopped: Desk, command: tuple[str, ...], options: tuple[str, ...]
+    ) -> None:
+        error = stopped.document(*command, *options, code=6)["error"]
+        assert (error["code"], error["fix"]) == ("CTO-1601", self.STARTS)
+        assert error["message"].startswith("the simulated cluster kwok-cto is stopped: ")
+
+    def test_whoever_installs_on_its_context_learns_it_too(self, stopped: Desk) -> None:
+        error = stopped.document("install", code=4)["error"]
+        assert (error["code"], error["fix"]) == ("CTO-1403", self.STARTS)
+
+    def test_one_that_was_never_made_is_told_with_what_makes_it(self, desk: Desk) -> None:
+        error = desk.document("status", "--provider", "kwok", code=2)["error"]
+        assert (error["code"], error["message"]) == (
+            "CTO-1202",
+            "there is no simulated cluster of cto",
+        )
+        assert error["fix"].startswith("`cto install --provider kwok` makes one.")
+
+    def test_somebody_elses_of_the_same_name_is_looked_at(self, desk: Desk) -> None:
+        desk.contexts("kwok-cto")
+        assert desk.document("status", code=9)["error"]["code"] == "CTO-1901"
+
+
 class TestEveryVerb:
     @pytest.fixture
     def desk(self, desk: Desk) -> Desk:

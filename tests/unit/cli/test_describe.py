@@ -59,7 +59,7 @@ class TestTimes:
             "  Ready      54.8 s\n"
             "  Release     3.5 s\n"
             "  Crds        2.0 s\n"
-            "Critical path: crds 2.0 s -> release 3.5 s -> ready 54.8 s"
+            "Critical path: Crds 2.0 s -> Release 3.5 s -> Ready 54.8 s"
         )
 
     def test_only_the_slowest_five_are_shown(self) -> None:

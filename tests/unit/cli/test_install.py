@@ -200,6 +200,19 @@ def test_quiet_leaves_the_result(desk: Desk) -> None:
     assert result.stdout.startswith("1 component on test")
 
 
+def test_a_configuration_that_lies_here_and_is_not_named_is_told_in_a_line(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    told = "./cto.yaml is not read: add `-c cto.yaml` to have it count"
+    assert told not in desk.cto("install").stderr
+    (tmp_path / "cto.yaml").write_text("version: nonsense\n")
+    for command in (("install",), ("plan", "install")):
+        assert desk.cto(*command).stderr.splitlines().count(told) == 1
+    (tmp_path / "cto.yaml").write_text("profile: minimal\n")
+    assert told not in desk.cto("install", "-c", "cto.yaml").stderr
+
+
 def test_charts_of_ones_own_are_announced_as_such(desk: Desk, tmp_path: Path) -> None:
     charts = tmp_path / "charts"
     charts.mkdir()

@@ -98,6 +98,34 @@ def test_the_screen_is_closed_when_a_run_fails(capsys: pytest.CaptureFixture[str
     assert capsys.readouterr().err == f"{SIMULATED}\n  0:00    · hello\n{SIMULATED}\n"
 
 
+def test_a_failure_after_a_screen_says_it_once_between_them(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    terminal = Terminal(simulated=True)
+    with terminal.screen(FakeClock()) as screen:
+        screen.notice("hello")
+    terminal.fail(KeyboardInterrupt())
+    lines = capsys.readouterr().err.splitlines()
+    assert [lines[0], lines[2], lines[-1]] == [SIMULATED] * 3
+    assert lines.count(SIMULATED) == 3
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_result_on_the_same_terminal_does_not_say_it_twice_in_a_row(
+    monkeypatch: pytest.MonkeyPatch, *, shared: bool
+) -> None:
+    stream = tty(monkeypatch)
+    stdout = stream if shared else io.StringIO()
+    monkeypatch.setattr(sys, "stdout", stdout)
+    monkeypatch.setenv("TERM", "dumb")
+    terminal = Terminal(simulated=True)
+    with terminal.screen(FakeClock()) as screen:
+        screen.notice("hello")
+    terminal.show(Result(command="try", text="well", simulated=True))
+    assert stream.getvalue().count(SIMULATED) == (3 if shared else 2)
+    assert stdout.getvalue().count(SIMULATED) == (3 if shared else 2)
+
+
 def test_nothing_said_needs_no_frame(capsys: pytest.CaptureFixture[str]) -> None:
     with Terminal(simulated=True).screen(FakeClock()):
         pass

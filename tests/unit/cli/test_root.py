@@ -119,6 +119,14 @@ class TestError:
         assert result.stderr.startswith(SIMULATED)
         assert result.stderr.endswith(f"{SIMULATED}\n")
 
+    @pytest.mark.parametrize("debug", [[], ["--debug"]])
+    def test_a_wrong_command_line_is_no_reason_for_a_traceback(
+        self, invoke: Invoke, debug: list[str]
+    ) -> None:
+        result = invoke(lambda: Result(command="try"), *debug, "-o", "yaml")
+        assert result.exit_code == 2
+        assert result.stderr.startswith("✗ CTO-1200 ")
+
     def test_escape_codes_of_tools_do_not_reach_the_terminal(self, invoke: Invoke) -> None:
         result = invoke(raising(ToolError("CTO-1500", "a\x1b[31mred\x1b[0m\x07")))
         assert "  ared\n" in result.stderr
@@ -160,9 +168,9 @@ class TestInterrupt:
         assert json.loads(result.stdout)["error"] == {
             "code": "INTERRUPTED",
             "title": "Interrupted",
-            "message": "The run was asked to stop.",
+            "message": "The command was asked to stop.",
             "details": "",
-            "fix": "Run the same command again: it goes on from where this run stopped.",
+            "fix": "Run the same command again.",
         }
 
     def test_tells_what_the_command_has_to_say(self, invoke: Invoke) -> None:

@@ -264,6 +264,15 @@ def test_watching_shows_what_changed_and_nothing_twice(desk: Desk) -> None:
     assert result.stdout.count(SICK) == 1
 
 
+def test_the_end_of_a_watch_is_no_interrupted_run(desk: Desk) -> None:
+    desk.cto("install")
+    desk.clock = Script(interrupt)
+    assert desk.cto("status", "--watch").stderr == (
+        "✗ INTERRUPTED Interrupted (exit code 130)\n"
+        "  It is no longer watched; nothing was changed by that.\n"
+    )
+
+
 def test_watching_programs_get_a_document_for_every_change(desk: Desk) -> None:
     desk.cto("install")
     desk.clock = Script(lambda: desk.cluster.remove(RELEASE), interrupt)

@@ -138,10 +138,14 @@ class TestFailures:
     def test_an_unknown_component_is_a_wrong_use_that_names_the_known_ones(
         self, desk: Desk
     ) -> None:
-        document = desk.document("uninstall", "--yes", "--component", "wep", code=2)
+        document = desk.document("uninstall", "--yes", "--component", "wholly", code=2)
         assert document["error"]["code"] == "CTO-1200"
-        assert document["error"]["message"] == "There is no component 'wep'"
+        assert document["error"]["message"] == "There is no component 'wholly'"
         assert document["error"]["fix"] == "Components are web."
+
+    def test_one_that_was_misspelt_is_guessed(self, desk: Desk) -> None:
+        document = desk.document("uninstall", "--yes", "--component", "webb", code=2)
+        assert document["error"]["fix"] == "Did you mean web?"
 
     def test_another_run_at_work_is_named(self, desk: Desk) -> None:
         desk.cto("install")
@@ -310,6 +314,15 @@ class TestCluster:
         assert error["code"] == "CTO-1200"
         assert error["message"] == f"--cluster and {option} contradict each other"
         assert desk.kwok.state() is ProviderState.READY
+
+    def test_somebody_elses_cluster_stays_and_the_way_to_take_the_platform_away_is_told(
+        self, desk: Desk
+    ) -> None:
+        error = desk.document(
+            *("uninstall", "--cluster", "--yes", "--provider", "existing"), code=2
+        )["error"]
+        assert error["message"].endswith("as --cluster would: the provider is existing")
+        assert error["fix"].startswith("`cto uninstall` without --cluster takes the platform away")
 
     def test_data_and_definitions_go_with_the_cluster_anyway(self, desk: Desk) -> None:
         desk.kwok = FakeProvider(name="kwok", simulated=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,6 +47,31 @@ def test_tools_and_charts_are_those_of_the_bundle() -> None:
 def test_programs_of_a_folder_are_as_given_and_the_others_as_pinned(tmp_path: Path) -> None:
     (tmp_path / "helm").write_text("")
     assert document("--tools", str(tmp_path))["tools"] == {**pinned(), "helm": "as given"}
+
+
+@pytest.mark.parametrize(
+    ("said", "version"),
+    [
+        ("Client Version: v1.34.5\nKustomize Version: v5.7.1", "1.34.5, as given"),
+        ("v4.1.4+g05fa379", "4.1.4+g05fa379, as given"),
+        ("etcd Version: 3.6.5\nGit SHA: a061450\n", "3.6.5, as given"),
+        ("0.21.7", "0.21.7, as given"),
+        ("registry github.com/distribution/distribution/v3 v3.0.0", "3.0.0, as given"),
+        ("(devel)", "as given"),
+        ("", "as given"),
+    ],
+)
+def test_given_programs_are_asked(tmp_path: Path, said: str, version: str) -> None:
+    asked: list[Sequence[str]] = []
+
+    def ask(command: Sequence[str]) -> str:
+        asked.append(command)
+        return said
+
+    (tmp_path / "kubectl").write_text("")
+    found = toolrecord.versions(tmp_path, {"kubectl": "1", "kind": "2"}, ask)
+    assert found == {"kubectl": version, "kind": "2"}
+    assert asked == [(str(tmp_path / "kubectl"), "version", "--client")]
 
 
 def test_the_image_tells_what_it_holds_and_nothing_else(tmp_path: Path) -> None:

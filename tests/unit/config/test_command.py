@@ -46,6 +46,32 @@ def test_init_never_overwrites(folder: Path) -> None:
     assert (folder / "mine.yaml").read_text(encoding="utf-8") == "mine"
 
 
+@pytest.mark.parametrize("command", ["show", "validate"])
+def test_a_configuration_that_lies_here_and_is_not_named_is_told(
+    folder: Path, command: str
+) -> None:
+    assert _run(command).stderr == ""
+    (folder / "cto.yaml").write_text("profile: standard\n")
+    told = "./cto.yaml is not read: add `-c cto.yaml` to have it count\n"
+    assert _run(command).stderr == told
+    assert _run(command, "-q").stderr == ""
+    assert _run(command, "-c", "cto.yaml").stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("setting", "code"), [("mapping: no.json", "CTO-1331"), ("ca_file: no.pem", "CTO-1360")]
+)
+def test_validate_looks_at_files_that_an_installation_reads(
+    folder: Path, setting: str, code: str
+) -> None:
+    text = f"registry: {{type: generic, url: r.example.com, {setting}}}\n"
+    (folder / "cto.yaml").write_text(text)
+    result = _run("validate", "-c", "cto.yaml", "-o", "json")
+    error = json.loads(result.stdout)["error"]
+    assert (result.exit_code, error["code"]) == (3, code)
+    assert "no." in error["message"]
+
+
 def test_init_tells_why_it_cannot_write(folder: Path) -> None:
     result = _run("init", "missing/cto.yaml")
     assert result.exit_code == 2

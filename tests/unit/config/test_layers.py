@@ -111,7 +111,7 @@ def test_every_value_of_the_configuration_has_an_origin(loading: Loader) -> None
 @pytest.mark.parametrize(
     ("name", "content", "line"),
     [
-        ("missing.yaml", None, "missing.yaml: cannot be read: No such file or directory"),
+        ("missing.yaml", None, "missing.yaml: there is no such file"),
         ("latin.yaml", b"name: caf\xe9", "latin.yaml: cannot be read: it is not UTF-8 text"),
         ("list.yaml", b"- a", "list.yaml: must be a mapping of settings, `key: value`"),
         ("two.yaml", b"a: 1\n---\nb: 2\n", "two.yaml:3: a second YAML document starts here"),
@@ -126,6 +126,17 @@ def test_what_is_no_configuration_file_is_refused(
     error = loading.failure(files=[str(path)])
     assert error.code == "CTO-1301"
     assert line in error.details
+
+
+def test_a_file_that_is_not_there_comes_with_what_else_may_have_been_meant(
+    loading: Loader,
+) -> None:
+    (loading.folder / "cto.yaml").write_text("profile: minimal\n")
+    error = loading.failure(files=[str(loading.folder / "cto.yml")])
+    assert error.details.endswith(f"no such file; did you mean {loading.folder / 'cto.yaml'}?")
+    assert error.hint.startswith("Name a file that is there; `cto config init FILE`")
+    error = loading.failure(files=[str(loading.folder / "cto.yml"), str(loading.folder)])
+    assert error.hint == error.kind.fix
 
 
 def test_a_byte_order_mark_and_an_empty_file_do_no_harm(loading: Loader) -> None:

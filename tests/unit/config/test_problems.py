@@ -103,6 +103,10 @@ smtp: {port: 70000, recipients: [nobody]}
         ("cluster: {nodes: [1]}", "cluster.nodes (0.yaml:1): must be a whole number"),
         ("cluster: {context: ''}", "cluster.context (0.yaml:1): must not be empty"),
         ("profile: [minimal]", "profile (0.yaml:1): must be text"),
+        (
+            "features: {grafna: true}",
+            "features.grafna (0.yaml:1): there is no such field; did you mean components.grafana?",
+        ),
         ("wholly: unlike", "wholly (0.yaml:1): there is no such field; take one of: version"),
         (
             "agents: {rex: {features: {Bad Name: true}}}",

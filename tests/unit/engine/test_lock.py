@@ -455,7 +455,7 @@ def test_another_holder_after_a_silence_is_named(lab: Lab) -> None:
         "another run took the lock: Process 42 on ci-7 holds the lock of this cluster since "
         "2029-01-01T00:00:35Z; everything was stopped where it was"
     )
-    assert error.details == f"holder: {ELSEWHERE}\ndone: much"
+    assert error.details == "done: much"
     assert "on ci-7" in error.hint
     assert lab.lease()["spec"]["holderIdentity"] == ELSEWHERE
 

@@ -5,9 +5,10 @@ Files are decoded YAML here: keys that we do not know stay as they are.
 
 from __future__ import annotations
 
+import codecs
 import os
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from cto.adapters.kubeconfig import shape, usable
 from cto.adapters.kubeconfig.entries import named
 from cto.adapters.kubeconfig.fields import CLUSTER, USER, local
 from cto.adapters.kubeconfig.yamltree import first_document
-from cto.errors import PreflightError, UsageError
+from cto.errors import PreflightError, UsageError, nearest
 from cto.ports import Access
 
 _PARTS = (("clusters", "cluster"), ("users", "user"))
@@ -33,8 +34,16 @@ class NoContextError(UsageError):
 
 
 def paths(environ: Mapping[str, str], home: Path) -> tuple[Path, ...]:
-    """Return the files that kubectl would read, the one that it writes first."""
-    listed = [Path(name) for name in environ.get("KUBECONFIG", "").split(os.pathsep) if name]
+    """Return the files that kubectl would read, the one that it writes first.
+
+    Raises:
+        UsageError: CTO-1202, KUBECONFIG is set and names none.
+    """
+    named = environ.get("KUBECONFIG", "")
+    listed = [Path(name) for name in named.split(os.pathsep) if name]
+    if named and not listed:
+        text = f"KUBECONFIG={named} names no file: kubectl reads none then"
+        raise UsageError("CTO-1202", text, hint="Name a file in KUBECONFIG, or unset it.")
     return tuple(listed) or (home / ".kube" / "config",)
 
 
@@ -54,12 +63,36 @@ def read_text(file: Path) -> str:
         PreflightError: CTO-1403, it cannot be read.
     """
     try:
-        # Not `read_text`: that makes one kind of line end of all.
-        return file.read_bytes().decode()
+        data = file.read_bytes()
     except FileNotFoundError:
         return ""
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise unusable(file, str(error)) from error
+    if encoding := _wide(data):
+        raise PreflightError(
+            "CTO-1403",
+            f"{file}: it is {encoding} text, and kubectl and helm read UTF-8 alone",
+            hint="PowerShell's `>` writes that. Write it anew, e.g. in PowerShell: "
+            f"(Get-Content {shlex.quote(str(file))}) | Set-Content -Encoding utf8 FILE; or "
+            f"elsewhere: iconv -f {encoding} -t UTF-8 {shlex.quote(str(file))} > FILE. "
+            "Then: --kubeconfig FILE",
+        )
+    try:
+        # Not `read_text`: that makes one kind of line end of all.
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise unusable(file, str(error)) from error
+
+
+def _wide(data: bytes) -> str:
+    """Return the name of an encoding with more than one byte for each letter, '' for no such."""
+    for mark, name in ((codecs.BOM_UTF32_LE, "UTF-32"), (codecs.BOM_UTF32_BE, "UTF-32")):
+        if data.startswith(mark):
+            return name
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "UTF-16"
+    # Without a mark: every other byte of ASCII is zero there, and none is in any YAML.
+    return "UTF-16" if b"\0" in data[:2] else ""
 
 
 def parse(text: str, file: Path) -> dict[str, Any]:
@@ -94,11 +127,7 @@ def choose_access(files: Sequence[Path], context: str = "") -> Access:
         for name in named(document, "contexts"):
             where.setdefault(name, file)
     if context and context not in where:
-        raise UsageError(
-            "CTO-1203",
-            f"There is no context {context!r} in {_listed(files)}",
-            details="\n".join(where),
-        )
+        raise _absent(context, where, files)
     if not where:
         raise NoContextError(files)
     if not context and len(where) > 1:
@@ -115,6 +144,18 @@ def parts(document: Mapping[str, Any], name: str) -> tuple[dict[str, Any], ...]:
     context = named(document, "contexts").get(name, {})
     cluster = named(document, "clusters").get(context.get("cluster", ""), {})
     return context, cluster, named(document, "users").get(context.get("user", ""), {})
+
+
+def _absent(context: str, known: Iterable[str], files: Sequence[Path]) -> UsageError:
+    known = tuple(known)
+    near = nearest(context, known)
+    told = ["The contexts there are:", *(f"  {name}" for name in known)] if known else []
+    return UsageError(
+        "CTO-1203",
+        f"There is no context {context!r} in {_listed(files)}",
+        details="\n".join(told),
+        hint=f"Did you mean --context {shlex.quote(near)}?" if near else "",
+    )
 
 
 def _several(documents: Mapping[Path, Mapping[str, Any]], where: Mapping[str, Path]) -> UsageError:

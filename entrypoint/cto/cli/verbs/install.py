@@ -50,6 +50,7 @@ _UNCHANGED = "nothing was changed, and what was fetched is kept"
 
 def run(wiring: Wiring, terminal: Terminal) -> Result:
     """Install, and check the platform's health."""
+    terminal.tell_unread(wiring.options.files)
     wiring.loaded  # noqa: B018 - wrong configurations are reported before anything else
     provider = wiring.provider()
     frame(provider, terminal)

@@ -19,6 +19,7 @@ from cto.result import Check, CheckStatus, Result
 
 def install(wiring: Wiring, terminal: Terminal) -> Result:
     """Plan an installation, be it on a cluster that is still to be made."""
+    terminal.tell_unread(wiring.options.files)
     wiring.loaded  # noqa: B018 - wrong configurations are reported before anything else
     provider = wiring.provider()
     frame(provider, terminal)

@@ -17,7 +17,7 @@ from cto.cli.verbs.opening import frame, opened
 from cto.cli.wiring import Wiring
 from cto.config.remembered import remembered
 from cto.engine.installer import Installer
-from cto.errors import DegradedError, Exit
+from cto.errors import Cancelled, DegradedError, Exit
 from cto.plan import labels
 from cto.plan.observed import Observed, State
 from cto.ports import Reach
@@ -33,8 +33,12 @@ def run(wiring: Wiring, terminal: Terminal, *, watch: bool) -> Result:
     with opened(wiring, provider, terminal, configured=False) as installer:
         ways = Ways(provider.reach(), wiring.is_free)
         result = look(installer, ways)
-        while watch:
-            result = _next(installer, ways, result, terminal)
+        try:
+            while watch:
+                result = _next(installer, ways, result, terminal)
+        except KeyboardInterrupt:
+            told = "It is no longer watched; nothing was changed by that."
+            raise Cancelled(told) from None
         return result
 
 

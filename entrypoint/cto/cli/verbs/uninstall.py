@@ -14,7 +14,7 @@ from cto.cli.verbs.opening import frame, opened
 from cto.cli.wiring import Wiring
 from cto.engine.refusal import refuse_failed
 from cto.engine.report import Report
-from cto.errors import UsageError
+from cto.errors import UsageError, nearest
 from cto.plan.remove import Options
 from cto.plan.steps import Note, Plan
 from cto.ports import Provider
@@ -39,8 +39,9 @@ def run(wiring: Wiring, terminal: Terminal, removal: Options) -> Result:
 def _check_names(wiring: Wiring, removal: Options) -> None:
     for name in removal.components:
         if name not in wiring.catalog:
-            known = ", ".join(component.name for component in wiring.catalog.components)
-            hint = f"Components are {known}."
+            known = [component.name for component in wiring.catalog.components]
+            near = nearest(name, known)
+            hint = f"Did you mean {near}?" if near else f"Components are {', '.join(known)}."
             raise UsageError("CTO-1200", f"There is no component {name!r}", hint=hint)
 
 
