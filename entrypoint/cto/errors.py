@@ -115,6 +115,10 @@ class ToolError(CtoError):
     exit_code = 5
 
     @property
+    def program_is_missing(self) -> bool:
+        return self.code == "CTO-1501"
+
+    @property
     def registry_is_silent(self) -> bool:
         return self.code == "CTO-1510"
 

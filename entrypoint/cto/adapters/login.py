@@ -237,7 +237,7 @@ class LoginProgram:
     def _refused(self, name: str, error: Exception) -> ApiError:
         told = [f"its log-in program {name}: {error}", getattr(error, "details", "")]
         text = f"the credentials of the kubeconfig's user {self._user!r} cannot be had"
-        missing = isinstance(error, ToolError) and error.code == "CTO-1501"
+        missing = isinstance(error, ToolError) and error.program_is_missing
         hint = str(self._entry.get("installHint") or "") if missing else ""
         return ApiError("CTO-1602", text, details="\n".join(filter(None, told)), hint=hint)
 

@@ -498,7 +498,7 @@ class Wiring:
 
     def _tell(self, checks: Sequence[Check], screen: Screen) -> None:
         """Show what is no reason to stop, and what was left out because the user wants it so."""
-        skipped = self.loaded.config.cluster.skip_preflight
+        skipped = self.wish.skip_preflight
         tell(
             screen.notice,
             [c for c in checks if c.status is CheckStatus.WARNING or c.name in skipped],

@@ -267,6 +267,7 @@ class Installer:
             before = turns(self.cluster)
         plan, observed = self._planned_removal(options)
         refuse_failed(self.checks)
+        self.on_checks(self.checks)
         with self._locked() as lost:
             if self._was_changed(before):
                 plan, observed = self._planned_removal(options)

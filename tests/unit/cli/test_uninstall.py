@@ -84,6 +84,8 @@ def test_programs_get_one_document(desk: Desk) -> None:
     document = desk.document("uninstall", "--yes")
     steps = document["data"]["report"].pop("steps")
     assert document["data"]["report"].pop("critical_path")
+    (check,) = document["data"].pop("preflight")
+    assert (check["name"], check["status"]) == ("permissions", "passed")
     assert document == {
         "schema": 1,
         "command": "uninstall",
@@ -216,7 +218,8 @@ class TestPermissions:
     def test_all_that_is_missing_is_told_before_anything_goes(
         self, installed: Desk, command: tuple[str, ...]
     ) -> None:
-        error = installed.document(*command, "--delete-data", code=4)["error"]
+        document = installed.document(*command, "--delete-data", code=4)
+        error = document["error"]
         assert error["code"] == "CTO-1400"
         told = error["details"].splitlines()
         for line in (
@@ -233,6 +236,7 @@ class TestPermissions:
         ):
             assert line in told
         assert error["fix"].endswith("Nothing was changed.")
+        assert document["data"]["preflight"][0]["manifests"]
         written = {call[0] for call in installed.cluster.calls if call[1] not in REVIEWS}
         assert written & {"create", "update", "delete", "apply"} == set()
 
@@ -250,7 +254,9 @@ class TestPermissions:
         options = ["--skip-preflight", "permissions"] if way == "flag" else []
         if way == "variable":
             installed.env["CTO_CLUSTER__SKIP_PREFLIGHT"] = "[permissions]"
-        assert installed.cto("uninstall", "--yes", *options).exit_code == 0
+        result = installed.cto("uninstall", "--yes", *options)
+        assert result.exit_code == 0
+        assert "Permissions: left out: --skip-preflight permissions" in result.stderr
         assert installed.cluster.peek(RELEASE) is None
 
     def test_an_administrator_is_asked_one_question(self, installed: Desk) -> None:

@@ -151,12 +151,9 @@ class TestCluster:
 
     def test_kwok_has_its_own_kubeconfig_below_our_state(self, tmp_path: Path) -> None:
         env = {"CTO_STATE_DIR": str(tmp_path / "state")}
-        for provider in (
-            wiring(tmp_path, env, flags=KWOK).provider(),
-            wiring(tmp_path, env, flags=KWOK).existing(),
-        ):
-            assert (provider.name, provider.simulated, provider.creates) == ("kwok", True, True)
-            assert provider.access().kubeconfig.is_relative_to(tmp_path / "state")
+        provider = wiring(tmp_path, env, flags=KWOK).provider()
+        assert (provider.name, provider.simulated, provider.creates) == ("kwok", True, True)
+        assert provider.access().kubeconfig.is_relative_to(tmp_path / "state")
 
 
 class TestConfiguration:

@@ -71,7 +71,10 @@ def configuration(wiring: Wiring, terminal: Terminal) -> Result:
 
 
 def _not_installed(installer: Installer) -> DegradedError:
-    return DegradedError("CTO-1901", f"the platform is not installed on {installer.context}")
+    other = installer.at_work()
+    told = f"Another run works on it: {other}" if other else ""
+    text = f"the platform is not installed on {installer.context}"
+    return DegradedError("CTO-1901", text, details=told)
 
 
 def look(installer: Installer, ways: Ways) -> Result:

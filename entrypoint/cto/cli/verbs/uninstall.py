@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from cto.catalog import Component
@@ -29,11 +30,16 @@ def run(wiring: Wiring, terminal: Terminal, removal: Options) -> Result:
     refuse_failed(wiring.folder_checks())
     _confirm(wiring, provider, terminal, removal)
     with opened(wiring, provider, terminal, configured=False) as installer:
-        plan, report = installer.uninstall(removal)
+        try:
+            plan, report = installer.uninstall(removal)
+        finally:
+            # Also of a run that they end.
+            terminal.data = {"preflight": [check.to_json() for check in installer.checks]}
         terminal.simulated = plan.simulated
-        terminal.data = _data(plan, report)
+        result = _result(plan, report, terminal.data)
+        terminal.data = result.data
         raise_errors(report)
-    return _result(plan, report)
+    return result
 
 
 def _check_names(wiring: Wiring, removal: Options) -> None:
@@ -129,7 +135,7 @@ def _gone(plan: Plan) -> list[Component]:
     return [component for component in plan.components if component.name in going]
 
 
-def _result(plan: Plan, report: Report) -> Result:
+def _result(plan: Plan, report: Report, data: Mapping[str, Any]) -> Result:
     kept = [f"  {step.title}: {step.reason}" for step in plan.steps if isinstance(step, Note)]
     namespaces = [
         f"  {run.title}: {run.message}"
@@ -143,7 +149,7 @@ def _result(plan: Plan, report: Report) -> Result:
     warnings = [f"warning: {text}" for text in plan.warnings]
     return Result(
         command="uninstall",
-        data=_data(plan, report),
+        data={**_data(plan, report), **data},
         text="\n".join([removed, *stays, *warnings, "", time_text(report)]),
         simulated=plan.simulated,
     )
