@@ -23,7 +23,7 @@ from cto_airgap.reference import Reference
 _PIECE = 1 << 20
 
 
-class Images(Protocol):
+class ImageSource(Protocol):
     """Where images come from: `cto_airgap.registry.Registry`, or what stands before one."""
 
     def manifest(self, reference: Reference) -> Document: ...
@@ -97,7 +97,7 @@ class WithArchives:
         archives: By the name of the image, without tag and digest.
     """
 
-    def __init__(self, images: Images, archives: Mapping[str, Archive]) -> None:
+    def __init__(self, images: ImageSource, archives: Mapping[str, Archive]) -> None:
         self._images = images
         self._archives = archives
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from cto.errors import ToolError
 from cto_airgap import charts as charting
-from cto_airgap.archive import Images
+from cto_airgap.archive import ImageSource
 from cto_airgap.charts import ChartFiles
 from cto_airgap.contents import Contents, Item, Kind
 from cto_airgap.descriptor import Descriptor
@@ -68,7 +68,7 @@ class Builder:
 
     def __init__(
         self,
-        registry: Images,
+        registry: ImageSource,
         chart_files: ChartFiles,
         *,
         stop: Flag,

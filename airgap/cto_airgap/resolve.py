@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cto.errors import ToolError
-from cto_airgap.archive import Images
+from cto_airgap.archive import ImageSource
 from cto_airgap.descriptor import Descriptor, Platform
 from cto_airgap.digest import Digest
 from cto_airgap.document import Document
@@ -47,7 +47,7 @@ def resolve(registry: Registry, reference: Reference) -> Found:
     return Found(digest=root.digest, size=sum(parts.values()), platforms=platforms)
 
 
-def platform_of(registry: Images, reference: Reference, manifest: Document) -> Platform:
+def platform_of(registry: ImageSource, reference: Reference, manifest: Document) -> Platform:
     """Return the platform of an image that has no index: its configuration says so.
 
     Raises:

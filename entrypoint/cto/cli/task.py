@@ -48,13 +48,13 @@ def run(
     With --watch the exit code is 9 if the agent did not succeed.
     """
     from cto.cli.verbs import tasks  # noqa: PLC0415 - pydantic is slow to import
-    from cto.engine.tasks import Wish  # noqa: PLC0415 - as above
+    from cto.engine.tasks import TaskSpec  # noqa: PLC0415 - as above
 
     if (prompt is None) == (message is None):
         text = "Give either --prompt FILE or --message TEXT."
         raise click.UsageError(text)
     what = prompt.read() if prompt else str(message)
-    wish = Wish(agent=agent, repository=repo, prompt=what, branch=branch, cli=cli, model=model)
+    wish = TaskSpec(agent=agent, repository=repo, prompt=what, branch=branch, cli=cli, model=model)
     return tasks.run(terminal.wiring(options), terminal, wish, watch=watch)
 
 

@@ -30,7 +30,7 @@ _LOOK_S = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wish:
+class TaskSpec:
     """What an agent is to do. Empty is what the agent, or the repository, has by itself."""
 
     agent: str
@@ -135,7 +135,7 @@ class Tasks:
         self._clock = clock
         self._namespace = namespace
 
-    def start(self, wish: Wish) -> Task:
+    def start(self, wish: TaskSpec) -> Task:
         """Make a task for an agent.
 
         Raises:

@@ -11,7 +11,7 @@ from cto.cli.verbs.opening import frame, opened
 from cto.cli.wiring import Wiring
 from cto.config.sections import NAMESPACE
 from cto.engine.installer import Installer
-from cto.engine.tasks import SUCCEEDED, Task, Tasks, Wish
+from cto.engine.tasks import SUCCEEDED, Task, Tasks, TaskSpec
 from cto.errors import Exit
 from cto.ports import Clock
 from cto.result import Result
@@ -21,7 +21,7 @@ _SILENCE_S = 10.0
 _COLUMNS = ("name", "agent", "phase", "attempts", "age", "message")
 
 
-def run(wiring: Wiring, terminal: Terminal, wish: Wish, *, watch: bool) -> Result:
+def run(wiring: Wiring, terminal: Terminal, wish: TaskSpec, *, watch: bool) -> Result:
     """Start a task, and wait for its end if that is wanted."""
     with _opened(wiring, terminal) as (installer, tasks):
         made = tasks.start(wish)
