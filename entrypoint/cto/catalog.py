@@ -240,6 +240,31 @@ class Upgrade(_Model):
     hazards: tuple[str, ...] = ()
 
 
+class Made(_Model):
+    """An object that the component's own program makes by itself, in its namespace.
+
+    Nobody's work is in it: it keeps no component from being removed, and goes with its data.
+    """
+
+    api_version: str
+    kind: str
+    name: str
+
+
+class Records(_Model):
+    """Objects of a CRD that are over, and nobody works on any more.
+
+    They stay when the component is removed, and do not keep it.
+
+    Attributes:
+        crd: PLURAL.GROUP.
+        phases: Values of `status.phase` that say so.
+    """
+
+    crd: str
+    phases: tuple[str, ...]
+
+
 class Component(_Model):
     """component.yaml. The folder's other files are its templates."""
 
@@ -261,6 +286,8 @@ class Component(_Model):
     ready: Ready = Ready()
     access: Access | None = None
     resources: Mapping[ContainerName, Container] = Field(default_factory=dict)
+    makes: tuple[Made, ...] = ()
+    records: tuple[Records, ...] = ()
     volumes: bool = False
     """Whether it claims volumes of the default StorageClass."""
     upgrade: Upgrade = Upgrade()

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from cto.catalog import Component
 from cto.engine.namespaces import listed, versions_by_resource
 from cto.engine.nodes import listed as listed_nodes
+from cto.engine.readiness import status_dict
 from cto.engine.snapshot import Snapshot
 from cto.engine.state import StateStore
 from cto.errors import ApiError
@@ -209,10 +210,20 @@ class Observer:
         return replace(
             observed,
             instances=instances,
+            ended=frozenset(self._ended(instances)),
             unlisted=unlisted,
             present=present,
             claims=self._claims(observed),
         )
+
+    def _ended(self, instances: Mapping[str, Sequence[ObjectRef]]) -> Iterator[ObjectRef]:
+        """Yield what is over, by the phases that components name."""
+        for records in (one for component in self.components for one in component.records):
+            refs = instances.get(records.crd, ())
+            for api_version, kind in sorted({(ref.api_version, ref.kind) for ref in refs}):
+                for item in self.cluster.scan(api_version, kind):
+                    if status_dict(item).get("phase") in records.phases:
+                        yield ref_of(item)
 
     def _claims(self, observed: Observed) -> tuple[Claim, ...]:
         ours = {component.namespace for component in self.components} & set(observed.namespaces)

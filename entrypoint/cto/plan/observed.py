@@ -107,6 +107,8 @@ class Observed:
     """Labels of those of the state's objects, and of the installer's Secrets, that exist."""
     instances: Mapping[str, tuple[ObjectRef, ...]] = field(default_factory=dict)
     """Objects of our CRDs, by the CRD's name. Only looked for before an uninstall."""
+    ended: frozenset[ObjectRef] = frozenset()
+    """Those of them that are records of something that is over. Looked for with them."""
     unlisted: Mapping[str, str] = field(default_factory=dict)
     """Those of our CRDs whose objects nobody can list, and why. Looked for with these."""
     claims: tuple[Claim, ...] = ()

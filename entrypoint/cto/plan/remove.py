@@ -127,10 +127,14 @@ class _Removal:
         )
 
     def _foreign_instances(self, component: Component) -> tuple[ObjectRef, ...]:
-        """Return the users' objects that only this component serves, unless they may go too."""
+        """Return the users' objects that only this component serves, unless they may go too.
+
+        What a program made by itself, and what is over, needs nobody.
+        """
         if self._options.delete_data:
             return ()
         ours = {ref for release in self._state.releases.values() for ref in release.glue}
+        ours |= {*_made(component), *self._observed.ended}
         return tuple(
             ref
             for name in self._crds_of(component)
@@ -250,7 +254,7 @@ class _Removal:
         self._crds(component, after)
 
     def _data(self, component: Component, after: tuple[str, ...]) -> None:
-        secrets = self._secrets(component)
+        secrets = (*self._secrets(component), *self._made_secrets(component))
         claims = self._claims(component)
         if self._options.delete_data:
             self._delete(f"data:{component.name}", component, "data", (*secrets, *claims), after)
@@ -276,6 +280,13 @@ class _Removal:
             for claim in self._observed.claims
             if claim.release == component.release and claim.ref.namespace == component.namespace
         )
+
+    def _made_secrets(self, component: Component) -> tuple[ObjectRef, ...]:
+        """Return Secrets of its program's that are there; the namespace has to be ours for that."""
+        if not labels.is_ours(self._observed.namespaces.get(component.namespace)):
+            return ()
+        made = (ref for ref in _made(component) if ref.kind == "Secret" and self._exists(ref))
+        return tuple(made)
 
     def _secrets(self, component: Component) -> tuple[ObjectRef, ...]:
         """Return those that are there, without any of that name that somebody else made."""
@@ -364,3 +375,11 @@ class _Removal:
                 everything=not staying,
             )
         )
+
+
+def _made(component: Component) -> tuple[ObjectRef, ...]:
+    """Return what its program makes by itself."""
+    return tuple(
+        ObjectRef(one.api_version, one.kind, component.namespace, one.name)
+        for one in component.makes
+    )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
+from cto.catalog import Component, Records
 from cto.engine.observe import Observer, helm_records, inventory
 from cto.engine.snapshot import Snapshot
 from cto.engine.state import StateStore
@@ -29,13 +30,15 @@ def claim(name: str, namespace: str = "web", **metadata: Mapping[str, str]) -> M
     }
 
 
-def observe(cluster: FakeCluster, *, for_uninstall: bool = False) -> Observed:
+def observe(
+    cluster: FakeCluster, component: Component = WEB, *, for_uninstall: bool = False
+) -> Observed:
     observer = Observer(
         cluster=cluster,
         view=Snapshot(cluster),
         releases=FakeReleases(cluster),
         store=StateStore(cluster, "1.0.0"),
-        components=(WEB,),
+        components=(component,),
         context="here",
     )
     return observer.observe(for_uninstall=for_uninstall)
@@ -70,6 +73,22 @@ def test_claims_and_instances_are_looked_for_only_before_a_removal() -> None:
     ref = ObjectRef("example.com/v1", "Web", "team", "mine")
     assert found.instances == {"webs.example.com": (ref,)}
     assert ref in found.present
+
+
+def test_what_is_over_is_known_by_its_phase_before_a_removal() -> None:
+    definition = crd("webs.example.com", "Web")
+    definition["metadata"]["labels"] = {labels.COMPONENT: "web"}
+    cluster = FakeCluster([definition])
+    for name, phase in {"done": "Succeeded", "works": "Running", "new": ""}.items():
+        metadata = {"name": name, "namespace": "team"}
+        made = {"apiVersion": "example.com/v1", "kind": "Web", "metadata": metadata}
+        cluster.add({**made, "status": {"phase": phase} if phase else {}})
+    records = Records(crd="webs.example.com", phases=("Succeeded", "Failed"))
+    keeping = WEB.model_copy(update={"records": (records,)})
+    found = observe(cluster, keeping, for_uninstall=True)
+    assert found.ended == {ObjectRef("example.com/v1", "Web", "team", "done")}
+    assert len(found.instances["webs.example.com"]) == 3
+    assert observe(cluster, keeping).ended == frozenset()
 
 
 def test_the_newest_record_counts_by_its_number_and_the_newest_deployed_is_known() -> None:

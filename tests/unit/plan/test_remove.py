@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cto.catalog import Catalog, Component
+from cto.catalog import Catalog, Component, Made
 from cto.objects import ObjectRef
 from cto.plan import labels
 from cto.plan.observed import Claim, Observed, ReleaseRecord, ReleaseState, State
@@ -189,6 +189,53 @@ def test_users_objects_go_before_the_programs_that_serve_them_when_data_may_go()
     plan = plan_of(observed, WEB, delete_data=True)
     assert set(objects(plan, "custom:web")) == {OURS, theirs(1)}
     assert "custom:web" in step(plan, "uninstall:web").after
+
+
+MADE = ObjectRef("example.com/v1", "Web", "web-ns", "made-by-itself")
+PASSWORD = ObjectRef("v1", "Secret", "web-ns", "first-password")
+MAKING = WEB.model_copy(
+    update={
+        "makes": tuple(
+            Made(api_version=ref.api_version, kind=ref.kind, name=ref.name)
+            for ref in (MADE, PASSWORD)
+        )
+    }
+)
+
+
+def making() -> Observed:
+    """Return what is observed where the program of MAKING made something by itself."""
+    observed = installed(MAKING)
+    present = {**observed.present, MADE: {}, PASSWORD: {}}
+    return replace(observed, present=present, instances={CRD: (OURS, MADE)})
+
+
+def test_what_a_program_made_by_itself_does_not_keep_it() -> None:
+    plan = plan_of(making(), MAKING)
+    assert "uninstall:web" in ids(plan)
+    assert str(PASSWORD) in step(plan, "data:web").reason
+
+
+def test_what_a_program_made_by_itself_goes_with_the_data() -> None:
+    plan = plan_of(making(), MAKING, delete_data=True, delete_crds=True)
+    assert MADE in objects(plan, "custom:web")
+    assert PASSWORD in objects(plan, "data:web")
+    assert "crds:web" in ids(plan)
+
+
+def test_a_secret_of_that_name_in_a_namespace_of_somebody_else_is_not_touched() -> None:
+    plan = plan_of(replace(making(), namespaces={"web-ns": {}}), MAKING, delete_data=True)
+    assert PASSWORD not in objects(plan, "data:web")
+
+
+def test_what_is_over_keeps_no_program_and_stays_with_its_definition() -> None:
+    over, going_on = theirs(1), theirs(2)
+    observed = replace(installed(WEB), instances={CRD: (OURS, over)}, ended=frozenset({over}))
+    plan = plan_of(observed, WEB, delete_crds=True)
+    assert "uninstall:web" in ids(plan)
+    assert step(plan, "keep-crds:web").reason == f"{CRD}: there are objects of them"
+    observed = replace(observed, instances={CRD: (OURS, over, going_on)})
+    assert step(plan_of(observed, WEB), "keep:web").reason.startswith(f"it serves {going_on};")
 
 
 def test_definitions_stay_unless_asked_for_and_are_named() -> None:
