@@ -1,0 +1,148 @@
+"""What starts agents, on a real API server: our Sensor's runs, made with the rights that it has."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from cto.objects import Manifest
+from fakes import sensor
+from fakes.deliveries import GUID, commented, event, labelled, opened, ran, reviewed
+
+from .conftest import CONTEXT, Lab
+
+CONFIG = """\
+github: {organization: acme, repository: shop}
+agents: {rex: {enabled: true}, cleo: {enabled: true}, tess: {enabled: true}}
+"""
+ACCOUNT = "system:serviceaccount:argo-events:flow"
+EVENTS: Sequence[tuple[str, Any]] = (
+    ("issues", labelled(body="{{ .Input }} \u2028 \x1b[31m \"'\\ ---\nkind: Secret")),
+    ("issue_comment", commented()),
+    ("pull_request", opened()),
+    ("pull_request_review", reviewed()),
+    ("workflow_run", ran()),
+)
+
+
+def asked_as(
+    lab: Lab, *arguments: str, stdin: str = "", account: str = ACCOUNT
+) -> subprocess.CompletedProcess[str]:
+    """Ask the API server for something, as an account: that of the Sensor's pod."""
+    cluster = ["--kubeconfig", lab.env["KUBECONFIG"], "--context", CONTEXT, "--as", account]
+    argv = [str(lab.tools / "kubectl"), *arguments, *cluster]
+    return subprocess.run(argv, capture_output=True, text=True, input=stdin, check=False)
+
+
+@pytest.fixture(scope="module")
+def installed(vacant: Lab) -> Lab:
+    file = vacant.folder / "flow.yaml"
+    file.write_text(CONFIG)
+    vacant.install("minimal", "--config", str(file))
+    return vacant
+
+
+def started(lab: Lab, name: str, payload: Any, delivery: str) -> Manifest:
+    """Return the run that the installed Sensor would make of a delivery."""
+    found = json.loads(lab.kubectl("get", "sensor", "flow", "-n", "argo-events", "-o", "json"))
+    (run,) = sensor.fired(found, event(name, payload, delivery))
+    return run
+
+
+def test_every_step_makes_a_run_that_the_schema_takes(installed: Lab) -> None:
+    for name, payload in EVENTS:
+        run = started(installed, name, payload, f"{GUID[:-2]}{len(name):02d}")
+        made = asked_as(installed, "create", "-f", "-", "-o", "json", stdin=json.dumps(run))
+        assert made.returncode == 0, made.stderr
+        assert run["spec"].items() <= json.loads(made.stdout)["spec"].items()
+
+
+def test_a_delivery_that_comes_again_makes_nothing_new(installed: Lab) -> None:
+    """Argo Events looks whether it is there; what it then writes changes nothing."""
+    run = started(installed, "issues", labelled(), GUID)
+    name, text = f"coderun/label-{GUID}", json.dumps(run)
+    assert asked_as(installed, "get", name, "-n", "cto").returncode == 1
+    assert asked_as(installed, "create", "-f", "-", stdin=text).returncode == 0
+    again = asked_as(installed, "create", "-f", "-", stdin=text)
+    assert "AlreadyExists" in again.stderr
+    before = installed.kubectl("get", name, "-n", "cto", "-o", "json")
+    patched = asked_as(installed, "patch", name, "-n", "cto", "--type", "merge", "-p", text)
+    assert (patched.returncode, "no change" in patched.stdout) == (0, True), patched.stderr
+    assert installed.kubectl("get", name, "-n", "cto", "-o", "json") == before
+
+
+def test_what_could_not_be_made_leaves_a_trace(installed: Lab) -> None:
+    found = json.loads(
+        installed.kubectl("get", "sensor", "flow", "-n", "argo-events", "-o", "json")
+    )
+    (trigger,) = [t for t in found["spec"]["triggers"] if t["template"]["name"] == "label"]
+    trace = sensor.made(trigger["dlqTrigger"]["template"], event("issues", labelled()))
+    made = asked_as(installed, "create", "-f", "-", stdin=json.dumps(trace))
+    assert made.returncode == 0, made.stderr
+    listed = installed.kubectl(
+        "get", "configmaps", "-n", "argo-events", "-l", "agents.platform/dead-letter", "-o", "name"
+    )
+    assert listed.split() == [f"configmap/dead-letter-label-{GUID}"]
+
+
+@pytest.mark.parametrize(
+    ("verb", "what", "namespace"),
+    [
+        ("list", "coderuns.agents.platform", "cto"),
+        ("watch", "coderuns.agents.platform", "cto"),
+        ("delete", "coderuns.agents.platform", "cto"),
+        ("patch", "coderuns.agents.platform --subresource=status", "cto"),
+        ("create", "docsruns.agents.platform", "cto"),
+        ("create", "configmaps", "cto"),
+        ("get", "secrets", "cto"),
+        ("list", "secrets", "cto"),
+        ("create", "pods", "cto"),
+        ("get", "pods", "cto"),
+        ("create", "jobs.batch", "cto"),
+        ("create", "coderuns.agents.platform", "default"),
+        ("get", "configmaps", "argo-events"),
+        ("delete", "configmaps", "argo-events"),
+        ("get", "secrets", "argo-events"),
+        ("create", "sensors.argoproj.io", "argo-events"),
+    ],
+)
+def test_the_sensor_may_do_nothing_else(
+    installed: Lab, verb: str, what: str, namespace: str
+) -> None:
+    asked = asked_as(installed, "auth", "can-i", verb, *what.split(), "-n", namespace)
+    assert asked.stdout.strip() == "no", asked.stderr
+
+
+@pytest.mark.parametrize("verb", ["get", "create", "patch"])
+def test_the_sensor_may_make_runs(installed: Lab, verb: str) -> None:
+    asked = asked_as(installed, "auth", "can-i", verb, "coderuns.agents.platform", "-n", "cto")
+    assert asked.stdout.strip() == "yes", asked.stderr
+
+
+@pytest.mark.parametrize(
+    ("account", "what", "answer"),
+    [
+        ("argo-workflow", "create coderuns.agents.platform -n cto", "yes"),
+        ("argo-workflow", "get coderuns.agents.platform -n cto", "yes"),
+        ("argo-workflow", "get secrets -n cto", "no"),
+        ("argo-workflows-workflow-controller", "create configmaps -n argo", "yes"),
+        ("argo-workflows-workflow-controller", "update configmaps -n argo", "yes"),
+        ("argo-workflows-workflow-controller", "create configmaps -n cto", "no"),
+    ],
+)
+def test_workflows_can_make_runs_and_remember_steps(
+    installed: Lab, account: str, what: str, answer: str
+) -> None:
+    who = f"system:serviceaccount:argo:{account}"
+    asked = asked_as(installed, "auth", "can-i", *what.split(), account=who)
+    assert asked.stdout.strip() == answer, asked.stderr
+
+
+def test_the_templates_of_workflows_are_there(installed: Lab) -> None:
+    found = installed.kubectl("get", "workflowtemplates", "-n", "argo", "-o", "name")
+    names = {line.rpartition("/")[2] for line in found.split()}
+    assert names == {"agent-run", "play"}
