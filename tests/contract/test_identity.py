@@ -398,6 +398,17 @@ def test_an_answer_that_is_no_credential_is_told_without_its_text(
     assert error.value.details == expected + VERSION
 
 
+def test_a_plugin_that_fails_is_told_by_its_stderr_alone(tmp_path: Path) -> None:
+    user = script(tmp_path, "echo hunter22; echo 'log in first' >&2; exit 3")
+    with pytest.raises(ApiError) as error:
+        ask(Connection(access(tmp_path, "https://127.0.0.1:1", user)))
+    assert error.value.details == ("its log-in program plugin: it ended with 3\nlog in first")
+    user = script(tmp_path, "echo hunter22; exit 3")
+    with pytest.raises(ApiError) as error:
+        ask(Connection(access(tmp_path, "https://127.0.0.1:1", user)))
+    assert error.value.details == "its log-in program plugin: it ended with 3"
+
+
 def test_a_plugin_that_is_not_there_comes_with_the_hint_of_the_kubeconfig(tmp_path: Path) -> None:
     entry = {"apiVersion": VERSION, "command": "no-such-plugin", "installHint": "Get it."}
     with pytest.raises(ApiError) as error:

@@ -76,7 +76,7 @@ def test_an_unknown_context_is_told_with_the_known_ones(there: Lab, kubeconfig: 
     file = str(kubeconfig.with_contexts(CONTEXT, "b"))
     error = failure(there, *INSTALL, "--kubeconfig", file, "--context", "c", code=2)
     assert error["code"] == "CTO-1203"
-    assert error["details"].split() == [CONTEXT, "b"]
+    assert error["details"].splitlines() == ["The contexts there are:", f"  {CONTEXT}", "  b"]
 
 
 # the way to it

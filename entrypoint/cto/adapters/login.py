@@ -27,7 +27,7 @@ from cto.adapters.kubeconfig.fields import CLUSTER, USER, local
 from cto.adapters.process import SLOW_S, told_if_slow
 from cto.errors import ApiError, CtoError, ToolError, WaitError
 from cto.network import trust
-from cto.ports import Access, Runner
+from cto.ports import Access, Completed, Runner
 
 # What only the loader of the `kubernetes` package can do.
 _LOADED = {"proxy-url", "insecure-skip-tls-verify"}
@@ -136,6 +136,9 @@ def for_loader(
 # log-in programs: https://kubernetes.io/docs/reference/access-authn-authz/authentication/
 
 
+_LINES = 20
+
+
 @dataclass(frozen=True)
 class LoginPrograms:
     """How log-in programs are run.
@@ -222,9 +225,10 @@ class LoginProgram:
                     timeout_s=programs.timeout_s,
                     env=self._environment(),
                     cwd=self._base,
+                    check=False,
                     on_line=lambda line: programs.notice(f"{name}: {line}"),
                 )
-            found = self._read(done.stdout)
+            found = self._read(done)
         except (ToolError, WaitError, ValueError) as error:
             raise self._refused(name, error) from None
         programs.found(filter(None, (found.token, found.certificate, found.key)))
@@ -235,7 +239,9 @@ class LoginProgram:
         return found
 
     def _refused(self, name: str, error: Exception) -> ApiError:
-        told = [f"its log-in program {name}: {error}", getattr(error, "details", "")]
+        # What a program that hangs has said so far was shown, or is a part of the secret.
+        more = error.details if isinstance(error, ToolError) else ""
+        told = [f"its log-in program {name}: {error}", more]
         text = f"the credentials of the kubeconfig's user {self._user!r} cannot be had"
         missing = isinstance(error, ToolError) and error.program_is_missing
         hint = str(self._entry.get("installHint") or "") if missing else ""
@@ -254,14 +260,18 @@ class LoginProgram:
     def _kind(self) -> Mapping[str, str]:
         return {"apiVersion": str(self._entry["apiVersion"]), "kind": "ExecCredential"}
 
-    def _read(self, text: str) -> Credential:
+    def _read(self, done: Completed) -> Credential:
         """Read its answer; of what is none, nothing is told: it may well be the secret.
 
         Raises:
-            ValueError: It is none.
+            ValueError: It is none, or the program failed.
         """
+        if done.returncode:
+            said = "\n".join(done.stderr.strip().splitlines()[-_LINES:])
+            problem = f"it ended with {done.returncode}\n{said}".rstrip()
+            raise ValueError(problem)
         try:
-            answer = goyaml.load_json(text)
+            answer = goyaml.load_json(done.stdout)
             others = [key for key, value in self._kind.items() if answer[key] != value]
             status = answer.get("status") or {}
             found = Credential(
