@@ -51,7 +51,6 @@ class Serving:
             PreflightError: CTO-1400, there is no room for temporary files.
             ToolError: CTO-1501, the registry program cannot be had.
         """
-        program = self.program()
         folder = scratch.folder(self.host.pid, lambda pid: bool(self.host.started(pid)))
         config = folder / "config.json"
         try:
@@ -59,6 +58,8 @@ class Serving:
             config.write_text(json.dumps(configuration(folder / "storage", listen)), "utf-8")
         except OSError as error:
             raise scratch.unwritable(folder, error) from error
+        # Last: it may have to be fetched, for nothing where there is no bundle.
+        program = self.program()
         what = f"{len(stored.repositories)} repositories, {amount(stored.size)}"
         text = f"serving {bundle} on {listen}: {what}, {stored.digest}"
         return Prepared(argv=(str(program), "serve", str(config)), text=text)

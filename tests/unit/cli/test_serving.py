@@ -17,7 +17,7 @@ from cto.cli.output import Terminal
 from cto.cli.root import cli
 from cto.cli.serving import Serving
 from cto.cli.wiring import Wiring
-from cto.errors import PreflightError
+from cto.errors import IntegrityError, PreflightError
 from fakes.machine import FakeMachine
 from unit.airgap.conftest import client, fake, world
 from unit.airgap.world import World
@@ -102,6 +102,17 @@ def test_a_restart_leaves_one_folder(
     for _ in range(2):
         _, _, file = prepared(program, host, world.bundle)
     assert [*temporary.iterdir()] == [Path(file).parent]
+
+
+def test_for_the_sake_of_no_bundle_no_program_is_fetched(
+    world: World, host: Host, temporary: Path
+) -> None:
+    def program() -> NoReturn:
+        pytest.fail("the registry was asked for")
+
+    with pytest.raises(IntegrityError) as caught:
+        Serving(program=program, host=host, become=become).prepare(world.bundle, ":5000")
+    assert caught.value.code == "CTO-1811"
 
 
 def test_storage_that_cannot_be_written_is_told(
