@@ -1,144 +1,29 @@
-"""Where the user interfaces are, and how to log in: for people and for programs."""
+"""`cto access`: where the user interfaces are, and how to log in."""
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from dataclasses import replace
-from itertools import count
-from typing import Any
+import click
 
-from cto.catalog import Access, Component
-from cto.config.sections import IngressType
-from cto.plan.wanted import port_suffix
-from cto.ports import INGRESS_NODE_PORT, Reach
-
-_PRIVILEGED = 1024
-IsFree = Callable[[int], bool]
-"""Tells whether nobody listens on a port of the user's own machine."""
+from cto.cli.options import ClusterOptions, cluster_options, output_options
+from cto.cli.output import Terminal
+from cto.result import Result
 
 
-def adapted(reach: Reach, config: Mapping[str, Any]) -> Reach:
-    """Return the way to a cluster as the platform's configuration (`Config.public`) uses it."""
-    platform = config.get("platform")
-    platform = platform if isinstance(platform, Mapping) else {}
-    kind = platform.get("ingress_type")
-    if kind == IngressType.INGRESS:
-        return replace(reach, node_ports=False, domain=str(platform.get("domain") or ""))
-    return replace(reach, node_ports=False) if kind == IngressType.NONE else reach
+@click.command()
+@click.argument("component", required=False)
+@click.option(
+    "--show-password", is_flag=True, help="Print the password of COMPONENT, on a terminal only."
+)
+@cluster_options
+@output_options()
+@click.pass_obj
+def access(
+    terminal: Terminal, *, options: ClusterOptions, component: str | None, show_password: bool
+) -> Result:
+    """Show how to reach what is installed, or one COMPONENT of it, and whether it answers."""
+    from cto.cli.verbs import access as verb  # noqa: PLC0415 - pydantic is slow to import
 
-
-def reachable(components: Iterable[Component], config: Mapping[str, Any]) -> tuple[Component, ...]:
-    """Return the components that users can go to."""
-    found = [(component, component.access) for component in components]
-    return tuple(
-        component
-        for component, access in found
-        if access and (not access.when or _is_set(access.when, config))
-    )
-
-
-def _is_set(path: str, config: Mapping[str, Any]) -> bool:
-    value: Any = config
-    for name in path.split("."):
-        value = value.get(name) if isinstance(value, Mapping) else None
-    return bool(value)
-
-
-def access_data(components: Sequence[Component], reach: Reach) -> list[dict[str, Any]]:
-    return [
-        {
-            "component": component.name,
-            "namespace": component.namespace,
-            "url": url_of(access, reach),
-        }
-        | access.model_dump(exclude={"when"})
-        for component in components
-        if (access := component.access)
-    ]
-
-
-def access_lines(
-    components: Sequence[Component],
-    reach: Reach,
-    *,
-    is_free: IsFree | None = lambda _: True,
-    log_in: bool = True,
-) -> list[str]:
-    """Return how to reach the user interfaces and how to log in.
-
-    `is_free` is None where the user's machine is not the one that we run on.
-    """
-    lines: list[str] = []
-    taken = set(reach.ports.values())
-    usual = {c.access.host_port for c in components if c.access}
-    for component in components:
-        access = component.access
-        if access is None:
-            continue
-        if url := url_of(access, reach):
-            lines.append(f"{component.title}: {url}")
-        else:
-            local = _local(access, taken | (usual - {access.host_port}), is_free)
-            taken.add(local)
-            lines.append(f"{component.title}: http://localhost:{local}{access.path} after")
-            forward = f"port-forward svc/{access.service} {local}:{access.port}"
-            lines.append(f"  {kubectl_line(reach)} -n {component.namespace} {forward}")
-        if log_in:
-            lines += _log_in(component, access, reach)
-    if is_free is None and any("port-forward" in line for line in lines):
-        lines.append("A number before a colon that is taken on your machine may be any other.")
-    return lines
-
-
-def _log_in(component: Component, access: Access, reach: Reach) -> list[str]:
-    kubectl = kubectl_line(reach)
-    if access.user and access.secret:
-        name, _, key = access.secret.partition("/")
-        jsonpath = "{.data." + key.replace(".", "\\.") + "}"
-        read = f"get secret {name} -o jsonpath='{jsonpath}' | base64 -d"
-        return [
-            f"  log in as {access.user}; the password:",
-            f"  {kubectl} -n {component.namespace} {read}",
-        ]
-    if access.command:
-        return [
-            f"  log in with a token: {access.command.replace('kubectl ', f'{kubectl} ')}",
-        ]
-    return []
-
-
-def kubectl_line(reach: Reach) -> str:
-    """Return how kubectl begins to work on that cluster, to be pasted into a shell."""
-    return f"kubectl{kubeconfig_option(reach)}{context_option(reach)}"
-
-
-def context_option(reach: Reach, option: str = "--context") -> str:
-    """Return ` --context NAME`, '' where there is none to name."""
-    return f" {option} {shlex.quote(reach.context)}" if reach.context else ""
-
-
-def kubeconfig_option(reach: Reach) -> str:
-    """Return ` --kubeconfig FILE`, '' where it is found without."""
-    return f" --kubeconfig {shlex.quote(str(reach.kubeconfig))}" if reach.kubeconfig else ""
-
-
-def url_of(access: Access, reach: Reach) -> str:
-    """Return its address under the domain or on the user's machine; '' if it has none."""
-    if reach.domain and access.subdomain:
-        host = f"{access.subdomain}.{reach.domain}"
-        https = port_suffix(reach.ports.get(INGRESS_NODE_PORT, 443), 443)
-        return f"https://{host}{https}{access.path}"
-    port = reach.ports.get(access.node_port or 0) if reach.node_ports else None
-    return f"http://localhost{port_suffix(port, 80)}{access.path}" if port else ""
-
-
-def _local(access: Access, taken: Container[int | None], is_free: IsFree | None) -> int:
-    """A port that needs no privileges, and that nothing else is at, as far as that is known.
-
-    The usual one comes first: it is what the program itself takes for its address.
-    """
-    usual = access.host_port or access.port
-    first = usual if usual >= _PRIVILEGED else 8000 + usual
-    free = is_free or (lambda _: True)
-    return next(port for port in count(first) if port not in taken and free(port))
+    if show_password and component is None:
+        text = "--show-password needs a COMPONENT: one password at a time."
+        raise click.UsageError(text)
+    return verb.run(terminal.wiring(options), terminal, component, show_password=show_password)

@@ -102,6 +102,11 @@ class Terminal:
         """Whether a question reaches somebody who can answer it."""
         return self.format != "json" and self.attended()
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether results go to a file, a pipe or a program, and not to somebody's screen."""
+        return self.format != "human" or not Outlet(sys.stdout, talk=True).isatty()
+
     def confirm(self, question: str, text: str = "") -> None:
         """Ask, on stderr.
 

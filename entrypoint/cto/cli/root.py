@@ -24,6 +24,7 @@ COMMANDS = {
     "plan": "Show what install or uninstall would do, and why.",
     "status": "Show what is installed and whether it is healthy.",
     "uninstall": "Remove the platform; data stays unless asked otherwise.",
+    "access": "Show how to reach the user interfaces, and whether they answer.",
     "task": "Give agents work, and see what comes of it.",
     "bundle": "Lock images; build, check, compare and push bundles.",
     "config": "Write, check and show the configuration.",

@@ -10,7 +10,11 @@ from threading import Event as Flag
 from typing import Any
 
 from cto.catalog import Component
-from cto.cli.access import (
+from cto.cli.bundled import described
+from cto.cli.describe import checks_text, counted, plan_text, tell, time_text
+from cto.cli.outcome import raise_errors
+from cto.cli.output import Screen, Terminal
+from cto.cli.reaching import (
     IsFree,
     access_data,
     access_lines,
@@ -20,10 +24,6 @@ from cto.cli.access import (
     kubectl_line,
     reachable,
 )
-from cto.cli.bundled import described
-from cto.cli.describe import checks_text, counted, plan_text, tell, time_text
-from cto.cli.outcome import raise_errors
-from cto.cli.output import Screen, Terminal
 from cto.cli.verbs.opening import frame
 from cto.cli.wiring import Wiring
 from cto.engine.health import HealthContext, run_checks

@@ -9,9 +9,9 @@ from typing import Any
 
 from cto import goyaml
 from cto.catalog import Component
-from cto.cli.access import IsFree, access_data, access_lines, adapted, reachable
 from cto.cli.describe import checks_text, table
 from cto.cli.output import Terminal
+from cto.cli.reaching import IsFree, access_data, access_lines, adapted, reachable
 from cto.cli.verbs.install import health
 from cto.cli.verbs.opening import frame, opened
 from cto.cli.wiring import Wiring

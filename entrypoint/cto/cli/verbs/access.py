@@ -1,0 +1,98 @@
+"""Tells how to reach the user interfaces, and asks whether they answer."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import replace
+
+from cto.catalog import Component
+from cto.cli.output import Terminal
+from cto.cli.reaching import access_data, access_lines, adapted, reachable
+from cto.cli.verbs.opening import frame, opened
+from cto.cli.wiring import Wiring
+from cto.engine.installer import Installer
+from cto.errors import ApiError, DegradedError, UsageError, nearest
+from cto.objects import ObjectRef
+from cto.plan.observed import State
+from cto.result import Result
+
+_PATIENCE_S = 4.0
+
+
+def run(wiring: Wiring, terminal: Terminal, name: str | None, *, show_password: bool) -> Result:
+    """Return where the interfaces are, with what they answer.
+
+    Raises:
+        DegradedError: CTO-1901, nothing is installed.
+        UsageError: CTO-1200, there is no such component, or it has no password to show.
+    """
+    if show_password and terminal.is_kept:
+        text = "--show-password: this is no terminal, and what is printed may be kept"
+        hint = "Without it, `cto access` says how to read the password."
+        raise UsageError("CTO-1200", text, hint=hint)
+    provider = wiring.existing()
+    frame(provider, terminal)
+    with opened(wiring, provider, terminal, configured=False) as installer:
+        state = installer.store.load()
+        if state is None:
+            text = f"the platform is not installed on {installer.context}"
+            raise DegradedError("CTO-1901", text)
+        places = _places(installer, state, name)
+        if show_password:
+            return Result(command="access", text=_password(installer, places[0]))
+        answers = {} if terminal.simulated else {c.name: _asked(installer, c) for c in places}
+        reach = provider.reach()
+        reach = adapted(replace(reach, ports=reach.ports or state.ports), state.config)
+    lines: list[str] = []
+    for component in places:
+        lines += access_lines([component], reach, is_free=wiring.is_free)
+        if answer := answers.get(component.name):
+            lines.append(f"  {answer}")
+    rows = access_data(places, reach)
+    return Result(
+        command="access",
+        data={"access": [{**row, "answer": answers.get(row["component"], "")} for row in rows]},
+        text="\n".join(lines) or "Nothing that is installed has a user interface.",
+        simulated=terminal.simulated,
+    )
+
+
+def _places(installer: Installer, state: State, name: str | None) -> Sequence[Component]:
+    there = [c for c in installer.catalog.components if c.name in state.releases]
+    found = reachable(there, state.config)
+    if name is None:
+        return found
+    chosen = [component for component in found if component.name == name]
+    if not chosen:
+        known = [component.name for component in found]
+        close = nearest(name, known)
+        hint = f"Did you mean {close}?" if close else f"There are: {', '.join(known) or 'none'}."
+        text = f"{name}: nothing of that name is installed and has a user interface"
+        raise UsageError("CTO-1200", text, hint=hint)
+    return chosen
+
+
+def _asked(installer: Installer, component: Component) -> str:
+    """Say what its program answers, over the API server."""
+    access = component.access
+    if access is None:
+        return ""
+    where = (component.namespace, access.service, access.port, access.path or "/")
+    try:
+        status = installer.cluster.probe(*where, "http", timeout_s=_PATIENCE_S)
+    except ApiError as error:
+        return f"not known whether it answers: {error.message}"
+    # A log-in page that wants TLS, or a webhook that takes no GET, is an answer.
+    return "it answers" if status < 500 else f"it does not answer now ({status})"
+
+
+def _password(installer: Installer, component: Component) -> str:
+    name, _, key = (component.access.secret if component.access else "").partition("/")
+    ref = ObjectRef("v1", "Secret", component.namespace, name)
+    secret = installer.cluster.get(ref) if name else None
+    value = ((secret or {}).get("data") or {}).get(key)
+    if value is None:
+        text = f"{component.name}: there is no password to show"
+        raise UsageError("CTO-1200", text, hint="`cto access` says how to log in.")
+    return base64.b64decode(value).decode()
