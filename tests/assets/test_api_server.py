@@ -290,6 +290,94 @@ def test_a_controller_without_a_version_of_stan_would_not(
     assert "configs.nats.versions is empty" in error.value.details
 
 
+# The fields of config.Config of argo-workflows 4.0.7 that values of ours lead to. What is below a
+# container's or a workflow's are Kubernetes' own and Argo's.
+_CONTAINER = dict.fromkeys(("imagePullPolicy", "resources", "env", "args", "securityContext"))
+_WORKFLOWS = {
+    "nodeEvents": {"enabled": None},
+    "workflowEvents": {"enabled": None},
+    "mainContainer": _CONTAINER,
+    "executor": _CONTAINER,
+    "metricsConfig": dict.fromkeys(("enabled", "path", "port", "ignoreErrors", "secure")),
+    "workflowDefaults": None,
+    "artifactRepository": None,
+    "persistence": None,
+    "sso": None,
+}
+# GlobalConfig of argo-events 1.9.11, and what jetstream/base/jetstream.go reads of a stream.
+_VERSION_OF_STAN = dict.fromkeys(("version", "natsStreamingImage", "metricsExporterImage"))
+_VERSION = dict.fromkeys(
+    ("version", "natsImage", "configReloaderImage", "metricsExporterImage", "startCommand")
+)
+_STREAM = ("maxMsgs", "maxAge", "maxBytes", "replicas", "duplicates", "retention", "discard")
+_EVENTS = {
+    "eventBus": {
+        "nats": {"versions": _VERSION_OF_STAN},
+        "jetstream": {
+            "versions": _VERSION,
+            "settings": dict.fromkeys(("max_memory_store", "max_file_store")),
+            "streamConfig": dict.fromkeys(_STREAM),
+        },
+    }
+}
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize(
+    "file",
+    [
+        pytest.param(("argo-events", "controller-config.yaml", _EVENTS), id="argo-events"),
+        pytest.param(("argo-workflows", "config", _WORKFLOWS), id="argo-workflows"),
+    ],
+)
+def test_the_file_of_a_controller_has_only_what_it_reads(
+    server: Server,
+    catalog: Catalog,
+    renderer: Callable[..., Renderer],
+    file: tuple[str, str, Mapping[str, Any]],
+    profile: str,
+) -> None:
+    """What it does not know, it drops in silence."""
+    name, key, known = file
+    rendered = server.release(catalog[name], renderer(profile))
+    (text,) = [item["data"][key] for item in rendered if key in item.get("data", {})]
+    assert list(unknown(load_yaml(text), known)) == []
+
+
+def unknown(tree: Any, known: Mapping[str, Any], path: str = "") -> Iterator[str]:
+    """Yield the paths of keys that are not known; below None is anything."""
+    # Argo Events has files within its file.
+    tree = load_yaml(tree) if isinstance(tree, str) else tree
+    for each in tree if isinstance(tree, list) else [tree]:
+        for key, value in each.items():
+            if key not in known:
+                yield f"{path}{key}"
+            elif known[key] is not None:
+                yield from unknown(value, known[key], f"{path}{key}.")
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_bus_ends_before_its_volume_does(
+    server: Server, catalog: Catalog, renderer: Callable[..., Renderer], profile: str
+) -> None:
+    """Argo Events takes a number of bytes, and `1GB`, the chart's own, for no limit at all."""
+    component, made = catalog["argo-events"], renderer(profile)
+    (text,) = [
+        item["data"]["controller-config.yaml"]
+        for item in server.release(component, made)
+        if "controller-config.yaml" in item.get("data", {})
+    ]
+    stream = load_yaml(load_yaml(text)["eventBus"]["jetstream"]["streamConfig"])
+    assert isinstance(stream["maxBytes"], int | float)
+    (bus,) = [
+        item
+        for item in made.manifests(component, component.manifests.after)
+        if item["kind"] == "EventBus"
+    ]
+    assert bus["spec"]["jetstream"]["persistence"]["volumeSize"] == "2Gi"
+    assert stream["maxBytes"] < 2 * 1024**3
+
+
 def pod_of(manifest: Manifest, namespace: str) -> Manifest | None:
     """Return the pod that a workload would make, under an account that is there."""
     template = manifest.get("spec", {}).get("template")

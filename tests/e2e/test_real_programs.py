@@ -16,7 +16,7 @@ from .conftest import sweep
 from .engine import Engine
 from .events import READY_S, Events, all_ready, apply, get, pods, waited
 from .image import Image
-from .installer import KUBE, Installer
+from .installer import CLUSTER, KUBE, Installer
 
 
 def needs(*programs: str) -> pytest.MarkDecorator:
@@ -82,6 +82,16 @@ def test_pods_of_controllers_start_and_take_images_that_are_there(
     for pod in of():
         policies = {one["imagePullPolicy"] for one in pod["spec"]["containers"]}
         assert policies == {"IfNotPresent"}, pod["metadata"]["name"]
+
+
+def test_the_stream_of_the_bus_ends_before_its_volume_does(platform: Events) -> None:
+    installer = platform.installer
+    (bus,) = pods(installer, "eventbus-controller")
+    monitor = f"http://{bus['status']['podIP']}:8222/jsz?streams=true&config=true"
+    curl = ("exec", f"{CLUSTER}-control-plane", "curl", "--silent", "--fail", monitor)
+    (account,) = json.loads(installer.engine.out(*curl))["account_details"]
+    limits = {one["name"]: one["config"]["max_bytes"] for one in account["stream_detail"]}
+    assert limits["default"] == 10**9
 
 
 def test_only_a_signed_delivery_becomes_an_object(platform: Events, tell: list[str]) -> None:
