@@ -25,10 +25,6 @@ pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
 PULLS = "/repos/acme/shop/pulls"
 URL = "https://github.com/acme/shop/pull/7"
 OPENED = answer(201, {"html_url": URL})
-THERE_IS_ONE = {
-    "message": "Validation Failed",
-    "errors": [{"message": "A pull request already exists for acme:agents/rex/shop."}],
-}
 # Whatever a shell, git, JSON or Kubernetes could take for something else.
 HOSTILE = """$(touch /tmp/planted) `touch /tmp/planted` ; touch planted # "quotes" 'and' \\n
 --message=x -- $(HOME) ${HOME} %s {{ 7 * 7 }} & | > < * ? ~ !! é漢🙂
@@ -40,6 +36,7 @@ MakePod = Callable[..., AgentPod]
 @pytest.fixture
 def server() -> Iterator[WebServer]:
     with WebServer() as made:
+        made.on("GET", PULLS, answer(200, []))
         made.on("POST", PULLS, OPENED)
         yield made
 
@@ -68,7 +65,8 @@ def test_echo_commits_pushes_and_opens_a_pull_request(make: MakePod, server: Web
     result = pod.result(done)
     assert (result.succeeded, result.pull_request_url) == (True, URL)
     assert result.summary == "wrote agents/agents-rex-shop.md"
-    (asked,) = server.seen
+    looked, asked = server.seen
+    assert looked.query == {"head": f"acme:{pod.branch}", "state": "open"}
     assert json.loads(asked.body) == {
         "title": "Echo: Task",
         "head": pod.branch,
@@ -79,14 +77,27 @@ def test_echo_commits_pushes_and_opens_a_pull_request(make: MakePod, server: Web
 
 
 def test_a_second_attempt_finds_what_the_first_one_did(make: MakePod, server: WebServer) -> None:
-    server.on("POST", PULLS, OPENED, answer(422, THERE_IS_ONE))
-    server.on("GET", PULLS, answer(200, [{"html_url": URL}]))
+    server.on("GET", PULLS, answer(200, []), answer(200, [{"html_url": URL}]))
     pod = make()
-    first, second = pod.attempt(), pod.attempt()
+    first, second = pod.attempt(), pod.attempt(2)
     assert (first.returncode, second.returncode) == (0, 0), second.stderr
     assert len(commits(pod)) == 1
     assert pod.result(second).pull_request_url == URL
-    assert server.seen[-1].query == {"head": f"acme:{pod.branch}", "state": "open"}
+    assert [seen.method for seen in server.seen] == ["GET", "POST", "GET"]
+
+
+def test_another_round_on_its_branch_has_the_same_pull_request(
+    make: MakePod, server: WebServer
+) -> None:
+    server.on("GET", PULLS, answer(200, [{"html_url": URL}]))
+    pod = make(sourceBranch="agents/rex/shop", prompt="Once more.")
+    git(pod.origin, "checkout", "--quiet", "-b", pod.branch)
+    commit(pod.origin, "b", "first round")
+    git(pod.origin, "checkout", "--quiet", "trunk")
+    done = pod.attempt()
+    assert commits(pod) == ["Echo: Task", "b: first round"]
+    assert pod.result(done).pull_request_url == URL
+    assert [seen.method for seen in server.seen] == ["GET"]
 
 
 def test_one_whose_pull_request_was_not_opened_opens_it(make: MakePod, server: WebServer) -> None:
@@ -117,7 +128,7 @@ def test_a_pull_request_goes_to_where_the_work_began(make: MakePod, server: WebS
     git(pod.origin, "checkout", "--quiet", "-b", "stable")
     commit(pod.origin, "src/a", "source")
     assert pod.attempt().returncode == 0
-    assert json.loads(server.seen[0].body)["base"] == "stable"
+    assert json.loads(server.seen[-1].body)["base"] == "stable"
     assert git(pod.origin, "show", f"{pod.branch}:src/agents/agents-rex-shop.md")
 
 
@@ -139,7 +150,7 @@ def test_its_subject_may_hold_anything(make: MakePod, server: WebServer) -> None
     prompt = Path(env["PROMPT_FILE"]).with_name("other.md")
     prompt.write_text(f"\n  ## {HOSTILE}" + "漢" * 100)
     assert pod.attempt(PROMPT_FILE=str(prompt)).returncode == 0
-    title = json.loads(server.seen[0].body)["title"]
+    title = json.loads(server.seen[-1].body)["title"]
     assert title == 'Echo: $(touch /tmp/planted) `touch /tmp/planted` ; touch planted # "qu'
 
 
@@ -299,7 +310,6 @@ def test_what_github_says_instead_is_told(
     make: MakePod, server: WebServer, scripts: list[Script], text: str
 ) -> None:
     server.on("POST", PULLS, *scripts)
-    server.on("GET", PULLS, answer(200, []))
     pod = make()
     done = pod.attempt()
     result = pod.result(done)

@@ -1,10 +1,14 @@
 # The pull request of a run, by GitHub's API. The token is read from its file each time, since it is
 # renewed there, and is never an argument.
 
-# The branch that the work is for: the run's, else the repository's own.
+# The branch that the work is for: the run's, else the repository's own, also where a run goes on with
+# its agent's branch.
 base_branch() {
-    [ -z "${BASE_BRANCH:-}" ] || { echo "$BASE_BRANCH"; return; }
-    git symbolic-ref --short refs/remotes/origin/HEAD | sed 's,^origin/,,'
+    if [ -n "${BASE_BRANCH:-}" ] && [ "$BASE_BRANCH" != "$BRANCH" ]; then
+        echo "$BASE_BRANCH"
+    else
+        git symbolic-ref --short refs/remotes/origin/HEAD | sed 's,^origin/,,'
+    fi
 }
 
 # An agent that says that it failed, or that has opened one, is done; so is one without commits.
@@ -25,20 +29,18 @@ api() {
         fail "GITHUB_API_URL: $GITHUB_API_URL could not be asked: $(cat "$work/curl")"
 }
 
-# Opens it, or finds the one that is open; $url is its address.
+# Finds the one that is open, whatever it is for, or opens one; $url is its address.
 pull_request() {
+    api --get --data-urlencode "head=${GITHUB_REPOSITORY%%/*}:$BRANCH" --data state=open
+    url=$(jq --raw-output '.[0].html_url // empty' "$work/answer" 2> /dev/null || true)
+    [ -z "$url" ] || return 0
+
     jq --null-input --arg title "$(git log -1 --format=%s)" --arg head "$BRANCH" \
         --arg base "$(base_branch)" --slurpfile result "$RESULT_FILE" \
         '{$title, $head, $base, body: ($result[0].summary // "" | tostring)}' > "$work/body"
     api --data-binary "@$work/body" --header 'Content-Type: application/json'
+    url=$(jq --raw-output '.html_url // empty' "$work/answer" 2> /dev/null || true)
     why=$(jq --raw-output '[.message, .errors[]?.message] | map(strings) | join(": ")' \
         "$work/answer" 2> /dev/null || true)
-    why="$status $why"
-    if [ "$status" = 422 ]; then
-        api --get --data-urlencode "head=${GITHUB_REPOSITORY%%/*}:$BRANCH" --data state=open
-        url=$(jq --raw-output '.[0].html_url // empty' "$work/answer" 2> /dev/null || true)
-    else
-        url=$(jq --raw-output '.html_url // empty' "$work/answer" 2> /dev/null || true)
-    fi
-    [ -n "$url" ] || fail "GitHub opened no pull request for '$BRANCH': $why"
+    [ -n "$url" ] || fail "GitHub opened no pull request for '$BRANCH': $status $why"
 }
