@@ -128,7 +128,7 @@ def test_images_are_never_pulled_always(
 def test_images_that_are_named_are_listed(
     catalog: Catalog, renderer: Make, name: str, profile: str
 ) -> None:
-    listed = {image.ref for image in catalog[name].images}
+    listed = {image.reference for image in catalog[name].images}
     assert listed
     assert images(everything(renderer(profile), catalog[name])) <= listed
 
