@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from cto.objects import Manifest
 from fakes import sensor
-from fakes.deliveries import GUID, commented, event, labelled, opened, ran, reviewed
+from fakes.deliveries import GUID, commented, event, labelled, opened, ping, pushed, ran, reviewed
 
+from .bus import Bus, program, waited
 from .conftest import CONTEXT, Lab
 
 CONFIG = """\
@@ -146,3 +148,94 @@ def test_the_templates_of_workflows_are_there(installed: Lab) -> None:
     found = installed.kubectl("get", "workflowtemplates", "-n", "argo", "-o", "name")
     names = {line.rpartition("/")[2] for line in found.split()}
     assert names == {"agent-run", "play"}
+
+
+# --- the real Sensor ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def bus(installed: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bus]:
+    made = Bus(installed, tmp_path_factory.mktemp("bus"))
+    program("argo-events")
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()
+
+
+DONE, FAILED = "Successfully processed", "Failed to execute"
+
+
+def runs(lab: Lab) -> dict[str, Manifest]:
+    found = json.loads(lab.kubectl("get", "coderuns", "-n", "cto", "-o", "json"))["items"]
+    return {run["metadata"]["name"]: run for run in found}
+
+
+@pytest.mark.slow
+def test_the_real_sensor_makes_the_same_runs(installed: Lab, bus: Bus) -> None:
+    """Each delivery comes twice, as after a Sensor that died before it said that it was done."""
+    wanted, failed, done = {}, bus.said(FAILED), bus.said(DONE)
+    for name, payload in EVENTS:
+        delivery = str(uuid4())
+        run = started(installed, name, payload, delivery)
+        wanted[run["metadata"]["name"]] = run
+        for _ in range(2):
+            bus.publish(event(name, payload, delivery))
+    waited("a run is missing", lambda: wanted.keys() <= runs(installed).keys())
+    waited("not all came", lambda: bus.said(DONE) >= done + 2 * len(EVENTS))
+    found = runs(installed)
+    for name, run in wanted.items():
+        assert run["spec"].items() <= found[name]["spec"].items()
+        labels = found[name]["metadata"]["labels"]
+        assert run["metadata"]["labels"].items() <= labels.items()
+        assert found[name]["metadata"]["generation"] == 1
+    assert bus.said(FAILED) == failed
+
+
+@pytest.mark.slow
+def test_the_real_sensor_starts_nobody_for_others(installed: Lab, bus: Bus) -> None:
+    """And its log has nothing of what was said."""
+    before, seen = runs(installed).keys(), bus.said("not interested")
+    secret = "nobody-may-read-this"
+    for name, payload in (
+        ("issue_comment", commented(f"/rex {secret}", association="NONE")),
+        ("issue_comment", commented(f"/rex {secret}", sender="cto-agent-cleo[bot]")),
+        ("issues", labelled("bug", body=secret)),
+        ("push", pushed()),
+        ("ping", ping()),
+    ):
+        bus.publish(event(name, payload, str(uuid4())))
+    delivery = str(uuid4())
+    bus.publish(event("issues", labelled(body=secret), delivery))
+    waited("the last one is missing", lambda: f"label-{delivery}" in runs(installed))
+    waited("not all were seen", lambda: bus.said("not interested") >= seen + 5 * 5)
+    assert runs(installed).keys() - before == {f"label-{delivery}"}
+    assert not bus.said(secret)
+
+
+@pytest.mark.slow
+def test_the_real_sensor_leaves_a_trace_of_what_is_refused(installed: Lab, bus: Bus) -> None:
+    """A branch that is too long for the schema stands for an API server that takes nothing."""
+    delivery = str(uuid4())
+    bus.publish(event("pull_request", opened(branch=f"agents/rex/{'x' * 300}"), delivery))
+    words = ("get", "configmaps", "-n", "argo-events", "-o", "name")
+    name = f"configmap/dead-letter-review-{delivery}"
+    waited("there is no trace", lambda: name in installed.kubectl(*words).split(), 120)
+    assert f"review-{delivery}" not in runs(installed)
+
+
+@pytest.mark.slow
+def test_a_sensor_that_is_killed_loses_and_doubles_nothing(installed: Lab, bus: Bus) -> None:
+    deliveries = [str(uuid4()) for _ in range(60)]
+    wanted = {f"label-{delivery}" for delivery in deliveries}
+    for delivery in deliveries:
+        bus.publish(event("issues", labelled(), delivery))
+    waited("nothing comes", lambda: wanted & runs(installed).keys())
+    bus.lives[-1].kill()
+    there = len(wanted & runs(installed).keys())
+    bus.start_sensor()
+    waited("some are lost", lambda: wanted <= runs(installed).keys(), 180)
+    assert there < len(wanted), "it was killed too late"
+    found = runs(installed)
+    assert {found[name]["metadata"]["generation"] for name in wanted} == {1}
