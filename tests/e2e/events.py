@@ -8,8 +8,9 @@ import http.client
 import json
 import time
 from base64 import b64decode
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -130,25 +131,33 @@ class Events:
             secret=b64decode(secret["data"][wanted["key"]]),
         )
 
-    def deliver(self, deliveries: Iterable[str], *, signed: bool = True) -> list[int]:
+    def deliver(
+        self,
+        deliveries: Iterable[str],
+        *,
+        signed: bool = True,
+        event: str = "cto-test",
+        payload: Mapping[str, Any] = MappingProxyType({"action": "sent", "number": 1}),
+    ) -> list[int]:
         """Send deliveries as GitHub does, one after another, and return the answers."""
-
-        def send() -> list[int]:
-            connection = http.client.HTTPConnection(self.host, timeout=30)
-            return [self._send(connection, delivery, signed=signed) for delivery in deliveries]
-
-        return inside(self.installer.engine.namespace, send)
-
-    def _send(self, connection: http.client.HTTPConnection, delivery: str, *, signed: bool) -> int:
-        body = json.dumps({"action": "sent", "number": 1}).encode()
-        headers = {
-            "Content-Type": "application/json",
-            "X-GitHub-Event": "cto-test",
-            "X-GitHub-Delivery": delivery,
-        }
+        body = json.dumps(dict(payload)).encode()
+        headers = {"Content-Type": "application/json", "X-GitHub-Event": event}
         if signed:
             found = hmac.new(self.secret, body, hashlib.sha256).hexdigest()
             headers["X-Hub-Signature-256"] = f"sha256={found}"
+
+        def send() -> list[int]:
+            connection = http.client.HTTPConnection(self.host, timeout=30)
+            return [
+                self._send(connection, body, {**headers, "X-GitHub-Delivery": delivery})
+                for delivery in deliveries
+            ]
+
+        return inside(self.installer.engine.namespace, send)
+
+    def _send(
+        self, connection: http.client.HTTPConnection, body: bytes, headers: Mapping[str, str]
+    ) -> int:
         connection.request("POST", self.endpoint, body, headers)
         with connection.getresponse() as answer:
             answer.read()
@@ -160,11 +169,18 @@ class Events:
         return {one["metadata"]["name"] for one in found}
 
     def listen(self) -> None:
-        """Add the Sensor, and wait until it hears: what came before, it never gets."""
+        """Add the Sensor, and wait until it hears."""
         apply(self.installer, SENSOR % {"entry": self.entry})
-        log = ("logs", "-n", NAMESPACE, "-l", "controller=sensor-controller,sensor-name=writer")
+        self.heard("writer", 1)
+
+    def heard(self, sensor: str, triggers: int) -> None:
+        """Wait until each trigger of a Sensor hears: what came before, it never gets."""
+        pod = f"controller=sensor-controller,sensor-name={sensor}"
+        log = ("logs", "-n", NAMESPACE, "-l", pod, "--tail=-1")
         waited(
-            "the Sensor does not subscribe",
+            f"Sensor {sensor} does not subscribe",
             READY_S,
-            lambda: "Subscribing to subject" in self.installer.kubectl(*log, code=None),
+            lambda: (
+                self.installer.kubectl(*log, code=None).count("Subscribing to subject") >= triggers
+            ),
         )

@@ -6,10 +6,12 @@ import json
 import time
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 from uuid import uuid4
 
 import pytest
 
+from fakes.deliveries import labelled
 from lab.images import modules
 
 from .conftest import sweep
@@ -101,6 +103,28 @@ def test_only_a_signed_delivery_becomes_an_object(platform: Events, tell: list[s
     took = waited("no object of a delivery", READY_S, lambda: signed in platform.written())
     tell.append(f"signed delivery to object {took:.1f} s")
     assert unsigned not in platform.written()
+
+
+def test_a_labelled_issue_becomes_one_run(platform: Events, tell: list[str]) -> None:
+    """However often GitHub sends it."""
+    installer, delivery, text = platform.installer, str(uuid4()), "{{ .Input }} $(id) \u00e4"
+    sensor = get(installer, "sensor/flow")
+    platform.heard("flow", len(sensor["spec"]["triggers"]))
+    for _ in range(2):
+        issue = labelled(body=text)
+        assert platform.deliver([delivery], event="issues", payload=issue) == [200]
+
+    def found() -> list[dict[str, Any]]:
+        words = ("coderuns", "-n", "cto", "-l", "agents.platform/started-by=label", "-o", "json")
+        items: list[dict[str, Any]] = json.loads(installer.kubectl("get", *words))["items"]
+        return items
+
+    took = waited("no run of a delivery", READY_S, found)
+    tell.append(f"labelled issue to run {took:.1f} s")
+    (run,) = found()
+    assert run["metadata"]["name"] == f"label-{delivery}"
+    assert run["spec"]["githubApp"] == "cto-agent-rex"
+    assert run["spec"]["prompt"].endswith(f"\n\n{text}")
 
 
 def test_of_a_burst_none_is_lost_when_bus_and_sensor_are_killed(
