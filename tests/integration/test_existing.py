@@ -184,7 +184,9 @@ def test_the_role_that_is_shown_before_a_removal_is_enough_for_it(
             there.kubectl("apply", "-f", "-", stdin=roles[-1])
         assert document["ok"]
         assert len(roles) == 2
-        assert there.cluster().get(STATE) is None
+        assert json.loads(there.helm("list", "--all-namespaces", "--output", "json")) == []
+        # The namespaces stay: the roles that were applied are in them.
+        assert there.cluster().get(ObjectRef("v1", "ConfigMap", STATE.name, "cto-state")) is None
     finally:
         for role in roles:
             there.kubectl("delete", "--ignore-not-found", "-f", "-", stdin=role)
