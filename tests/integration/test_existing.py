@@ -163,7 +163,7 @@ def test_the_role_that_is_shown_before_a_removal_is_enough_for_it(
     there: Lab, kubeconfig: Kubeconfig, tmp_path: Path
 ) -> None:
     config = tmp_path / "cto.yaml"
-    config.write_text("components: {argo-events: {mode: external}}\n")
+    config.write_text("components: {argo-events: {mode: external}, argocd: {mode: external}}\n")
     there.data(*INSTALL, "--config", str(config))
     there.kubectl("create", "serviceaccount", "remover", "--namespace", "default")
     token = there.kubectl("create", "token", "remover", "--namespace", "default").strip()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from threading import Event as Flag
 from typing import Any
@@ -25,7 +25,7 @@ from cto.engine.live import Lacking, Live, nothing_lacks
 from cto.engine.lock import Turns, turns
 from cto.engine.namespaces import why_kept
 from cto.engine.nodeports import PortsWatch, ReservedPorts
-from cto.engine.observe import Observer, glimpsed
+from cto.engine.observe import Observer, glimpsed, glimpsed_installation
 from cto.engine.refusal import NOTHING, all_told, refuse_failed
 from cto.engine.report import Report, StepRun
 from cto.engine.sight import Sight
@@ -33,7 +33,7 @@ from cto.engine.snapshot import Snapshot
 from cto.engine.state import NAMESPACE, StateStore
 from cto.engine.verdict import Wait
 from cto.engine.waiting import HookWatch, TerminatingWatch
-from cto.errors import ApiError, Cancelled, CtoError, LockedError, PreflightError, ToolError
+from cto.errors import Cancelled, CtoError, LockedError, PreflightError, ToolError
 from cto.events import Listener, Outcome, Phase, StepFinished, StepProgress, StepStarted
 from cto.objects import ObjectRef, labels_of, ref_of
 from cto.plan import change, labels, remove
@@ -219,9 +219,9 @@ class Installer:
 
     def _unseen_removal(self, options: remove.Options) -> Sequence[Check]:
         """Check the removal of what the state tells of a cluster that may not be looked at."""
-        observed = glimpsed(self.cluster, self.context)
-        with suppress(ApiError):
-            observed = replace(observed, state=self.store.load())
+        observed = glimpsed_installation(
+            self.cluster, self.context, self.store, self.catalog.components
+        )
         plan = remove.uninstall(self.catalog, observed, options)
         return self.removal_checks(plan, observed)
 

@@ -187,9 +187,6 @@ class Observer:
             present |= {ObjectRef(*_CRD, "", name): found for name, found in observed.crds.items()}
         return present
 
-    def _list_group(self, api_version: str, kind: str, namespace: str) -> Sequence[Manifest]:
-        return self.cluster.list_metadata(api_version, kind, namespace=namespace)
-
     def _for_uninstall(self, observed: Observed, pool: ThreadPoolExecutor) -> Observed:
         ours = [name for name, found in observed.crds.items() if labels.COMPONENT in found]
         kinds = versions_by_resource(self.cluster.kinds())
@@ -204,6 +201,7 @@ class Observer:
         unlisted = {
             name: error.message for name, error in told.items() if isinstance(error, ApiError)
         }
+        ours_here = {item.namespace for item in self.components} & set(observed.namespaces)
         nothing: Mapping[str, str] = {}
         present = {ref: nothing for refs in instances.values() for ref in refs}
         present |= observed.present
@@ -213,7 +211,7 @@ class Observer:
             ended=frozenset(self._ended(instances)),
             unlisted=unlisted,
             present=present,
-            claims=self._claims(observed),
+            claims=_claims(self.cluster, sorted(ours_here)),
         )
 
     def _ended(self, instances: Mapping[str, Sequence[ObjectRef]]) -> Iterator[ObjectRef]:
@@ -225,13 +223,13 @@ class Observer:
                     if status_dict(item).get("phase") in records.phases:
                         yield ref_of(item)
 
-    def _claims(self, observed: Observed) -> tuple[Claim, ...]:
-        ours = {component.namespace for component in self.components} & set(observed.namespaces)
-        return tuple(
-            Claim(ref=ref_of(item), release=_release_of(item))
-            for namespace in sorted(ours)
-            for item in self._list_group("v1", "PersistentVolumeClaim", namespace)
-        )
+
+def _claims(cluster: Cluster, namespaces: Iterable[str]) -> tuple[Claim, ...]:
+    return tuple(
+        Claim(ref=ref_of(item), release=_release_of(item))
+        for namespace in namespaces
+        for item in cluster.list_metadata("v1", "PersistentVolumeClaim", namespace=namespace)
+    )
 
 
 def _with_nodes(observed: Observed, nodes: Sequence[Manifest], *, known: bool) -> Observed:
@@ -249,18 +247,46 @@ def glimpsed(cluster: Cluster, context: str) -> Observed:
 
     Who may not list nodes is taken to have enough of them for all that a profile wants.
     """
-
-    def names(kind: str) -> dict[str, Mapping[str, str]]:
-        with suppress(ApiError):
-            return _labels_by_name(_lasting(cluster.list_metadata("v1", kind)))
-        return {}
-
     return Observed(
         context=context,
         kube_version=cluster.server_version(),
-        nodes=len(names("Node")) or _ENOUGH,
-        namespaces=names("Namespace"),
+        nodes=len(_glimpse(cluster, "v1", "Node")) or _ENOUGH,
+        namespaces=_glimpse(cluster, "v1", "Namespace"),
     )
+
+
+def glimpsed_installation(
+    cluster: Cluster, context: str, store: StateStore, components: Sequence[Component]
+) -> Observed:
+    """Return the same with all that the state tells of, as if it were there."""
+    observed = glimpsed(cluster, context)
+    with suppress(ApiError):
+        observed = replace(observed, state=store.load())
+    releases = observed.state.releases if observed.state else {}
+    found = [ref for release in releases.values() for ref in (*release.objects, *release.glue)]
+    found += [
+        ObjectRef("v1", "Secret", component.namespace, name)
+        for component in components
+        if component.name in releases
+        for name in (
+            *(secret.name for secret in component.generated_secrets),
+            *(secret.name for secret in component.supplied_secrets),
+        )
+    ]
+    places = sorted({component.namespace for component in components} & set(observed.namespaces))
+    with suppress(ApiError):
+        observed = replace(observed, claims=_claims(cluster, places))
+    return replace(
+        observed,
+        present={ref: {labels.MANAGED_BY: labels.OWNER} for ref in found},
+        crds=_glimpse(cluster, *_CRD),
+    )
+
+
+def _glimpse(cluster: Cluster, api_version: str, kind: str) -> dict[str, Mapping[str, str]]:
+    with suppress(ApiError):
+        return _labels_by_name(_lasting(cluster.list_metadata(api_version, kind)))
+    return {}
 
 
 def _lasting(items: Iterable[Manifest]) -> Iterator[Manifest]:

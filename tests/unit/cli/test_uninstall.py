@@ -241,12 +241,15 @@ class TestPermissions:
         assert written & {"create", "update", "delete", "apply"} == set()
 
     def test_who_may_not_even_look_is_told_the_same(self, installed: Desk) -> None:
-        refused = ApiError("CTO-1602", "may not list namespaces", status=403)
-        installed.cluster.unlisted = {("v1", "Namespace"): refused}
-        error = installed.document("uninstall", "--yes", code=4)["error"]
-        told = error["details"].splitlines()
+        """Of what can be read, the state above all, follows what the removal will need."""
+        everything = ("uninstall", "--yes", "--delete-data", "--delete-crds")
+        seen = installed.document(*everything, code=4)["error"]["details"].splitlines()
+        refused = ApiError("CTO-1602", "may not list nodes", status=403)
+        installed.cluster.unlisted = {("apps/v1", "Deployment"): refused}
+        told = installed.document(*everything, code=4)["error"]["details"].splitlines()
+        assert told == seen
         assert "  get, list namespaces" in told
-        assert "  list, get, delete deployments.apps in namespace web" in told
+        assert "  list, get, update, delete secrets in namespace web" in told
         assert installed.cluster.peek(RELEASE)
 
     @pytest.mark.parametrize("way", ["flag", "variable"])
