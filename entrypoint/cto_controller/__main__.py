@@ -95,8 +95,10 @@ def _taken(make: Callable[[], ClusterLock], health: Health, stop: Flag) -> Itera
         lock = make()
         try:
             lock.__enter__()
+            health.is_ready = True
             break
         except LockedError as error:
+            health.is_ready = True
             log("info", f"another one leads: {error.message}")
             if stop.wait(_TURN_S):
                 raise Cancelled from None

@@ -72,7 +72,7 @@ def _agent(run: Run, settings: Settings) -> str:
 
 
 class Health:
-    """Alive while it makes passes, or waits for its turn; ready once it does either."""
+    """Alive while it makes passes, or waits for its turn; ready once the cluster has answered."""
 
     def __init__(self, patience_s: float) -> None:
         self._patience_s = patience_s
@@ -81,7 +81,6 @@ class Health:
 
     def beat(self) -> None:
         self._last = time.monotonic()
-        self.is_ready = True
 
     @property
     def is_alive(self) -> bool:

@@ -6,7 +6,7 @@ stays where it is: Kubernetes replaces it now and then, and who reads the kubeco
 
 from __future__ import annotations
 
-import weakref
+import atexit
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -49,7 +49,8 @@ class Pod:
         if self._access is None:
             lent = private()
             file = lent.__enter__() / "kubeconfig"
-            weakref.finalize(self, lent.__exit__, None, None, None)
+            # Not with this object: the file is read as long as there are connections.
+            atexit.register(lent.__exit__, None, None, None)
             file.write_text(self._kubeconfig(), encoding="utf-8")
             self._access = Access(file, CONTEXT)
         return self._access

@@ -32,7 +32,7 @@ from cto.engine.sight import Sight
 from cto.engine.snapshot import Snapshot
 from cto.engine.state import NAMESPACE, StateStore
 from cto.engine.verdict import Wait
-from cto.engine.waiting import HookWatch, TerminatingWatch
+from cto.engine.waiting import HookWatch, ProgramWatch, TerminatingWatch
 from cto.errors import Cancelled, CtoError, LockedError, PreflightError, ToolError
 from cto.events import Listener, Outcome, Phase, StepFinished, StepProgress, StepStarted
 from cto.objects import ObjectRef, labels_of, ref_of
@@ -46,6 +46,7 @@ from cto.plan.steps import (
     DeleteState,
     EnsureNamespace,
     Plan,
+    ProbeService,
     Step,
 )
 from cto.plan.wanted import Selection, select, wanted
@@ -393,6 +394,10 @@ class Installer:
     def _hook_of(self, step: Step, live: Live, ports: ReservedPorts) -> Wait | None:
         if isinstance(step, EnsureNamespace):
             return TerminatingWatch(ref_of(step.manifest), live, self.cluster, self.clock)
+        if isinstance(step, ProbeService):
+            known = self.store.release(step.component)
+            objects = known.objects if known else ()
+            return ProgramWatch(objects, live, self.cluster, self.clock)
         if not isinstance(step, ApplyRelease):
             return None
         release = step.release

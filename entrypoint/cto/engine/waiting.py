@@ -457,6 +457,23 @@ class TerminatingWatch:
         return Verdict(done=False, message=text, error=verdict.error)
 
 
+class ProgramWatch:
+    """Looks at the objects of a program while it is asked: one that ends again does not answer.
+
+    It is never `done`: whoever asks says when there was an answer.
+    """
+
+    def __init__(
+        self, objects: Sequence[ObjectRef], live: Live, cluster: Cluster, clock: Clock
+    ) -> None:
+        self._ready = ReadyWait(objects, live, cluster, clock)
+
+    def evaluate(self) -> Verdict:
+        """Return why it does not answer; nothing as long as its objects say that it could."""
+        verdict = self._ready.evaluate()
+        return replace(verdict, done=False, message="" if verdict.done else verdict.message)
+
+
 def _named(cause: Cause, away: str) -> Cause:
     """Return the cause with the names of the API services that it comes from."""
     if not away or cause.row != "namespace-kinds":

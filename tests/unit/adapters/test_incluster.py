@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import stat
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -57,12 +60,23 @@ def test_the_token_is_read_again(account: Path) -> None:
         assert list(login.identity.headers()) == [("Authorization", f"Bearer {token}")]
 
 
-def test_it_is_written_once_and_goes_with_the_process(account: Path) -> None:
+def test_it_is_written_once_and_stays_as_long_as_somebody_may_read_it(account: Path) -> None:
+    """Whoever has the access need not keep what made it."""
     pod = Pod(POD, account)
     file = pod.access().kubeconfig
     assert pod.access().kubeconfig == file
     del pod
     gc.collect()
+    assert file.exists()
+
+
+def test_it_goes_with_the_process(account: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    at_exit: list[Callable[[], object]] = []
+    monkeypatch.setattr(atexit, "register", lambda end, *args: at_exit.append(partial(end, *args)))
+    file = Pod(POD, account).access().kubeconfig
+    assert file.exists()
+    (end,) = at_exit
+    end()
     assert not file.parent.exists()
 
 

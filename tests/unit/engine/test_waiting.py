@@ -9,7 +9,7 @@ import pytest
 
 from cto.engine.live import Live
 from cto.engine.verdict import Verdict
-from cto.engine.waiting import GoneWait, HookWatch, ReadyWait
+from cto.engine.waiting import GoneWait, HookWatch, ProgramWatch, ReadyWait
 from cto.errors import ApiError
 from cto.objects import Manifest, ObjectRef, ref_of
 from fakes.cluster import FakeCluster
@@ -524,3 +524,19 @@ def test_refs_that_are_named_twice_are_waited_for_once(world: World) -> None:
     wait = ReadyWait([ref, ref], world.live, world.cluster, world.clock)
     assert world.done(wait).message == "1 of 1 ready"
     assert world.cluster.count("watch") == 1
+
+
+# programs that are asked
+
+
+def test_a_program_that_ends_again_while_it_is_asked_is_the_cause(world: World) -> None:
+    """For a moment it was ready: it is its probe that finds out."""
+    made = deployment(ready=1)
+    world.add(made)
+    watch = ProgramWatch([ref_of(made)], world.live, world.cluster, world.clock)
+    fine = world.until(watch, lambda verdict: not verdict.message)
+    assert (fine.done, fine.error) == (False, None)
+    world.cluster.set_status(ref_of(made), deployment()["status"])
+    world.add(pod(made, crashing()))
+    told = world.until(watch, lambda verdict: "3 restarts" in verdict.message)
+    assert not told.done
