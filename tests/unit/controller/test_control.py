@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from cto import assets
+from cto.catalog import load
 from cto.errors import ApiError
 from cto.objects import ObjectRef
 from cto_controller.runs import Phase
@@ -184,6 +186,11 @@ def test_runs_of_one_service_share_its_workspace_one_after_the_other(runs: Runs)
     assert not runs.jobs("two")
     assert "run one works in the same workspace" in runs.status("two")["message"]
     assert runs.names("PersistentVolumeClaim") == ["workspace-shop"]
+    claim = runs.cluster.peek(ObjectRef("v1", "PersistentVolumeClaim", NAMESPACE, "workspace-shop"))
+    assert claim is not None
+    # What an uninstallation goes by: it is the data of the release of that name.
+    release = load(assets.root() / "bundle")["controller"].release
+    assert claim["metadata"]["labels"]["app.kubernetes.io/instance"] == release
 
 
 def test_nobody_begins_while_a_pod_waits_for_room(runs: Runs) -> None:
