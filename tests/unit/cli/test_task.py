@@ -11,7 +11,7 @@ import pytest
 
 from cto.engine.tasks import API, ATTEMPT, RUN
 from cto.objects import Manifest, ObjectRef, load_yaml
-from fakes.desk import Desk
+from fakes.desk import Desk, node
 from fakes.handclock import HandClock
 from fakes.runs import CRDS
 
@@ -122,6 +122,15 @@ def test_a_task_that_failed_ends_with_9(platform: Desk) -> None:
     document = platform.document(*STARTED, "--watch", code=9)
     assert document["data"]["task"]["phase"] == "Failed"
     assert document["data"]["task"]["message"] == "tests fail"
+
+
+def test_nobody_waits_for_a_controller_on_simulated_nodes(platform: Desk) -> None:
+    platform.cluster.remove(ObjectRef("v1", "Node", "", "one"))
+    platform.cluster.add(node("one", simulated=True))
+    result = platform.cto(*STARTED, "--watch")
+    assert result.exit_code == 0
+    assert "nobody works on it" in result.stderr
+    assert len(runs(platform)) == 1
 
 
 def test_a_controller_that_says_nothing_is_told_once(platform: Desk) -> None:

@@ -26,7 +26,11 @@ def run(wiring: Wiring, terminal: Terminal, wish: TaskSpec, *, watch: bool) -> R
     with _opened(wiring, terminal) as (installer, tasks):
         made = tasks.start(wish)
         wiring.notice(f"task {made.name} is made")
-        if watch:
+        if terminal.simulated:
+            wiring.notice(
+                "nodes are simulated: no controller runs, and nobody works on it"
+            )
+        elif watch:
             made = _watched(tasks.follow(made), installer.clock, wiring.notice)
     how = f"{made.name}\nsee how it goes: cto task list; cto task logs {made.name}"
     failed = made.has_ended and made.phase != SUCCEEDED
