@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from cto.errors import ApiError
-from cto.objects import Manifest, ObjectRef, ref_of
+from cto.objects import Manifest, ObjectRef, labels_of, ref_of
+from cto.plan import labels
 from cto.ports import ApiKind, Cluster
 
 _PARALLEL = 8
@@ -38,7 +39,7 @@ def what_is_in(cluster: Cluster, namespace: str) -> _Content:
     with ThreadPoolExecutor(_PARALLEL) as pool:
         lists = list(pool.map(lambda one: listed(cluster, one, namespace), kinds.values()))
     found = [item for items in lists if not isinstance(items, ApiError) for item in items]
-    left = {ref_of(item) for item in _staying(found)}
+    left = {ref_of(item) for item in _staying(found) if labels.TRACE not in labels_of(item)}
     unlisted = [
         f"{plural} cannot be listed ({error.message})" for plural, error in _lost(kinds, lists)
     ]

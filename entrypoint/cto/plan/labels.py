@@ -28,6 +28,8 @@ CRD_COUNT = "cto.dev/crds"
 """How many CRDs the chart has: all of them carry it, so a missing one is noticed."""
 MOMENT = "cto.dev/moment"
 """`before` or `after`: when an object is applied, relative to its component's release."""
+TRACE = "cto.dev/trace"
+"""Of what programs leave for people to see, and what nobody misses: it goes with its namespace."""
 
 
 def is_ours(found: Mapping[str, str] | None) -> bool:

@@ -6,6 +6,7 @@ import pytest
 
 from cto.engine.namespaces import what_is_in
 from cto.objects import ref_of
+from cto.plan.labels import TRACE
 from fakes.cluster import FakeCluster
 from fakes.workloads import NS, deployment, event, manifest, pod
 from fakes.world import crd
@@ -28,6 +29,7 @@ def test_an_empty_namespace_is_empty() -> None:
         manifest("Endpoints", "web"),
         manifest("EndpointSlice", "web-x", api_version="discovery.k8s.io/v1"),
         event(deployment(), "Killing", "gone"),
+        manifest("ConfigMap", "dead-letter", metadata={"labels": {TRACE: "true"}}),
     ],
     ids=lambda item: str(ref_of(item)),
 )

@@ -27,9 +27,7 @@ def run(wiring: Wiring, terminal: Terminal, wish: TaskSpec, *, watch: bool) -> R
         made = tasks.start(wish)
         wiring.notice(f"task {made.name} is made")
         if terminal.simulated:
-            wiring.notice(
-                "nodes are simulated: no controller runs, and nobody works on it"
-            )
+            wiring.notice("nodes are simulated: no controller runs, and nobody works on it")
         elif watch:
             made = _watched(tasks.follow(made), installer.clock, wiring.notice)
     how = f"{made.name}\nsee how it goes: cto task list; cto task logs {made.name}"
