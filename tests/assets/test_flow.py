@@ -9,6 +9,7 @@ import pytest
 
 from cto.catalog import Catalog
 from cto.objects import Manifest
+from cto.plan.labels import TRACE
 from cto.render import Renderer
 from fakes import sensor
 from fakes.deliveries import (
@@ -233,7 +234,7 @@ def test_what_cannot_be_made_leaves_a_trace_without_its_text(
             "metadata": {
                 "name": f"dead-letter-{step}-{GUID}",
                 "namespace": "argo-events",
-                "labels": {"agents.platform/dead-letter": step},
+                "labels": {"agents.platform/dead-letter": step, TRACE: "true"},
             },
         }
 
