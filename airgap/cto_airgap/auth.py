@@ -153,7 +153,7 @@ def _token(endpoint: Endpoint, body: bytes, begun: float) -> _Token:
         answer: Any = json.loads(body)
         text = answer.get("token") or answer["access_token"]
         seconds = float(answer.get("expires_in") or _SECONDS)
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         message = f"the token server of {endpoint.host} answered without a token"
         raise ToolError("CTO-1514", message) from None
     return _Token(str(text), begun + max(seconds - _MARGIN_S, 1.0))

@@ -76,7 +76,7 @@ def _read(text: str, program: str, address: str, origin: str) -> tuple[str, str]
     try:
         answer = json.loads(text)
         user, secret = str(answer["Username"]), str(answer["Secret"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         # Not its text: that may well be the secret.
         raise _failed(program, address, origin, "which answers something else") from None
     return (user, secret) if secret else None

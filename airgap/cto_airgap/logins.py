@@ -165,7 +165,7 @@ def parse(text: str, origin: str) -> File:
             helpers={key: str(name) for key, name in helpers.items()},
             store=str(body.get("credsStore") or ""),
         )
-    except (ValueError, AttributeError, TypeError) as error:
+    except (ValueError, AttributeError, TypeError, RecursionError) as error:
         raise _unreadable(origin, error) from None
 
 

@@ -77,7 +77,7 @@ def _said(body: bytes) -> str:
     try:
         found: Any = json.loads(body)["errors"]
         lines = [f"{item.get('code', '')} {item.get('message', '')}".strip() for item in found]
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         lines = body.decode(errors="replace").split("\n")
     text = "; ".join(line.strip() for line in lines if line.strip())
     return "".join(c if c.isprintable() else " " for c in text)[:_LONGEST]

@@ -57,7 +57,7 @@ def platform_of(registry: ImageSource, reference: Reference, manifest: Document)
     try:
         body = json.loads(registry.config(reference, config))
         parts = (body["os"], body["architecture"], body.get("variant") or "")
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         text = f"{reference} is not an image: its configuration names no platform"
         raise ToolError("CTO-1514", text) from None
     return Platform(*(str(part) for part in parts)).plain

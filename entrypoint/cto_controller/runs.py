@@ -171,7 +171,7 @@ def _last_words(pod: Manifest) -> str:
 def _told(text: str) -> Mapping[str, Any] | None:
     try:
         read = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return read if isinstance(read, Mapping) else None
 

@@ -271,6 +271,7 @@ class TestHelpers:
             (Reply(stderr="locked", returncode=2), "which ends with 2", "locked"),
             (Reply(stdout=json.dumps({"Secret": SECRET}), returncode=1), "which ends with 1", ""),
             (Reply(stdout=SECRET), "which answers something else", ""),
+            (Reply(stdout="[" * 100_000), "which answers something else", ""),
             (Reply(stdout=json.dumps([SECRET])), "which answers something else", ""),
             (Reply(stdout=json.dumps({"Secret": SECRET})), "which answers something else", ""),
             (
