@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from cto.bundle import lock as locks
+from cto.bundle.content import ours
 from cto.bundle.pods import pod_images
 from cto.bundle.wishes import wishes
 from cto.cli.options import ClusterOptions
@@ -38,7 +39,7 @@ from .test_bundle import COMMITTED, Desk
 
 LOCK = locks.read(COMMITTED)
 MIRROR = "registry.example.com/cto/"
-UPSTREAM = sorted({parse(item.image).host for item in LOCK.images})
+UPSTREAM = sorted({parse(item.image).host for item in LOCK.images} | {"cto.internal"})
 # Whatever is pulled without naming a host comes from Docker's.
 SHORT = sorted(
     name.partition(":")[0]
@@ -81,7 +82,8 @@ def rendered(lab: Lab) -> Iterator[tuple[str, Manifest]]:
     """Yield everything that any profile applies, with its component. No object comes twice."""
     wiring = Wiring(ClusterOptions(charts=lab.charts, tools=lab.tools), env=lab.env)
     catalog, helm, seen = wiring.catalog, wiring.templates(), set()
-    known = {item.image: digests.of_bytes(item.image.encode()) for item in LOCK.images}
+    images = [*(item.image for item in LOCK.images), *ours(catalog.components)]
+    known = {name: digests.of_bytes(name.encode()) for name in images}
     login = {"url": "registry.example.com", "username": "robot", "password": "hunter2"}
     newest = supported(wiring.root / "bundle").ends[1]
     for wish in wishes(wiring.root / "profiles", [item.name for item in catalog.components]):

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from cto.bundle import lock as locks
+from cto.bundle.content import ours
+from cto.catalog import load
 from cto.objects import ObjectRef
 
 from .canaries import Hunt, command_lines, forms, is_meant, shims
@@ -84,7 +86,9 @@ class Expedition:
         (self.folder / "cto.yaml").write_text(json.dumps(config))
         # As a push writes it: nothing here asks whether the registry has the images.
         digest = f"sha256:{'a' * 64}"
-        mapping = {item.image: f"{item.image}@{digest}" for item in locks.read(LOCK).images}
+        images = [item.image for item in locks.read(LOCK).images]
+        images += ours(load(ROOT / "bundle").components)
+        mapping = {name: f"{name}@{digest}" for name in images}
         (self.folder / "mapping.json").write_text(json.dumps(mapping))
         wrong = {"smtp": {"password": [MISPLACED["misplaced password"]]}, "nodes": 1}
         (self.folder / "wrong.yaml").write_text(json.dumps(wrong))

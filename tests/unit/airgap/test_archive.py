@@ -18,7 +18,7 @@ from cto_airgap.part import Part
 from cto_airgap.reference import Reference, parse
 from cto_airgap.verify import check
 from cto_airgap.wanted import Wanted, WantedImage
-from unit.airgap.archives import program
+from fakes.archives import program
 
 OURS = parse("cto.internal/controller:1")
 AMD64 = Platform("linux", "amd64")

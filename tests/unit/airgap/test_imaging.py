@@ -18,7 +18,7 @@ from cto_airgap import imaging
 from cto_airgap.descriptor import OCI_INDEX
 from cto_airgap.document import to_bytes
 from cto_airgap.layer import Entry, Layer
-from unit.airgap.archives import Change, program
+from fakes.archives import Change, program
 from unit.airgap.world import World, files_of
 
 TIME = 1767323045

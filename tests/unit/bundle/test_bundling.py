@@ -31,11 +31,11 @@ from cto_airgap.progress import Progress
 from cto_airgap.session import Session
 from cto_airgap.source import Source
 from fakes import images
+from fakes.archives import program
 from fakes.clock import FakeClock
 from fakes.components import component
 from fakes.registry import FakeRegistry, FakeWeb
 from lab.nodeimage import programs
-from unit.airgap.archives import program
 from unit.bundle.parts import rendering
 
 AMD64 = Platform("linux", "amd64")

@@ -7,8 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from cto import assets
+from cto.bundle import content
+from cto.catalog import load
 from cto_airgap import digest as digests
 from cto_airgap.descriptor import OCI_INDEX, OCI_MANIFEST
+from cto_airgap.reference import parse
 from fakes import images
 
 CREATED = "2026-01-02T03:04:05Z"
@@ -52,3 +56,18 @@ def program(folder: Path, change: Change = lambda _: None) -> Path:
     path = folder / "program.tar"
     path.write_bytes(images.tar({n: d for n, d in files.items() if d is not None}))
     return path
+
+
+def ours(folder: Path, platform: str = "linux/amd64") -> dict[str, Path]:
+    """Write a file for each image that is made of this project; return them by their names."""
+    catalog = load(assets.root() / "bundle")
+    found = {}
+    for name in content.ours(catalog.components):
+        reference = parse(name).name
+        (place := folder / reference.rpartition("/")[2]).mkdir(parents=True, exist_ok=True)
+
+        def change(parts: dict[str, Any]) -> None:
+            parts["config"]["architecture"] = platform.partition("/")[2]
+
+        found[reference] = program(place, change)
+    return found
