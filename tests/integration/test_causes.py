@@ -157,7 +157,7 @@ spec:
     resourceRules:
       - {apiGroups: [""], apiVersions: [v1], operations: [CREATE], resources: [pods]}
   validations:
-    - expression: "object.spec.containers.all(c, !c.image.startsWith('ghcr.io/'))"
+    - expression: "object.spec.containers.all(c, !c.image.startsWith('cto.internal/'))"
       message: images must come from our registry
 ---
 apiVersion: admissionregistration.k8s.io/v1
@@ -226,7 +226,7 @@ class Scene:
             "apiVersion": "v1",
             "kind": "Pod",
             "metadata": {"name": "refused", "namespace": "cto"},
-            "spec": {"containers": [{"name": "a", "image": "ghcr.io/a"}]},
+            "spec": {"containers": [{"name": "a", "image": "cto.internal/a"}]},
         }
         namespace = {"apiVersion": "v1", "kind": "Namespace"}
         ours = {"name": "cto", "labels": {"app.kubernetes.io/managed-by": "cto"}}
