@@ -116,7 +116,7 @@ def _stopped(wiring: Wiring, provider: Provider) -> str:
         case ProviderState.ABSENT if not by_context:
             hint = "`cto install --provider kwok` makes one. Another state folder: CTO_STATE_DIR."
             raise UsageError("CTO-1202", "there is no simulated cluster of cto", hint=hint)
-        case ProviderState.STOPPED:
+        case ProviderState.STOPPED if not _answers(wiring, provider):
             return (
                 f"the simulated cluster {KWOK}-{NAME} is stopped: its programs do not run, as "
                 "after a restart of the machine"
@@ -125,6 +125,18 @@ def _stopped(wiring: Wiring, provider: Provider) -> str:
             return f"the simulated cluster {KWOK}-{NAME} was not made to its end"
         case _:
             return ""
+
+
+def _answers(wiring: Wiring, provider: Provider) -> bool:
+    """Tell whether its API server runs: what else is away is told by whoever misses it."""
+    cluster = wiring.connect(provider.access())
+    try:
+        cluster.server_version()
+    except ApiError:
+        return False
+    finally:
+        close(cluster)
+    return True
 
 
 def made(wiring: Wiring) -> Provider:
@@ -249,3 +261,10 @@ def _is_made(wiring: Wiring) -> bool:
         return wiring.kind.state() is not ProviderState.ABSENT
     except CtoError:
         return False
+
+
+def close(cluster: object) -> None:
+    """End the connections of a cluster, if it has any."""
+    end = getattr(cluster, "close", None)
+    if end:
+        end()

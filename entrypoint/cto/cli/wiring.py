@@ -420,7 +420,7 @@ class Wiring:
             self._refuse_weak(access)
         cluster = self.connect(access)
         with ExitStack() as stack:
-            stack.callback(_close, cluster)
+            stack.callback(clusters.close, cluster)
             uid = self._uid(cluster)
             guard = HelmGuard(self.state / "locks" / f"{uid}.helm", self.clock)
             stack.callback(guard.close)
@@ -594,9 +594,3 @@ def _logins(path: Path) -> File:
     except (OSError, UnicodeError):
         # It says what is wrong, if it is wrong that there is none.
         return read(path)
-
-
-def _close(cluster: Cluster) -> None:
-    close = getattr(cluster, "close", None)
-    if close:
-        close()

@@ -19,7 +19,7 @@ from cto.bundle.platform import node_image
 from cto.cli import clusters, containers
 from cto.cli.options import ClusterOptions
 from cto.cli.wiring import Wiring
-from cto.errors import ConfigError, PreflightError, ToolError, UsageError
+from cto.errors import ApiError, ConfigError, PreflightError, ToolError, UsageError
 from cto.holder import NoContainers
 from cto.objects import ObjectRef
 from cto.ports import Provider, ProviderState
@@ -194,7 +194,15 @@ class TestStopped:
         folder.mkdir(parents=True)
         (folder / "complete.json").write_text("{}")
         desk.contexts("kwok-cto")
+        silent = ApiError("CTO-1601", "connection refused")
+        desk.cluster.fail_next("server_version", silent)
         return desk
+
+    def test_one_whose_api_server_runs_is_looked_at(self, stopped: Desk) -> None:
+        """Its scheduler may be away: that has a cause of its own."""
+        with pytest.raises(ApiError):
+            stopped.cluster.server_version()
+        assert stopped.document("status", code=9)["error"]["code"] == "CTO-1901"
 
     @pytest.mark.parametrize("options", [("--provider", "kwok"), ()], ids=["provider", "context"])
     @pytest.mark.parametrize(
