@@ -96,6 +96,8 @@ def controller(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[C
     made = Controller(lab, tmp_path_factory.mktemp("controller"))
     yield made
     made.stop()
+    # Its objects are nobody's: an installation would refuse to write over them.
+    lab.forget()
 
 
 def run(name: str, **spec: Any) -> dict[str, Any]:
