@@ -45,6 +45,11 @@ class Attempt:
     settings: Settings
 
     @property
+    def app(self) -> str:
+        """Its agent's GitHub App, also if the run names the agent."""
+        return self.agent.github_app or self.run.app
+
+    @property
     def cli(self) -> str:
         return self.run.cli or self.agent.cli
 

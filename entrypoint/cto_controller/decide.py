@@ -13,7 +13,7 @@ from cto.engine.readiness import conditions_of
 from cto.engine.tasks import attempt_of
 from cto.objects import Manifest, ObjectRef
 from cto_controller.runs import ENDED, Phase, Result, Run, end_of, written
-from cto_controller.settings import Settings
+from cto_controller.settings import Agent, Settings
 
 # Tokens of GitHub Apps live for an hour; who pushes at its end needs one that still works.
 RENEWAL = timedelta(minutes=15)
@@ -138,8 +138,12 @@ class _Queue:
             yield from self._going(course) if course.is_going else self._next(course)
 
     def _occupy(self, run: Run) -> None:
-        self.agents[run.app.lower()] += 1
+        self.agents[self._agent(run)[0]] += 1
         self.workspaces[run.workspace] = run.ref.name
+
+    def _agent(self, run: Run) -> tuple[str, Agent | None]:
+        """Return whose run it is, however it names its agent; '' and None if nobody's."""
+        return self.settings.agent_of(run.app) or ("", None)
 
     def _unscheduled(self, course: _Course) -> str:
         """Return the run's name if no node has room for its pod: who comes next waits as well."""
@@ -194,13 +198,13 @@ class _Queue:
         """Return what keeps a run from beginning, as reason and text; empty if nothing does."""
         if reason_and_text := _flaw(run, self.settings):
             return reason_and_text
-        name, agent = self.settings.agent_of(run.app) or ("", None)
+        name, agent = self._agent(run)
         limits = self.settings.queue.max_concurrent, agent.max_concurrent if agent else 0
         if run.spec.get("suspend"):
             return "Suspended", "suspended by its spec"
         if self.agents.total() >= limits[0]:
             return "Queued", f"{limits[0]} runs go on, as many as may (queue.maxConcurrent)"
-        if self.agents[run.app.lower()] >= limits[1]:
+        if self.agents[name] >= limits[1]:
             return "Queued", f"agent {name} has {limits[1]} runs, as many as it may (maxConcurrent)"
         if other := self.workspaces.get(run.workspace):
             return "Queued", f"run {other} works in the same workspace, {run.workspace}"

@@ -58,7 +58,7 @@ class GitHub:
         base = attempt.settings.github.api_url.rstrip("/")
         signed = self._signed(attempt)
         where = f"{base}/repos/{slug}/installation"
-        what = f"installation of App {attempt.run.app} in {slug}"
+        what = f"installation of App {attempt.app} in {slug}"
         found = _field(self._ask("GET", where, signed, what), "id", int, base)
         body: dict[str, Any] = {"repositories": [slug.partition("/")[2]]}
         if attempt.agent.permissions:
@@ -72,7 +72,7 @@ class GitHub:
         return Minted(value, expires)
 
     def _signed(self, attempt: Attempt) -> str:
-        name = f"github-app-{attempt.run.app.lower()}"
+        name = f"github-app-{attempt.app.lower()}"
         ref = ObjectRef("v1", "Secret", attempt.token.namespace, name)
         data = (self._cluster.get(ref) or {}).get("data") or {}
         values = {key: b64decode(value).decode(errors="replace") for key, value in data.items()}

@@ -78,6 +78,14 @@ def test_a_token_is_for_one_repository_and_the_agents_permissions(
     assert claims["exp"] - claims["iat"] <= 600
 
 
+def test_a_run_that_names_the_agent_has_the_key_of_its_app(runs: Runs) -> None:
+    runs.add("shop-again", repositoryUrl="https://github.com/acme/shop", githubApp="rex")
+    found = runs.settings.agent_of("rex")
+    assert found
+    attempt = Attempt(runs.get("shop-again"), 1, *found, runs.settings)
+    assert GitHub(runs.cluster, {}).mint(attempt).value == PLANTED
+
+
 def test_an_apps_id_does_where_there_is_no_client_id(runs: Runs, server: WebServer) -> None:
     keep(runs, {"app-id": b"7\n", "private-key": PEM})
     mint(runs)

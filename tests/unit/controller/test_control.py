@@ -181,6 +181,14 @@ def test_an_agent_has_as_many_runs_as_it_may_and_holds_nobody_up(runs: Runs) -> 
     assert "agent rex has 1 runs" in runs.status("two")["message"]
 
 
+def test_an_agent_is_one_by_whichever_of_its_names_it_is_called(runs: Runs) -> None:
+    runs.add("one", githubApp="acme-rex")
+    runs.add("two", githubApp="rex")
+    runs.pass_(2)
+    assert [bool(runs.jobs(name)) for name in ("one", "two")] == [True, False]
+    assert "agent rex has 1 runs" in runs.status("two")["message"]
+
+
 def test_runs_of_one_service_share_its_workspace_one_after_the_other(runs: Runs) -> None:
     runs.add("one", service="shop")
     runs.add("two", service="shop", githubApp="acme-tess")
