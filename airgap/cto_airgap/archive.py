@@ -5,12 +5,12 @@ https://github.com/opencontainers/image-spec/blob/main/image-layout.md has the f
 
 from __future__ import annotations
 
-import json
 import tarfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from cto import goyaml
 from cto.errors import IntegrityError
 from cto_airgap import document
 from cto_airgap.descriptor import OCI_MANIFEST, Descriptor
@@ -67,7 +67,7 @@ class Archive:
                 yield piece
 
     def _manifest(self) -> Document:
-        entries = json.loads(b"".join(self._pieces(INDEX)))["manifests"]
+        entries = goyaml.load_json(b"".join(self._pieces(INDEX)))["manifests"]
         if len(entries) != 1 or entries[0]["mediaType"] != OCI_MANIFEST:
             text = "it is not one image for one platform"
             raise ValueError(text)
@@ -80,7 +80,7 @@ class Archive:
         return found
 
     def _config(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(b"".join(self.pieces(self.manifest.blobs[0])))
+        found: dict[str, Any] = goyaml.load_json(b"".join(self.pieces(self.manifest.blobs[0])))
         return found
 
     def _check(self, blob: Descriptor) -> None:

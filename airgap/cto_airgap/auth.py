@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+from cto import goyaml
 from cto.errors import ToolError
 from cto.ports import Clock
 from cto_airgap import challenge
@@ -150,10 +150,10 @@ def _exchange(realm: str, service: str, scopes: Scopes, identity_token: str) -> 
 
 def _token(endpoint: Endpoint, body: bytes, begun: float) -> _Token:
     try:
-        answer: Any = json.loads(body)
+        answer: Any = goyaml.load_json(body)
         text = answer.get("token") or answer["access_token"]
         seconds = float(answer.get("expires_in") or _SECONDS)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         message = f"the token server of {endpoint.host} answered without a token"
         raise ToolError("CTO-1514", message) from None
     return _Token(str(text), begun + max(seconds - _MARGIN_S, 1.0))

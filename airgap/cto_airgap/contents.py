@@ -7,12 +7,12 @@ missing file and one that nobody wanted would otherwise look the same.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
+from cto import goyaml
 from cto_airgap import digest as digests
 from cto_airgap.descriptor import OCI_INDEX, Descriptor, Platform
 from cto_airgap.digest import Digest
@@ -135,7 +135,7 @@ def read(data: bytes) -> Contents:
     Raises:
         ValueError: It is not the index of a bundle, or a single byte of it was changed.
     """
-    body = json.loads(data)
+    body = goyaml.load_json(data)
     said = body.get("annotations") if isinstance(body, Mapping) else None
     if not isinstance(said, Mapping) or said.get(_FORMAT) != FORMAT:
         message = f"it is not the index of a bundle of format {FORMAT}"

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from cto import goyaml
 from cto_airgap import digest as digests
 from cto_airgap.descriptor import INDEXES, MANIFESTS, Descriptor, Platform
 from cto_airgap.digest import Digest
@@ -100,8 +101,8 @@ def _object(data: bytes) -> dict[str, Any]:
         message = f"it is larger than {LARGEST >> 20} MiB"
         raise ValueError(message)
     try:
-        body = json.loads(data)
-    except (ValueError, RecursionError):
+        body = goyaml.load_json(data)
+    except ValueError:
         message = "it is no JSON"
         raise ValueError(message) from None
     if not isinstance(body, dict):

@@ -5,11 +5,11 @@ https://github.com/docker/docker-credential-helpers#development says what they a
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping
 from threading import Lock
 
+from cto import goyaml
 from cto.errors import CtoError, ToolError
 from cto.ports import Completed, Runner
 
@@ -74,9 +74,9 @@ class Helpers:
 
 def _read(text: str, program: str, address: str, origin: str) -> tuple[str, str] | None:
     try:
-        answer = json.loads(text)
+        answer = goyaml.load_json(text)
         user, secret = str(answer["Username"]), str(answer["Secret"])
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError):
         # Not its text: that may well be the secret.
         raise _failed(program, address, origin, "which answers something else") from None
     return (user, secret) if secret else None

@@ -8,13 +8,13 @@ entries may be of a folder of a registry.
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+from cto import goyaml
 from cto.errors import ConfigError
 from cto_airgap.helpers import Helpers
 from cto_airgap.reference import DOCKER
@@ -155,7 +155,7 @@ def parse(text: str, origin: str) -> File:
         ConfigError: CTO-1301, it is something else.
     """
     try:
-        body = json.loads(text)
+        body = goyaml.load_json(text)
         auths, helpers = body.get("auths") or {}, body.get("credHelpers") or {}
         for key in (*auths, *helpers):
             _place(key)  # raises for what is no address
@@ -165,7 +165,7 @@ def parse(text: str, origin: str) -> File:
             helpers={key: str(name) for key, name in helpers.items()},
             store=str(body.get("credsStore") or ""),
         )
-    except (ValueError, AttributeError, TypeError, RecursionError) as error:
+    except (ValueError, AttributeError, TypeError) as error:
         raise _unreadable(origin, error) from None
 
 

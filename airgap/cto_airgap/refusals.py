@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
+from cto import goyaml
 from cto.errors import IntegrityError, ToolError
 from cto_airgap.descriptor import Descriptor
 from cto_airgap.endpoints import Endpoint
@@ -75,9 +75,9 @@ def _said(body: bytes) -> str:
     """Return a registry's own words."""
     # https://github.com/opencontainers/distribution-spec/blob/main/spec.md#error-codes
     try:
-        found: Any = json.loads(body)["errors"]
+        found: Any = goyaml.load_json(body)["errors"]
         lines = [f"{item.get('code', '')} {item.get('message', '')}".strip() for item in found]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         lines = body.decode(errors="replace").split("\n")
     text = "; ".join(line.strip() for line in lines if line.strip())
     return "".join(c if c.isprintable() else " " for c in text)[:_LONGEST]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from cto import goyaml
 from cto.errors import ToolError
 from cto_airgap.archive import ImageSource
 from cto_airgap.descriptor import Descriptor, Platform
@@ -55,9 +55,9 @@ def platform_of(registry: ImageSource, reference: Reference, manifest: Document)
     """
     config = _config_of(reference, manifest)
     try:
-        body = json.loads(registry.config(reference, config))
+        body = goyaml.load_json(registry.config(reference, config))
         parts = (body["os"], body["architecture"], body.get("variant") or "")
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         text = f"{reference} is not an image: its configuration names no platform"
         raise ToolError("CTO-1514", text) from None
     return Platform(*(str(part) for part in parts)).plain

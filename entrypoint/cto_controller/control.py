@@ -12,7 +12,7 @@ from threading import Event as Flag
 from cto.engine.causes import causes_of
 from cto.engine.evidence import CLAIM, EVENT, Evidence, one_line
 from cto.engine.live import Live, View
-from cto.engine.tasks import API, KINDS, RUN
+from cto.engine.tasks import API, KINDS, RUN, Phase
 from cto.errors import ApiError, Cancelled, ConfigError
 from cto.objects import Manifest, ObjectRef, labels_of
 from cto.ports import Clock, Cluster
@@ -30,7 +30,7 @@ from cto_controller.decide import (
     conditions,
     decide,
 )
-from cto_controller.runs import EXPIRES, JOB, POD, Phase, Run, moment, written
+from cto_controller.runs import EXPIRES, JOB, POD, Run, moment, written
 from cto_controller.serving import Metrics, log
 from cto_controller.settings import Settings
 from cto_controller.tokens import GitHub, TokenError

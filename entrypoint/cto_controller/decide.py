@@ -10,9 +10,9 @@ from functools import cached_property
 from typing import Any, TypeAlias
 
 from cto.engine.readiness import conditions_of
-from cto.engine.tasks import attempt_of
+from cto.engine.tasks import ENDED, Phase, attempt_of
 from cto.objects import Manifest, ObjectRef
-from cto_controller.runs import ENDED, Phase, Result, Run, end_of, written
+from cto_controller.runs import Result, Run, end_of, written
 from cto_controller.settings import Agent, Settings
 
 # Tokens of GitHub Apps live for an hour; who pushes at its end needs one that still works.

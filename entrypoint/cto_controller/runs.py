@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Any
 from urllib.parse import urlsplit
 
+from cto import goyaml
 from cto.engine.evidence import one_line
 from cto.engine.readiness import conditions_of, status_dict
-from cto.engine.tasks import CONTAINER
-from cto.objects import Manifest, ObjectRef, ref_of
+from cto.engine.tasks import CONTAINER, Task
+from cto.objects import Manifest, ObjectRef
 from cto.redaction import redacted
 
 JOB = ("batch/v1", "Job")
@@ -26,48 +25,14 @@ EXPIRES = "agents.platform/expires"
 RESULT = "/task/result.json"
 
 
-class Phase(StrEnum):
-    PENDING = "Pending"
-    RUNNING = "Running"
-    SUCCEEDED = "Succeeded"
-    FAILED = "Failed"
-
-
-ENDED = (Phase.SUCCEEDED, Phase.FAILED)
-
-
-@dataclass(frozen=True)
-class Run:
-    """A CodeRun or a DocsRun."""
-
-    manifest: Manifest
-
-    @property
-    def ref(self) -> ObjectRef:
-        return ref_of(self.manifest)
-
-    @property
-    def uid(self) -> str:
-        return str(self.manifest["metadata"]["uid"])
-
-    @property
-    def spec(self) -> Mapping[str, Any]:
-        found: Mapping[str, Any] = self.manifest["spec"]
-        return found
-
-    @property
-    def status(self) -> Mapping[str, Any]:
-        return status_dict(self.manifest)
+class Run(Task):
+    """What the controller wants to know of a task besides."""
 
     @property
     def place(self) -> tuple[str, str]:
         """Where it stands in the queue: the oldest first."""
         metadata = self.manifest["metadata"]
         return metadata["creationTimestamp"], metadata["name"]
-
-    @property
-    def app(self) -> str:
-        return str(self.spec.get("githubApp") or self.spec.get("githubUser") or "")
 
     @property
     def cli(self) -> str:
@@ -81,17 +46,8 @@ class Run:
         return _name("workspace", str(service or urlsplit(self.spec["repositoryUrl"]).path))
 
     @property
-    def has_ended(self) -> bool:
-        return self.status.get("phase") in ENDED
-
-    @property
     def is_going_away(self) -> bool:
         return bool(self.manifest["metadata"].get("deletionTimestamp"))
-
-    @property
-    def attempts(self) -> int:
-        """How many attempts its status knows of."""
-        return int(self.status.get("attempts") or 0)
 
     @property
     def finished(self) -> datetime | None:
@@ -170,8 +126,8 @@ def _last_words(pod: Manifest) -> str:
 
 def _told(text: str) -> Mapping[str, Any] | None:
     try:
-        read = json.loads(text)
-    except (ValueError, RecursionError):
+        read = goyaml.load_json(text)
+    except ValueError:
         return None
     return read if isinstance(read, Mapping) else None
 

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from threading import Event as Flag
 from typing import Any
 
@@ -22,7 +23,16 @@ AGENT = "agents.platform/agent"
 ATTEMPT = "agents.platform/attempt"
 # The container that the agent is in.
 CONTAINER = "agent"
-SUCCEEDED, FAILED = "Succeeded", "Failed"
+
+
+class Phase(StrEnum):
+    PENDING = "Pending"
+    RUNNING = "Running"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+
+
+ENDED = (Phase.SUCCEEDED, Phase.FAILED)
 
 # What the installer tells the controller of each agent.
 _AGENTS = "controller-agents"
@@ -58,7 +68,7 @@ class TaskSpec:
 
 @dataclass(frozen=True)
 class Task:
-    """One task, as its run in the cluster tells of it."""
+    """A CodeRun or a DocsRun, as the cluster holds it."""
 
     manifest: Manifest
 
@@ -75,9 +85,14 @@ class Task:
         return str(self.manifest["metadata"]["uid"])
 
     @property
-    def agent(self) -> str:
-        spec = self.manifest["spec"]
-        return str(spec.get("githubApp") or spec.get("githubUser") or "")
+    def spec(self) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = self.manifest["spec"]
+        return found
+
+    @property
+    def app(self) -> str:
+        """Whose it is: the GitHub App of an agent, or the agent's own name."""
+        return str(self.spec.get("githubApp") or self.spec.get("githubUser") or "")
 
     @property
     def status(self) -> Mapping[str, Any]:
@@ -85,8 +100,8 @@ class Task:
 
     @property
     def phase(self) -> str:
-        """Pending, Running, Succeeded or Failed."""
-        return str(self.status.get("phase") or "Pending")
+        """A `Phase`; Pending as long as nobody has said anything."""
+        return str(self.status.get("phase") or Phase.PENDING)
 
     @property
     def message(self) -> str:
@@ -99,22 +114,26 @@ class Task:
 
     @property
     def has_ended(self) -> bool:
-        return self.phase in (SUCCEEDED, FAILED)
+        return self.phase in ENDED
+
+    @property
+    def attempts(self) -> int:
+        """How many attempts its status knows of."""
+        return int(self.status.get("attempts") or 0)
 
     @property
     def created(self) -> datetime:
         return datetime.fromisoformat(self.manifest["metadata"]["creationTimestamp"])
 
     def to_json(self) -> dict[str, Any]:
-        spec = self.manifest["spec"]
         return {
             "name": self.name,
             "kind": self.manifest["kind"],
-            "agent": self.agent,
-            "repository": spec["repositoryUrl"],
+            "agent": self.app,
+            "repository": self.spec["repositoryUrl"],
             "phase": self.phase,
             "message": self.message,
-            "attempts": int(self.status.get("attempts") or 0),
+            "attempts": self.attempts,
             "pullRequestUrl": str(self.status.get("pullRequestUrl") or ""),
             "created": self.manifest["metadata"]["creationTimestamp"],
             "startedAt": str(self.status.get("startedAt") or ""),

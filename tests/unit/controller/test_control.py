@@ -10,9 +10,9 @@ import pytest
 
 from cto import assets
 from cto.catalog import load
+from cto.engine.tasks import Phase
 from cto.errors import ApiError
 from cto.objects import ObjectRef
-from cto_controller.runs import Phase
 from fakes.runs import NAMESPACE, TEMPLATES, Runs
 
 PULL = "https://github.com/acme/shop/pull/7"
