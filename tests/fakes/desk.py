@@ -31,6 +31,19 @@ from fakes.registry import FakeWeb
 from fakes.releases import FakeReleases
 from fakes.world import write_components
 
+# A component beside the `web` of tests, that needs it.
+API = """
+name: api
+title: Api
+category: core
+required: true
+namespace: api
+release: api
+depends_on: [web]
+chart: {name: api, version: 1.0.0, path: charts/api}
+homepage: https://example.com
+licence: Apache-2.0
+"""
 CHART = "apiVersion: v2\nname: {name}\nversion: {version}\n"
 _TOOLS = ("helm", "kubectl")
 

@@ -6,10 +6,12 @@ import shlex
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
+from types import MappingProxyType
 from typing import Any
 
 from cto.catalog import Access, Component
 from cto.config.sections import IngressType
+from cto.plan.observed import State
 from cto.plan.wanted import port_suffix
 from cto.ports import INGRESS_NODE_PORT, Reach
 
@@ -26,6 +28,19 @@ def adapted(reach: Reach, config: Mapping[str, Any]) -> Reach:
     if kind == IngressType.INGRESS:
         return replace(reach, node_ports=False, domain=str(platform.get("domain") or ""))
     return replace(reach, node_ports=False) if kind == IngressType.NONE else reach
+
+
+def way(reach: Reach, state: State) -> Reach:
+    """Return the way to a platform that is installed.
+
+    Somebody who names our cluster by its context knows nothing of its ports; it does.
+    """
+    return adapted(replace(reach, ports=reach.ports or state.ports), state.config)
+
+
+def installed(components: Iterable[Component], state: State) -> tuple[Component, ...]:
+    """Return the components that are installed, and that users can go to."""
+    return reachable((c for c in components if c.name in state.releases), state.config)
 
 
 def reachable(components: Iterable[Component], config: Mapping[str, Any]) -> tuple[Component, ...]:
@@ -64,10 +79,12 @@ def access_lines(
     *,
     is_free: IsFree | None = lambda _: True,
     log_in: bool = True,
+    answers: Mapping[str, str] = MappingProxyType({}),
 ) -> list[str]:
     """Return how to reach the user interfaces and how to log in.
 
-    `is_free` is None where the user's machine is not the one that we run on.
+    `is_free` is None where the user's machine is not the one that we run on; `answers` is what
+    components say to whoever asks now.
     """
     lines: list[str] = []
     taken = set(reach.ports.values())
@@ -86,6 +103,8 @@ def access_lines(
             lines.append(f"  {kubectl_line(reach)} -n {component.namespace} {forward}")
         if log_in:
             lines += _log_in(component, access, reach)
+        if answer := answers.get(component.name):
+            lines.append(f"  {answer}")
     if is_free is None and any("port-forward" in line for line in lines):
         lines.append("A number before a colon that is taken on your machine may be any other.")
     return lines

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
+import re
 
 import pytest
 
 from cto.cli.output import Terminal
 from cto.objects import ObjectRef
-from fakes.desk import Desk
+from fakes.desk import API, Desk
 
 SERVICE = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web", "namespace": "web"}}
 SECRET = ObjectRef("v1", "Secret", "web", "web-admin")
@@ -42,6 +43,13 @@ def test_the_way_is_shown_with_what_answers_there(installed: Desk, status: int, 
     assert password(installed) not in result.output
     (row,) = installed.document("access", "web")["data"]["access"]
     assert (row["component"], row["answer"]) == ("web", told)
+
+
+def test_two_ways_have_two_ports(desk: Desk) -> None:
+    desk.component(API.rstrip("\n") + "\naccess: {service: api, port: 80}\n")
+    assert desk.cto("install").exit_code == 0
+    ports = re.findall(r"http://localhost:(\d+)", desk.cto("access").stdout)
+    assert len(ports) == len({*ports}) == 2
 
 
 def test_a_password_is_shown_on_a_terminal_only(

@@ -16,7 +16,7 @@ from cto.engine.lock import ClusterLock
 from cto.engine.state import STATE
 from cto.errors import ApiError
 from cto.objects import ObjectRef, load_yaml
-from fakes.desk import Desk, node
+from fakes.desk import API, Desk, node
 from fakes.handclock import HandClock
 from fakes.releases import Killed
 
@@ -90,18 +90,6 @@ def test_a_release_that_somebody_uninstalled_is_missing(desk: Desk) -> None:
     assert (row["release"], row["chart"], row["revision"]) == ("missing", "", 0)
 
 
-API = """
-name: api
-title: Api
-category: core
-required: true
-namespace: api
-release: api
-depends_on: [web]
-chart: {name: api, version: 1.0.0, path: charts/api}
-homepage: https://example.com
-licence: Apache-2.0
-"""
 MORE = """\
   FAILED  Core components   1 of 2 components ready; not ready: Api (0.00 s)
           Api: not installed: the last run with profile minimal did not end

@@ -10,7 +10,7 @@ from cto.errors import ApiError
 from cto.objects import ObjectRef, ref_of
 from cto.ports import ProviderState
 from fakes.components import config_map
-from fakes.desk import Desk
+from fakes.desk import API, Desk
 from fakes.provider import FakeProvider
 from fakes.releases import plain_chart
 
@@ -34,18 +34,6 @@ HOOK = {
     "spec": {"template": {"spec": {"containers": []}}},
 }
 REVIEWS = {"SelfSubjectAccessReview", "SelfSubjectRulesReview", "SelfSubjectReview"}
-API = """
-name: api
-title: Api
-category: core
-required: true
-namespace: api
-release: api
-depends_on: [web]
-chart: {name: api, version: 1.0.0, path: charts/api}
-homepage: https://example.com
-licence: Apache-2.0
-"""
 
 
 def test_programs_go_and_data_stays_and_is_named(desk: Desk) -> None:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from dataclasses import replace
 
 from cto.catalog import Component
 from cto.cli.output import Terminal
-from cto.cli.reaching import access_data, access_lines, adapted, reachable
-from cto.cli.verbs.opening import frame, opened
+from cto.cli.reaching import access_data, access_lines, installed, way
+from cto.cli.verbs.opening import frame, not_installed, opened
 from cto.cli.wiring import Wiring
 from cto.engine.installer import Installer
-from cto.errors import ApiError, DegradedError, UsageError, nearest
+from cto.errors import ApiError, UsageError, nearest
 from cto.objects import ObjectRef
-from cto.plan.observed import State
 from cto.result import Result
 
 _PATIENCE_S = 4.0
@@ -36,19 +34,13 @@ def run(wiring: Wiring, terminal: Terminal, name: str | None, *, show_password: 
     with opened(wiring, provider, terminal, configured=False) as installer:
         state = installer.store.load()
         if state is None:
-            text = f"the platform is not installed on {installer.context}"
-            raise DegradedError("CTO-1901", text)
-        places = _places(installer, state, name)
+            raise not_installed(installer)
+        places = _chosen(installed(installer.catalog.components, state), name)
         if show_password:
             return Result(command="access", text=_password(installer, places[0]))
         answers = {} if terminal.simulated else {c.name: _asked(installer, c) for c in places}
-        reach = provider.reach()
-        reach = adapted(replace(reach, ports=reach.ports or state.ports), state.config)
-    lines: list[str] = []
-    for component in places:
-        lines += access_lines([component], reach, is_free=wiring.is_free)
-        if answer := answers.get(component.name):
-            lines.append(f"  {answer}")
+        reach = way(provider.reach(), state)
+    lines = access_lines(places, reach, is_free=wiring.is_free, answers=answers)
     rows = access_data(places, reach)
     return Result(
         command="access",
@@ -58,9 +50,7 @@ def run(wiring: Wiring, terminal: Terminal, name: str | None, *, show_password: 
     )
 
 
-def _places(installer: Installer, state: State, name: str | None) -> Sequence[Component]:
-    there = [c for c in installer.catalog.components if c.name in state.releases]
-    found = reachable(there, state.config)
+def _chosen(found: Sequence[Component], name: str | None) -> Sequence[Component]:
     if name is None:
         return found
     chosen = [component for component in found if component.name == name]

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from cto.cli.output import Terminal
 from cto.cli.wiring import Wiring
 from cto.engine.installer import Installer
+from cto.errors import DegradedError
 from cto.ports import Provider
 
 
@@ -28,3 +29,11 @@ def opened(
             # Not before it has answered: a silent server would be asked a second time, in vain.
             terminal.simulated = provider.simulated
             yield installer
+
+
+def not_installed(installer: Installer) -> DegradedError:
+    """Return the error of a cluster without the platform: one may be on its way."""
+    other = installer.at_work()
+    told = f"Another run works on it: {other}" if other else ""
+    text = f"the platform is not installed on {installer.context}"
+    return DegradedError("CTO-1901", text, details=told)

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from threading import Event as Flag
 from typing import Any
 
 from cto import goyaml
-from cto.catalog import Component
 from cto.cli.describe import checks_text, table
 from cto.cli.output import Terminal
-from cto.cli.reaching import IsFree, access_data, access_lines, adapted, reachable
+from cto.cli.reaching import IsFree, access_data, access_lines, installed, way
 from cto.cli.verbs.install import health
-from cto.cli.verbs.opening import frame, opened
+from cto.cli.verbs.opening import frame, not_installed, opened
 from cto.cli.wiring import Wiring
 from cto.config.remembered import remembered
 from cto.engine.installer import Installer
 from cto.errors import Cancelled, DegradedError, Exit
 from cto.plan import labels
-from cto.plan.observed import Observed, State
+from cto.plan.observed import Observed
 from cto.ports import Reach
 from cto.result import Check, CheckStatus, Result
 
@@ -61,20 +60,13 @@ def configuration(wiring: Wiring, terminal: Terminal) -> Result:
     with opened(wiring, provider, terminal, configured=False) as installer:
         state = installer.store.load()
         if state is None:
-            raise _not_installed(installer)
+            raise not_installed(installer)
         config = remembered(state.config)
     if config is None:
         message = f"cto {state.writer} kept a configuration that this version cannot read"
         raise DegradedError("CTO-1901", message, hint=f"Use cto {state.writer} for this.")
     public = config.public()
     return Result(command="status", data={"config": public}, text=goyaml.dump(public).rstrip())
-
-
-def _not_installed(installer: Installer) -> DegradedError:
-    other = installer.at_work()
-    told = f"Another run works on it: {other}" if other else ""
-    text = f"the platform is not installed on {installer.context}"
-    return DegradedError("CTO-1901", text, details=told)
 
 
 def look(installer: Installer, ways: Ways) -> Result:
@@ -85,7 +77,7 @@ def look(installer: Installer, ways: Ways) -> Result:
     """
     observed = installer.observe()
     if observed.state is None:
-        raise _not_installed(installer)
+        raise not_installed(installer)
     rows = _rows(installer, observed)
     records = {row["component"]: row["release"] if row["revision"] else "" for row in rows}
     other = installer.at_work()
@@ -93,8 +85,9 @@ def look(installer: Installer, ways: Ways) -> Result:
         installer, observed.state, simulated=observed.simulated, records=records, at_work=other
     )
     failed = any(check.status is CheckStatus.FAILED for check in checks)
-    places = _places(installer, observed.state, simulated=observed.simulated)
-    reach = _reach(ways.reach, observed.state)
+    there = installed(installer.catalog.components, observed.state)
+    places = () if observed.simulated else there
+    reach = way(ways.reach, observed.state)
     lines = access_lines(places, reach, is_free=ways.is_free, log_in=False)
     access = ["", "Access:", *(f"  {line}" for line in lines)] if lines else []
     return Result(
@@ -114,17 +107,6 @@ def look(installer: Installer, ways: Ways) -> Result:
         exit_code=Exit.DEGRADED if failed else Exit.OK,
         simulated=observed.simulated,
     )
-
-
-def _places(installer: Installer, state: State, *, simulated: bool) -> tuple[Component, ...]:
-    """Return the components that are installed, and that users can go to."""
-    there = [c for c in installer.catalog.components if c.name in state.releases]
-    return () if simulated else reachable(there, state.config)
-
-
-def _reach(reach: Reach, state: State) -> Reach:
-    # Somebody who names our cluster by its context knows nothing of its ports; it does.
-    return adapted(replace(reach, ports=reach.ports or state.ports), state.config)
 
 
 def _headline(observed: Observed) -> str:
