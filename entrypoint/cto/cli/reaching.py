@@ -16,6 +16,7 @@ from cto.plan.wanted import port_suffix
 from cto.ports import INGRESS_NODE_PORT, Reach
 
 _PRIVILEGED = 1024
+NOTHING_RUNS = "There is nothing to log in to: no program runs on simulated nodes."
 IsFree = Callable[[int], bool]
 """Tells whether nobody listens on a port of the user's own machine."""
 

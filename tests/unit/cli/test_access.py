@@ -9,7 +9,7 @@ import pytest
 
 from cto.cli.output import Terminal
 from cto.objects import ObjectRef
-from fakes.desk import API, Desk
+from fakes.desk import API, Desk, node
 
 SERVICE = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web", "namespace": "web"}}
 SECRET = ObjectRef("v1", "Secret", "web", "web-admin")
@@ -43,6 +43,16 @@ def test_the_way_is_shown_with_what_answers_there(installed: Desk, status: int, 
     assert password(installed) not in result.output
     (row,) = installed.document("access", "web")["data"]["access"]
     assert (row["component"], row["answer"]) == ("web", told)
+
+
+def test_on_simulated_nodes_there_is_no_way_to_anything(installed: Desk) -> None:
+    installed.cluster.remove(ObjectRef("v1", "Node", "", "one"))
+    installed.cluster.add(node("one", simulated=True))
+    result = installed.cto("access")
+    assert result.exit_code == 0
+    assert "no program runs on simulated nodes" in result.stdout
+    assert "port-forward" not in result.stdout
+    assert installed.document("access")["data"]["access"] == []
 
 
 def test_two_ways_have_two_ports(desk: Desk) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from cto.catalog import Component
 from cto.cli.output import Terminal
-from cto.cli.reaching import access_data, access_lines, installed, way
+from cto.cli.reaching import NOTHING_RUNS, access_data, access_lines, installed, way
 from cto.cli.verbs.opening import frame, not_installed, opened
 from cto.cli.wiring import Wiring
 from cto.engine.installer import Installer
@@ -16,6 +16,7 @@ from cto.objects import ObjectRef
 from cto.result import Result
 
 _PATIENCE_S = 4.0
+_NOTHING = "Nothing that is installed has a user interface."
 
 
 def run(wiring: Wiring, terminal: Terminal, name: str | None, *, show_password: bool) -> Result:
@@ -38,14 +39,17 @@ def run(wiring: Wiring, terminal: Terminal, name: str | None, *, show_password: 
         places = _chosen(installed(installer.catalog.components, state), name)
         if show_password:
             return Result(command="access", text=_password(installer, places[0]))
-        answers = {} if terminal.simulated else {c.name: _asked(installer, c) for c in places}
+        # As `cto status` has it: there is no way to what does not run.
+        places = () if terminal.simulated else places
+        answers = {component.name: _asked(installer, component) for component in places}
         reach = way(provider.reach(), state)
     lines = access_lines(places, reach, is_free=wiring.is_free, answers=answers)
     rows = access_data(places, reach)
+    nothing = NOTHING_RUNS if terminal.simulated else _NOTHING
     return Result(
         command="access",
         data={"access": [{**row, "answer": answers.get(row["component"], "")} for row in rows]},
-        text="\n".join(lines) or "Nothing that is installed has a user interface.",
+        text="\n".join(lines) or nothing,
         simulated=terminal.simulated,
     )
 

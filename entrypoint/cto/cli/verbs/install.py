@@ -15,6 +15,7 @@ from cto.cli.describe import checks_text, counted, plan_text, tell, time_text
 from cto.cli.outcome import raise_errors
 from cto.cli.output import Screen, Terminal
 from cto.cli.reaching import (
+    NOTHING_RUNS,
     IsFree,
     access_data,
     access_lines,
@@ -361,5 +362,5 @@ def _access(told: _Told) -> list[str]:
         f"  helm{file}{context_option(reach, '--kube-context')} list -A",
     ]
     if told.plan.simulated:
-        return ["There is nothing to log in to: no program runs on simulated nodes.", *look]
+        return [NOTHING_RUNS, *look]
     return [*access_lines(told.reachable, reach, is_free=told.is_free), *look]
