@@ -126,6 +126,7 @@ class Outcome:
     seconds: float = 0
     left_out: str = ""
     reason: str = ""
+    names: tuple[str, ...] = ()  # of the tests that failed
 
     @property
     def is_good(self) -> bool:
@@ -162,10 +163,12 @@ def run_tests(part: Part) -> Outcome:
         wanted = ("-m", part.marked, "--durations=5", f"--junitxml={report}", *part.tests)
         code = run((*COVERAGE, "run", "-m", "pytest", *wanted), part)
         tests, failed, skipped = counts(report)
+        names = failures(report)
     seconds = time.monotonic() - begun
     # Exit codes beyond "some failed": pytest itself broke, or there was no test to run.
     failed += int(code != 0 and not failed)
-    return Outcome(part, max(0, tests - failed - skipped), failed, skipped, seconds)
+    passed = max(0, tests - failed - skipped)
+    return Outcome(part, passed, failed, skipped, seconds, names=names)
 
 
 def counts(report: Path) -> tuple[int, int, int]:
@@ -179,6 +182,18 @@ def counts(report: Path) -> tuple[int, int, int]:
     ]
     tests, failures, errors, skipped = (sum(column) for column in zip(*rows, strict=True))
     return tests, failures + errors, skipped
+
+
+def failures(report: Path) -> tuple[str, ...]:
+    """Name the tests that failed: who keeps only the end of a long output wants them there."""
+    if not report.exists():
+        return ()
+    cases = ET.parse(report).getroot().iter("testcase")  # noqa: S314 - pytest just wrote it
+    return tuple(
+        f"{case.get('classname')}::{case.get('name')}"
+        for case in cases
+        if case.find("failure") is not None or case.find("error") is not None
+    )
 
 
 def main() -> int:
@@ -207,6 +222,8 @@ def run_parts(parts: tuple[Part, ...]) -> int:
             continue
         say(f"\n=== {part.name} " + "=" * (76 - len(part.name)))
         outcomes[part.name] = run_tests(part) if part.tests else run_commands(part)
+    if failed := [name for outcome in outcomes.values() for name in outcome.names]:
+        print("\nFailed:", *failed, sep="\n  ")
     print("\nParts:", *(outcome.line for outcome in outcomes.values()), sep="\n")
     totals = [
         sum(getattr(outcome, name) for outcome in outcomes.values())
