@@ -70,10 +70,16 @@ class Job(_Section):
 
 
 class Agents(_Section):
-    """What agents run with. `image` is for every CLI that has none of its own."""
+    """What agents run with.
+
+    Attributes:
+        image: For every CLI that has none of its own.
+        trust_config_map: Has authorities to trust besides the usual ones, in its key `ca.crt`.
+    """
 
     image: Image = ""
     service_account_name: str = "cto-agent"
+    trust_config_map: str = ""
     cli_images: Mapping[str, Image] = Field(default_factory=dict)
     cli_providers: Mapping[str, str] = Field(default_factory=dict)
     image_pull_secrets: tuple[str, ...] = ()

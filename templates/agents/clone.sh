@@ -2,6 +2,12 @@
 # What an earlier attempt left uncommitted stays only where CONTINUE_SESSION asks for it.
 set -eu
 
+# Some programs take one file for all they trust, others one more: both are this one.
+if [ -n "${TRUST_FILE:-}" ]; then
+    cat /etc/ssl/certs/ca-certificates.crt "$TRUST_FILE" > "$SSL_CERT_FILE" ||
+        cat "$TRUST_FILE" > "$SSL_CERT_FILE"
+fi
+
 if [ ! -d "$REPOSITORY/.git" ]; then
     # A clone that was interrupted has no .git of its own name yet.
     rm -rf "$REPOSITORY" "$REPOSITORY.new"

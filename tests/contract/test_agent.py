@@ -9,13 +9,18 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
+import requests
 
+from fakes import certificates
+from fakes import forge as forges
 from fakes.agents import SOURCE, TOKEN, AgentPod, missing
 from fakes.repositories import commit, git
 from fakes.webserver import Script, WebServer, answer, hang_up
@@ -362,3 +367,66 @@ def test_it_has_the_base_of_the_product() -> None:
     bases = [[x for x in d.read_text().splitlines() if x.startswith(base)] for d in dockerfiles]
     assert bases[0] == bases[1]
     assert "@sha256:" in bases[0][0]
+
+
+# --- a GitHub of one's own ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def forge(tmp_path: Path) -> Iterator[Path]:
+    """Run a GitHub of one's own, whose certificate is of an authority that nobody knows."""
+    folder = tmp_path / "forge"
+    folder.mkdir()
+    # Beside it is a module called as one of Python's own.
+    argv = [sys.executable, "-P", forges.__file__, folder, "0", certificates.both(tmp_path)]
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(argv, stdout=log, stderr=log)
+    try:
+        end = time.monotonic() + 20
+        while not (folder / "port").exists():
+            assert process.poll() is None, (folder / "log").read_text()
+            assert time.monotonic() < end, "the stand-in does not listen"
+            time.sleep(0.05)
+        yield folder
+    finally:
+        process.kill()
+        process.wait()
+
+
+def at_forge(tmp_path: Path, forge: Path, trusted: str) -> AgentPod:
+    host = f"localhost:{(forge / 'port').read_text()}"
+    api = f"https://{host}{forges.API}"
+    url = f"https://{host}/{forges.SLUG}"
+    names = {"host": host, "api_url": api, "trusted": trusted, "repositoryUrl": url}
+    pod = AgentPod(tmp_path / "pod", cli="echo", **names)
+    signed = jwt.encode({"iss": forges.APP}, "x" * 32)
+    minted = requests.post(
+        f"{api}/app/installations/1/access_tokens",
+        headers={"Authorization": f"Bearer {signed}"},
+        verify=certificates.authority(tmp_path),
+        timeout=10,
+    )
+    pod.token = minted.json()["token"]
+    return pod
+
+
+def test_a_github_of_ones_own_is_trusted_by_its_authority(tmp_path: Path, forge: Path) -> None:
+    """By git, which clones and pushes, and by curl, which opens the pull request."""
+    pod = at_forge(tmp_path, forge, certificates.AUTHORITY)
+    env = pod.environment()
+    env["REPOSITORY_URL"] = pod.run.spec["repositoryUrl"]
+    pod.clone(env)
+    done = pod.start(pod.program, env)
+    assert done.returncode == 0, done.stderr
+    (pull,) = map(json.loads, (forge / "pulls.json").read_text().splitlines())
+    assert (pull["head"], pull["base"]) == (pod.branch, "main")
+    assert pod.told()["pullRequestUrl"] == pull["html_url"]
+    assert git(forge / f"{forges.SLUG}.git", "log", "--format=%s", f"main..{pod.branch}")
+
+
+def test_one_of_an_unknown_authority_is_not(tmp_path: Path, forge: Path) -> None:
+    pod = at_forge(tmp_path, forge, "")
+    env = {**pod.environment(), "REPOSITORY_URL": pod.run.spec["repositoryUrl"]}
+    done = pod.start(["/bin/sh", pod.here("/task/input/clone.sh")], env)
+    assert done.returncode != 0
+    assert "certificate" in done.stderr

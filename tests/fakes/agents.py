@@ -21,7 +21,7 @@ from fakes.runs import TEMPLATES, Runs
 SOURCE = assets.root() / "bundle" / "images" / "agent"
 TOKEN = "ghs_" + "t" * 36
 # The folders that a pod has of its own.
-MOUNTED = ("/workspace", "/task", "/home/agent", "/var/run/github")
+MOUNTED = ("/workspace", "/task", "/home/agent", "/var/run/github", "/etc/trust")
 
 
 def missing() -> str:
@@ -48,7 +48,14 @@ class AgentPod:
     """One run's pod, once for each attempt."""
 
     def __init__(
-        self, folder: Path, *, cli: str, api_url: str = "https://api.github.com", **spec: Any
+        self,
+        folder: Path,
+        *,
+        cli: str,
+        api_url: str = "https://api.github.com",
+        host: str = "github.com",
+        trusted: str = "",
+        **spec: Any,
     ) -> None:
         self.folder = folder
         folder.mkdir()
@@ -57,7 +64,11 @@ class AgentPod:
         self.program = (str(folder / "image" / "cto-agent"),)
         shutil.copytree(SOURCE, folder / "image")
         agents = {"rex": {"githubApp": "acme-rex", "image": "x:1", "cli": cli}}
-        self._runs = Runs({"agents": agents, "github": {"host": "github.com", "apiUrl": api_url}})
+        self._trusted = trusted
+        trust = {"trustConfigMap": "authorities" if trusted else ""}
+        github = {"host": host, "apiUrl": api_url}
+        self._runs = Runs({"agents": agents, "agent": trust, "github": github})
+        self.token = TOKEN
         self.run = self._runs.add("shop", **spec)
 
     def on_disk(self, path: str) -> Path:
@@ -85,7 +96,8 @@ class AgentPod:
         (folder := self.folder / "task" / "input").mkdir(exist_ok=True)
         for name, text in inputs["data"].items():
             (folder / name).write_text(text)
-        self.on_disk("/var/run/github/token").write_text(TOKEN)
+        self.on_disk("/var/run/github/token").write_text(self.token)
+        self.on_disk("/etc/trust/ca.crt").write_text(self._trusted)
         self.result_file.touch()
         self.pod_spec = job["spec"]["template"]["spec"]
         rows = self.pod_spec["containers"][0]["env"]

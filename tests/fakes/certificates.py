@@ -51,10 +51,15 @@ def authority(folder: Path, name: str = "authority.pem") -> Path:
     return file
 
 
-def server_side(folder: Path) -> ssl.SSLContext:
-    """Return what a server shows who it is with."""
+def both(folder: Path) -> Path:
+    """Write the server's certificate, with its key."""
     file = folder / "server.pem"
     file.write_text(_CERTIFICATE + _KEY)
+    return file
+
+
+def server_side(folder: Path) -> ssl.SSLContext:
+    """Return what a server shows who it is with."""
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    made.load_cert_chain(file)
+    made.load_cert_chain(both(folder))
     return made
