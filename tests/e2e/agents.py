@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from cto import __version__
 
@@ -22,51 +24,65 @@ git -c user.name=test -c user.email=test@example.com commit --quiet --allow-empt
 git push --quiet origin HEAD:main
 exec git daemon --base-path=/srv --export-all --enable=receive-pack --reuseaddr --verbose
 """
-_LIMITS = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
-_POD = {
-    "containers": [
+
+
+def server(
+    name: str, port: int, script: str, files: Mapping[str, str], *, public: int = 0
+) -> tuple[Any, ...]:
+    """Return a pod of the agents' image that serves, in the namespace `git`, and its Service.
+
+    `files` are in its folder /files; `public` is the Service's port, if it is another one.
+    """
+    ports = [{"port": public or port, "targetPort": port}]
+    labels, place = {"app": name}, {"name": name, "namespace": "git"}
+    limits = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    container = {
+        "name": name,
+        "image": AGENT,
+        "command": ["sh", "-c", script],
+        "env": [{"name": "HOME", "value": "/tmp"}],
+        "ports": [{"containerPort": port}],
+        "readinessProbe": {"tcpSocket": {"port": port}, "periodSeconds": 1},
+        "securityContext": limits,
+        "volumeMounts": [
+            {"name": "srv", "mountPath": "/srv"},
+            {"name": "files", "mountPath": "/files"},
+        ],
+    }
+    user = {"runAsUser": 1000, "runAsNonRoot": True, "fsGroup": 1000}
+    pod = {
+        "containers": [container],
+        "securityContext": {**user, "seccompProfile": {"type": "RuntimeDefault"}},
+        "volumes": [
+            {"name": "srv", "emptyDir": {}},
+            {"name": "files", "configMap": {"name": name}},
+        ],
+    }
+    return (
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "git"}},
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": place, "data": dict(files)},
+        {"apiVersion": "v1", "kind": "Pod", "metadata": {**place, "labels": labels}, "spec": pod},
         {
-            "name": "git",
-            "image": AGENT,
-            "command": ["sh", "-c", _SERVER],
-            "env": [{"name": "HOME", "value": "/tmp"}],
-            "ports": [{"containerPort": 9418}],
-            "readinessProbe": {"tcpSocket": {"port": 9418}, "periodSeconds": 1},
-            "securityContext": _LIMITS,
-            "volumeMounts": [{"name": "srv", "mountPath": "/srv"}],
-        }
-    ],
-    "securityContext": {
-        "runAsUser": 1000,
-        "runAsNonRoot": True,
-        "fsGroup": 1000,
-        "seccompProfile": {"type": "RuntimeDefault"},
-    },
-    "volumes": [{"name": "srv", "emptyDir": {}}],
-}
-_OBJECTS = (
-    {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "git"}},
-    {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": "git", "namespace": "git", "labels": {"app": "git"}},
-        "spec": _POD,
-    },
-    {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {"name": "git", "namespace": "git"},
-        "spec": {"selector": {"app": "git"}, "ports": [{"port": 9418}]},
-    },
-)
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": place,
+            "spec": {"selector": labels, "ports": ports},
+        },
+    )
+
+
+def serve(installer: Installer, name: str, objects: Sequence[Any]) -> None:
+    """Make the objects of a server, and wait until it answers."""
+    admin = ("kubectl", "--kubeconfig=/etc/kubernetes/admin.conf")
+    whole = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)})
+    installer.engine.run("exec", "-i", _NODE, *admin, "apply", "-f", "-", stdin=whole)
+    words = ("-n", "git", "--for=condition=Ready", "--timeout=120s")
+    installer.kubectl("wait", f"pod/{name}", *words)
 
 
 def assert_agents_work(installer: Installer) -> str:
     """Give an agent a task, see it end well, and find what it pushed. Returns how long it took."""
-    admin = ("kubectl", "--kubeconfig=/etc/kubernetes/admin.conf")
-    whole = json.dumps({"apiVersion": "v1", "kind": "List", "items": _OBJECTS})
-    installer.engine.run("exec", "-i", _NODE, *admin, "apply", "-f", "-", stdin=whole)
-    installer.kubectl("wait", "pod/git", "-n", "git", "--for=condition=Ready", "--timeout=120s")
+    serve(installer, "git", server("git", 9418, _SERVER, {}))
 
     begun = time.monotonic()
     words = ("--agent", "rex", "--cli", "echo", "--repo", "git://git.git.svc/shop.git")

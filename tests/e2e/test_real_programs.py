@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from functools import partial
 from typing import Any
 from uuid import uuid4
@@ -17,6 +18,7 @@ from lab.images import modules
 from .conftest import sweep
 from .engine import Engine
 from .events import READY_S, Events, all_ready, apply, get, pods, waited
+from .forge import CLONE_URL, Forge
 from .image import Image
 from .installer import CLUSTER, KUBE, Installer
 
@@ -31,7 +33,6 @@ def needs(*programs: str) -> pytest.MarkDecorator:
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow, needs("argo-events", "nats-server")]
 
-CONFIG = "github: {organization: acme}\n"
 BURST = 200
 # JetStream gives again what was not acknowledged; the Sensor's pod has to come back before.
 BURST_S = 420
@@ -50,14 +51,32 @@ spec:
       container: {image: IMAGE, command: [argoexec, version]}
 """
 
+PLAY = """
+apiVersion: argoproj.io/v1alpha1
+kind: Workflow
+metadata: {name: play, namespace: argo}
+spec:
+  workflowTemplateRef: {name: play}
+  arguments:
+    parameters:
+      - {name: repository, value: REPOSITORY}
+      - {name: prompt, value: "Say 'hello' to everybody."}
+"""
+PLAY_S = 300
+
+
+@pytest.fixture(scope="module")
+def forge() -> Forge:
+    return Forge()
+
 
 @pytest.fixture(scope="module")
 def platform(
-    engine: Engine, image: Image, tmp_path_factory: pytest.TempPathFactory
+    engine: Engine, image: Image, forge: Forge, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Events]:
     """Install the platform once, with an organization, and a Sensor that hears its deliveries."""
     installer = Installer(engine, image.reference, tmp_path_factory.mktemp("kube"))
-    (installer.kube / "events.yaml").write_text(CONFIG)
+    (installer.kube / "events.yaml").write_text(forge.config())
     try:
         installed = installer.install("minimal", "--config", f"{KUBE}/events.yaml")
         events = Events.of(installer, installed)
@@ -66,6 +85,7 @@ def platform(
                 f"{thing} is not ready", READY_S, partial(all_ready, partial(one, installer, thing))
             )
         events.listen()
+        forge.start(installer)
         yield events
     finally:
         sweep(engine)
@@ -105,26 +125,42 @@ def test_only_a_signed_delivery_becomes_an_object(platform: Events, tell: list[s
     assert unsigned not in platform.written()
 
 
-def test_a_labelled_issue_becomes_one_run(platform: Events, tell: list[str]) -> None:
-    """However often GitHub sends it."""
+def test_a_labelled_issue_ends_in_one_pull_request(
+    platform: Events, forge: Forge, tell: list[str]
+) -> None:
+    """However often GitHub sends it: through bus, Sensor, controller, Job and git."""
     installer, delivery, text = platform.installer, str(uuid4()), "{{ .Input }} $(id) \u00e4"
     sensor = get(installer, "sensor/flow")
     platform.heard("flow", len(sensor["spec"]["triggers"]))
+    begun = time.time()
     for _ in range(2):
         issue = labelled(body=text)
+        issue["repository"]["clone_url"] = CLONE_URL
         assert platform.deliver([delivery], event="issues", payload=issue) == [200]
 
-    def found() -> list[dict[str, Any]]:
-        words = ("coderuns", "-n", "cto", "-l", "agents.platform/started-by=label", "-o", "json")
-        items: list[dict[str, Any]] = json.loads(installer.kubectl("get", *words))["items"]
-        return items
-
-    took = waited("no run of a delivery", READY_S, found)
-    tell.append(f"labelled issue to run {took:.1f} s")
-    (run,) = found()
+    made = waited("no run of a delivery", READY_S, lambda: runs(installer, "label"))
+    (run,) = runs(installer, "label")
     assert run["metadata"]["name"] == f"label-{delivery}"
     assert run["spec"]["githubApp"] == "cto-agent-rex"
     assert run["spec"]["prompt"].endswith(f"\n\n{text}")
+
+    waited("the run does not end", READY_S, lambda: ended(runs(installer, "label")))
+    (run,) = runs(installer, "label")
+    status = run["status"]
+    assert status["phase"] == "Succeeded", status
+    (pull,) = forge.pulls(installer)
+    assert status["pullRequestUrl"] == pull["html_url"]
+    assert (pull["base"], pull["head"]) == ("main", "agents/rex/task-12")
+    hops = {
+        "made": run["metadata"]["creationTimestamp"],
+        "begun": status["startedAt"],
+        "ended": status["finishedAt"],
+    }
+    after = ", ".join(f"{word} {moment(at) - begun:.0f} s" for word, at in hops.items())
+    opened = pull["at"] - begun
+    tell.append(
+        f"labelled issue: seen after {made:.1f} s; run {after}; pull request {opened:.1f} s"
+    )
 
 
 def test_of_a_burst_none_is_lost_when_bus_and_sensor_are_killed(
@@ -164,3 +200,42 @@ def test_a_workflow_runs_under_our_defaults(platform: Events, tell: list[str]) -
         "get", "workflow,pods", "-n", "argo", "-o", "yaml"
     )
     tell.append(f"a workflow of two steps {took:.0f} s")
+
+
+@needs("workflow-controller", "argoexec", "argo")
+def test_agents_play_their_parts_as_steps_of_a_workflow(
+    platform: Events, forge: Forge, tell: list[str]
+) -> None:
+    installer = platform.installer
+    before = len(forge.pulls(installer))
+    apply(installer, PLAY.replace("REPOSITORY", CLONE_URL))
+    words = ("get", "workflow", "play", "-n", "argo", "-o", "json")
+
+    def status() -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(installer.kubectl(*words)).get("status") or {}
+        return found
+
+    over = ("Succeeded", "Failed", "Error")
+    took = waited("the play does not end", PLAY_S, lambda: status().get("phase") in over)
+    played = status()
+    assert played["phase"] == "Succeeded", played
+    assert [ended([run]) for run in runs(installer, "workflow")] == [True] * 3
+    outputs = {row["name"]: row["value"] for row in played["outputs"]["parameters"]}
+    opened = forge.pulls(installer)[before:]
+    assert outputs["pullRequestUrl"] == opened[0]["html_url"]
+    tell.append(f"a play of three agents {took:.0f} s")
+
+
+def runs(installer: Installer, started_by: str) -> list[dict[str, Any]]:
+    label = f"agents.platform/started-by={started_by}"
+    found = installer.kubectl("get", "coderuns", "-n", "cto", "-l", label, "-o", "json")
+    items: list[dict[str, Any]] = json.loads(found)["items"]
+    return items
+
+
+def ended(found: list[dict[str, Any]]) -> bool:
+    return all(run.get("status", {}).get("phase") in ("Succeeded", "Failed") for run in found)
+
+
+def moment(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
