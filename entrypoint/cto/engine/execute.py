@@ -11,6 +11,7 @@ from threading import Event as Flag
 
 from cto.engine import pullsecrets, strategies
 from cto.engine.definitions import CrdSource
+from cto.engine.gone import pods_of
 from cto.engine.live import Live, heals
 from cto.engine.namespaces import why_kept
 from cto.engine.nodeports import ReservedPorts, refused_ports
@@ -258,21 +259,23 @@ class Executor:
         raise WaitError("CTO-1700", message)
 
     def _delete(self, refs: Sequence[ObjectRef]) -> Wait:
+        pods = pods_of(self.cluster, refs)
         for ref in refs:
             self.cluster.delete(ref)
-        return GoneWait(refs, *self._view())
+        return GoneWait((*refs, *pods), *self._view())
 
     def _uninstall(self, step: UninstallRelease) -> Wait:
         objects = self.releases.manifest(step.release, step.namespace)
         hooks = self.releases.hooks(step.release, step.namespace)
+        going = [item for item in objects if not _is_kept(item)]
+        refs = inventory(self.cluster, going, step.namespace)
+        pods = pods_of(self.cluster, refs)
         self.releases.uninstall(step.release, step.namespace, timeout_s=step.timeout_s, wait=False)
         # Helm leaves what its hooks made: https://github.com/helm/helm/issues/5156
         leftovers = inventory(self.cluster, hooks, step.namespace)
         for ref in leftovers:
             self.cluster.delete(ref)
-        going = [item for item in objects if not _is_kept(item)]
-        gone = (*inventory(self.cluster, going, step.namespace), *leftovers)
-        return GoneWait(gone, *self._view())
+        return GoneWait((*refs, *leftovers, *pods), *self._view())
 
     def _delete_namespace(self, step: DeleteNamespace) -> Wait | str:
         kept = why_kept(self.cluster, step.namespace)

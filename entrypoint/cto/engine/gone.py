@@ -1,15 +1,16 @@
-"""The wait for the installer's own namespace to go, outside of any plan."""
+"""The end of what goes: the pods of objects that are deleted, and the installer's own namespace."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from threading import Event as Flag
 
+from cto.engine.evidence import POD
 from cto.engine.live import Live
 from cto.engine.verdict import Verdict
 from cto.engine.waiting import GoneWait
 from cto.errors import Cancelled
-from cto.objects import ObjectRef
+from cto.objects import ObjectRef, ref_of
 from cto.ports import Clock, Cluster
 
 # The namespace controller looks at every kind that there is; on a busy server this takes a while.
@@ -51,3 +52,34 @@ def until_gone(
     finally:
         live.close()
     return verdict
+
+
+# Each may be made for one before it.
+_MAKERS = (
+    ("apps/v1", "Deployment"),
+    ("apps/v1", "StatefulSet"),
+    ("batch/v1", "Job"),
+    ("apps/v1", "ReplicaSet"),
+)
+
+
+def pods_of(cluster: Cluster, refs: Iterable[ObjectRef]) -> tuple[ObjectRef, ...]:
+    """Return the pods that were made for objects, by whatever in between. Core objects make none.
+
+    The API server lets an object go first, and collects what it owned after that.
+
+    Raises:
+        ApiError: They could not be listed.
+    """
+    going = {(ref.namespace, ref.kind, ref.name) for ref in refs if ref.namespace and ref.group}
+    pods: list[ObjectRef] = []
+    for namespace in sorted({place for place, _, _ in going}):
+        for api_version, kind in (*_MAKERS, POD):
+            for item in cluster.list_metadata(api_version, kind, namespace=namespace):
+                name, owners = item["metadata"]["name"], item["metadata"].get("ownerReferences")
+                if not any((namespace, one["kind"], one["name"]) in going for one in owners or ()):
+                    continue
+                going.add((namespace, kind, name))
+                if kind == "Pod":
+                    pods.append(ref_of(item))
+    return tuple(pods)

@@ -114,10 +114,19 @@ def _of_release(
     """Yield what Helm does, and the wait for what it deleted."""
     yield from _all((*_READ, "update", "delete"), "", ("secrets",), step.namespace)
     yield from _of_refs(_DELETED, release.objects if release else (), resources)
+    yield from _of_pods(step.namespace)
     for hook in hooks:
         runs = "delete" in annotations_of(hook).get(HOOK, "")
         verbs = (*_DELETED, *(("create", "watch") if runs else ()))
         yield from _of_refs(verbs, [ref_of(hook, default_namespace=step.namespace)], resources)
+
+
+def _of_pods(*namespaces: str) -> Iterator[Right]:
+    """Yield the look for the pods of what goes; outside of namespaces there are none."""
+    for place in sorted(set(filter(None, namespaces))):
+        yield from _all(("list",), "", ("pods",), place)
+        yield from _all(("list",), "apps", ("deployments", "statefulsets", "replicasets"), place)
+        yield from _all(("list",), "batch", ("jobs",), place)
 
 
 def _of_refs(
@@ -198,6 +207,7 @@ def _of_step(step: Step, resources: Resources) -> Iterator[Right]:
             yield from _of_refs(("delete",), step.prune, resources)
         case DeleteObjects():
             yield from _of_refs(_DELETED, step.objects, resources)
+            yield from _of_pods(*(ref.namespace for ref in step.objects if ref.group))
         case DeleteNamespace():
             yield Right("delete", "", "namespaces", name=step.namespace)
         case DeleteState() if step.everything:

@@ -112,7 +112,9 @@ class Lab:
 
     def finish(self, step: Step) -> str:
         """Run a step that waits, until it is over."""
-        wait = self.run(step)
+        return self.over(self.run(step))
+
+    def over(self, wait: Any) -> str:
         while not (verdict := wait.evaluate()).done:
             assert verdict.error is None, verdict.message
             self.live.wait_change(self.live.generation, 0.05)
@@ -126,6 +128,14 @@ class Lab:
     def glue(self) -> set[str]:
         known = self.store.release("web")
         return {ref.name for ref in known.glue} if known else set()
+
+
+def owned(kind: str, name: str, *owners: tuple[str, str]) -> Manifest:
+    """Return an object that was made for others."""
+    api_version = "v1" if kind == "Pod" else "apps/v1"
+    references = [{"kind": owner, "name": of, "controller": True} for owner, of in owners]
+    metadata = {"name": name, "namespace": "web", "ownerReferences": references}
+    return {"apiVersion": api_version, "kind": kind, "metadata": metadata}
 
 
 @pytest.fixture
@@ -459,6 +469,33 @@ class TestRemoval:
         assert lab.cluster.peek(DEPLOYMENT) is None
         assert lab.cluster.peek(ref_of(hook)) is None
         assert lab.cluster.peek(ref_of(kept)) is not None
+
+    def test_a_release_is_gone_when_its_pods_are(self, lab: Lab) -> None:
+        """The API server lets a workload go first, and a program may take long to end."""
+        lab.run(make(ApplyRelease, release=SPEC))
+        pods = [owned("Pod", "web-0", ("ReplicaSet", "web-1")), owned("Pod", "other-0")]
+        for manifest in (owned("ReplicaSet", "web-1", ("Deployment", "web")), *pods):
+            lab.cluster.add(manifest)
+        wait = lab.run(make(UninstallRelease, release="web", namespace="web"))
+        assert lab.cluster.peek(DEPLOYMENT) is None
+        assert not wait.evaluate().done
+        lab.cluster.delete(ref_of(pods[0]))
+        lab.over(wait)
+
+    def test_a_custom_resource_is_gone_when_the_pods_are_that_were_made_for_it(
+        self, lab: Lab
+    ) -> None:
+        lab.cluster.add(crd("buses.example.com", "Bus"))
+        bus = {"apiVersion": "example.com/v1", "kind": "Bus", "metadata": OLD["metadata"]}
+        lab.cluster.add(bus)
+        for manifest in (
+            owned("StatefulSet", "bus", ("Bus", "old")),
+            owned("Pod", "bus-0", ("StatefulSet", "bus")),
+        ):
+            lab.cluster.add(manifest)
+        wait = lab.run(make(DeleteObjects, objects=(ref_of(bus),)))
+        assert lab.cluster.peek(ref_of(bus)) is None
+        assert not wait.evaluate().done
 
     def test_a_release_that_is_not_there_is_gone(self, lab: Lab) -> None:
         step = make(UninstallRelease, release="web", namespace="web")
