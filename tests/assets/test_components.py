@@ -187,6 +187,30 @@ def test_user_interfaces_are_reached_as_configured(
         assert (host in seen) == (kind == "ingress"), component.name
 
 
+PAIR = {"certificate": "-----BEGIN CERTIFICATE-----", "private_key": "-----BEGIN PRIVATE KEY-----"}
+
+
+@pytest.mark.parametrize("given", [{"class_name": "traefik"}, {"issuer": "lets"}, PAIR])
+def test_every_way_in_has_the_class_and_certificate_that_is_wanted(
+    catalog: Catalog, renderer: Make, given: dict[str, str]
+) -> None:
+    platform = {"ingress_type": "ingress", "domain": "example.com"}
+    made = renderer("standard", platform=platform, ingress=given)
+    events = {item["kind"]: item for item in glue(made, catalog["argo-events"])}["Ingress"]
+    found = [
+        made.values(catalog["argocd"])["server"]["ingress"],
+        made.values(catalog["argo-workflows"])["server"]["ingress"],
+        made.values(catalog["grafana"])["ingress"],
+        {**events["spec"], "annotations": events["metadata"]["annotations"]},
+    ]
+    for ingress in found:
+        assert (ingress.get("ingressClassName") or "") == given.get("class_name", "")
+        issuer = (ingress.get("annotations") or {}).get("cert-manager.io/cluster-issuer")
+        assert issuer == given.get("issuer")
+        secrets = [one["secretName"] for one in ingress.get("tls") or ingress.get("extraTls") or ()]
+        assert secrets == ([] if "class_name" in given else ["ingress-tls"])
+
+
 @pytest.mark.parametrize(
     ("web", "ports", "urls"),
     [

@@ -16,6 +16,7 @@ from cto.config.sections import (
     ComponentSettings,
     Features,
     GitHub,
+    Ingress,
     Platform,
     Registry,
     Smtp,
@@ -60,6 +61,11 @@ class Config(Section):
     )
     platform: Platform = Field(
         default=Platform(), description="The platform as a whole.", examples=[{}]
+    )
+    ingress: Ingress = Field(
+        default=Ingress(),
+        description="Class and certificates of the platform's Ingress objects.",
+        examples=[{}],
     )
     github: GitHub = Field(
         default_factory=GitHub, description="The GitHub side; may be set up later.", examples=[{}]
@@ -164,4 +170,10 @@ class Config(Section):
         return {key: item for key, item in wanted.items() if item is not None}
 
 
-_SECRET_FIELDS = ("github.webhook_secret", "registry.password", "smtp.password")
+_SECRET_FIELDS = (
+    "github.webhook_secret",
+    "ingress.certificate",
+    "ingress.private_key",
+    "registry.password",
+    "smtp.password",
+)

@@ -86,6 +86,40 @@ class Platform(Section):
         return self
 
 
+class Ingress(Section):
+    """The way in by names below platform.domain, for platform.ingress_type ingress."""
+
+    class_name: KubeName | None = Field(
+        default=None,
+        description="IngressClass; the cluster's default one when left out.",
+        examples=["traefik"],
+    )
+    issuer: KubeName | None = Field(
+        default=None,
+        description="ClusterIssuer of cert-manager for the certificates, unless one is given.",
+        examples=["letsencrypt"],
+    )
+    certificate: Secret | None = Field(
+        default=None,
+        description="Certificate for all names below platform.domain, as PEM with those that "
+        "certify it: text, ${VARIABLE}, or a reference {secret: NAME, key: KEY}.",
+        examples=["${TLS_CERTIFICATE}"],
+    )
+    private_key: Secret | None = Field(
+        default=None,
+        description="The certificate's private key, given like it.",
+        examples=["${TLS_KEY}"],
+    )
+
+    @model_validator(mode="after")
+    def _one_certificate(self) -> Ingress:
+        if (self.certificate is None) != (self.private_key is None):
+            missing = "private_key" if self.private_key is None else "certificate"
+            reason = "is needed by the other one of ingress.certificate and private_key"
+            raise refused(reason, f"give ingress.{missing}", field=missing)
+        return self
+
+
 class GitHubApp(Section):
     """The GitHub App of one agent."""
 

@@ -10,7 +10,14 @@ from typing import Any
 from cto import __version__
 from cto.catalog import Catalog, Component
 from cto.config.model import Config
-from cto.config.sections import ComponentSettings, Mode, RegistryType, TunnelProvider
+from cto.config.sections import (
+    ComponentSettings,
+    Ingress,
+    IngressType,
+    Mode,
+    RegistryType,
+    TunnelProvider,
+)
 from cto.config.text import seconds_of
 from cto.errors import ConfigError
 from cto.objects import Manifest
@@ -131,6 +138,9 @@ def _without_effect(config: Config) -> Iterator[str]:
             f"tunneling.provider {config.tunneling.provider.value} has no effect: "
             "this version sets up no tunnels"
         )
+    if config.platform.ingress_type is not IngressType.INGRESS and config.ingress != Ingress():
+        kind = config.platform.ingress_type.value
+        yield f"ingress has no effect: platform.ingress_type is {kind}"
     if config.github.apps:
         yield "github.apps has no effect: this version does not set up GitHub Apps"
 

@@ -157,6 +157,8 @@ def test_the_starter_file_is_valid_with_all_lines_taken_in(loading: Loader) -> N
         "GITHUB_WEBHOOK_SECRET": "a",
         "REGISTRY_PASSWORD": "b",
         "SMTP_PASSWORD": "c",
+        "TLS_CERTIFICATE": "e",
+        "TLS_KEY": "f",
         "ANTHROPIC_API_KEY": "d",
     }
     config = loading(everything, env=env).config

@@ -115,6 +115,10 @@ smtp: {port: 70000, recipients: [nobody]}
         ("agents: {rex: {github_app_id: -1}}", "github_app_id '-1' (0.yaml:1): input should be gr"),
         ("agents: {rex: {resources: {memory: 4GB}}}", "memory '4GB' (0.yaml:1): must be a Kube"),
         ("platform: {ingress_type: ingress}", "platform.domain (default): is needed by platform."),
+        (
+            "ingress: {certificate: canary}",
+            "ingress.private_key (default): is needed by the other one of ingress.certificate",
+        ),
         ("registry: {type: generic}", "registry.url (default): is needed by registry.type 'gen"),
         (
             "registry: {type: ecr, url: r.example.com}",
