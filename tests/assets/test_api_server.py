@@ -226,8 +226,11 @@ def test_pods_ask_for_what_the_preflight_adds_up(
 ) -> None:
     component, made = catalog[name], renderer(profile)
     own = made.manifests(component, (*component.manifests.before, *component.manifests.after))
+    nodes = 3 if profile == "production" else 1
     rendered = [
-        request for item in (*server.release(component, made), *own) for request in asked_by(item)
+        request
+        for item in (*server.release(component, made), *own)
+        for request in asked_by(item, nodes)
     ]
     expected = [
         (one.pods, one.requests.cpu, one.requests.memory)
@@ -237,7 +240,7 @@ def test_pods_ask_for_what_the_preflight_adds_up(
     assert sorted(rendered) == sorted(expected)
 
 
-def asked_by(manifest: Manifest) -> Iterator[tuple[int, str, str]]:
+def asked_by(manifest: Manifest, nodes: int) -> Iterator[tuple[int, str, str]]:
     """Yield, for each container of a workload: pods, CPU, memory.
 
     Of custom resources, those that Argo Events makes pods of. Init containers are over when the
@@ -247,6 +250,8 @@ def asked_by(manifest: Manifest) -> Iterator[tuple[int, str, str]]:
     match manifest["kind"]:
         case "Deployment" | "StatefulSet":
             pods, containers = spec["replicas"], spec["template"]["spec"]["containers"]
+        case "DaemonSet":
+            pods, containers = nodes, spec["template"]["spec"]["containers"]
         case "EventBus":
             bus = spec["jetstream"]
             names = ("containerTemplate", "reloaderContainerTemplate", "metricsContainerTemplate")

@@ -157,6 +157,19 @@ def test_objects_are_in_the_namespace_of_their_component(
         assert manifest["metadata"]["namespace"] == component.namespace
 
 
+@each
+def test_of_a_node_only_logs_are_seen_and_never_written(
+    catalog: Catalog, renderer: Make, name: str, profile: str
+) -> None:
+    """A pod that may write to its node's files owns the node."""
+    values = everything(renderer(profile), catalog[name])["values"]
+    paths = {item["path"] for item in mappings(values, "hostPath")}
+    assert paths <= {"/var/log/containers", "/var/log/pods"}
+    mounts = values["defaultVolumeMounts"] if paths else []
+    assert {item["mountPath"] for item in mounts} == paths
+    assert all(item["readOnly"] for item in mounts)
+
+
 @pytest.mark.parametrize("name", COMPONENTS)
 def test_volumes_are_the_same_in_every_profile(catalog: Catalog, renderer: Make, name: str) -> None:
     """What a StatefulSet says of volumes is immutable: another profile would be refused."""
@@ -431,7 +444,7 @@ def test_grafana_knows_metrics_only_where_they_are(catalog: Catalog, renderer: M
         assert len(values["datasources"]["datasources.yaml"]["datasources"]) == count
 
 
-def test_the_ten_components_are_there(catalog: Catalog) -> None:
+def test_the_components_are_there(catalog: Catalog) -> None:
     features = {component.name: component.feature for component in catalog.components}
     assert features == {
         "argo-events": None,
@@ -443,6 +456,7 @@ def test_the_ten_components_are_there(catalog: Catalog) -> None:
         "postgresql-operator": "databases",
         "redis-operator": "databases",
         "victoria-logs": "monitoring",
+        "victoria-logs-collector": "monitoring",
         "victoria-metrics": "monitoring",
     }
     assert all(
@@ -525,7 +539,9 @@ def test_components_that_share_a_namespace_agree_about_it(catalog: Catalog) -> N
     for component in catalog.components:
         labels = dict(component.namespace_labels)
         assert levels.setdefault(component.namespace, labels) == labels
-        assert labels["pod-security.kubernetes.io/enforce"] in {"baseline", "restricted"}
+        level = labels["pod-security.kubernetes.io/enforce"]
+        # The collector of logs reads files of the nodes, and is alone in its namespace.
+        assert level in {"baseline", "restricted"} or component.namespace == "logging"
 
 
 @pytest.mark.parametrize("name", COMPONENTS)

@@ -15,7 +15,7 @@ from cto.plan import labels
 
 from .conftest import ROOT, Lab
 
-COMPONENTS = {"minimal": 4, "standard": 9, "production": 10}
+COMPONENTS = {"minimal": 4, "standard": 10, "production": 11}
 EVENTS = ObjectRef("apps/v1", "Deployment", "argo-events", "argo-events-controller-manager")
 
 

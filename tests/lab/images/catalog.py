@@ -72,6 +72,7 @@ ROLES = {
     "opstree/redis-operator": Role("8080 8081"),
     "opstree/redis-sentinel": Role("26379"),
     "velero/velero": Role("8085"),
+    "victoriametrics/vlagent": Role("9429", module=Module("vlagent", ("/vlagent-prod",))),
     "victoriametrics/victoria-logs": Role(
         "9428", module=Module("victoria-logs", ("/victoria-logs-prod",))
     ),

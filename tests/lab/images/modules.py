@@ -79,12 +79,14 @@ def _workflows(name: str, seconds: int, size_mib: int, cache_mib: int) -> Workfl
     )
 
 
-def _victoria(name: str, repository: str, version: str, seconds: int) -> build.GoTool:
+def _victoria(
+    name: str, repository: str, version: str, seconds: int, folder: str = ""
+) -> build.GoTool:
     owner = "github.com/VictoriaMetrics"
     return build.GoTool(
         name=name,
         version=version,
-        folder=f"../images/modules/{name}",
+        folder=f"../images/modules/{folder or name}",
         package=f"{owner}/{repository}/app/{name}",
         ldflags=f"-X {owner}/VictoriaMetrics/lib/buildinfo.Version={name}-v{version}",
         seconds=seconds,
@@ -106,6 +108,7 @@ PROGRAMS: tuple[build.GoTool, ...] = (
     _victoria("victoria-metrics", "VictoriaMetrics", "1.150.0", 25),
     # The proxy refuses v1.52.0.
     _victoria("victoria-logs", "VictoriaLogs", "1.52.1", 21),
+    _victoria("vlagent", "VictoriaLogs", "1.52.1", 5, folder="victoria-logs"),
     build.GoTool(
         name="argo-events",
         version="1.9.11",
