@@ -129,6 +129,7 @@ class Renderer:
             "size": self._size(component),
             "pods": {name: one.pods for name, one in asked.items()},
             "requests": {name: one.requests.model_dump() for name, one in asked.items()},
+            "data": _strict(_data_reader(component)),
             "secret": _strict(_secret_reader(component)),
             "random": _strict(_random_reader(component)),
         }
@@ -307,6 +308,19 @@ def _env_reader(env: Mapping[str, str]) -> Callable[..., str]:
             problem = f"env: {name} is not set and has no default"
             raise LookupError(problem)
         return value
+
+    return read
+
+
+def _data_reader(component: Component) -> Callable[[str], Any]:
+    """Make `data(FILE)`: what a YAML file of the component's folder holds."""
+
+    def read(name: str) -> Any:
+        found = _read(str(component.folder / name))
+        if found is None:
+            problem = f"data: {component.name} has no file {name!r}"
+            raise LookupError(problem)
+        return load_yaml(found[0])
 
     return read
 

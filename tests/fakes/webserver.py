@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -50,6 +51,13 @@ class Line:
 
 
 Script = Callable[[Line], None]
+
+
+def free_port() -> int:
+    """Return a port of the loopback address that nobody has, for a program that has to be told."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port: int = taken.getsockname()[1]
+        return port
 
 
 def answer(status: int = 200, body: Any = b"", **headers: str) -> Script:

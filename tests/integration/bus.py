@@ -24,6 +24,7 @@ import pytest
 
 from cto.objects import dump_yaml, load_yaml
 from fakes.certificates import server_side
+from fakes.webserver import free_port
 
 from .conftest import Lab
 
@@ -47,19 +48,13 @@ def waited(what: str, is_so: Callable[[], object], seconds: float = READY_S) -> 
         time.sleep(0.2)
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
-
-
 @dataclass
 class Bus:
     """An event bus, and a Sensor that hears it."""
 
     lab: Lab
     folder: Path
-    port: int = field(default_factory=_free_port)
+    port: int = field(default_factory=free_port)
     lives: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def start(self) -> None:

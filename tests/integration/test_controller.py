@@ -16,6 +16,7 @@ from urllib.request import urlopen
 import pytest
 
 from cto.objects import dump_yaml, load_yaml
+from fakes.webserver import free_port
 
 from .conftest import ROOT, Lab
 
@@ -252,15 +253,6 @@ def page(port: int, path: str) -> tuple[int, str]:
         return error.code, error.read().decode()
     except (URLError, OSError):
         return 0, ""
-
-
-def free_port() -> int:
-    import socket
-
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port
 
 
 def test_a_run_that_is_deleted_takes_its_job_along(controller: Controller) -> None:

@@ -143,7 +143,9 @@ def test_the_helpers_give_references_and_plain_text(tmp_path: Path) -> None:
         "label: {{ k8s_name('My Org') }}/{{ 'A_b' | k8s_name }}\n"
         "code: {{ base64('héllo') }}\n"
         "region: {{ env('REGION') }}/{{ env('ZONE', 'a') }}\n"
+        "second: {{ data('list.yaml')[1].name }}\n"
     )
+    (tmp_path / "list.yaml").write_text("- {name: one}\n- {name: two}\n")
     assert values(tmp_path, text) == {
         "admin": "demo-admin",
         "password": {"name": "demo-admin", "key": "password"},
@@ -151,6 +153,7 @@ def test_the_helpers_give_references_and_plain_text(tmp_path: Path) -> None:
         "label": "my-org/a-b",
         "code": "aMOpbGxv",
         "region": "north/a",
+        "second": "two",
     }
 
 
@@ -258,6 +261,10 @@ def test_text_renders_what_belongs_to_no_component(tmp_path: Path) -> None:
         ("\na: {{ secret('demo-admin', 'x') }}\n", r"values\.yaml\.j2:2: secret: demo declares"),
         ("\na: {{ secret('other', 'x') }}\n", r"values\.yaml\.j2:2: secret: demo declares"),
         ("\na: {{ env('ABSENT') }}\n", r"values\.yaml\.j2:2: .*ABSENT is not set"),
+        (
+            "\na: {{ data('gone.yaml') }}\n",
+            r"values\.yaml\.j2:2: data: demo has no file 'gone.yaml'",
+        ),
         ("\na: {{ 1 // 0 }}\n", r"values\.yaml\.j2:2: .*zero"),
         ("\na: {{ k8s_name('__') }}\n", r"values\.yaml\.j2:2: k8s_name: nothing of '__'"),
         ("- 1\n", r"values\.yaml\.j2:1: the values are not a mapping"),
