@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from cto import __version__
 from cto.errors import ConfigError
 from cto.goyaml import YAMLError
-from cto.objects import load_yaml
+from cto.objects import ObjectRef, load_yaml
 
 Sha256 = Annotated[str, Field(pattern=r"^([0-9a-f]{64}|unresolved)$")]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
@@ -107,10 +107,16 @@ class GeneratedKey(_Model):
 
 
 class GeneratedSecret(_Model):
-    """A Secret that the installer makes once, and never changes."""
+    """A Secret that the installer makes once, and never changes.
+
+    Attributes:
+        each: Kinds of the component's own objects. Each object has a Secret then, beside it, by
+            the name of the object, a hyphen, and `name`.
+    """
 
     name: Name
     keys: Mapping[str, GeneratedKey]
+    each: tuple[str, ...] = ()
 
 
 class SuppliedSecret(_Model):
@@ -288,6 +294,8 @@ class Component(_Model):
     resources: Mapping[ContainerName, Container] = Field(default_factory=dict)
     makes: tuple[Made, ...] = ()
     records: tuple[Records, ...] = ()
+    data: tuple[str, ...] = ()
+    """Kinds of its own objects that hold data: once made, only --delete-data takes them away."""
     volumes: bool = False
     """Whether it claims volumes of the default StorageClass."""
     upgrade: Upgrade = Upgrade()
@@ -313,6 +321,17 @@ class Component(_Model):
             text = f"all containers of resources need the same sizes ({told})"
             raise ValueError(text)
         return self
+
+    def generated(self, own: Iterable[ObjectRef]) -> Iterator[tuple[str, GeneratedSecret]]:
+        """Yield the generated Secrets with their namespaces, as its own objects ask for them."""
+        objects = sorted(own)
+        for secret in self.generated_secrets:
+            if not secret.each:
+                yield self.namespace, secret
+            for ref in objects:
+                if ref.kind in secret.each:
+                    name = f"{ref.name}-{secret.name}"
+                    yield ref.namespace, secret.model_copy(update={"name": name})
 
     def size(self, profile: str, *, high_availability: bool) -> str:
         """Return which of the sizes in `resources` fits: a profile of one's own has none."""

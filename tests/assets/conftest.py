@@ -33,12 +33,23 @@ _FEATURES: Mapping[str, Mapping[str, bool]] = {
 }
 
 
+# In namespaces that every cluster has: those of their own are made by the plan.
+_DATABASES = {
+    "postgresql": [{"name": "shop", "namespace": "default", "size": "20Gi", "replicas": 2}],
+    "redis": [
+        {"name": "cache", "namespace": "default"},
+        {"name": "queue", "namespace": "default", "replicas": 3},
+    ],
+}
+
+
 def config(profile: str, **sections: Any) -> Config:
     """Return a configuration with secrets planted in it."""
     return Config.model_validate(
         {
             "profile": profile,
             "features": _FEATURES[profile],
+            "databases": _DATABASES if _FEATURES[profile] else {},
             "smtp": _SMTP,
             "github": {"organization": "acme", "repository": "shop", "webhook_secret": PLANTED},
             "providers": {"anthropic": PLANTED},

@@ -156,12 +156,25 @@ def test_users_objects_keep_the_component_that_serves_them(fresh: Lab) -> None:
 
 def test_a_switched_off_feature_stays_until_it_is_removed_by_name(fresh: Lab) -> None:
     config = fresh.folder / "databases.yaml"
-    config.write_text("features: {databases: true}\n")
+    # Clusters of CloudNativePG have a webhook, and nobody answers it here.
+    made = "{redis: [{name: cache, replicas: 3}]}"
+    config.write_text(f"features: {{databases: true}}\ndatabases: {made}\n")
     fresh.install("minimal", "--config", str(config))
+    assert fresh.install("minimal", "--config", str(config))["changes"] == []
     less = fresh.install()
     assert any("redis-operator is installed and no longer wanted" in w for w in less["warnings"])
-    fresh.run("uninstall", "--yes", "--component", "redis-operator", "--delete-data")
+    one = ("uninstall", "--yes", "--component", "redis-operator")
+    redis = ObjectRef(
+        "redis.redis.opstreelabs.in/v1beta2", "RedisReplication", "databases", "cache"
+    )
+    password = ObjectRef("v1", "Secret", "databases", "cache-redis")
+    assert str(redis) in fresh.data(*one)["kept"][0]["reason"]
+    assert fresh.cluster().get(redis)
+    assert fresh.cluster().get(password)
+    fresh.run(*one, "--delete-data")
     assert "redis-operator" not in revisions(fresh)
+    assert fresh.cluster().get(redis) is None
+    assert fresh.cluster().get(password) is None
     assert "postgresql-operator" in str(fresh.data("status")["components"])
 
 

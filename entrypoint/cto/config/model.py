@@ -14,6 +14,7 @@ from cto.config.secret import Secret, SecretReference
 from cto.config.sections import (
     Cluster,
     ComponentSettings,
+    Databases,
     Features,
     GitHub,
     Ingress,
@@ -82,6 +83,12 @@ class Config(Section):
     features: Features = Field(
         default=Features(), description="What is installed beyond the core.", examples=[{}]
     )
+    databases: Databases = Field(
+        default=Databases(),
+        description="Databases that the operators make; needs features.databases. One that is "
+        "taken out of here stays as it is.",
+        examples=[{}],
+    )
     agents: Mapping[AgentName, Agent] = Field(
         default_factory=default_agents,
         description="The agents, by name.",
@@ -124,6 +131,16 @@ class Config(Section):
                 field = f"{name}.github_app_id"
                 raise refused(reason, "leave one of them out", field=field)
         return agents
+
+    @field_validator("databases")
+    @classmethod
+    def _databases_have_operators(cls, databases: Databases, info: ValidationInfo) -> Databases:
+        features: Features | None = info.data.get("features")
+        for kind, given in databases if features and not features.databases else ():
+            if given:
+                reason = "needs the operators, which features.databases adds"
+                raise refused(reason, "set features.databases: true", field=kind)
+        return databases
 
     @field_validator("smtp")
     @classmethod

@@ -21,6 +21,7 @@ from cto.config.text import (
     GitHubRepository,
     HostName,
     KubeName,
+    Quantity,
     Recipient,
     RegistryUrl,
     RepositoryPath,
@@ -275,6 +276,55 @@ class Features(Section):
         description="Several replicas on different nodes, with disruption budgets.",
         examples=[True],
     )
+
+
+class Database(Section):
+    """A database."""
+
+    # The names of its pods, Services and Secrets begin with it.
+    name: KubeName = Field(max_length=40, description="Its name.", examples=["shop"])
+    namespace: KubeName = Field(
+        default="databases",
+        description="Where it is. A namespace that is not there is made.",
+        examples=["shop"],
+    )
+    size: Quantity = Field(
+        default="1Gi", description="Size of the volume of each of its pods.", examples=["20Gi"]
+    )
+    replicas: int = Field(
+        default=1,
+        ge=1,
+        le=9,
+        description="Its pods: one that is written to, the others hold copies.",
+        examples=[3],
+    )
+
+
+class Databases(Section):
+    """Databases that the operators make."""
+
+    postgresql: tuple[Database, ...] = Field(
+        default=(),
+        description="Clusters of CloudNativePG. Secret NAME-app tells how to log in.",
+        examples=[[{"name": "shop", "size": "20Gi", "replicas": 2}]],
+    )
+    redis: tuple[Database, ...] = Field(
+        default=(),
+        description="Redis with a password, which Secret NAME-redis has; written to at Service "
+        "NAME-master.",
+        examples=[[{"name": "cache"}]],
+    )
+
+    @model_validator(mode="after")
+    def _names_are_single(self) -> Databases:
+        for kind, given in self:
+            places = [(one.namespace, one.name) for one in given]
+            for number, place in enumerate(places):
+                if place in places[:number]:
+                    reason = f"{place[0]} has a database of this name already"
+                    field = f"{kind}.{number}.name"
+                    raise refused(reason, "give each a name of its own", field=field)
+        return self
 
 
 class ClusterProvider(StrEnum):

@@ -24,7 +24,10 @@ def needs_of(wanted: Wanted, versions: VersionRange, known: Known) -> Needs:
         components=tuple(_component(item, known) for item in wanted.components),
         objects=objects,
         rights=rights_of(known, objects),
-        volumes=any(item.component.volumes for item in wanted.components),
+        volumes=any(
+            item.component.volumes or {one["kind"] for one in item.after} & {*item.component.data}
+            for item in wanted.components
+        ),
         cpu=f"{ceil(sum(one.pods * quantity(one.requests.cpu) for one in asked) * 1000)}m",
         memory=str(ceil(sum(one.pods * quantity(one.requests.memory) for one in asked))),
         changes=any(step.action in CHANGING for step in known.steps),

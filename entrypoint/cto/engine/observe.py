@@ -166,14 +166,12 @@ class Observer:
 
         Those with a status are listed with it: if nothing is to be done, it is what decides.
         """
-        refs = {
-            ref
-            for release in (observed.state.releases.values() if observed.state else ())
-            for ref in (*release.objects, *release.glue)
-        }
+        releases = observed.state.releases.values() if observed.state else ()
+        refs = {ref for release in releases for ref in (*release.objects, *release.glue)}
         groups = {(ref.api_version, ref.kind, ref.namespace) for ref in refs}
-        ours = {component.namespace for component in self.components} & set(observed.namespaces)
-        groups |= {("v1", "Secret", namespace) for namespace in ours}
+        places = {component.namespace for component in self.components}
+        places |= {ref.namespace for release in releases for ref in release.glue}
+        groups |= {("v1", "Secret", place) for place in places & set(observed.namespaces)}
         # Definitions are megabytes; their labels are known already.
         definitions = {group for group in groups if group[:2] == _CRD}
         listed = sorted(groups - definitions)
@@ -265,13 +263,16 @@ def glimpsed_installation(
     releases = observed.state.releases if observed.state else {}
     found = [ref for release in releases.values() for ref in (*release.objects, *release.glue)]
     found += [
-        ObjectRef("v1", "Secret", component.namespace, name)
+        ObjectRef("v1", "Secret", namespace, secret.name)
         for component in components
         if component.name in releases
-        for name in (
-            *(secret.name for secret in component.generated_secrets),
-            *(secret.name for secret in component.supplied_secrets),
-        )
+        for namespace, secret in component.generated(releases[component.name].glue)
+    ]
+    found += [
+        ObjectRef("v1", "Secret", component.namespace, secret.name)
+        for component in components
+        if component.name in releases
+        for secret in component.supplied_secrets
     ]
     places = sorted({component.namespace for component in components} & set(observed.namespaces))
     with suppress(ApiError):

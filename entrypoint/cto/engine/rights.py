@@ -86,7 +86,9 @@ def rights_of_removal(
     # Who may not see which namespaces there are may find all of them.
     for place in sorted(set(namespaces) & observed.namespaces.keys() or namespaces):
         single += _all(("list",), "", ("secrets", "persistentvolumeclaims"), place)
-    looked_at = {ref for release in releases.values() for ref in (*release.objects, *release.glue)}
+    glue = {ref for release in releases.values() for ref in release.glue}
+    looked_at = {ref for release in releases.values() for ref in release.objects} | glue
+    looked_at |= {ObjectRef("v1", "Secret", ref.namespace, "") for ref in glue if ref.namespace}
     single += _of_refs(("list",), looked_at, resources)
     single += _of_instances(observed, resources)
     for step in plan.changes:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from cto.events import Phase
 from cto.plan import labels, pulling
-from cto.plan.component import ComponentSteps
+from cto.plan.component import ComponentSteps, namespaces_of
 from cto.plan.nodes import simulated_warnings
 from cto.plan.observed import Observed
 from cto.plan.steps import (
@@ -70,9 +70,14 @@ def _none(ports: Mapping[int, int]) -> str:
 def _namespaces(wanted: Wanted, observed: Observed) -> Sequence[Step]:
     steps: dict[str, Step] = {}
     after = ("cluster",) if wanted.creates_cluster else ()
-    for item in wanted.components:
-        component = item.component
-        name = component.namespace
+    # Those of components first: what other components put there has no say in their labels.
+    places = [(item.component, item.component.namespace) for item in wanted.components]
+    places += [
+        (item.component, name)
+        for item in wanted.components
+        for name in namespaces_of(item, observed)
+    ]
+    for component, name in places:
         if name in steps:
             continue
         wanted_labels = {labels.MANAGED_BY: labels.OWNER, **component.namespace_labels}

@@ -46,12 +46,15 @@ class ComponentSteps:
             observed.state.releases.get(self._component.name) if observed.state else None
         )
         self._phase = phase_of(self._component)
+        self._own = frozenset(ref_of(manifest) for manifest in (*item.before, *item.after))
 
     def steps(self) -> list[Step]:
-        namespace = f"namespace:{self._component.namespace}"
-        generated = self._generated(namespace)
-        steps: list[Step] = [*generated, *self._supplied((namespace, *(s.id for s in generated)))]
-        base = (namespace, *(step.id for step in steps))
+        namespaces = tuple(
+            f"namespace:{name}" for name in namespaces_of(self._item, self._observed)
+        )
+        generated = self._generated(namespaces)
+        steps: list[Step] = [*generated, *self._supplied((*namespaces, *(s.id for s in generated)))]
+        base = (*namespaces, *(step.id for step in steps))
         if self._wanted.login:
             base += (pulling.step_id(self._component.namespace),)
         steps += self._crds()
@@ -104,23 +107,23 @@ class ComponentSteps:
             "component": self._component.name,
         }
 
-    def _generated(self, namespace: str) -> list[Step]:
+    def _generated(self, namespaces: tuple[str, ...]) -> list[Step]:
         return [
             GenerateSecret(
                 **self._common(
-                    f"secret:{self._component.namespace}/{secret.name}",
-                    *self._secret_action(secret.name, "made once, never changed"),
+                    f"secret:{namespace}/{secret.name}",
+                    *self._secret_action(namespace, secret.name, "made once, never changed"),
                 ),
                 title=f"Generate secret {secret.name}",
-                after=(namespace,),
-                namespace=self._component.namespace,
+                after=namespaces,
+                namespace=namespace,
                 secret=secret,
             )
-            for secret in self._component.generated_secrets
+            for namespace, secret in self._component.generated(self._own)
         ]
 
-    def _secret_action(self, name: str, reason: str) -> tuple[Action, str]:
-        ref = ObjectRef("v1", "Secret", self._component.namespace, name)
+    def _secret_action(self, namespace: str, name: str, reason: str) -> tuple[Action, str]:
+        ref = ObjectRef("v1", "Secret", namespace, name)
         if ref in self._observed.present:
             return Action.KEEP, reason
         return Action.CREATE, "not there"
@@ -129,7 +132,8 @@ class ComponentSteps:
         """Return what writes the user's values: over generated ones of the same Secret."""
         steps: list[Step] = []
         for name, (kind, keys) in self._item.supplied.items():
-            action, reason = self._secret_action(name, "values are compared when it runs")
+            told = "values are compared when it runs"
+            action, reason = self._secret_action(self._component.namespace, name, told)
             steps.append(
                 SupplySecret(
                     **self._common(
@@ -269,9 +273,13 @@ class ComponentSteps:
         """Return what the last run's inventory has and this one has not. Never by label search."""
         if self._state is None:
             return ()
-        refs = {ref_of(manifest) for manifest in (*wanted, *self._item.before, *self._item.after)}
+        refs = {*map(ref_of, wanted), *self._own}
         known = self._observed.present
-        gone = [ref for ref in self._state.glue if ref not in refs and ref in known]
+        gone = [
+            ref
+            for ref in self._state.glue
+            if ref not in refs and ref in known and ref.kind not in self._component.data
+        ]
         return tuple(ref for ref in gone if known[ref].get(labels.MOMENT, moment) == moment)
 
     def _manifests_action(
@@ -309,6 +317,17 @@ class ComponentSteps:
             namespace=self._component.namespace,
             probe=probe,
         )
+
+
+def namespaces_of(item: WantedComponent, observed: Observed) -> tuple[str, ...]:
+    """Return the namespaces of a component that are ours: its own, and where its objects go.
+
+    One that somebody else made is left as it is.
+    """
+    own = item.component.namespace
+    found = observed.namespaces
+    others = {ref_of(manifest).namespace for manifest in (*item.before, *item.after)} - {"", own}
+    return own, *sorted(n for n in others if n not in found or labels.is_ours(found[n]))
 
 
 def _crds_action(component: str, digest: str, observed: Observed) -> tuple[Action, str]:

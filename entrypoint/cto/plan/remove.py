@@ -133,7 +133,9 @@ class _Removal:
         """
         if self._options.delete_data:
             return ()
-        ours = {ref for release in self._state.releases.values() for ref in release.glue}
+        holding = {kind for one in self._catalog.components for kind in one.data}
+        glue = (ref for release in self._state.releases.values() for ref in release.glue)
+        ours = {ref for ref in glue if ref.kind not in holding}
         ours |= {*_made(component), *self._observed.ended}
         return tuple(
             ref
@@ -185,7 +187,12 @@ class _Removal:
             groups = {name.partition(".")[2] for name in self._observed.crds}
             glue = self._release(component).glue
             users = self._user_instances(component) if self._options.delete_data else ()
-            ours = tuple(ref for ref in glue if ref.group in groups and self._exists(ref))
+            kept = () if self._options.delete_data else component.data
+            ours = tuple(
+                ref
+                for ref in glue
+                if ref.group in groups and self._exists(ref) and ref.kind not in kept
+            )
             self._delete(f"custom:{component.name}", component, "custom resources", (*ours, *users))
             if ours or users:
                 ids.append(f"custom:{component.name}")
@@ -290,12 +297,16 @@ class _Removal:
 
     def _secrets(self, component: Component) -> tuple[ObjectRef, ...]:
         """Return those that are there, without any of that name that somebody else made."""
-        names = [secret.name for secret in component.generated_secrets]
-        names += [secret.name for secret in component.supplied_secrets]
         refs = [
-            ObjectRef("v1", "Secret", component.namespace, name) for name in dict.fromkeys(names)
+            ObjectRef("v1", "Secret", namespace, secret.name)
+            for namespace, secret in component.generated(self._release(component).glue)
         ]
-        return tuple(ref for ref in refs if labels.is_ours(self._observed.present.get(ref)))
+        refs += [
+            ObjectRef("v1", "Secret", component.namespace, secret.name)
+            for secret in component.supplied_secrets
+        ]
+        present = self._observed.present
+        return tuple(ref for ref in dict.fromkeys(refs) if labels.is_ours(present.get(ref)))
 
     def _crds(self, component: Component, after: tuple[str, ...]) -> None:
         names = self._crds_of(component)
@@ -327,17 +338,24 @@ class _Removal:
 
     def _pull_secrets(self, found: list[Component], leaving: list[Component]) -> None:
         """Delete those of namespaces where nothing stays that pulls; data does not."""
-        used = {c.namespace for c in found if c not in leaving}
+        used = {place for c in found if c not in leaving for place in self._places(c)}
         for step in [step for step in self._steps if isinstance(step, UninstallRelease)]:
-            if step.namespace in used or not pulling.is_there(step.namespace, self._observed):
-                continue
-            used.add(step.namespace)
-            after = tuple(
-                other.id
-                for other in self._steps
-                if isinstance(other, UninstallRelease) and other.namespace == step.namespace
-            )
-            self._steps.append(pulling.removal(step.namespace, step, after, "nothing pulls there"))
+            for place in self._places(self._catalog[step.component]):
+                if place in used or not pulling.is_there(place, self._observed):
+                    continue
+                used.add(place)
+                after = tuple(
+                    other.id
+                    for other in self._steps
+                    if isinstance(other, UninstallRelease)
+                    and place in self._places(self._catalog[other.component])
+                )
+                self._steps.append(pulling.removal(place, step, after, "nothing pulls there"))
+
+    def _places(self, component: Component) -> tuple[str, ...]:
+        """Return the namespaces that it has objects of its own in."""
+        others = {ref.namespace for ref in self._release(component).glue}
+        return component.namespace, *sorted(others - {"", component.namespace})
 
     def _end(self, found: list[Component], leaving: list[Component]) -> None:
         """Delete the namespaces that are empty then, and the state if nothing is left to know."""
@@ -345,8 +363,8 @@ class _Removal:
         everything = tuple(step.id for step in self._steps)
         staying = [c for c in found if c not in leaving]
         rest = ", ".join(c.name for c in staying)
-        used = {c.namespace for c in staying}
-        for name in sorted({c.namespace for c in leaving} - used):
+        used = {place for c in staying for place in self._places(c)}
+        for name in sorted({place for c in leaving for place in self._places(c)} - used):
             if not labels.is_ours(self._observed.namespaces.get(name)):
                 continue
             self._steps.append(

@@ -98,6 +98,16 @@ smtp: {port: 70000, recipients: [nobody]}
                 "ops@example.c",
             )
         ),
+        (
+            "databases: {redis: [{name: cache}]}",
+            "databases.redis (0.yaml:1): needs the operators, which features.databases adds; set",
+        ),
+        (
+            "{features: {databases: true}, databases: {redis: [{name: a}, {name: a}]}}",
+            "databases.redis.1.name (0.yaml:1): databases has a database of this name already",
+        ),
+        ("databases: {postgresql: [{name: a, size: big}]}", "databases.postgresql.0.size 'big' "),
+        ("databases: {postgresql: [{name: a, replicas: 0}]}", "databases.postgresql.0.replicas "),
         ("platform: {name: null}", "platform.name (0.yaml:1): must not be empty"),
         ("cluster: {nodes: 1.5}", "cluster.nodes '1.5' (0.yaml:1): must be a whole number"),
         ("cluster: {nodes: [1]}", "cluster.nodes (0.yaml:1): must be a whole number"),

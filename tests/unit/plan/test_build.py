@@ -10,11 +10,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cto.objects import ObjectRef, labels_of, ref_of
+from cto.catalog import GeneratedKey, GeneratedSecret
+from cto.objects import Manifest, ObjectRef, labels_of, ref_of
 from cto.plan import labels
 from cto.plan.build import install
 from cto.plan.observed import Observed, ReleaseRecord, ReleaseState, State
-from cto.plan.steps import Action, ApplyManifests, ApplyRelease, Plan, Step, WaitReady
+from cto.plan.steps import (
+    Action,
+    ApplyManifests,
+    ApplyRelease,
+    GenerateSecret,
+    Plan,
+    Step,
+    WaitReady,
+)
 from cto.plan.wish import WantedComponent, crds_digest, release_digest, release_labels
 from fakes.components import chart, component, config_map, wanted, wanted_component
 
@@ -216,6 +225,58 @@ def test_glue_that_moved_to_the_other_moment_is_not_pruned() -> None:
     moved = replace(ITEM, before=(), after=(GLUE, LATE))
     plan = install(wanted(moved), installed())
     assert [item for item in plan.steps if isinstance(item, ApplyManifests) and item.prune] == []
+
+
+HOLDING = WEB.model_copy(
+    update={
+        "data": ("Web",),
+        "generated_secrets": (
+            GeneratedSecret(name="key", keys={"k": GeneratedKey(random=32)}, each=("Web",)),
+        ),
+    }
+)
+HELD: Manifest = {
+    "apiVersion": "example.com/v1",
+    "kind": "Web",
+    "metadata": {"name": "shop", "namespace": "team"},
+}
+
+
+@pytest.mark.parametrize(
+    ("found", "made"),
+    [
+        ({}, True),
+        ({"team": {labels.MANAGED_BY: labels.OWNER}}, True),
+        ({"team": {"whose": "theirs"}}, False),
+    ],
+)
+def test_an_own_object_gets_a_secret_beside_it_and_a_namespace_unless_that_is_somebody_else_s(
+    *, found: dict[str, dict[str, str]], made: bool
+) -> None:
+    item = replace(ITEM, component=HOLDING, after=(HELD,))
+    plan = install(wanted(item), replace(EMPTY, namespaces=found))
+    secret = step(plan, "secret:team/shop-key")
+    assert isinstance(secret, GenerateSecret)
+    assert (secret.namespace, secret.secret.name) == ("team", "shop-key")
+    assert "secret:web-ns/key" not in [item.id for item in plan.steps]
+    assert ("namespace:team" in [item.id for item in plan.steps]) == made
+    assert ("namespace:team" in secret.after) == made
+
+
+def test_an_own_object_that_holds_data_is_not_pruned() -> None:
+    observed = installed()
+    release = observed.state.releases["web"]
+    state = replace(release, glue=(*release.glue, ref_of(HELD)))
+    observed = replace(
+        observed,
+        state=replace(observed.state, releases={"web": state}),
+        present={**observed.present, ref_of(HELD): {labels.MOMENT: "after"}},
+    )
+    for component_, pruned in ((HOLDING, ()), (WEB, (ref_of(HELD),))):
+        plan = install(wanted(replace(ITEM, component=component_)), observed)
+        after = step(plan, "after:web")
+        assert isinstance(after, ApplyManifests)
+        assert after.prune == pruned
 
 
 def test_a_missing_crd_is_noticed_by_the_number_that_its_siblings_carry() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cto.catalog import Catalog, Component, Made
+from cto.catalog import Catalog, Component, GeneratedKey, GeneratedSecret, Made
 from cto.objects import ObjectRef
 from cto.plan import labels
 from cto.plan.observed import Claim, Observed, ReleaseRecord, ReleaseState, State
@@ -189,6 +189,29 @@ def test_users_objects_go_before_the_programs_that_serve_them_when_data_may_go()
     plan = plan_of(observed, WEB, delete_data=True)
     assert set(objects(plan, "custom:web")) == {OURS, theirs(1)}
     assert "custom:web" in step(plan, "uninstall:web").after
+
+
+def test_our_objects_that_hold_data_stay_with_what_serves_them_and_go_with_their_secrets() -> None:
+    each = GeneratedSecret(name="key", keys={"k": GeneratedKey(random=32)}, each=("Web",))
+    holding = WEB.model_copy(update={"data": ("Web",), "generated_secrets": (each,)})
+    held, secret = replace(OURS, namespace="team"), ObjectRef("v1", "Secret", "team", "default-key")
+    observed = installed(holding)
+    state = observed.state
+    assert state
+    observed = replace(
+        observed,
+        instances={CRD: (held,)},
+        namespaces={**observed.namespaces, "team": MINE},
+        present={held: {}, secret: MINE},
+        state=replace(state, releases={"web": release(holding, held)}),
+    )
+    kept = plan_of(observed, holding)
+    assert step(kept, "keep:web").reason == f"it serves {held}; --delete-data deletes them"
+    assert not [item for item in kept.steps if isinstance(item, DeleteObjects)]
+    gone = plan_of(observed, holding, delete_data=True)
+    assert objects(gone, "custom:web") == (held,)
+    assert objects(gone, "data:web") == (secret,)
+    assert {"namespace:team", "namespace:web-ns"} <= set(ids(gone))
 
 
 MADE = ObjectRef("example.com/v1", "Web", "web-ns", "made-by-itself")
