@@ -33,6 +33,8 @@ def env(home: Path) -> dict[str, str]:
         **kept,
         "HOME": str(home),
         "CTO_LAB_CACHE": str(tools_folder().parent),
+        # pip asks rustc for its version, and the one of rustup writes settings then.
+        "RUSTUP_HOME": str(home.parent / "rustup"),
         "DOCKER_HOST": f"unix://{home}/no-docker.sock",
     }
 
