@@ -622,6 +622,10 @@ def test_a_watch_goes_on_from_the_last_version(
         pytest.param(pieces(b'{"type": "ADD', whole=False), id="broken-off"),
         pytest.param(hang_up, id="no-answer"),
         pytest.param(BUSY, id="busy"),
+        pytest.param(pieces(b"<html>Please log in</html>\n"), id="a-proxys-words"),
+        pytest.param(pieces(b'["ADDED"]\n'), id="no-change"),
+        pytest.param(pieces(b'{"type": "ADDED", "object": null}\n'), id="no-object"),
+        pytest.param(pieces(b'{"a":' * 9000 + b"1" + b"}" * 9000 + b"\n"), id="too-deep"),
     ],
 )
 def test_a_watch_that_breaks_begins_again(

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from threading import Event as Flag
 from threading import Thread
-from typing import Any
 
 from cto.adapters.connection import Connection, NoAnswerError, Request, Stream
 from cto.errors import ApiError
+from cto.goyaml import load_json
 from cto.objects import Manifest
 from cto.ports import Clock, WatchEvent, WatchType
 
@@ -35,7 +34,7 @@ class Start:
 
 
 class _ExpiredError(Exception):
-    """The resource version is too old to go on from."""
+    """There is nothing to go on from: the version is too old, or what came cannot be read."""
 
 
 class Watch:
@@ -112,22 +111,27 @@ class Watch:
         for chunk in stream.chunks():
             *lines, rest = (rest + chunk).split(b"\n")
             for line in filter(None, lines):
-                event = self._event(json.loads(line))
+                event = self._event(line)
                 if stop.is_set():
                     return
                 if event:
                     yield event
 
-    def _event(self, change: dict[str, Any]) -> WatchEvent | None:
-        subject = change["object"]
-        if change["type"] == "ERROR":
-            # Mostly 410: whatever it is, a new list tells more.
-            raise _ExpiredError
-        self._version = subject["metadata"]["resourceVersion"]
-        if change["type"] == "BOOKMARK":
-            return None
-        subject["metadata"].pop("managedFields", None)
-        return WatchEvent(WatchType(change["type"]), (subject,))
+    def _event(self, line: bytes) -> WatchEvent | None:
+        try:
+            change = load_json(line)
+            kind, subject = change["type"], change["object"]
+            if kind == "ERROR":
+                # Mostly 410: whatever it is, a new list tells more.
+                raise _ExpiredError
+            self._version = subject["metadata"]["resourceVersion"]
+            if kind == "BOOKMARK":
+                return None
+            subject["metadata"].pop("managedFields", None)
+            return WatchEvent(WatchType(kind), (subject,))
+        except (ValueError, LookupError, TypeError, AttributeError):
+            # Not an API server's words: a proxy's, or nested deeper than anybody reads.
+            raise _ExpiredError from None
 
     def _request(self, path: str) -> Request:
         return Request(
