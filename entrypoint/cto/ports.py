@@ -323,9 +323,9 @@ class Releases(Protocol):
     def upgrade(
         self, spec: ReleaseSpec, *, timeout_s: float, cancel: Flag | None = None
     ) -> Sequence[Manifest]:
-        """Install or upgrade; returns when hooks are done. Returns the objects of the release.
+        """Install or upgrade; returns when hooks are done. Returns what the release has.
 
-        Hooks are not among them.
+        Its hooks come with it: they have the annotation `helm.sh/hook`.
         """
         ...
 

@@ -16,7 +16,7 @@ import pytest
 
 from cto.adapters.packing import pack
 from cto.errors import Cancelled, ToolError
-from cto.objects import Manifest, ObjectRef, dump_yaml, labels_of
+from cto.objects import Manifest, ObjectRef, annotations_of, dump_yaml, labels_of
 from cto.ports import Chart, ReleaseSpec
 from cto.relocation import Relocation
 from fakes.place import Place
@@ -112,10 +112,12 @@ def test_a_relocation_sees_everything_that_a_chart_renders(place: Place, tmp_pat
 
 def test_an_installation_leaves_a_record_with_our_labels(place: Place, spec: ReleaseSpec) -> None:
     objects = place.releases().upgrade(spec, timeout_s=TIMEOUT_S)
-    assert {(item["kind"], item["metadata"]["name"]) for item in objects} == {
+    hooks = [item for item in objects if "helm.sh/hook" in annotations_of(item)]
+    assert {(item["kind"], item["metadata"]["name"]) for item in objects if item not in hooks} == {
         ("ConfigMap", "rel-values"),
         ("Deployment", "rel"),
     }
+    assert hooks == list(place.releases().hooks("rel", place.namespace))
     (name,) = found = records(place)
     assert name == "sh.helm.release.v1.rel.v1"
     assert found[name]["status"] == "deployed"

@@ -190,7 +190,7 @@ class FakeReleases:
         self._supersede(spec.name, spec.namespace, revision)
         record("deployed")
         self.contradictions.pop(spec.name, None)
-        return tuple(copy.deepcopy(manifests))
+        return tuple(copy.deepcopy([*manifests, *hooks]))
 
     def manifest(self, name: str, namespace: str) -> Sequence[Manifest]:
         self.calls.append(("manifest", name))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from threading import Event as Flag
@@ -126,7 +125,7 @@ class HelmReleases:
             spec=spec,
             cancel=cancel,
         )
-        return _objects(_manifest_of(done))
+        return _all_of(done)
 
     def manifest(self, name: str, namespace: str) -> Sequence[Manifest]:
         return _objects(self._get("manifest", name, namespace))
@@ -144,7 +143,7 @@ class HelmReleases:
     def _metadata(self, name: str, namespace: str, *keys: str) -> list[str]:
         text = self._get("metadata", name, namespace, "--output", "json")
         try:
-            told = json.loads(text) if text else dict.fromkeys(keys, "")
+            told = goyaml.load_json(text) if text else dict.fromkeys(keys, "")
             return [str(told[key]) for key in keys]
         except (ValueError, KeyError, TypeError):
             message = f"helm get metadata {name} did not answer with {', '.join(keys)}"
@@ -227,10 +226,12 @@ def _duration(seconds: float) -> str:
     return f"{max(int(seconds), 1)}s"
 
 
-def _manifest_of(done: Completed) -> str:
+def _all_of(done: Completed) -> Sequence[Manifest]:
     try:
-        return str(json.loads(done.stdout)["manifest"])
-    except (ValueError, KeyError, TypeError):
+        told = goyaml.load_json(done.stdout)
+        texts = [told["manifest"], *(hook["manifest"] for hook in told.get("hooks") or ())]
+        return tuple(item for text in texts for item in load_documents(str(text)))
+    except (ValueError, KeyError, TypeError, AttributeError):
         # Not the output itself: it holds the values.
         text = "helm upgrade did not answer with a release"
         raise ToolError("CTO-1500", text) from None

@@ -16,6 +16,7 @@ from cto.engine.live import Live, heals
 from cto.engine.namespaces import why_kept
 from cto.engine.nodeports import ReservedPorts, refused_ports
 from cto.engine.observe import inventory
+from cto.engine.planned import HOOK
 from cto.engine.repair import Repair
 from cto.engine.sight import Sight
 from cto.engine.state import StateStore
@@ -205,10 +206,13 @@ class Executor:
         if known.digest == spec.labels[labels.DIGEST]:
             # What a run that dies now leaves must not pass for what the state knows to be good.
             self.store.record(replace(known, digest=""))
-        objects = self._upgrade(step, cancel)
+        made = self._upgrade(step, cancel)
+        objects = [item for item in made if HOOK not in annotations_of(item)]
+        hooks = [item for item in made if HOOK in annotations_of(item)]
         self.store.record(
             replace(
                 known,
+                hooks=self._left(known, hooks, spec.namespace),
                 release=spec.name,
                 namespace=spec.namespace,
                 digest=spec.labels[labels.DIGEST],
@@ -217,6 +221,12 @@ class Executor:
             )
         )
         return done
+
+    def _left(
+        self, known: ReleaseState, hooks: Sequence[Manifest], namespace: str
+    ) -> tuple[ObjectRef, ...]:
+        """Return what hooks left: of this revision, and of those before it."""
+        return tuple(sorted({*known.hooks, *inventory(self.cluster, hooks, namespace)}))
 
     def _upgrade(self, step: ApplyRelease, cancel: Flag) -> Sequence[Manifest]:
         """Call Helm; again if all that was in the way were ports that an earlier run left."""
@@ -270,9 +280,13 @@ class Executor:
         going = [item for item in objects if not _is_kept(item)]
         refs = inventory(self.cluster, going, step.namespace)
         pods = pods_of(self.cluster, refs)
-        self.releases.uninstall(step.release, step.namespace, timeout_s=step.timeout_s, wait=False)
         # Helm leaves what its hooks made: https://github.com/helm/helm/issues/5156
-        leftovers = inventory(self.cluster, hooks, step.namespace)
+        # A run that dies now leaves it to the next one, which finds no release to ask.
+        known = self.store.release(step.component) or _nothing(step.component)
+        leftovers = self._left(known, hooks, step.namespace)
+        if leftovers != known.hooks:
+            self.store.record(replace(known, hooks=leftovers))
+        self.releases.uninstall(step.release, step.namespace, timeout_s=step.timeout_s, wait=False)
         for ref in leftovers:
             self.cluster.delete(ref)
         return GoneWait((*refs, *leftovers, *pods), *self._view())

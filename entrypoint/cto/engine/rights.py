@@ -116,6 +116,7 @@ def _of_release(
     """Yield what Helm does, and the wait for what it deleted."""
     yield from _all((*_READ, "update", "delete"), "", ("secrets",), step.namespace)
     yield from _of_refs(_DELETED, release.objects if release else (), resources)
+    yield from _of_refs(_DELETED, release.hooks if release else (), resources)
     yield from _of_pods(step.namespace)
     for hook in hooks:
         runs = "delete" in annotations_of(hook).get(HOOK, "")

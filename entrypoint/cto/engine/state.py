@@ -231,6 +231,7 @@ def _encode_release(item: ReleaseState) -> dict[str, Any]:
         "digest": item.digest,
         "chart": item.chart,
         "objects": [ref.to_json() for ref in item.objects],
+        **({"hooks": [ref.to_json() for ref in item.hooks]} if item.hooks else {}),
         "glue": [ref.to_json() for ref in item.glue],
     }
 
@@ -258,6 +259,7 @@ def _decode_release(component: str, item: Mapping[str, Any]) -> ReleaseState:
         digest=_text(item["digest"]),
         chart=_text(item["chart"]),
         objects=tuple(map(_decode_ref, item["objects"])),
+        hooks=tuple(map(_decode_ref, item.get("hooks", ()))),
         glue=tuple(map(_decode_ref, item["glue"])),
     )
 

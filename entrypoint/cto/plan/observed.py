@@ -50,6 +50,8 @@ class ReleaseState:
     chart: str
     objects: tuple[ObjectRef, ...] = ()
     """The release's objects, without hooks."""
+    hooks: tuple[ObjectRef, ...] = ()
+    """What hooks of any of its revisions made: Helm leaves it, and forgets it with the revision."""
     glue: tuple[ObjectRef, ...] = ()
     """The component's own objects, applied by the installer."""
 

@@ -60,9 +60,11 @@ def only_call(runner: FakeRunner) -> Call:
 
 
 def test_upgrade(runner: FakeRunner, helm: HelmReleases) -> None:
-    runner.on("helm", "upgrade", stdout=json.dumps({"manifest": MANIFEST, "config": {}}))
+    hooks = [{"name": "x", "manifest": "apiVersion: v1\nkind: Secret\nmetadata: {name: x}"}]
+    told = {"manifest": MANIFEST.partition("---")[0], "hooks": hooks, "config": {}}
+    runner.on("helm", "upgrade", stdout=json.dumps(told))
     found = helm.upgrade(spec(), timeout_s=90.5)
-    assert [item["kind"] for item in found] == ["ConfigMap"]
+    assert [item["kind"] for item in found] == ["ConfigMap", "Secret"]
     call = only_call(runner)
     assert list(call.argv) == [
         *("/tools/helm", "upgrade", "rel", "/charts/c-1.tgz", "--namespace", "ns"),

@@ -218,7 +218,7 @@ class TestPermissions:
             "  list, get, delete deployments.apps in namespace web",
             "  list pods in namespace web",
             "  list replicasets.apps in namespace web",
-            "  list, get, delete, create, watch jobs.batch in namespace web",
+            "  get, list, delete, create, watch jobs.batch in namespace web",
             "  list webs.example.com",
             "  delete namespaces web",
             "  delete namespaces cto-system",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Event as Flag
 from typing import Any
 
@@ -45,7 +45,7 @@ from fakes.clock import FakeClock
 from fakes.cluster import FakeCluster
 from fakes.components import chart, config_map
 from fakes.controllers import make_ready
-from fakes.releases import FakeReleases, plain_chart
+from fakes.releases import FakeReleases, Killed, plain_chart
 from fakes.world import crd
 
 WEB = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "web"}}
@@ -469,6 +469,33 @@ class TestRemoval:
         assert lab.cluster.peek(DEPLOYMENT) is None
         assert lab.cluster.peek(ref_of(hook)) is None
         assert lab.cluster.peek(ref_of(kept)) is not None
+
+    def test_what_hooks_of_earlier_revisions_left_goes_too(self, lab: Lab) -> None:
+        """Also if a run died between Helm's end and that of what it leaves."""
+        hook = config_map("hook", "web")
+        hook["metadata"]["annotations"] = dict(HOOK)
+        lab.releases.render["web"] = lambda spec: (*plain_chart(spec), hook)
+        lab.run(make(ApplyRelease, release=SPEC))
+        lab.cluster.add(hook)
+        lab.releases.render["web"] = plain_chart
+        lab.run(make(ApplyRelease, release=SPEC))
+        lab.releases.uninstall("web", "web", timeout_s=1, wait=False)
+        lab.finish(make(UninstallRelease, release="web", namespace="web"))
+        assert lab.cluster.peek(ref_of(hook)) is None
+
+    def test_a_removal_that_dies_leaves_word_of_what_hooks_made(self, lab: Lab) -> None:
+        """Also where the state is of a version that did not write it down."""
+        hook = config_map("hook", "web")
+        hook["metadata"]["annotations"] = dict(HOOK)
+        lab.releases.render["web"] = lambda spec: (*plain_chart(spec), hook)
+        lab.run(make(ApplyRelease, release=SPEC))
+        known = lab.store.release("web")
+        assert known
+        lab.store.record(replace(known, hooks=()))
+        lab.releases.die("web", at="applied")
+        with pytest.raises(Killed):
+            lab.run(make(UninstallRelease, release="web", namespace="web"))
+        assert lab.store.release("web") == replace(known, hooks=(ref_of(hook),))
 
     def test_a_release_is_gone_when_its_pods_are(self, lab: Lab) -> None:
         """The API server lets a workload go first, and a program may take long to end."""
