@@ -22,6 +22,9 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
 # Templates name it after a dot.
 ContainerName = Annotated[str, Field(pattern=r"^[a-z][a-z_]*$")]
 
+ANYWHERE = "anywhere"
+OUTSIDE = ("api", "internet")
+
 
 class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -257,6 +260,52 @@ class Made(_Model):
     name: str
 
 
+class Opening(_Model):
+    """What may reach pods, or what they may reach.
+
+    Attributes:
+        ports: Numbers, or expressions over what templates see; 0 is none. Left out: all ports.
+        peers: `in`: pods (GROUP, or COMPONENT/GROUP of another one), or `anywhere`. `out`: `api`
+            (the API server), `internet` (all but private addresses), or `anywhere`.
+        why: What for.
+    """
+
+    ports: tuple[int | str, ...] = ()
+    peers: tuple[str, ...]
+    why: Annotated[str, Field(min_length=1)]
+
+
+class Pods(_Model):
+    """Pods of the component, and what of the network is open to them.
+
+    What other pods are to let in is open on both sides by their `in`, and so are name servers.
+
+    Attributes:
+        pods: Labels that all of them have, and no others of the namespace; `*` is any value.
+        in_: What may reach them.
+        out: What they may reach outside of the platform.
+    """
+
+    pods: Mapping[str, str]
+    in_: tuple[Opening, ...] = Field(default=(), alias="in")
+    out: tuple[Opening, ...] = ()
+
+
+class Exemption(_Model):
+    """Where upstream has it looser than the platform's rules are.
+
+    Attributes:
+        rule: `wildcard` (in a role), `cluster-admin` (bound to it), `token` (mounted, and of no
+            use), `pod-security` (of a namespace, not restricted).
+        of: KIND NAME.
+        why: Why it has to be.
+    """
+
+    rule: Literal["wildcard", "cluster-admin", "token", "pod-security"]
+    of: str
+    why: Annotated[str, Field(min_length=1)]
+
+
 class Records(_Model):
     """Objects of a CRD that are over, and nobody works on any more.
 
@@ -292,6 +341,9 @@ class Component(_Model):
     ready: Ready = Ready()
     access: Access | None = None
     resources: Mapping[ContainerName, Container] = Field(default_factory=dict)
+    network: Mapping[Name, Pods] = Field(default_factory=dict)
+    """Everything else is closed, in the whole namespace."""
+    exemptions: tuple[Exemption, ...] = ()
     makes: tuple[Made, ...] = ()
     records: tuple[Records, ...] = ()
     data: tuple[str, ...] = ()
@@ -408,6 +460,16 @@ def _check(component: Component, components: Mapping[str, Component]) -> None:
             raise _invalid(file, f"depends_on: there is no component {dependency!r}")
     if _reaches(component, component.name, components):
         raise _invalid(file, "depends_on: the component depends on itself in the end")
+    groups = {
+        *component.network,
+        *(f"{c.name}/{g}" for c in components.values() for g in c.network),
+    }
+    for name, group in component.network.items():
+        openings = [("in", groups, group.in_), ("out", OUTSIDE, group.out)]
+        for side, known, peers in ((s, k, one.peers) for s, k, many in openings for one in many):
+            if unknown := set(peers) - {ANYWHERE, *known}:
+                text = f"network.{name}.{side}: there is no {min(unknown)!r}"
+                raise _invalid(file, text)
     for template in (*component.manifests.before, *component.manifests.after):
         if not (component.folder / template).is_file():
             raise _invalid(file, f"manifests: there is no file {template!r}")

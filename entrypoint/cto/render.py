@@ -94,14 +94,30 @@ class Renderer:
         Raises:
             ConfigError: CTO-1310, an expression in component.yaml is wrong.
         """
-        names = {**self._context, "size": self._size(component)}
+        size = self._size(component)
         return {
             name: Asked(
-                pods=self._pods(component, name, container.pods, names),
-                requests=container.requests[names["size"]],
+                pods=self.number(component, f"resources.{name}.pods", container.pods),
+                requests=container.requests[size],
             )
             for name, container in component.resources.items()
         }
+
+    def number(self, component: Component, field: str, expression: str) -> int:
+        """Return what an expression in a field of component.yaml comes to.
+
+        Raises:
+            ConfigError: CTO-1310, it is wrong.
+        """
+        names = {**self._context, "size": self._size(component)}
+        try:
+            compiled = self._environment.compile_expression(expression, undefined_to_none=False)
+            return int(cast("int", compiled(names)))
+        except _EXPRESSION_ERRORS as error:
+            file = component.folder / "component.yaml"
+            text = f"{file}: not a valid component"
+            details = f"{field}: {expression!r}: {error}"
+            raise ConfigError("CTO-1310", text, details=details) from error
 
     def text(self, path: Path, names: Mapping[str, Any] | None = None) -> str:
         """Return a template that belongs to no component; it sees `names` besides the context.
@@ -139,18 +155,6 @@ class Renderer:
             self._context["profile"],
             high_availability=self._context["features"]["high_availability"],
         )
-
-    def _pods(
-        self, component: Component, name: str, expression: str, names: Mapping[str, Any]
-    ) -> int:
-        try:
-            compiled = self._environment.compile_expression(expression, undefined_to_none=False)
-            return int(cast("int", compiled(names)))
-        except _EXPRESSION_ERRORS as error:
-            file = component.folder / "component.yaml"
-            text = f"{file}: not a valid component"
-            details = f"resources.{name}.pods: {expression!r}: {error}"
-            raise ConfigError("CTO-1310", text, details=details) from error
 
     def _parse(self, path: Path, names: Mapping[str, Any], load: Callable[[str], Any]) -> Any:
         text = self._render(path, names)

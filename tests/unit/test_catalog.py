@@ -107,6 +107,10 @@ def test_sizes_alone_are_those_of_one_pod(tmp_path: Path) -> None:
             "greater than or equal to 16",
         ),
         ({"depends_on": ["b"]}, "depends_on: there is no component 'b'"),
+        (
+            {"network": {"g": {"pods": {}, "in": [{"peers": ["b/g"], "why": "x"}]}}},
+            "network.g.in: there is no 'b/g'",
+        ),
         ({"depends_on": ["a"]}, "depends_on: the component depends on itself in the end"),
         ({"manifests": {"after": ["x.yaml.j2"]}}, "manifests: there is no file 'x.yaml.j2'"),
         ({"name": "other"}, "name: 'other' is not the folder's name"),

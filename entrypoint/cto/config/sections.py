@@ -75,6 +75,12 @@ class Platform(Section):
         "ingress (by names under platform.domain), none (from inside the cluster).",
         examples=["nodeport"],
     )
+    network_policies: bool = Field(
+        default=True,
+        description="Whether the platform's namespaces are closed but for what its components need "
+        "(docs/security.md). A network that enforces no policies minds none.",
+        examples=[False],
+    )
     environment: Environment = Field(
         default=Environment.DEV, description="What the platform is used for.", examples=["prod"]
     )

@@ -23,6 +23,7 @@ from cto.errors import ConfigError
 from cto.objects import Manifest
 from cto.plan.nodes import nodes_warnings
 from cto.plan.observed import Observed
+from cto.plan.openings import policies
 from cto.plan.pulling import SECRET, Login
 from cto.plan.sizes import refuse_oversized
 from cto.plan.wish import Wanted, WantedComponent
@@ -37,7 +38,7 @@ class Selection:
     """Which components the configuration asks for."""
 
     managed: tuple[Component, ...]
-    external: tuple[str, ...]
+    external: tuple[Component, ...]
     disabled: tuple[str, ...]
 
 
@@ -58,7 +59,7 @@ def select(catalog: Catalog, config: Config) -> Selection:
             raise ConfigError("CTO-1320", message, hint=hint)
     return Selection(
         managed=tuple(c for c in asked if mode[c.name] is Mode.MANAGED),
-        external=tuple(c.name for c in asked if mode[c.name] is Mode.EXTERNAL),
+        external=tuple(c for c in asked if mode[c.name] is Mode.EXTERNAL),
         disabled=tuple(c.name for c in asked if mode[c.name] is Mode.DISABLED),
     )
 
@@ -95,6 +96,10 @@ def wanted(
     context["cluster"] |= {"provider": provider, **addresses(selection.managed, ports)}
     renderer = Renderer({**context, "pull_secret": SECRET if login else ""}, env=env)
 
+    def closed(component: Component) -> tuple[Manifest, ...]:
+        on = config.platform.network_policies
+        return policies(component, selection.managed, selection.external, renderer) if on else ()
+
     def moved(component: Component, names: Sequence[str]) -> tuple[Manifest, ...]:
         made = renderer.manifests(component, names)
         relocation = relocations.get(component.name)
@@ -113,7 +118,10 @@ def wanted(
                 component=component,
                 chart=charts[component.name],
                 values=values[component.name],
-                before=moved(component, component.manifests.before),
+                before=(
+                    *closed(component),
+                    *moved(component, component.manifests.before),
+                ),
                 after=moved(component, component.manifests.after),
                 supplied=_supplied(component, config),
                 relocation=relocations.get(component.name),
@@ -121,7 +129,7 @@ def wanted(
             )
             for component in selection.managed
         ),
-        external=selection.external,
+        external=tuple(c.name for c in selection.external),
         disabled=selection.disabled,
         creates_cluster=creates_cluster,
         ports=ports,
@@ -173,7 +181,7 @@ def _context(config: Config, selection: Selection, observed: Observed, base: str
         "profile": base,
         "version": __version__,
         "features": config.features.model_dump(),
-        "components": [c.name for c in selection.managed] + list(selection.external),
+        "components": [c.name for c in (*selection.managed, *selection.external)],
         "cluster": {
             "nodes": observed.nodes,
             "simulated": observed.simulated,

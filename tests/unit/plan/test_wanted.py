@@ -31,7 +31,8 @@ def catalog(*components: Component) -> Catalog:
 
 def names(selection: Selection) -> tuple[list[str], list[str], list[str]]:
     managed = [item.name for item in selection.managed]
-    return managed, list(selection.external), list(selection.disabled)
+    external = [item.name for item in selection.external]
+    return managed, external, list(selection.disabled)
 
 
 def render(
@@ -59,6 +60,15 @@ def render(
 
 WEB = component("web")
 METRICS = component("metrics", required=False, feature="monitoring", depends_on=["web"])
+
+
+@pytest.mark.parametrize(("on", "made"), [(True, ["cto-web", "cto-web-all"]), (False, [])])
+def test_policies_are_the_first_objects_of_a_component(
+    tmp_path: Path, made: list[str], *, on: bool
+) -> None:
+    settings = config(platform={"network_policies": on})
+    item = render(tmp_path, settings, network={"all": {"pods": {"app": "web"}}}).components[0]
+    assert [manifest["metadata"]["name"] for manifest in item.before] == made
 
 
 class TestSelect:

@@ -71,6 +71,9 @@ spec:
   {{- with $item.serviceAccount }}
   serviceAccountName: {{ . }}
   {{- end }}
+  {{- if hasKey $item "automount" }}
+  automountServiceAccountToken: {{ $item.automount }}
+  {{- end }}
   {{- with $item.restartPolicy }}
   restartPolicy: {{ . }}
   {{- end }}
