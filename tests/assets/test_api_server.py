@@ -26,6 +26,7 @@ from cto.adapters.process import ProcessRunner
 from cto.catalog import Catalog, Component, load
 from cto.errors import ToolError
 from cto.objects import Manifest, ObjectRef, annotations_of, dump_documents, load_yaml, ref_of
+from cto.plan.openings import policies
 from cto.ports import Access, Chart, ReleaseSpec
 from cto.render import Renderer
 
@@ -172,9 +173,11 @@ def test_the_own_objects_are_accepted(
 ) -> None:
     component, made = catalog[name], renderer(profile)
     names = (*component.manifests.before, *component.manifests.after)
-    own = made.manifests(component, names)
-    if own:
-        assert len(server.dry_run(("apply", "--server-side"), own)) == len(own)
+    own = [
+        *policies(component, catalog.components, (), made),
+        *made.manifests(component, names),
+    ]
+    assert len(server.dry_run(("apply", "--server-side"), own)) == len(own)
 
 
 @each
