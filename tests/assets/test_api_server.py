@@ -254,6 +254,71 @@ def _added(asked: Iterable[tuple[int, str, str]]) -> Mapping[tuple[str, str], in
     return added
 
 
+# What is scraped of each component: pods and Services by the ports that their annotations name.
+# VictoriaMetrics asks itself at its own address.
+_SCRAPED: Mapping[str, Mapping[str, int]] = {
+    "argo-events": {
+        "Deployment argo-events-controller-manager": 7777,
+        "EventBus default": 7777,
+        "EventSource github": 7777,
+        "Sensor flow": 7777,
+        "Sensor mail": 7777,
+    },
+    "argo-workflows": {"Deployment argo-workflows-workflow-controller": 9090},
+    "argocd": {
+        "Service argocd-application-controller-metrics": 8082,
+        "Service argocd-applicationset-controller-metrics": 8080,
+        "Service argocd-notifications-controller-metrics": 9001,
+        "Service argocd-repo-server-metrics": 8084,
+        "Service argocd-server-metrics": 8083,
+    },
+    "backup-operator": {"Deployment velero": 8085},
+    "controller": {"Deployment controller": 8080},
+    "grafana": {"Deployment grafana": 3000},
+    "postgresql-operator": {"Deployment cloudnative-pg": 8080},
+    "redis-operator": {"Deployment redis-operator": 8080},
+    "victoria-logs": {"StatefulSet victoria-logs": 9428},
+    "victoria-logs-collector": {"DaemonSet victoria-logs-collector": 9429},
+    "victoria-metrics": {},
+}
+_WITHOUT_MAIL = {"Sensor mail", "Service argocd-notifications-controller-metrics"}
+
+
+@each
+def test_every_program_is_scraped_where_it_tells(
+    server: Server, catalog: Catalog, renderer: Callable[..., Renderer], name: str, profile: str
+) -> None:
+    """The ports are ones that its containers have; those of Argo Events' pods it adds itself."""
+    features = {"monitoring": True, "mail_notifications": profile == "production"}
+    component, made = catalog[name], renderer(profile, features=features, databases={})
+    own = made.manifests(component, (*component.manifests.before, *component.manifests.after))
+    objects = [*server.release(component, made), *own]
+    ports = {
+        port["containerPort"]
+        for item in objects
+        for container in item.get("spec", {})
+        .get("template", {})
+        .get("spec", {})
+        .get("containers", ())
+        for port in container.get("ports", ())
+    }
+    found = {f"{item['kind']} {item['metadata']['name']}": port_of(item) for item in objects}
+    scraped = {who: port for who, port in found.items() if port}
+    left_out = set() if profile == "production" else _WITHOUT_MAIL
+    assert scraped == {who: port for who, port in _SCRAPED[name].items() if who not in left_out}
+    assert name == "argo-events" or {*scraped.values()} <= ports
+
+
+def port_of(manifest: Manifest) -> int:
+    """Return the port on which an object says that it, or its pods, are to be scraped."""
+    spec = manifest.get("spec", {})
+    bearer = {"Service": manifest, "EventBus": spec.get("jetstream")}.get(
+        manifest["kind"], spec.get("template")
+    )
+    annotations = ((bearer or {}).get("metadata") or {}).get("annotations") or {}
+    return int(annotations["prometheus.io/port"]) if "prometheus.io/scrape" in annotations else 0
+
+
 def asked_by(manifest: Manifest, nodes: int) -> Iterator[tuple[int, str, str]]:
     """Yield, for each container of a workload: pods, CPU, memory.
 
