@@ -33,6 +33,12 @@ _FEATURES: Mapping[str, Mapping[str, bool]] = {
 }
 
 
+_STORE = {
+    "endpoint": "http://store.example.com:9000",
+    "bucket": "cto",
+    "access_key": PLANTED,
+    "secret_key": PLANTED,
+}
 # In namespaces that every cluster has: those of their own are made by the plan.
 _DATABASES = {
     "postgresql": [{"name": "shop", "namespace": "default", "size": "20Gi", "replicas": 2}],
@@ -50,6 +56,7 @@ def config(profile: str, **sections: Any) -> Config:
             "profile": profile,
             "features": _FEATURES[profile],
             "databases": _DATABASES if _FEATURES[profile] else {},
+            "object_store": _STORE if _FEATURES[profile] else {},
             "smtp": _SMTP,
             "github": {"organization": "acme", "repository": "shop", "webhook_secret": PLANTED},
             "providers": {"anthropic": PLANTED},
@@ -69,18 +76,19 @@ def context(
 ) -> dict[str, Any]:
     """Return what templates see, as the plan gives it to them."""
     public = made.public()
+    names = components or [
+        component.name
+        for component in catalog.components
+        if component.feature is None or public["features"][component.feature]
+    ]
     return {
         "pull_secret": "",
         "version": __version__,
         "config": public,
         "profile": made.profile,
         "features": public["features"],
-        "components": components
-        or [
-            component.name
-            for component in catalog.components
-            if component.feature is None or public["features"][component.feature]
-        ],
+        "components": names,
+        "namespaces": sorted({catalog[name].namespace for name in names}),
         "cluster": {
             "nodes": nodes or (3 if made.features.high_availability else 1),
             "simulated": True,

@@ -12,12 +12,14 @@ from cto.config.base import Section
 from cto.config.problems import did_you_mean
 from cto.config.secret import Secret, SecretReference
 from cto.config.sections import (
+    Backups,
     Cluster,
     ComponentSettings,
     Databases,
     Features,
     GitHub,
     Ingress,
+    ObjectStore,
     Platform,
     Registry,
     Smtp,
@@ -82,6 +84,16 @@ class Config(Section):
     )
     features: Features = Field(
         default=Features(), description="What is installed beyond the core.", examples=[{}]
+    )
+    object_store: ObjectStore = Field(
+        default=ObjectStore(),
+        description="Where artifacts of workflows, their logs, and backups go.",
+        examples=[{"bucket": "cto"}],
+    )
+    backups: Backups = Field(
+        default=Backups(),
+        description="When backups are made; needs features.backup and object_store.",
+        examples=[{}],
     )
     databases: Databases = Field(
         default=Databases(),
@@ -191,6 +203,8 @@ _SECRET_FIELDS = (
     "github.webhook_secret",
     "ingress.certificate",
     "ingress.private_key",
+    "object_store.access_key",
+    "object_store.secret_key",
     "registry.password",
     "smtp.password",
 )

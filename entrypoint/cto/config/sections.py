@@ -13,6 +13,8 @@ from cto.config.base import Section
 from cto.config.flow import Flow
 from cto.config.secret import Secret
 from cto.config.text import (
+    BucketName,
+    CronSchedule,
     DomainName,
     Duration,
     Email,
@@ -23,8 +25,10 @@ from cto.config.text import (
     KubeName,
     Quantity,
     Recipient,
+    Region,
     RegistryUrl,
     RepositoryPath,
+    StoreUrl,
     refused,
 )
 
@@ -281,6 +285,58 @@ class Features(Section):
         default=False,
         description="Several replicas on different nodes, with disruption budgets.",
         examples=[True],
+    )
+
+
+class ObjectStore(Section):
+    """Where artifacts of workflows, their logs, and backups go."""
+
+    endpoint: StoreUrl | None = Field(
+        default=None,
+        description="Address of an S3-compatible store; Amazon's when left out. By http:// "
+        "everything is sent in the clear.",
+        examples=["https://s3.example.com:9000"],
+    )
+    bucket: BucketName | None = Field(
+        default=None, description="A bucket that exists.", examples=["cto"]
+    )
+    region: Region = Field(
+        default="us-east-1", description="Its region.", examples=["eu-central-1"]
+    )
+    access_key: Secret | None = Field(
+        default=None,
+        description="Name for the log-in: text, ${VARIABLE}, or a reference {secret: NAME, key: "
+        "KEY}. Without both keys, nodes have to have a role that may.",
+        examples=["${AWS_ACCESS_KEY_ID}"],
+    )
+    secret_key: Secret | None = Field(
+        default=None,
+        description="What belongs to access_key, given in the same ways.",
+        examples=["${AWS_SECRET_ACCESS_KEY}"],
+    )
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> ObjectStore:
+        if self.bucket is None and (self.endpoint or self.access_key or self.secret_key):
+            reason = "is needed where a store is named"
+            raise refused(reason, "give the name of a bucket that exists", field="bucket")
+        if (self.access_key is None) != (self.secret_key is None):
+            field = "access_key" if self.access_key is None else "secret_key"
+            reason = "is needed by the other key"
+            raise refused(reason, "give both or none", field=field)
+        return self
+
+
+class Backups(Section):
+    """When backups are made; needs features.backup and object_store."""
+
+    schedule: CronSchedule = Field(
+        default="0 3 * * *",
+        description="When, in UTC, as crontab has it.",
+        examples=["30 1 * * 0"],
+    )
+    keep_days: int = Field(
+        default=30, ge=1, le=3650, description="For how many days one is kept.", examples=[7]
     )
 
 

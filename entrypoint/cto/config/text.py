@@ -116,6 +116,32 @@ RegistryUrl = Annotated[
         "folder belongs in registry.namespace, its user in registry.username",
     ),
 ]
+StoreUrl = Annotated[
+    str,
+    Matches(
+        r"https?://[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?(:[0-9]{1,5})?",
+        "must be the address of an S3-compatible store, like https://s3.example.com:9000",
+    ),
+]
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
+BucketName = Annotated[
+    str,
+    Matches(
+        r"[a-z0-9][-a-z0-9.]{1,61}[a-z0-9]",
+        "must be a bucket's name: 3 to 63 lower-case letters, digits, hyphens and dots",
+    ),
+]
+Region = Annotated[
+    str, Matches(r"[a-z0-9][-a-z0-9]{0,39}", "must be the name of a region, like eu-central-1")
+]
+# Five fields, or @daily: https://velero.io/docs/main/api-types/schedule
+CronSchedule = Annotated[
+    str,
+    Matches(
+        r"@(hourly|daily|weekly|monthly)|[0-9*][0-9*/,-]*( [0-9*][A-Z0-9*/,-]*){4}",
+        "must be five fields, as crontab has them, like '0 3 * * *'",
+    ),
+]
 RepositoryPath = Annotated[
     str,
     Matches(

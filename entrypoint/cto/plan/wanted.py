@@ -149,6 +149,8 @@ def _without_effect(config: Config) -> Iterator[str]:
     if config.platform.ingress_type is not IngressType.INGRESS and config.ingress != Ingress():
         kind = config.platform.ingress_type.value
         yield f"ingress has no effect: platform.ingress_type is {kind}"
+    if config.features.backup and not config.object_store.bucket:
+        yield "features.backup makes no backups yet: object_store.bucket names no place for them"
     if config.github.apps:
         yield "github.apps has no effect: this version does not set up GitHub Apps"
 
@@ -182,6 +184,7 @@ def _context(config: Config, selection: Selection, observed: Observed, base: str
         "version": __version__,
         "features": config.features.model_dump(),
         "components": [c.name for c in (*selection.managed, *selection.external)],
+        "namespaces": sorted({c.namespace for c in selection.managed}),
         "cluster": {
             "nodes": observed.nodes,
             "simulated": observed.simulated,

@@ -108,6 +108,13 @@ smtp: {port: 70000, recipients: [nobody]}
         ),
         ("databases: {postgresql: [{name: a, size: big}]}", "databases.postgresql.0.size 'big' "),
         ("databases: {postgresql: [{name: a, replicas: 0}]}", "databases.postgresql.0.replicas "),
+        ("object_store: {access_key: a}", "object_store.bucket (default): is needed where a store"),
+        (
+            "object_store: {bucket: cto, access_key: a}",
+            "object_store.secret_key (default): is needed by the other key; give both or none",
+        ),
+        ("object_store: {endpoint: 's3:9000'}", "object_store.endpoint 's3:9000' (0.yaml:1): must"),
+        ("backups: {schedule: daily}", "backups.schedule 'daily' (0.yaml:1): must be five fields"),
         ("platform: {name: null}", "platform.name (0.yaml:1): must not be empty"),
         ("cluster: {nodes: 1.5}", "cluster.nodes '1.5' (0.yaml:1): must be a whole number"),
         ("cluster: {nodes: [1]}", "cluster.nodes (0.yaml:1): must be a whole number"),
