@@ -796,6 +796,12 @@ _TABLE = (
         "There is no state of this installer in the cluster.",
         "Run `cto install`.",
     ),
+    ErrorKind(
+        "CTO-1902",
+        "Backups cannot be made or restored",
+        "There is no place for them, it cannot be reached, or Velero does not work.",
+        "Set features.backup: true and object_store in the configuration, and run `cto install`.",
+    ),
     # 10: lock
     ErrorKind(
         "CTO-2000",

@@ -26,6 +26,8 @@ COMMANDS = {
     "uninstall": "Remove the platform; data stays unless asked otherwise.",
     "access": "Show how to reach the user interfaces, and whether they answer.",
     "task": "Give agents work, and see what comes of it.",
+    "backup": "Make backups of the platform, and list them.",
+    "restore": "Bring back what a backup has.",
     "bundle": "Lock images; build, check, compare and push bundles.",
     "config": "Write, check and show the configuration.",
     "explain": "Explain an error code.",

@@ -198,7 +198,11 @@ def _config_map(ref: ObjectRef, content: Mapping[str, dict[str, str]]) -> Manife
         "metadata": {
             "name": ref.name,
             "namespace": ref.namespace,
-            "labels": {labels.MANAGED_BY: labels.OWNER},
+            # Another day's would not fit what is there: https://velero.io/docs/main/resource-filtering
+            "labels": {
+                labels.MANAGED_BY: labels.OWNER,
+                "velero.io/exclude-from-backup": "true",
+            },
         },
         **content,
     }

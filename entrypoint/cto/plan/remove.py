@@ -134,8 +134,9 @@ class _Removal:
         if self._options.delete_data:
             return ()
         holding = {kind for one in self._catalog.components for kind in one.data}
-        glue = (ref for release in self._state.releases.values() for ref in release.glue)
-        ours = {ref for ref in glue if ref.kind not in holding}
+        releases = self._state.releases.values()
+        known = (ref for release in releases for ref in (*release.glue, *release.objects))
+        ours = {ref for ref in known if ref.kind not in holding}
         ours |= {*_made(component), *self._observed.ended}
         return tuple(
             ref
