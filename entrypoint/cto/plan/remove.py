@@ -63,7 +63,7 @@ class _Removal:
         for component in chosen:
             if serving[component.name]:
                 self._keep(component, serving[component.name])
-        custom = self._custom_resources(chosen)
+        custom = self._custom_resources(leaving)
         for component in reversed(leaving):
             self._remove(component, custom, leaving)
         self._end(found, leaving)
@@ -181,10 +181,10 @@ class _Removal:
         )
         self._steps.append(note)
 
-    def _custom_resources(self, chosen: list[Component]) -> tuple[str, ...]:
+    def _custom_resources(self, leaving: list[Component]) -> tuple[str, ...]:
         """Delete our custom resources while the programs that finalize them still run."""
         ids: list[str] = []
-        for component in chosen:
+        for component in leaving:
             groups = {name.partition(".")[2] for name in self._observed.crds}
             glue = self._release(component).glue
             users = self._user_instances(component) if self._options.delete_data else ()

@@ -175,6 +175,8 @@ def test_a_component_that_serves_users_objects_stays_and_names_some(count: int, 
     shown = ", ".join(str(ref) for ref in users[:3])
     assert isinstance(kept, Note)
     assert kept.reason == f"it serves {shown}{more}; --delete-data deletes them"
+    # Users' objects need ours: an Application its project, a Sensor its bus.
+    assert "custom:web" not in ids(plan)
     assert "uninstall:web" not in ids(plan)
     assert "namespace:web-ns" not in ids(plan)
     assert "uninstall:api" in ids(plan)
