@@ -76,6 +76,19 @@ def assert_real_programs_work(installer: Installer) -> None:
     assert installer.engine.out("exec", NODE, "bash", "-c", talk).strip() == "+PONG"
 
 
+def assert_kubelets_are_trusted(installer: Installer) -> None:
+    """Who knows the cluster's authority may ask each one, as VictoriaMetrics does with a token."""
+    wanted = 'jsonpath={.items[*].status.addresses[?(@.type=="InternalIP")].address}'
+    found = installer.kubectl("get", "nodes", "-o", wanted).split()
+    ask = ("curl", "--silent", "--output", "/dev/null", "--write-out", "%{http_code}")
+    trust = ("--cacert", "/etc/kubernetes/pki/ca.crt")
+    answers = [
+        installer.engine.out("exec", NODE, *ask, *trust, f"https://{address}:10250/metrics")
+        for address in found
+    ]
+    assert answers == ["401", "401"]
+
+
 def assert_strange_images_are_named(installer: Installer) -> None:
     """A tag and a host that no bundle has: each is told as what it is, long before a timeout."""
     config = installer.kube / "strange.yaml"
@@ -152,6 +165,7 @@ def test_a_platform_lives_from_docker_run_to_nothing_left(
         rows = installer.data("status")["components"]
         assert [row["release"] for row in rows if row["objects"]] == ["deployed"] * 4
         assert profiles(installer) == ["minimal", "minimal"]
+        assert_kubelets_are_trusted(installer)
         tell.append(assert_agents_work(installer))
         look_as_nobody(installer)
         assert short_form(installer)["changes"] == []

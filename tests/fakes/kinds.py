@@ -26,6 +26,7 @@ networking.k8s.io/v1: Ingress/ingresses *IngressClass/ingressclasses
 networking.k8s.io/v1: NetworkPolicy/networkpolicies
 discovery.k8s.io/v1: EndpointSlice/endpointslices
 coordination.k8s.io/v1: Lease/leases
+certificates.k8s.io/v1: *CertificateSigningRequest/certificatesigningrequests
 storage.k8s.io/v1: *StorageClass/storageclasses
 scheduling.k8s.io/v1: *PriorityClass/priorityclasses
 rbac.authorization.k8s.io/v1: *ClusterRole/clusterroles Role/roles RoleBinding/rolebindings

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from threading import Event as Flag
 
+from cto.adapters import kind_certificates, kind_nodes
 from cto.adapters import kind_checks as checks
-from cto.adapters import kind_nodes
 from cto.adapters.container import Container, Engine
 from cto.adapters.docker_host import DockerHost, sweep, tries
 from cto.adapters.kind_access import NETWORK, KindAccess, published
@@ -136,12 +136,14 @@ class Kind:
             case ProviderState.READY:
                 pass
         nodes = self._nodes()
+        plane = self._control_plane(nodes)
         self._supply.join(self._cluster, NETWORK, [node.name for node in nodes])
-        self._engine.execute(self._control_plane(nodes).id, kind_nodes.LET_GO, check=False)
+        self._engine.execute(plane.id, kind_nodes.LET_GO, check=False)
         access = self._access.open()
         with self._open(access) as cluster:
-            kind_nodes.wait(cluster, self._clock, self._cluster, progress)
-        self._access.share(self._control_plane(nodes))
+            certify = partial(kind_certificates.certify, cluster, self._engine, plane.id, nodes)
+            kind_nodes.wait(cluster, self._clock, self._cluster, progress, certify)
+        self._access.share(plane)
         # Last: Docker answers nothing about our own look for ports as long as it removes that.
         sweep(self._engine)
         return access

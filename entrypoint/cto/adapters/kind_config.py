@@ -20,10 +20,13 @@ _MIRRORS = """\
 # Unpacking keeps one core busy, and a platform begins with a dozen images. A layer that two of them
 # share is fetched once. Three is also how many layers of one image containerd fetches at once.
 PULLS = 3
-_PULLED = f"""\
+# And a certificate of the cluster's authority, in place of one that the kubelet signs itself, which
+# whoever reads its metrics cannot trust (adapters.kind_certificates).
+_KUBELET = f"""\
 kind: KubeletConfiguration
 serializeImagePulls: false
 maxParallelImagePulls: {PULLS}
+serverTLSBootstrap: true
 """
 _OLD_CGROUPS = "kind: KubeletConfiguration\nfailCgroupV1: false\n"
 # Keeps pods off new nodes until they were told where images and names come from: a pod that starts
@@ -101,7 +104,7 @@ def configuration(shape: Shape) -> dict[str, Any]:
         "kubeadmConfigPatches": [
             _HELD,
             _HELD_TOO,
-            _PULLED,
+            _KUBELET,
             *([_OLD_CGROUPS] if shape.old_cgroups else []),
         ],
         "nodes": [first, *others],

@@ -21,10 +21,17 @@ LET_GO = (
 )
 
 
-def wait(cluster: Cluster, clock: Clock, name: str, progress: Callable[[str], None]) -> None:
+def wait(
+    cluster: Cluster,
+    clock: Clock,
+    name: str,
+    progress: Callable[[str], None],
+    meanwhile: Callable[[], None] = lambda: None,
+) -> None:
     """Wait until the API answers and every node takes pods.
 
-    A node that does not is no reason to stop, as long as another one does.
+    A node that does not is no reason to stop, as long as another one does. `meanwhile` is called
+    each time that the API has answered.
 
     Raises:
         ToolError: CTO-1504, the API does not answer, or no node takes pods.
@@ -32,7 +39,7 @@ def wait(cluster: Cluster, clock: Clock, name: str, progress: Callable[[str], No
     end = clock.monotonic() + _PATIENCE_S
     told = False
     while True:
-        nodes, error = _look(cluster)
+        nodes, error = _look(cluster, meanwhile)
         missing = [node["metadata"]["name"] for node in nodes if not _takes_pods(node)]
         if nodes and not missing:
             return
@@ -57,11 +64,13 @@ def label(cluster: Cluster, profile: str) -> None:
             cluster.apply({"apiVersion": "v1", "kind": "Node", "metadata": meta})
 
 
-def _look(cluster: Cluster) -> tuple[Sequence[Manifest], str]:
+def _look(cluster: Cluster, meanwhile: Callable[[], None]) -> tuple[Sequence[Manifest], str]:
     try:
-        return cluster.list("v1", "Node"), ""
+        nodes = cluster.list("v1", "Node")
+        meanwhile()
     except ApiError as error:
         return (), str(error)
+    return nodes, ""
 
 
 def _takes_pods(node: Manifest) -> bool:

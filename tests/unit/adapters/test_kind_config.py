@@ -81,6 +81,7 @@ class TestConfiguration:
         (kubelet,) = [patch for patch in patches if patch["kind"] == "KubeletConfiguration"]
         # Without the first, kubelets refuse the second.
         assert (kubelet["serializeImagePulls"], kubelet["maxParallelImagePulls"]) == (False, 3)
+        assert kubelet["serverTLSBootstrap"] is True
 
     def test_no_pod_starts_on_a_node_before_it_is_told_where_images_come_from(self) -> None:
         patches = [load_yaml(text) for text in configuration(shape())["kubeadmConfigPatches"]]
