@@ -127,6 +127,18 @@ def test_without_metrics_there_is_nothing_to_show(
     assert {"alerting", "dashboardsConfigMaps"}.isdisjoint(made.values(component))
 
 
+@pytest.mark.parametrize("unverified", [False, True])
+def test_only_kubelets_are_ever_asked_without_a_check_of_their_certificates(
+    catalog: Catalog, renderer: Callable[..., Renderer], *, unverified: bool
+) -> None:
+    made = renderer("standard", cluster={"unverified_kubelets": unverified})
+    scrape = made.values(catalog["victoria-metrics"])["server"]["scrape"]["config"]
+    jobs = {job["job_name"]: job.get("tls_config", {}) for job in scrape["scrape_configs"]}
+    skipping = {name for name, tls in jobs.items() if tls.get("insecure_skip_verify")}
+    assert skipping == ({"kubelet", "cadvisor"} if unverified else set())
+    assert all("ca_file" in jobs[name] for name in {"kubelet", "cadvisor"} - skipping)
+
+
 # On the real program.
 
 

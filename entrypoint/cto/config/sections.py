@@ -445,6 +445,12 @@ class Cluster(Section):
         description="Nodes of a cluster that is made. A kind cluster keeps what it was made with.",
         examples=[3],
     )
+    unverified_kubelets: bool = Field(
+        default=False,
+        description="Read metrics also of kubelets that sign their own certificates. Whoever "
+        "answers at a node's address is given a token that reads metrics then.",
+        examples=[True],
+    )
     step_timeout: Duration = Field(
         default="10m",
         description="How long a step may take, pulls of its images included, before it is given "
