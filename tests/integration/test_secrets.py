@@ -23,6 +23,7 @@ from .conftest import ROOT, Lab
 IN_FILE = {
     "webhook secret": 'cny-hook/"7Qz"+&%?é=1',
     "literal key": "cny-openai/9dK+&x%41'y'=",
+    "key of the store": 'cny-store/3Gh"+&%3f=',
 }
 IN_ENV = {
     "mail password": "cny-mail/ 4tB$HOME+&%7e=",
@@ -71,6 +72,11 @@ class Expedition:
         config = {
             "features": {"monitoring": True, "mail_notifications": True},
             "github": {"webhook_secret": IN_FILE["webhook secret"]},
+            "object_store": {
+                "bucket": "cto",
+                "access_key": "somebody",
+                "secret_key": IN_FILE["key of the store"],
+            },
             "providers": {"openai": IN_FILE["literal key"], "anthropic": "${LAB_KEY}"},
             "smtp": {
                 "host": "smtp.example.com",
@@ -221,7 +227,7 @@ def test_everything_was_searched(expedition: Expedition) -> None:
     assert len(hunt.secrets) == count
     places = hunt.places
     assert places["object"] > 200
-    assert places["Helm record"] == 7
+    assert places["Helm record"] == 8
     assert places["output"] == 2 * (len(COMMANDS) + len(AFTER) + 2)
     assert places["argv"] >= 14
     assert places["command line"] >= places["argv"] / 2
@@ -234,6 +240,7 @@ def test_the_secrets_are_where_they_are_meant_to_be(expedition: Expedition) -> N
     """The same search finds them there, so it would find them elsewhere."""
     assert set(expedition.meant.found) == {
         "key of the environment in object Secret cto/cto-secrets",
+        "key of the store in object Secret argo/object-store",
         "literal key in object Secret cto/cto-secrets",
         "mail password in object Secret argo-events/smtp",
         "mail password in object Secret argocd/argocd-notifications-secret",
