@@ -15,6 +15,7 @@ from functools import wraps
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar, cast
+from urllib.parse import urlsplit
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined, Undefined
 from jinja2.exceptions import TemplateError, TemplateNotFound, TemplateSyntaxError
@@ -60,7 +61,7 @@ class Renderer:
         self._environment.policies["json.dumps_function"] = _json
         named = {"k8s_name": _strict(k8s_name), "base64": _strict(base64)}
         self._environment.globals.update(named, env=_strict(_env_reader(env)))
-        self._environment.filters.update(named, exactly=_strict(exactly))
+        self._environment.filters.update(named, exactly=_strict(exactly), port=port_of)
         self._marking = self._environment.overlay(extensions=[_Marks])
 
     def values(
@@ -283,6 +284,12 @@ def k8s_name(text: str) -> str:
 def _json(data: Any, **_options: Any) -> str:
     _refuse_undefined(data)
     return goyaml.dump_json(data)
+
+
+def port_of(url: str | None) -> int:
+    """Return the port that an address leads to; its scheme's if it names none, 443 for none."""
+    parts = urlsplit(url or "")
+    return parts.port or (80 if parts.scheme == "http" else 443)
 
 
 def exactly(text: str) -> str:

@@ -51,6 +51,7 @@ OUTSIDE = {
     "names": Pod("kube-system", {"k8s-app": "kube-dns"}),
 }
 
+STORE = {"endpoint": "http://store.example.com:9000", "bucket": "cto"}
 # What the platform cannot do without. Sources, target, ports.
 NEEDED = """
 argo-events/controller argo-events/sensor argo-workflows/controller > api-server 443 6443
@@ -83,6 +84,7 @@ postgresql-operator/operator > database 5432 8000
 redis-operator/operator > database 6379 26379
 argo-workflows/steps > argo-workflows/steps 8080
 argo-workflows/steps > github 443
+argo-workflows/server backup-operator/server > private 9000
 controller/agents > github 22 443
 victoria-metrics/server > node 10250
 victoria-metrics/server > stranger 9187
@@ -306,7 +308,7 @@ def platforms(
 
     found = {}
     for profile in PROFILES:
-        made = renderer(profile)
+        made = renderer(profile, object_store=STORE)
         there = [c for c in catalog.components if c.name in made._context["components"]]
         found[profile] = Platform(there, made, {c.name: rendered(c, made) for c in there})
     return found

@@ -15,7 +15,7 @@ from cto.catalog import Component
 from cto.config.model import Config
 from cto.errors import ConfigError
 from cto.objects import dump_yaml
-from cto.render import Renderer, base64, exactly, k8s_name, merge
+from cto.render import Renderer, base64, exactly, k8s_name, merge, port_of
 
 _CONTEXT: Mapping[str, Any] = {
     "config": {"platform": {"name": "acme"}},
@@ -361,3 +361,18 @@ def test_merging_replaces_lists_and_leaves_its_arguments_alone() -> None:
     base = {"a": {"b": [1, 2], "c": 1}}
     assert merge(base, {"a": {"b": [3]}}, {"a": {"c": None}}) == {"a": {"b": [3], "c": None}}
     assert base == {"a": {"b": [1, 2], "c": 1}}
+
+
+@pytest.mark.parametrize(
+    ("url", "port"),
+    [
+        (None, 443),
+        ("https://s3.example.com", 443),
+        ("http://s3.example.com/", 80),
+        ("https://s3.example.com:9000", 9000),
+        ("http://[2001:db8::1]:9000", 9000),
+        ("http://[2001:db8::1]", 80),
+    ],
+)
+def test_an_address_leads_to_a_port(url: str | None, port: int) -> None:
+    assert port_of(url) == port
