@@ -90,6 +90,7 @@ def wanted(
     from cto.render import Renderer  # noqa: PLC0415 - jinja2 is slow to import, status needs none
 
     _check(config, charts)
+    _check_databases(config, selection)
     nodes = nodes_warnings(config, observed, resizes=resizes) if creates_cluster else ()
     login = _login(config)
     context = _context(config, selection, observed, base)
@@ -175,6 +176,18 @@ def _check(config: Config, charts: Mapping[str, Chart]) -> None:
             )
             hint = "Give a folder with that version (--charts DIR), or leave the line out."
             raise ConfigError("CTO-1320", message, hint=hint)
+
+
+def _check_databases(config: Config, selection: Selection) -> None:
+    """Refuse databases where network policies would keep their pods from each other."""
+    closed = {component.namespace for component in selection.managed}
+    for kind, given in config.databases:
+        for database in given:
+            if database.namespace in closed:
+                where = f"databases.{kind}: {database.name}: namespace {database.namespace}"
+                message = f"{where} is the platform's, and open to its own programs only"
+                hint = "Name one of yours, or leave the line out: it is in databases then."
+                raise ConfigError("CTO-1320", message, hint=hint)
 
 
 def _context(config: Config, selection: Selection, observed: Observed, base: str) -> dict[str, Any]:

@@ -71,6 +71,16 @@ def test_policies_are_the_first_objects_of_a_component(
     assert [manifest["metadata"]["name"] for manifest in item.before] == made
 
 
+def test_a_database_in_a_namespace_of_the_platform_is_refused(tmp_path: Path) -> None:
+    """Its pods could not reach each other there."""
+    where = {"name": "shop", "namespace": "web-ns"}
+    settings = config(features={"databases": True}, databases={"redis": [where]})
+    with pytest.raises(ConfigError) as caught:
+        render(tmp_path, settings)
+    assert caught.value.code == "CTO-1320"
+    assert "databases.redis: shop: namespace web-ns is the platform's" in caught.value.message
+
+
 class TestSelect:
     def test_what_is_required_is_there_and_a_feature_adds_its_components(self) -> None:
         found = catalog(WEB, METRICS)
