@@ -148,6 +148,15 @@ def get(port: int, path: str, **query: object) -> bytes:
         return body
 
 
+def built(name: str) -> Path:
+    """Return a program that was built for the lab; skip if it was not."""
+    cache = Path(os.environ.get("CTO_LAB_CACHE") or Path.home() / ".cache" / "cto-lab")
+    program = cache / "programs" / name
+    if not program.exists():
+        pytest.skip(f"there is no {program}: CTO_LAB_REAL={name} has it built")
+    return program
+
+
 def answers(port: int) -> bool:
     try:
         return bool(get(port, "/health"))
@@ -161,10 +170,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], 
     lives = []
 
     def run(name: str) -> int:
-        cache = Path(os.environ.get("CTO_LAB_CACHE") or Path.home() / ".cache" / "cto-lab")
-        program, port = cache / "programs" / name, free_port()
-        if not program.exists():
-            pytest.skip(f"there is no {program}: CTO_LAB_REAL={name} has it built")
+        program, port = built(name), free_port()
         folder = tmp_path_factory.mktemp(name)
         argv = [str(program), f"-storageDataPath={folder}", f"-httpListenAddr=127.0.0.1:{port}"]
         lives.append(subprocess.Popen(argv, stderr=subprocess.DEVNULL))
@@ -215,3 +221,17 @@ def test_the_databases_tell_what_is_asked_of_them(start: Callable[[str], int], n
     wanted = {one for one in told() if one.startswith(prefix)} - {"vl_rows_ingested_total"}
     assert wanted
     assert all(re.search(rf"^{one}\{{", text, re.MULTILINE) for one in wanted)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("unverified", [False, True])
+def test_what_is_to_be_scraped_is_understood(
+    catalog: Catalog, renderer: Callable[..., Renderer], tmp_path: Path, *, unverified: bool
+) -> None:
+    made = renderer("standard", cluster={"unverified_kubelets": unverified})
+    server = made.values(catalog["victoria-metrics"])["server"]
+    (tmp_path / "scrape.yml").write_text(dump_yaml(server["scrape"]["config"]))
+    argv = [f"-promscrape.config={tmp_path}/scrape.yml", "-promscrape.config.strictParse"]
+    program = str(built("victoria-metrics"))
+    done = subprocess.run([program, *argv, "-dryRun"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
