@@ -308,7 +308,7 @@ def platforms(
 
     found = {}
     for profile in PROFILES:
-        made = renderer(profile, object_store=STORE)
+        made = renderer(profile, object_store=STORE, platform={"network_policies": True})
         there = [c for c in catalog.components if c.name in made._context["components"]]
         found[profile] = Platform(there, made, {c.name: rendered(c, made) for c in there})
     return found

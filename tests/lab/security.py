@@ -15,12 +15,14 @@ Made from `bundle/components/*/component.yaml` by `make docs`.
 
 ## The network
 
-The namespaces of the components are closed, for what comes in and for what goes out, by
-NetworkPolicies that are called `cto-…`. Open is what is listed here, on both sides, and name
-servers (port 53) to every pod that is listed. What its own node asks of a pod, probes among it, no
-policy keeps out.
+With `platform.network_policies: true` the namespaces of the components are closed, for what comes
+in and for what goes out, by NetworkPolicies that are called `cto-…`. Open is what is listed here,
+on both sides, and name servers (port 53) to every pod that is listed. What its own node asks of a
+pod, probes among it, no policy keeps out.
 
-- Where the network enforces no policies they do no harm, and no good.
+- It is off by default. Tests hold the openings against what programs need with an evaluator of
+  their own; no network that enforces policies was tried yet.
+- Where the network enforces none they do no harm, and no good.
 - `platform.network_policies: false` takes them away, as `cto uninstall` does.
 - They hold for a whole namespace. Pods of your own in one of them, and programs that you add by
   `components.NAME.values` (Dex, say, or a node agent of Velero), need a policy of yours. Policies

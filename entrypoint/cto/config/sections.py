@@ -80,10 +80,10 @@ class Platform(Section):
         examples=["nodeport"],
     )
     network_policies: bool = Field(
-        default=True,
+        default=False,
         description="Whether the platform's namespaces are closed but for what its components need "
-        "(docs/security.md). A network that enforces no policies minds none.",
-        examples=[False],
+        "(docs/security.md). Not by default: no network that enforces it was tried yet.",
+        examples=[True],
     )
     environment: Environment = Field(
         default=Environment.DEV, description="What the platform is used for.", examples=["prod"]
