@@ -9,6 +9,7 @@ import json
 import time
 from base64 import b64decode
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, cast
@@ -147,11 +148,11 @@ class Events:
             headers["X-Hub-Signature-256"] = f"sha256={found}"
 
         def send() -> list[int]:
-            connection = http.client.HTTPConnection(self.host, timeout=30)
-            return [
-                self._send(connection, body, {**headers, "X-GitHub-Delivery": delivery})
-                for delivery in deliveries
-            ]
+            with closing(http.client.HTTPConnection(self.host, timeout=30)) as connection:
+                return [
+                    self._send(connection, body, {**headers, "X-GitHub-Delivery": delivery})
+                    for delivery in deliveries
+                ]
 
         return inside(self.installer.engine.namespace, send)
 

@@ -218,7 +218,8 @@ def test_agents_play_their_parts_as_steps_of_a_workflow(
     over = ("Succeeded", "Failed", "Error")
     took = waited("the play does not end", PLAY_S, lambda: status().get("phase") in over)
     played = status()
-    assert played["phase"] == "Succeeded", played
+    said = [(one["displayName"], one.get("message")) for one in played["nodes"].values()]
+    assert played["phase"] == "Succeeded", (said, runs(installer, "workflow"))
     assert [ended([run]) for run in runs(installer, "workflow")] == [True] * 3
     outputs = {row["name"]: row["value"] for row in played["outputs"]["parameters"]}
     opened = forge.pulls(installer)[before:]
