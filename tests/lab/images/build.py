@@ -96,7 +96,7 @@ def packed(
     with tarfile.open(fileobj=raw, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for folder in sorted({str(Path(name).parent) for name in (*files, *links)} - {"/"}):
             info = tarfile.TarInfo(folder.lstrip("/"))
-            info.type, info.mode = tarfile.DIRTYPE, 0o755
+            info.type, info.mode = tarfile.DIRTYPE, 0o1777 if folder == "/tmp" else 0o755
             tar.addfile(info)
         for name, data in files.items():
             info = tarfile.TarInfo(name.lstrip("/"))
@@ -107,6 +107,11 @@ def packed(
             info.type, info.linkname, info.mode = tarfile.SYMTYPE, to, 0o777
             tar.addfile(info)
     return raw.getvalue()
+
+
+def _with_tmp(files: Mapping[str, bytes]) -> Mapping[str, bytes]:
+    """Add what every base image has, upstream's distroless too: programs write there."""
+    return {**files, "/tmp/.keep": b""}
 
 
 def layer(out: layout.Layout, tar: bytes) -> Layer:
@@ -224,7 +229,7 @@ def make() -> None:
         }
         (work / "debian").mkdir()
         real = {
-            program.repository: (program, layer(out, packed(program.files, mode=0o755)))
+            program.repository: (program, layer(out, packed(_with_tmp(program.files), mode=0o755)))
             for program in (*debian.programs(work / "debian"), *modules.programs())
         }
         wanted = catalog.references()
