@@ -85,6 +85,8 @@ def crd(row: Mapping[str, str], version: str) -> dict[str, Any]:
     }
     root = {
         "type": "object",
+        # Of WorkflowTaskResults, phase and outputs are beside metadata.
+        "x-kubernetes-preserve-unknown-fields": True,
         "properties": {
             "apiVersion": {"type": "string"},
             "kind": {"type": "string"},
