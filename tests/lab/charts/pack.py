@@ -66,6 +66,10 @@ def compact(value: object) -> int:
     return len(json.dumps(value, separators=(",", ":")))
 
 
+# Kinds whose fields are beside metadata.
+_FLAT = ("WorkflowTaskResult",)
+
+
 def crd(row: Mapping[str, str], version: str) -> dict[str, Any]:
     """Make a CRD with the row's identity, number of fields and size.
 
@@ -83,10 +87,8 @@ def crd(row: Mapping[str, str], version: str) -> dict[str, Any]:
         "x-kubernetes-preserve-unknown-fields": True,
         "properties": {"stand" + re.sub(r"\W", "x", version): {"type": "string"}},
     }
-    root = {
+    root: dict[str, Any] = {
         "type": "object",
-        # Of WorkflowTaskResults, phase and outputs are beside metadata.
-        "x-kubernetes-preserve-unknown-fields": True,
         "properties": {
             "apiVersion": {"type": "string"},
             "kind": {"type": "string"},
@@ -95,6 +97,8 @@ def crd(row: Mapping[str, str], version: str) -> dict[str, Any]:
             "status": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
         },
     }
+    if row["kind"] in _FLAT:
+        root["x-kubernetes-preserve-unknown-fields"] = True
     names: dict[str, Any] = {
         "kind": row["kind"],
         "listKind": row["kind"] + "List",
