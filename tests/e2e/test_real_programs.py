@@ -221,7 +221,9 @@ def test_agents_play_their_parts_as_steps_of_a_workflow(
     said = [(one["displayName"], one.get("message")) for one in played["nodes"].values()]
     assert played["phase"] == "Succeeded", (said, runs(installer, "workflow"))
     assert [ended([run]) for run in runs(installer, "workflow")] == [True] * 3
-    outputs = {row["name"]: row["value"] for row in played["outputs"]["parameters"]}
+    # Its entry's outputs; those of the workflow itself are the ones with a global name.
+    parameters = played["nodes"]["play"]["outputs"]["parameters"]
+    outputs = {row["name"]: row["value"] for row in parameters}
     opened = forge.pulls(installer)[before:]
     assert outputs["pullRequestUrl"] == opened[0]["html_url"]
     tell.append(f"a play of three agents {took:.0f} s")
