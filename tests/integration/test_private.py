@@ -87,7 +87,9 @@ def rendered(lab: Lab) -> Iterator[tuple[str, Manifest]]:
     login = {"url": "registry.example.com", "username": "robot", "password": "hunter2"}
     newest = supported(wiring.root / "bundle").ends[1]
     for wish in wishes(wiring.root / "profiles", [item.name for item in catalog.components]):
-        sections = {**wish.config.model_dump(), "registry": {"type": "generic", **login}}
+        # With a store, as the image of Velero's plugin is in no other one.
+        more = {"registry": {"type": "generic", **login}, "object_store": {"bucket": "cto"}}
+        sections = {**wish.config.model_dump(), **more}
         config = Config.model_validate(sections)
         selection = select(catalog, config)
         made = wanted(
