@@ -385,6 +385,13 @@ class Component(_Model):
                     name = f"{ref.name}-{secret.name}"
                     yield ref.namespace, secret.model_copy(update={"name": name})
 
+    def secrets(self, own: Iterable[ObjectRef]) -> Iterator[ObjectRef]:
+        """Yield the Secrets that the installer makes for it; see `generated`."""
+        for namespace, generated in self.generated(own):
+            yield ObjectRef("v1", "Secret", namespace, generated.name)
+        for supplied in self.supplied_secrets:
+            yield ObjectRef("v1", "Secret", self.namespace, supplied.name)
+
     def size(self, profile: str, *, high_availability: bool) -> str:
         """Return which of the sizes in `resources` fits: a profile of one's own has none."""
         sizes = {size for container in self.resources.values() for size in container.requests}
@@ -465,9 +472,9 @@ def _check(component: Component, components: Mapping[str, Component]) -> None:
         *(f"{c.name}/{g}" for c in components.values() for g in c.network),
     }
     for name, group in component.network.items():
-        openings = [("in", groups, group.in_), ("out", OUTSIDE, group.out)]
-        for side, known, peers in ((s, k, one.peers) for s, k, many in openings for one in many):
-            if unknown := set(peers) - {ANYWHERE, *known}:
+        for side, known, openings in (("in", groups, group.in_), ("out", OUTSIDE, group.out)):
+            named = {peer for opening in openings for peer in opening.peers}
+            if unknown := named - {ANYWHERE, *known}:
                 text = f"network.{name}.{side}: there is no {min(unknown)!r}"
                 raise _invalid(file, text)
     for template in (*component.manifests.before, *component.manifests.after):

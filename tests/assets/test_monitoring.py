@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import time
@@ -23,6 +22,7 @@ from cto.ports import Access
 from cto.render import Renderer
 from cto_controller.serving import Metrics
 from cto_controller.settings import Settings
+from fakes.programs import program
 from fakes.webserver import free_port
 
 _SERIES = Path(__file__).with_name("series.txt")
@@ -148,15 +148,6 @@ def get(port: int, path: str, **query: object) -> bytes:
         return body
 
 
-def built(name: str) -> Path:
-    """Return a program that was built for the lab; skip if it was not."""
-    cache = Path(os.environ.get("CTO_LAB_CACHE") or Path.home() / ".cache" / "cto-lab")
-    program = cache / "programs" / name
-    if not program.exists():
-        pytest.skip(f"there is no {program}: CTO_LAB_REAL={name} has it built")
-    return program
-
-
 def answers(port: int) -> bool:
     try:
         return bool(get(port, "/health"))
@@ -170,9 +161,9 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], 
     lives = []
 
     def run(name: str) -> int:
-        program, port = built(name), free_port()
+        file, port = program(name), free_port()
         folder = tmp_path_factory.mktemp(name)
-        argv = [str(program), f"-storageDataPath={folder}", f"-httpListenAddr=127.0.0.1:{port}"]
+        argv = [str(file), f"-storageDataPath={folder}", f"-httpListenAddr=127.0.0.1:{port}"]
         lives.append(subprocess.Popen(argv, stderr=subprocess.DEVNULL))
         end = time.monotonic() + 30
         while not answers(port):
@@ -232,6 +223,6 @@ def test_what_is_to_be_scraped_is_understood(
     server = made.values(catalog["victoria-metrics"])["server"]
     (tmp_path / "scrape.yml").write_text(dump_yaml(server["scrape"]["config"]))
     argv = [f"-promscrape.config={tmp_path}/scrape.yml", "-promscrape.config.strictParse"]
-    program = str(built("victoria-metrics"))
-    done = subprocess.run([program, *argv, "-dryRun"], capture_output=True, text=True, check=False)
+    file = str(program("victoria-metrics"))
+    done = subprocess.run([file, *argv, "-dryRun"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -20,25 +20,15 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import pytest
-
 from cto.objects import dump_yaml, load_yaml
 from fakes.certificates import server_side
+from fakes.programs import program
 from fakes.webserver import free_port
 
 from .conftest import Lab
 
 READY_S = 60.0
 _STREAM = "maxMsgs: 10000\nmaxAge: 1h\nmaxBytes: -1\nreplicas: 1\nduplicates: 300s\n"
-
-
-def program(name: str) -> Path:
-    """Return a program that was built for the lab; skip if it was not."""
-    cache = Path(os.environ.get("CTO_LAB_CACHE") or Path.home() / ".cache" / "cto-lab")
-    file = cache / "programs" / name
-    if not file.exists():
-        pytest.skip(f"there is no {file}: CTO_LAB_REAL=argo-events,nats-server has it built")
-    return file
 
 
 def waited(what: str, is_so: Callable[[], object], seconds: float = READY_S) -> None:

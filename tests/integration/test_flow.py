@@ -13,8 +13,9 @@ import pytest
 from cto.objects import Manifest
 from fakes import sensor
 from fakes.deliveries import GUID, commented, event, labelled, opened, ping, pushed, ran, reviewed
+from fakes.programs import program
 
-from .bus import Bus, program, waited
+from .bus import Bus, waited
 from .conftest import CONTEXT, Lab
 
 CONFIG = """\

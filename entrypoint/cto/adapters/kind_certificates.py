@@ -41,14 +41,12 @@ def _is_due(request: Manifest, addresses: Mapping[str, Collection[str]]) -> bool
         and _GROUP in (spec.get("groups") or ())
         and "server auth" in spec["usages"]
         and set(spec["usages"]) <= _USAGES
-        and _names_only(str(spec["request"]), user, {node}, addresses[node])
+        and _names_only(str(spec["request"]), node, addresses[node])
     )
 
 
-def _names_only(
-    encoded: str, user: str, names: Collection[str], addresses: Collection[str]
-) -> bool:
-    """Tell whether the request is of this user, and for nothing but these names and addresses."""
+def _names_only(encoded: str, node: str, addresses: Collection[str]) -> bool:
+    """Tell whether the request is this node's, and for nothing but its name and addresses."""
     from cryptography import x509  # noqa: PLC0415 - slow to import, and most runs have none to read
     from cryptography.x509.oid import NameOID  # noqa: PLC0415 - as above
 
@@ -62,9 +60,9 @@ def _names_only(
     ips = {str(ip) for ip in asked.get_values_for_type(x509.IPAddress)}
     return (
         made.is_signature_valid
-        and subject == {NameOID.COMMON_NAME: user, NameOID.ORGANIZATION_NAME: _GROUP}
+        and subject == {NameOID.COMMON_NAME: f"{_USER}{node}", NameOID.ORGANIZATION_NAME: _GROUP}
         and len(made.subject) == len(subject)
         and len(dns) + len(ips) == len(asked)
-        and dns <= set(names)
+        and dns <= {node}
         and ips <= set(addresses)
     )

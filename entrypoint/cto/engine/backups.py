@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from threading import Event as Flag
 from typing import Any
 
-from cto.engine.readiness import status_dict
+from cto.engine.readiness import Followed, status_dict
 from cto.errors import DegradedError, UsageError, nearest
-from cto.objects import Manifest, ObjectRef, ref_of
+from cto.objects import Manifest, ObjectRef
 from cto.ports import Clock, Cluster
 
 API = "velero.io/v1"
@@ -53,22 +53,8 @@ _LEFT_OUT = (
 
 
 @dataclass(frozen=True)
-class Operation:
+class Operation(Followed):
     """A Backup or a Restore, as the cluster holds it."""
-
-    manifest: Manifest
-
-    @property
-    def name(self) -> str:
-        return str(self.manifest["metadata"]["name"])
-
-    @property
-    def ref(self) -> ObjectRef:
-        return ref_of(self.manifest)
-
-    @property
-    def status(self) -> Mapping[str, Any]:
-        return status_dict(self.manifest)
 
     @property
     def phase(self) -> str:

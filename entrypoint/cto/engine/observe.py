@@ -263,16 +263,10 @@ def glimpsed_installation(
     releases = observed.state.releases if observed.state else {}
     found = [ref for release in releases.values() for ref in (*release.objects, *release.glue)]
     found += [
-        ObjectRef("v1", "Secret", namespace, secret.name)
+        ref
         for component in components
         if component.name in releases
-        for namespace, secret in component.generated(releases[component.name].glue)
-    ]
-    found += [
-        ObjectRef("v1", "Secret", component.namespace, secret.name)
-        for component in components
-        if component.name in releases
-        for secret in component.supplied_secrets
+        for ref in component.secrets(releases[component.name].glue)
     ]
     places = sorted({component.namespace for component in components} & set(observed.namespaces))
     with suppress(ApiError):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
-from cto.objects import Manifest
+from cto.objects import Manifest, ObjectRef, ref_of
 
 
 class ReadyState(StrEnum):
@@ -90,6 +90,25 @@ def status_dict(manifest: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the status, empty if there is none (or one that is no object)."""
     status = manifest.get("status")
     return status if isinstance(status, dict) else {}
+
+
+@dataclass(frozen=True)
+class Followed:
+    """A custom resource that somebody works on, as the cluster holds it."""
+
+    manifest: Manifest
+
+    @property
+    def name(self) -> str:
+        return str(self.manifest["metadata"]["name"])
+
+    @property
+    def ref(self) -> ObjectRef:
+        return ref_of(self.manifest)
+
+    @property
+    def status(self) -> Mapping[str, Any]:
+        return status_dict(self.manifest)
 
 
 def key_of(manifest: Mapping[str, Any]) -> tuple[str, str]:

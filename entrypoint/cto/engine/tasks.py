@@ -10,9 +10,9 @@ from enum import StrEnum
 from threading import Event as Flag
 from typing import Any
 
-from cto.engine.readiness import status_dict
+from cto.engine.readiness import Followed
 from cto.errors import DegradedError, UsageError, nearest
-from cto.objects import Manifest, ObjectRef, labels_of, ref_of
+from cto.objects import Manifest, ObjectRef, labels_of
 from cto.ports import Clock, Cluster
 
 API = "agents.platform/v1"
@@ -67,18 +67,8 @@ class TaskSpec:
 
 
 @dataclass(frozen=True)
-class Task:
+class Task(Followed):
     """A CodeRun or a DocsRun, as the cluster holds it."""
-
-    manifest: Manifest
-
-    @property
-    def name(self) -> str:
-        return str(self.manifest["metadata"]["name"])
-
-    @property
-    def ref(self) -> ObjectRef:
-        return ref_of(self.manifest)
 
     @property
     def uid(self) -> str:
@@ -93,10 +83,6 @@ class Task:
     def app(self) -> str:
         """Whose it is: the GitHub App of an agent, or the agent's own name."""
         return str(self.spec.get("githubApp") or self.spec.get("githubUser") or "")
-
-    @property
-    def status(self) -> Mapping[str, Any]:
-        return status_dict(self.manifest)
 
     @property
     def phase(self) -> str:

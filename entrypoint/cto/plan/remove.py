@@ -298,14 +298,7 @@ class _Removal:
 
     def _secrets(self, component: Component) -> tuple[ObjectRef, ...]:
         """Return those that are there, without any of that name that somebody else made."""
-        refs = [
-            ObjectRef("v1", "Secret", namespace, secret.name)
-            for namespace, secret in component.generated(self._release(component).glue)
-        ]
-        refs += [
-            ObjectRef("v1", "Secret", component.namespace, secret.name)
-            for secret in component.supplied_secrets
-        ]
+        refs = component.secrets(self._release(component).glue)
         present = self._observed.present
         return tuple(ref for ref in dict.fromkeys(refs) if labels.is_ours(present.get(ref)))
 

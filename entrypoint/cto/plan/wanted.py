@@ -179,13 +179,13 @@ def _check(config: Config, charts: Mapping[str, Chart]) -> None:
 
 
 def _check_databases(config: Config, selection: Selection) -> None:
-    """Refuse databases where network policies would keep their pods from each other."""
+    """Refuse databases where `platform.network_policies` keeps their pods from each other."""
     closed = {component.namespace for component in selection.managed}
     for kind, given in config.databases:
         for database in given:
             if database.namespace in closed:
                 where = f"databases.{kind}: {database.name}: namespace {database.namespace}"
-                message = f"{where} is the platform's, and open to its own programs only"
+                message = f"{where} is the platform's, and for its own programs only"
                 hint = "Name one of yours, or leave the line out: it is in databases then."
                 raise ConfigError("CTO-1320", message, hint=hint)
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from cto.cli.describe import table
 from cto.cli.output import Terminal
-from cto.cli.verbs.opening import frame, opened
+from cto.cli.verbs.opening import opened_existing
 from cto.cli.wiring import Wiring
 from cto.engine.backups import NAMESPACE, Backups, Operation
 from cto.errors import Exit
@@ -65,9 +65,7 @@ def _done(
 
 @contextmanager
 def _opened(wiring: Wiring, terminal: Terminal) -> Iterator[Backups]:
-    provider = wiring.existing()
-    frame(provider, terminal)
-    with opened(wiring, provider, terminal, configured=False) as installer:
+    with opened_existing(wiring, terminal) as installer:
         yield Backups(installer.cluster, installer.clock)
 
 

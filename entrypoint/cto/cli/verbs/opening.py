@@ -31,6 +31,15 @@ def opened(
             yield installer
 
 
+@contextmanager
+def opened_existing(wiring: Wiring, terminal: Terminal) -> Iterator[Installer]:
+    """Open the cluster that is there, for what needs no configuration."""
+    provider = wiring.existing()
+    frame(provider, terminal)
+    with opened(wiring, provider, terminal, configured=False) as installer:
+        yield installer
+
+
 def not_installed(installer: Installer) -> DegradedError:
     """Return the error of a cluster without the platform: one may be on its way."""
     other = installer.at_work()

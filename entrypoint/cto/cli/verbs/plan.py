@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from cto.cli.describe import plan_mermaid, plan_text
 from cto.cli.output import MERMAID, Terminal
-from cto.cli.verbs.opening import frame, opened
+from cto.cli.verbs.opening import frame, opened, opened_existing
 from cto.cli.wiring import Wiring
 from cto.engine.installer import Installer, plan_new_cluster
 from cto.engine.refusal import refuse_failed
@@ -59,9 +59,7 @@ def _refuse(checks: Sequence[Check], result: Result, terminal: Terminal) -> None
 
 def uninstall(wiring: Wiring, terminal: Terminal, removal: Options) -> Result:
     """Plan a removal."""
-    provider = wiring.existing()
-    frame(provider, terminal)
-    with opened(wiring, provider, terminal, configured=False) as installer:
+    with opened_existing(wiring, terminal) as installer:
         made = _noted(installer, installer.plan_uninstall(removal))
     result = _result(made, terminal, installer.checks)
     _refuse(installer.checks, result, terminal)

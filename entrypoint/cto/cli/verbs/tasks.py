@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from cto.cli.describe import table
 from cto.cli.output import Terminal
-from cto.cli.verbs.opening import frame, opened
+from cto.cli.verbs.opening import opened_existing
 from cto.cli.wiring import Wiring
 from cto.config.sections import NAMESPACE
 from cto.engine.installer import Installer
@@ -83,9 +83,7 @@ def cancel(wiring: Wiring, terminal: Terminal, name: str) -> Result:
 
 @contextmanager
 def _opened(wiring: Wiring, terminal: Terminal) -> Iterator[tuple[Installer, Tasks]]:
-    provider = wiring.existing()
-    frame(provider, terminal)
-    with opened(wiring, provider, terminal, configured=False) as installer:
+    with opened_existing(wiring, terminal) as installer:
         yield installer, Tasks(installer.cluster, installer.clock, NAMESPACE)
 
 
