@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from cto.catalog import Probe
-from cto.engine import controlplane
+from cto.engine import agents, controlplane
 from cto.engine.answering import NODE_LEASES, Asked, Nodes, Program, ask_all, look_at_nodes
 from cto.engine.causes import causes_of
 from cto.engine.evidence import ClaimLookup, Evidence
@@ -29,11 +29,8 @@ _REPAIR = "Run `cto install` again: it repairs what was changed or deleted."
 _AGENTS = "agents.platform"
 _WORKLOADS = {"Deployment", "StatefulSet", "DaemonSet"}
 
-
-# What bundle/components/controller installs, and the ServiceAccounts that its chart makes.
+# What bundle/components/controller installs.
 CONTROLLER = "controller"
-_CONTROLLERS_ACCOUNT = "controller"
-_AGENTS_ACCOUNT = "cto-agent"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -448,90 +445,42 @@ def _selector(service: Manifest) -> Mapping[str, str]:
 OF_THE_CONTROLLER = (Right("create", _AGENTS, "coderuns"),)
 
 
-@dataclass(frozen=True)
-class _Permission:
-    """Something that a ServiceAccount must be allowed to do for an agent's run."""
-
-    account: str
-    verb: str
-    group: str
-    resource: str
-
-    def __str__(self) -> str:
-        group = f" ({self.group})" if self.group else ""
-        return f"ServiceAccount {self.account}: {self.verb} {self.resource}{group}"
-
-
-# The controller turns a CodeRun into a Job with its configuration; the agent follows its run.
-_NEEDED = (
-    _Permission(_AGENTS_ACCOUNT, "get", _AGENTS, "coderuns"),
-    _Permission(_AGENTS_ACCOUNT, "watch", _AGENTS, "coderuns"),
-    _Permission(_CONTROLLERS_ACCOUNT, "watch", _AGENTS, "coderuns"),
-    _Permission(_CONTROLLERS_ACCOUNT, "patch", _AGENTS, "coderuns/status"),
-    _Permission(_CONTROLLERS_ACCOUNT, "create", "batch", "jobs"),
-    _Permission(_CONTROLLERS_ACCOUNT, "create", "", "configmaps"),
-    _Permission(_CONTROLLERS_ACCOUNT, "get", "", "secrets"),
-)
-
-
 def _agents(look: _Look, definition: _Definition) -> Check:
     release = next((r for r in look.releases if r.component == CONTROLLER), None)
     if release is None:
         return _skipped(definition, "the Multi-Agent Controller is not installed")
-    with ThreadPoolExecutor(len(_NEEDED), thread_name_prefix="review") as pool:
-        answers = pool.map(lambda wanted: _allowed(look, release.namespace, wanted), _NEEDED)
-        refused = [wanted for wanted, answer in zip(_NEEDED, answers, strict=True) if not answer]
-    if refused:
-        message = f"{len(refused)} of {len(_NEEDED)} permissions for a run are missing"
-        return _failed(definition, message, items=tuple(map(str, refused)))
-    look.cluster.create(_code_run(release.namespace), dry_run=True)
+    namespace = release.namespace
+    if refused := agents.refused(look.cluster, namespace):
+        message = f"{len(refused)} of {len(agents.NEEDED)} permissions for a run are missing"
+        return _failed(definition, message, items=tuple(refused))
+    look.cluster.create(agents.code_run(namespace), dry_run=True)
     message = "permissions are there, and a CodeRun would be accepted"
     if problem := look.asked.result().get(CONTROLLER, Asked()).problem:
-        fix = f"Look at `kubectl -n {release.namespace} get pods`: nobody acts on a CodeRun."
+        fix = f"Look at `kubectl -n {namespace} get pods`: nobody acts on a CodeRun."
         return _failed(definition, f"{message}, but not acted on", fix=fix, items=(problem,))
-    return _passed(definition, message)
+    if missing := tuple(agents.missing(look.cluster, namespace, look.lacking)):
+        return _failed(definition, f"{message}, but could not run", items=missing)
+    return _with_room(look, namespace, _passed(definition, message))
 
 
-def _allowed(look: _Look, namespace: str, wanted: _Permission) -> bool:
-    resource, _, subresource = wanted.resource.partition("/")
-    review = {
-        "apiVersion": "authorization.k8s.io/v1",
-        "kind": "SubjectAccessReview",
-        "spec": {
-            "user": f"system:serviceaccount:{namespace}:{wanted.account}",
-            "groups": [
-                "system:authenticated",
-                "system:serviceaccounts",
-                f"system:serviceaccounts:{namespace}",
-            ],
-            "resourceAttributes": {
-                "namespace": namespace,
-                "verb": wanted.verb,
-                "group": wanted.group,
-                "resource": resource,
-                "subresource": subresource,
-            },
-        },
-    }
-    answer = look.cluster.create(review)
-    return bool(answer.get("status", {}).get("allowed"))
-
-
-def _code_run(namespace: str) -> Manifest:
-    return {
-        "apiVersion": f"{_AGENTS}/v1",
-        "kind": "CodeRun",
-        "metadata": {"name": "cto-health-check", "namespace": namespace},
-        "spec": {
-            "taskId": 1,
-            "service": "health-check",
-            "repositoryUrl": "https://github.com/example/example",
-            "docsRepositoryUrl": "https://github.com/example/example",
-            "workingDirectory": ".",
-            "model": "none",
-            "githubApp": "none",
-        },
-    }
+def _with_room(look: _Look, namespace: str, check: Check) -> Check:
+    """Say whether a run would find a node, or wait for one."""
+    room = agents.room(look.cluster, namespace, look.view.nodes())
+    if room.unseen:
+        text = f"{check.message}; whether a node has room for it is not known: {room.unseen}"
+        return replace(check, message=text)
+    if not room.without:
+        return check
+    if room.grower:
+        text = f"{check.message}, and {room.grower} would add a node for it"
+        return replace(check, message=text, items=room.without)
+    return replace(
+        check,
+        status=CheckStatus.WARNING,
+        message=f"{check.message}, and would wait for room",
+        fix="Add a node, or lower `agents.NAME.resources` in the configuration.",
+        items=room.without,
+    )
 
 
 _KUBERNETES = _Definition("kubernetes", "Kubernetes", _kubernetes)

@@ -13,7 +13,7 @@ from cto.engine.nodes import Images, architecture_of, name_of, real, runs, taker
 from cto.engine.planned import PlannedObject, PodTemplate, workloads
 from cto.engine.quantities import quantity
 from cto.engine.quotas import pod_amount
-from cto.objects import Manifest
+from cto.objects import Manifest, labels_of
 from cto.plan.labels import MANAGED_BY, OWNER
 from cto.ports import Cluster
 from cto.result import Check, CheckStatus
@@ -188,6 +188,17 @@ def _free(cluster: Cluster, nodes: Sequence[Manifest]) -> Mapping[str, Amount]:
         - taken[name_of(node)]
         for node in nodes
     }
+
+
+def left_on(cluster: Cluster, node: Manifest, *, ignored: str) -> Amount:
+    """Return what one node has left. Pods that have the label `ignored` do not count.
+
+    Raises:
+        ApiError: Its pods could not be listed.
+    """
+    pods = cluster.scan("v1", "Pod", fields=f"spec.nodeName={name_of(node)},{_ENDED}")
+    taken = _sum(Amount.of_pod(pod["spec"]) for pod in pods if ignored not in labels_of(pod))
+    return Amount.read(node.get("status", {}).get("allocatable") or {}) - taken
 
 
 def _stuck_lines(

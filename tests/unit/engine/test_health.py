@@ -39,8 +39,26 @@ CONFIG = manifest("ConfigMap", "settings")
 ACCOUNT = manifest("ServiceAccount", "cto-agent", metadata={"namespace": "cto"})
 
 
-def node(name: str = "one", *, ready: str = "True") -> Manifest:
-    status = {"conditions": [{"type": "Ready", "status": ready}]}
+AGENTS = """
+agent: {image: cto.internal/agent:1}
+agents:
+  rex: {cli: echo, resources: {cpu: "2", memory: 4Gi}}
+  cleo: {cli: echo, image: registry.example.com/cleo:1, resources: {requests: {cpu: "1"}}}
+"""
+
+
+def told(text: str = AGENTS) -> Manifest:
+    """Return what the controller is told of its agents."""
+    named = {"name": "controller-task-controller-config", "namespace": "cto"}
+    data = {"config.yaml": text}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": named, "data": data}
+
+
+def node(name: str = "one", *, ready: str = "True", cpu: str = "4") -> Manifest:
+    status = {
+        "conditions": [{"type": "Ready", "status": ready}],
+        "allocatable": {"cpu": cpu, "memory": "16Gi"},
+    }
     return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}, "status": status}
 
 
@@ -70,7 +88,7 @@ def checks(cluster: FakeCluster, found: State | None, **more: Any) -> dict[str, 
 
 def healthy() -> tuple[FakeCluster, State]:
     made = deployment(ready=1)
-    cluster = FakeCluster([node(), lease("one"), made, CONFIG, CODE_RUN, ACCOUNT])
+    cluster = FakeCluster([node(), lease("one"), made, CONFIG, CODE_RUN, ACCOUNT, told()])
     return cluster, state(release("argocd", made, glue=(CONFIG,)), release("controller", ACCOUNT))
 
 
@@ -132,7 +150,7 @@ def test_checks_change_nothing_and_list_each_kind_once() -> None:
     checks(cluster, found)
     assert cluster.everything() == before
     lists = [call for call in cluster.calls if call[0].startswith(("list", "scan"))]
-    assert len(lists) == len(set(lists)) == 5
+    assert len(lists) == len(set(lists)) == 6
 
 
 def test_secrets_are_listed_without_what_is_in_them() -> None:
@@ -306,6 +324,61 @@ def test_code_run_that_is_refused_fails_with_the_apis_words() -> None:
     check = checks(cluster, found)["agents"]
     assert (check.status, check.code, check.fix) == (FAILED, "CTO-1605", "Ask for it.")
     assert check.message == "CodeRun refused by policy"
+
+
+def test_a_run_that_could_never_begin_is_a_failure() -> None:
+    cluster, found = healthy()
+    lacking = {"cto.internal/agent:1": "the bundle lacks it"}
+    check = checks(cluster, found, lacking=lambda image: lacking.get(image, ""))["agents"]
+    assert (check.status, check.items) == (FAILED, ("agent rex: the bundle lacks it",))
+
+    cluster.add(told("agents: {rex: {cli: codex}}"))
+    assert checks(cluster, found)["agents"].items == ("agent rex: no image for CLI 'codex'",)
+
+    cluster.delete(ref_of(ACCOUNT))
+    cluster.delete(ref_of(told()))
+    items = checks(cluster, found)["agents"].items
+    assert items[0] == f"{ref_of(ACCOUNT)} is missing"
+    assert "controller-task-controller-config is missing" in items[1]
+
+
+def _busy(name: str, cpu: str, labels: dict[str, str] | None = None) -> Manifest:
+    found = pod(None, name=name, phase="Running")
+    container = {"name": "one", "resources": {"requests": {"cpu": cpu, "memory": "1Gi"}}}
+    metadata = {**found["metadata"], "labels": labels or {}}
+    return {**found, "metadata": metadata, "spec": {"nodeName": "one", "containers": [container]}}
+
+
+def test_a_run_that_finds_no_node_with_room_is_told_of() -> None:
+    cluster, found = healthy()
+    cluster.add(_busy("agents-own", "4", {"agents.platform/agent": "rex"}))
+    assert checks(cluster, found)["agents"].status is PASSED
+
+    cluster.add(_busy("somebodys", "2500m"))
+    check = checks(cluster, found)["agents"]
+    assert (check.status, "agents.NAME.resources" in check.fix) == (WARNING, True)
+    text = "agent rex: no node has 2 CPU and 4 GiB of memory left for a run"
+    assert check.items == (text,)
+
+    cluster.add(node("two", cpu="2"))
+    assert checks(cluster, found)["agents"].status is PASSED
+    cluster.add(node("two", cpu="2", ready="False"))
+    cluster.add(node("gk3-three", cpu="1"))
+    check = checks(cluster, found)["agents"]
+    assert (check.status, check.items) == (PASSED, (text,))
+    assert "GKE Autopilot would add a node" in check.message
+
+
+def test_room_is_looked_for_on_some_nodes_and_never_guessed() -> None:
+    cluster, found = healthy()
+    for number in range(30):
+        cluster.add(node(f"node-{number}"))
+        item = _busy(f"pod-{number}", "3")
+        cluster.add({**item, "spec": {**item["spec"], "nodeName": f"node-{number}"}})
+    cluster.add(_busy("somebodys", "3"))
+    check = checks(cluster, found)["agents"]
+    assert check.status is PASSED
+    assert "not known: 20 of 31 nodes were looked at, and are full" in check.message
 
 
 def test_agents_are_skipped_where_there_is_no_controller() -> None:

@@ -1,0 +1,203 @@
+"""What an agent's run needs: permissions, an account, an image, and a node with room."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from cto import goyaml
+from cto.engine.growth import grower_of
+from cto.engine.live import Lacking
+from cto.engine.nodes import Images, name_of, real, takers
+from cto.engine.planned import PodTemplate
+from cto.engine.readiness import conditions_of
+from cto.engine.room import Amount, left_on
+from cto.engine.tasks import AGENT
+from cto.errors import ApiError
+from cto.objects import Manifest, ObjectRef
+from cto.ports import Cluster
+
+_GROUP = "agents.platform"
+# What the chart of bundle/components/controller makes.
+_CONTROLLERS_ACCOUNT = "controller"
+_AGENTS_ACCOUNT = "cto-agent"
+_SETTINGS = "controller-task-controller-config"
+# Each is asked for its pods; where nodes are many, that one of these has no room says little.
+_LOOKED_AT = 20
+
+
+@dataclass(frozen=True)
+class _Permission:
+    """Something that a ServiceAccount must be allowed to do for an agent's run."""
+
+    account: str
+    verb: str
+    group: str
+    resource: str
+
+    def __str__(self) -> str:
+        group = f" ({self.group})" if self.group else ""
+        return f"ServiceAccount {self.account}: {self.verb} {self.resource}{group}"
+
+
+# The controller turns a CodeRun into a Job with its configuration; the agent follows its run.
+NEEDED = (
+    _Permission(_AGENTS_ACCOUNT, "get", _GROUP, "coderuns"),
+    _Permission(_AGENTS_ACCOUNT, "watch", _GROUP, "coderuns"),
+    _Permission(_CONTROLLERS_ACCOUNT, "watch", _GROUP, "coderuns"),
+    _Permission(_CONTROLLERS_ACCOUNT, "patch", _GROUP, "coderuns/status"),
+    _Permission(_CONTROLLERS_ACCOUNT, "create", "batch", "jobs"),
+    _Permission(_CONTROLLERS_ACCOUNT, "create", "", "configmaps"),
+    _Permission(_CONTROLLERS_ACCOUNT, "get", "", "secrets"),
+)
+
+
+def refused(cluster: Cluster, namespace: str) -> Sequence[str]:
+    """Return the permissions of `NEEDED` that are missing."""
+    with ThreadPoolExecutor(len(NEEDED), thread_name_prefix="review") as pool:
+        answers = pool.map(lambda wanted: _allowed(cluster, namespace, wanted), NEEDED)
+        return [str(one) for one, answer in zip(NEEDED, answers, strict=True) if not answer]
+
+
+def _allowed(cluster: Cluster, namespace: str, wanted: _Permission) -> bool:
+    resource, _, subresource = wanted.resource.partition("/")
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SubjectAccessReview",
+        "spec": {
+            "user": f"system:serviceaccount:{namespace}:{wanted.account}",
+            "groups": [
+                "system:authenticated",
+                "system:serviceaccounts",
+                f"system:serviceaccounts:{namespace}",
+            ],
+            "resourceAttributes": {
+                "namespace": namespace,
+                "verb": wanted.verb,
+                "group": wanted.group,
+                "resource": resource,
+                "subresource": subresource,
+            },
+        },
+    }
+    answer = cluster.create(review)
+    return bool(answer.get("status", {}).get("allowed"))
+
+
+def code_run(namespace: str) -> Manifest:
+    """Return a CodeRun for a dry run."""
+    return {
+        "apiVersion": f"{_GROUP}/v1",
+        "kind": "CodeRun",
+        "metadata": {"name": "cto-health-check", "namespace": namespace},
+        "spec": {
+            "taskId": 1,
+            "service": "health-check",
+            "repositoryUrl": "https://github.com/example/example",
+            "docsRepositoryUrl": "https://github.com/example/example",
+            "workingDirectory": ".",
+            "model": "none",
+            "githubApp": "none",
+        },
+    }
+
+
+def missing(cluster: Cluster, namespace: str, lacking: Lacking) -> Iterator[str]:
+    """Yield what a run would wait for, for ever: its account, or its agent's image."""
+    account = ObjectRef("v1", "ServiceAccount", namespace, _AGENTS_ACCOUNT)
+    if cluster.get(account) is None:
+        yield f"{account} is missing"
+    settings = _settings(cluster, namespace)
+    if settings is None:
+        yield f"ConfigMap {_SETTINGS} is missing: the controller knows no agents"
+        return
+    for name, agent in _agents(settings).items():
+        image = _image(settings, agent)
+        if why := lacking(image) if image else f"no image for CLI {agent.get('cli')!r}":
+            yield f"agent {name}: {why}"
+
+
+@dataclass(frozen=True)
+class Room:
+    """Whether the pod of a run would find a node now.
+
+    Attributes:
+        without: A line for each agent for whose run no node has room.
+        grower: Who adds nodes on demand; '' for nobody.
+        unseen: Why nobody can tell; '' if it was seen.
+    """
+
+    without: tuple[str, ...] = ()
+    grower: str = ""
+    unseen: str = ""
+
+
+def room(cluster: Cluster, namespace: str, nodes: Sequence[Manifest]) -> Room:
+    """See whether each agent's pod fits on a node. Pods of agents do not count: their runs end."""
+    taking = _taking(nodes)
+    if not taking:
+        return Room(unseen="no node takes pods")
+    free: dict[str, Amount] = {}
+    without = []
+    try:
+        for name, agent in _agents(_settings(cluster, namespace) or {}).items():
+            asked = _asked(agent)
+            if not _fits(cluster, asked, taking[:_LOOKED_AT], free):
+                without.append(f"agent {name}: no node has {asked} left for a run")
+    except ApiError as error:
+        return Room(unseen=error.message)
+    if without and len(taking) > _LOOKED_AT:
+        return Room(unseen=f"{_LOOKED_AT} of {len(taking)} nodes were looked at, and are full")
+    return Room(tuple(without), grower_of(cluster, nodes) if without else "")
+
+
+def _taking(nodes: Sequence[Manifest]) -> Sequence[Manifest]:
+    """Return the nodes that take an agent's pod, the largest first."""
+    plain = PodTemplate(replicas=1, metadata={}, spec={})
+    able = [node for node in takers(real(nodes), plain, Images())[0] if _is_ready(node)]
+    return sorted(able, key=lambda node: _size(node).memory, reverse=True)
+
+
+def _is_ready(node: Manifest) -> bool:
+    return conditions_of(node).get("Ready", {}).get("status") == "True"
+
+
+def _size(node: Manifest) -> Amount:
+    return Amount.read(node.get("status", {}).get("allocatable") or {})
+
+
+def _fits(
+    cluster: Cluster, asked: Amount, nodes: Sequence[Manifest], free: dict[str, Amount]
+) -> bool:
+    for node in nodes:
+        name = name_of(node)
+        if _size(node).covers(asked):
+            if name not in free:
+                free[name] = left_on(cluster, node, ignored=AGENT)
+            if free[name].covers(asked):
+                return True
+    return False
+
+
+def _settings(cluster: Cluster, namespace: str) -> Mapping[str, Any] | None:
+    found = cluster.get(ObjectRef("v1", "ConfigMap", namespace, _SETTINGS))
+    text = ((found or {}).get("data") or {}).get("config.yaml")
+    return None if text is None else goyaml.load(text)
+
+
+def _agents(settings: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+    return settings.get("agents") or {}
+
+
+def _asked(agent: Mapping[str, Any]) -> Amount:
+    # {cpu, memory} alone are requests.
+    resources = agent.get("resources") or {}
+    return Amount.read(resources.get("requests") or resources)
+
+
+def _image(settings: Mapping[str, Any], agent: Mapping[str, Any]) -> str:
+    common = settings.get("agent") or {}
+    by_cli = (common.get("cliImages") or {}).get(agent.get("cli"))
+    return str(agent.get("image") or by_cli or common.get("image") or "")
