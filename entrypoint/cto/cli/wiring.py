@@ -42,9 +42,9 @@ from cto.engine.installer import Installer, Loss, charts_of, secret_values
 from cto.engine.lock import ClusterLock, at_work
 from cto.engine.needs import needs_of
 from cto.engine.nodes import Images
-from cto.engine.permissions import Rights
 from cto.engine.planned import Known, hooks_of, known_of
 from cto.engine.preflight import REGISTRY, cluster_checks, removal_checks, skipped, supported
+from cto.engine.rbac import Rights
 from cto.engine.rights import rights_of_removal
 from cto.errors import ApiError, PreflightError
 from cto.events import Event

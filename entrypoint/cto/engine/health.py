@@ -15,7 +15,7 @@ from cto.engine.causes import causes_of
 from cto.engine.evidence import ClaimLookup, Evidence
 from cto.engine.live import Lacking, nothing_lacks
 from cto.engine.lookups import Group, grouped
-from cto.engine.permissions import Right
+from cto.engine.rbac import Right
 from cto.engine.readiness import status_of
 from cto.engine.snapshot import Snapshot
 from cto.errors import KINDS, ApiError

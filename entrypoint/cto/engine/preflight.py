@@ -16,6 +16,7 @@ from pathlib import Path
 from cto.engine import admission, ownership, permissions, quotas, room, webhooks
 from cto.engine.nodes import Images
 from cto.engine.planned import PlannedObject, workloads
+from cto.engine.rbac import Rights
 from cto.errors import ApiError
 from cto.objects import Manifest, annotations_of, labels_of, load_yaml
 from cto.plan.observed import Observed
@@ -73,7 +74,7 @@ class Needs:
     kubernetes: VersionRange
     components: tuple[ownership.ComponentNeeds, ...] = ()
     objects: tuple[PlannedObject, ...] = ()
-    rights: permissions.Rights = field(default_factory=permissions.Rights)
+    rights: Rights = field(default_factory=Rights)
     images: Images = field(default_factory=Images)
     seen: Observed | None = None
     volumes: bool = False
@@ -147,7 +148,7 @@ def cluster_checks(
 
 
 def removal_checks(
-    cluster: Cluster, rights_of: Callable[[], permissions.Rights], *, skip: Collection[str] = ()
+    cluster: Cluster, rights_of: Callable[[], Rights], *, skip: Collection[str] = ()
 ) -> Sequence[Check]:
     """Return the outcome of what is checked before something is taken away."""
     check = partial(permissions.check, cluster, rights_of)

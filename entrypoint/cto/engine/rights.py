@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from cto.engine import escalation
+from cto.engine import rbac
 from cto.engine.health import CONTROLLER, OF_THE_CONTROLLER
-from cto.engine.permissions import Right, Rights
 from cto.engine.planned import HOOK, Known, PlannedObject, Resources, resources_of, writes
+from cto.engine.rbac import Right, Rights
 from cto.engine.readiness import has_status
 from cto.engine.state import NAMESPACE
 from cto.objects import Manifest, ObjectRef, annotations_of, ref_of
@@ -56,8 +56,8 @@ def rights_of(known: Known, objects: Sequence[PlannedObject]) -> Rights:
             single += _all(_FOLLOWED, "", ("pods", "events"), step.namespace)
     return Rights(
         single=tuple(dict.fromkeys(single)),
-        roles=escalation.roles_of(objects),
-        bindings=escalation.bindings_of(objects),
+        roles=rbac.roles_of(objects),
+        bindings=rbac.bindings_of(objects),
         absent=_absent(known),
     )
 

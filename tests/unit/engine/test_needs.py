@@ -8,9 +8,9 @@ from typing import Any
 
 from cto.catalog import Asked, Requests
 from cto.engine.needs import needs_of
-from cto.engine.permissions import Binding, Right, Role
 from cto.engine.planned import Known, known_of
 from cto.engine.preflight import VersionRange
+from cto.engine.rbac import Binding, Right, Role
 from cto.events import Phase
 from cto.objects import Manifest, ObjectRef
 from cto.plan.build import install
