@@ -104,6 +104,15 @@ def code_run(namespace: str) -> Manifest:
     }
 
 
+def without_app(cluster: Cluster, namespace: str) -> Mapping[str, bool]:
+    """Return agent -> whether there is no Secret with the key of its GitHub App."""
+    listed = cluster.list_metadata("v1", "Secret", namespace=namespace)
+    names = {item["metadata"]["name"] for item in listed}
+    agents = _agents(_settings(cluster, namespace) or {})
+    apps = {name: str(agent.get("githubApp") or name) for name, agent in agents.items()}
+    return {name: f"github-app-{app.lower()}" not in names for name, app in apps.items()}
+
+
 def missing(cluster: Cluster, namespace: str, lacking: Lacking) -> Iterator[str]:
     """Yield what a run would wait for, for ever: its account, or its agent's image."""
     account = ObjectRef("v1", "ServiceAccount", namespace, _AGENTS_ACCOUNT)

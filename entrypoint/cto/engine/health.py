@@ -390,8 +390,21 @@ def _stranded(
         yield _Problem(f"{text}, last heard of at {silent[name]}", fix=fix)
 
 
-def _github(_look: _Look, definition: _Definition) -> Check:
-    return _skipped(definition, "not part of this version: agents cannot reach GitHub yet")
+def _github(look: _Look, definition: _Definition) -> Check:
+    release = next((r for r in look.releases if r.component == CONTROLLER), None)
+    if release is None:
+        return _skipped(definition, "the Multi-Agent Controller is not installed")
+    try:
+        without = agents.without_app(look.cluster, release.namespace)
+    except ApiError as error:
+        # Not everybody who may look at the platform may look at Secrets, if only at their names.
+        return _skipped(definition, error.message)
+    lacking = [name for name, lacks in without.items() if lacks]
+    if len(lacking) == len(without):
+        return _skipped(definition, "no agent has the key of a GitHub App")
+    message = f"{len(without) - len(lacking)} of {len(without)} agents have the key of a GitHub App"
+    text = f"{message}, not {', '.join(lacking)}" if lacking else message
+    return _passed(definition, f"{text}; GitHub was not asked")
 
 
 def _webhooks(look: _Look, definition: _Definition) -> Check:

@@ -30,7 +30,7 @@ web        web        web-1.0.0  deployed  1         2
 Health:
   ok      Kubernetes        v1.34.4 answers, 1 of 1 nodes ready (0.00 s)
   ok      Core components   1 of 1 components ready (0.00 s)
-  skipped GitHub            not part of this version: agents cannot reach GitHub yet (0.00 s)
+  skipped GitHub            the Multi-Agent Controller is not installed (0.00 s)
   skipped Webhook delivery  no receiver for webhooks is installed (0.00 s)
   skipped Agent readiness   the Multi-Agent Controller is not installed (0.00 s)
 """

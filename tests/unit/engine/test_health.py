@@ -42,7 +42,7 @@ ACCOUNT = manifest("ServiceAccount", "cto-agent", metadata={"namespace": "cto"})
 AGENTS = """
 agent: {image: cto.internal/agent:1}
 agents:
-  rex: {cli: echo, resources: {cpu: "2", memory: 4Gi}}
+  rex: {cli: echo, githubApp: CTO-rex, resources: {cpu: "2", memory: 4Gi}}
   cleo: {cli: echo, image: registry.example.com/cleo:1, resources: {requests: {cpu: "1"}}}
 """
 
@@ -150,7 +150,7 @@ def test_checks_change_nothing_and_list_each_kind_once() -> None:
     checks(cluster, found)
     assert cluster.everything() == before
     lists = [call for call in cluster.calls if call[0].startswith(("list", "scan"))]
-    assert len(lists) == len(set(lists)) == 6
+    assert len(lists) == len(set(lists)) == 7
 
 
 def test_secrets_are_listed_without_what_is_in_them() -> None:
@@ -324,6 +324,20 @@ def test_code_run_that_is_refused_fails_with_the_apis_words() -> None:
     check = checks(cluster, found)["agents"]
     assert (check.status, check.code, check.fix) == (FAILED, "CTO-1605", "Ask for it.")
     assert check.message == "CodeRun refused by policy"
+
+
+def test_agents_with_the_key_of_a_github_app_are_counted() -> None:
+    cluster, found = healthy()
+    check = checks(cluster, found)["github"]
+    assert (check.status, check.message) == (SKIPPED, "no agent has the key of a GitHub App")
+    cluster.add(manifest("Secret", "github-app-cto-rex", metadata={"namespace": "cto"}))
+    check = checks(cluster, found)["github"]
+    assert check.status is PASSED
+    assert check.message.startswith("1 of 2 agents have the key of a GitHub App, not cleo; ")
+    cluster.fail_next(
+        "list_metadata", ApiError("CTO-1602", "no Secrets", status=403), kind="Secret"
+    )
+    assert checks(cluster, found)["github"].status is SKIPPED
 
 
 def test_a_run_that_could_never_begin_is_a_failure() -> None:
