@@ -140,6 +140,14 @@ class SuppliedSecret(_Model):
     type: str = "Opaque"
 
 
+CERTIFICATE = SuppliedSecret(
+    name="ingress-tls",
+    type="kubernetes.io/tls",
+    keys={"tls.crt": "ingress.certificate", "tls.key": "ingress.private_key"},
+)
+"""That of a component's Ingress: given, or signed by cert-manager or the platform's authority."""
+
+
 class Manifests(_Model):
     """Templates of the component's own objects: applied before its release, or once ready."""
 
@@ -181,6 +189,7 @@ class Access(_Model):
         path: What follows host and port in the address.
         user: Name for the log-in.
         secret: `NAME/KEY` that holds the password.
+        annotations: Of its Ingress.
         command: What prints a token, where there is no password. Every `kubectl` in
             it is told the cluster before it is shown.
         when: Field of the configuration without which nothing listens there yet.
@@ -192,6 +201,7 @@ class Access(_Model):
     host_port: int | None = None
     subdomain: str = ""
     path: str = ""
+    annotations: Mapping[str, str] = Field(default_factory=dict)
     user: str = ""
     secret: str = ""
     command: str = ""
@@ -374,6 +384,12 @@ class Component(_Model):
             raise ValueError(text)
         return self
 
+    @property
+    def supplied(self) -> tuple[SuppliedSecret, ...]:
+        """Its supplied Secrets, with that of its Ingress."""
+        named = self.access and self.access.subdomain
+        return (*self.supplied_secrets, *((CERTIFICATE,) if named else ()))
+
     def generated(self, own: Iterable[ObjectRef]) -> Iterator[tuple[str, GeneratedSecret]]:
         """Yield the generated Secrets with their namespaces, as its own objects ask for them."""
         objects = sorted(own)
@@ -389,7 +405,7 @@ class Component(_Model):
         """Yield the Secrets that the installer makes for it; see `generated`."""
         for namespace, generated in self.generated(own):
             yield ObjectRef("v1", "Secret", namespace, generated.name)
-        for supplied in self.supplied_secrets:
+        for supplied in self.supplied:
             yield ObjectRef("v1", "Secret", self.namespace, supplied.name)
 
     def size(self, profile: str, *, high_availability: bool) -> str:

@@ -198,33 +198,7 @@ def test_user_interfaces_are_reached_as_configured(
         if access is None or access.node_port is None:
             continue
         seen = [value for _, value in leaves(everything(made, component))]
-        host = f"{access.subdomain}.agents.example.com"
         assert (access.node_port in seen) == (kind == "nodeport"), component.name
-        assert (host in seen) == (kind == "ingress"), component.name
-
-
-PAIR = {"certificate": "-----BEGIN CERTIFICATE-----", "private_key": "-----BEGIN PRIVATE KEY-----"}
-
-
-@pytest.mark.parametrize("given", [{"class_name": "traefik"}, {"issuer": "lets"}, PAIR])
-def test_every_way_in_has_the_class_and_certificate_that_is_wanted(
-    catalog: Catalog, renderer: Make, given: dict[str, str]
-) -> None:
-    platform = {"ingress_type": "ingress", "domain": "example.com"}
-    made = renderer("standard", platform=platform, ingress=given)
-    events = {item["kind"]: item for item in glue(made, catalog["argo-events"])}["Ingress"]
-    found = [
-        made.values(catalog["argocd"])["server"]["ingress"],
-        made.values(catalog["argo-workflows"])["server"]["ingress"],
-        made.values(catalog["grafana"])["ingress"],
-        {**events["spec"], "annotations": events["metadata"]["annotations"]},
-    ]
-    for ingress in found:
-        assert (ingress.get("ingressClassName") or "") == given.get("class_name", "")
-        issuer = (ingress.get("annotations") or {}).get("cert-manager.io/cluster-issuer")
-        assert issuer == given.get("issuer")
-        secrets = [one["secretName"] for one in ingress.get("tls") or ingress.get("extraTls") or ()]
-        assert secrets == ([] if "class_name" in given else ["ingress-tls"])
 
 
 @pytest.mark.parametrize(
@@ -398,14 +372,15 @@ def test_mails_tell_of_failed_runs_and_of_nothing_else(catalog: Catalog, rendere
 def test_big_deliveries_are_taken_and_fit_the_bus(
     catalog: Catalog, renderer: Make, profile: str
 ) -> None:
-    """Both end at 1 MB by default, and GitHub's big pushes do not."""
-    made = renderer(profile, platform={"ingress_type": "ingress", "domain": "example.com"})
+    """All three end at 1 MB by default, and GitHub's big pushes do not."""
+    made = renderer(profile)
     kinds = {item["kind"]: item for item in glue(made, catalog["argo-events"])}
     body = kinds["EventSource"]["spec"]["github"]["org"]["webhook"]["maxPayloadSize"]
     assert body == 4 * 2**20
     assert kinds["EventBus"]["spec"]["jetstream"]["maxPayload"] == "8MB"
-    annotations = kinds["Ingress"]["metadata"]["annotations"]
-    assert annotations["nginx.ingress.kubernetes.io/proxy-body-size"] == "4m"
+    access = catalog["argo-events"].access
+    assert access is not None
+    assert access.annotations == {"nginx.ingress.kubernetes.io/proxy-body-size": "4m"}
 
 
 def test_texts_of_the_configuration_stay_texts(catalog: Catalog, renderer: Make) -> None:

@@ -14,11 +14,19 @@ from cto.result import Result
 @click.option(
     "--show-password", is_flag=True, help="Print the password of COMPONENT, on a terminal only."
 )
+@click.option(
+    "--ca", is_flag=True, help="Print the certificate of the platform's own authority, as PEM."
+)
 @cluster_options
 @output_options()
 @click.pass_obj
 def access(
-    terminal: Terminal, *, options: ClusterOptions, component: str | None, show_password: bool
+    terminal: Terminal,
+    *,
+    options: ClusterOptions,
+    component: str | None,
+    show_password: bool,
+    ca: bool,
 ) -> Result:
     """Show how to reach what is installed, or one COMPONENT of it, and whether it answers."""
     from cto.cli.verbs import access as verb  # noqa: PLC0415 - pydantic is slow to import
@@ -26,4 +34,9 @@ def access(
     if show_password and component is None:
         text = "--show-password needs a COMPONENT: one password at a time."
         raise click.UsageError(text)
+    if ca and (component or show_password):
+        text = "--ca goes with no COMPONENT and no --show-password: all have one authority."
+        raise click.UsageError(text)
+    if ca:
+        return verb.authority(terminal.wiring(options), terminal)
     return verb.run(terminal.wiring(options), terminal, component, show_password=show_password)

@@ -11,6 +11,7 @@ from typing import Any
 
 from cto.catalog import Access, Component
 from cto.config.sections import IngressType
+from cto.plan.ingress import is_own
 from cto.plan.observed import State
 from cto.plan.wanted import port_suffix
 from cto.ports import INGRESS_NODE_PORT, Reach
@@ -68,7 +69,7 @@ def access_data(components: Sequence[Component], reach: Reach) -> list[dict[str,
             "namespace": component.namespace,
             "url": url_of(access, reach),
         }
-        | access.model_dump(exclude={"when"})
+        | access.model_dump(exclude={"annotations", "when"})
         for component in components
         if (access := component.access)
     ]
@@ -109,6 +110,12 @@ def access_lines(
     if is_free is None and any("port-forward" in line for line in lines):
         lines.append("A number before a colon that is taken on your machine may be any other.")
     return lines
+
+
+def trust_lines(config: Mapping[str, Any]) -> list[str]:
+    """Return what browsers have to be told, where the platform's own authority signs."""
+    told = "Browsers trust these addresses once they have the certificate of `cto access --ca`."
+    return [told] if is_own(config) else []
 
 
 def _log_in(component: Component, access: Access, reach: Reach) -> list[str]:

@@ -107,7 +107,8 @@ class Ingress(Section):
     )
     issuer: KubeName | None = Field(
         default=None,
-        description="ClusterIssuer of cert-manager for the certificates, unless one is given.",
+        description="ClusterIssuer of cert-manager for the certificates, unless one is given. "
+        "Without either an authority of the platform's own signs them.",
         examples=["letsencrypt"],
     )
     certificate: Secret | None = Field(

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from threading import Event as Flag
 
+from cto.catalog import CERTIFICATE
 from cto.engine import pullsecrets, strategies
 from cto.engine.definitions import CrdSource
 from cto.engine.gone import pods_of
@@ -31,6 +32,7 @@ from cto.plan.steps import (
     ApplyCrds,
     ApplyManifests,
     ApplyRelease,
+    Certify,
     DeleteNamespace,
     DeleteObjects,
     DeleteState,
@@ -96,6 +98,8 @@ class Executor:
                 return self._generate(step)
             case SupplySecret():
                 return self._supply(step)
+            case Certify():
+                return self._certify(step)
             case SupplyPullSecret():
                 password = self.secret_values(step.secret_path).get("", "")
                 return pullsecrets.supply(self.cluster, step, password)
@@ -163,6 +167,22 @@ class Executor:
         if found is not None and wanted["data"].items() <= (found.get("data") or {}).items():
             return "unchanged"
         self.cluster.apply(wanted)
+        return ""
+
+    def _certify(self, step: Certify) -> str:
+        from cto.engine import certificates  # noqa: PLC0415 - slow to import, few clusters need it
+
+        found, now = self.cluster.get(step.secret), self.cluster.now()
+        if step.by is None:
+            data = certificates.authority(found, step.host, now)
+        else:
+            data = certificates.server(found, self.cluster.get(step.by), step.host, now)
+        if not data:
+            return "unchanged"
+        wanted = _secret(step.secret, CERTIFICATE.type, data, step.component)
+        # The authority goes with the installer's memory: trust in it is to end then.
+        trace = {} if step.by else {labels.TRACE: "true"}
+        self.cluster.apply(labels.labelled(wanted, trace))
         return ""
 
     def _apply_crds(self, step: ApplyCrds) -> Wait:

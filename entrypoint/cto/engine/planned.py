@@ -17,6 +17,7 @@ from cto.plan.steps import (
     ApplyCrds,
     ApplyManifests,
     ApplyRelease,
+    Certify,
     EnsureNamespace,
     GenerateSecret,
     Plan,
@@ -133,7 +134,7 @@ def planned_objects(known: Known) -> tuple[PlannedObject, ...]:
 
 def writes(step: Step) -> bool:
     """Tell whether a step writes, or compares and may write when it runs."""
-    return step.action in CHANGING or isinstance(step, SupplySecret | SupplyPullSecret)
+    return step.action in CHANGING or isinstance(step, Certify | SupplySecret | SupplyPullSecret)
 
 
 def _object(
@@ -172,6 +173,8 @@ def _manifests(step: Step, known: Known) -> Iterator[tuple[str, Manifest]]:
             yield from ((step.release.namespace, manifest) for manifest in rendered)
         case GenerateSecret():
             yield step.namespace, _secret(step.secret.name)
+        case Certify():
+            yield step.secret.namespace, _secret(step.secret.name)
         case SupplySecret() | SupplyPullSecret():
             yield step.namespace, _secret(step.name)
         case _:

@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from cto.events import Phase
 from cto.plan import labels, pulling
 from cto.plan.component import ComponentSteps, namespaces_of
+from cto.plan.ingress import AUTHORITY, RENEWED
 from cto.plan.nodes import simulated_warnings
 from cto.plan.observed import Observed
 from cto.plan.steps import (
     Action,
+    Certify,
     EnsureNamespace,
     Note,
     Plan,
@@ -23,6 +25,7 @@ def install(wanted: Wanted, observed: Observed) -> Plan:
     """Return the plan that makes the cluster as wanted. Nothing is done twice."""
     steps: list[Step] = list(_cluster(wanted, observed))
     steps += _namespaces(wanted, observed)
+    steps += _authority(wanted, observed)
     steps += pulling.supplies(wanted.login, steps, observed)
     installed = {item.component.name for item in wanted.components}
     for item in wanted.components:
@@ -102,6 +105,25 @@ def _namespaces(wanted: Wanted, observed: Observed) -> Sequence[Step]:
             },
         )
     return tuple(steps.values())
+
+
+def _authority(wanted: Wanted, observed: Observed) -> Sequence[Step]:
+    if not wanted.authority:
+        return ()
+    # Its namespace is looked at by nobody who need not: whether it is there shows when it runs.
+    action, reason = (Action.CHECK, RENEWED) if observed.state else (Action.CREATE, "not there")
+    return (
+        Certify(
+            id="authority",
+            phase=Phase.CORE,
+            title=f"Make an authority for names below {wanted.authority}",
+            action=action,
+            reason=reason,
+            after=("cluster",) if wanted.creates_cluster else (),
+            secret=AUTHORITY,
+            host=wanted.authority,
+        ),
+    )
 
 
 def _notes(

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cto.catalog import CERTIFICATE
 from cto.objects import Manifest, ObjectRef, labels_of, ref_of
 from cto.plan import change, labels, pulling
+from cto.plan.ingress import AUTHORITY, RENEWED
 from cto.plan.observed import Observed, ReleaseRecord, ReleaseState
 from cto.plan.steps import (
     Action,
     ApplyCrds,
     ApplyManifests,
     ApplyRelease,
+    Certify,
     Downgrade,
     GenerateSecret,
     ProbeService,
@@ -52,7 +55,7 @@ class ComponentSteps:
         namespaces = tuple(
             f"namespace:{name}" for name in namespaces_of(self._item, self._observed)
         )
-        generated = self._generated(namespaces)
+        generated = [*self._generated(namespaces), *self._certified(namespaces)]
         steps: list[Step] = [*generated, *self._supplied((*namespaces, *(s.id for s in generated)))]
         base = (*namespaces, *(step.id for step in steps))
         if self._wanted.login:
@@ -120,6 +123,23 @@ class ComponentSteps:
                 secret=secret,
             )
             for namespace, secret in self._component.generated(self._own)
+        ]
+
+    def _certified(self, namespaces: tuple[str, ...]) -> list[Step]:
+        if not self._item.certified:
+            return []
+        ref = ObjectRef("v1", "Secret", self._component.namespace, CERTIFICATE.name)
+        there = ref in self._observed.present
+        action, reason = (Action.CHECK, RENEWED) if there else (Action.CREATE, "not there")
+        return [
+            Certify(
+                **self._common(f"certificate:{ref.namespace}", action, reason),
+                title=f"Certify {self._item.certified}",
+                after=(*namespaces, "authority"),
+                secret=ref,
+                host=self._item.certified,
+                by=AUTHORITY,
+            )
         ]
 
     def _secret_action(self, namespace: str, name: str, reason: str) -> tuple[Action, str]:

@@ -155,6 +155,23 @@ class SupplySecret(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Certify(Step):
+    """Makes a certificate, again before its end. Its key is not in the plan.
+
+    Attributes:
+        host: What it is for; of an authority, the domain below which it may sign.
+        by: Secret of the authority that signs; None for an authority.
+    """
+
+    secret: ObjectRef
+    host: str
+    by: ObjectRef | None = None
+
+    def touches(self) -> tuple[str, ...]:
+        return (str(self.secret),)
+
+
+@dataclass(frozen=True, kw_only=True)
 class SupplyPullSecret(Step):
     """Writes the Secret that a namespace's pods pull with. Its password is not in the plan.
 

@@ -21,6 +21,7 @@ from cto.config.sections import (
 from cto.config.text import seconds_of
 from cto.errors import ConfigError
 from cto.objects import Manifest
+from cto.plan.ingress import host_of, is_own, ways
 from cto.plan.nodes import nodes_warnings
 from cto.plan.observed import Observed
 from cto.plan.openings import policies
@@ -97,6 +98,8 @@ def wanted(
     context["cluster"] |= {"provider": provider, **addresses(selection.managed, ports)}
     renderer = Renderer({**context, "pull_secret": SECRET if login else ""}, env=env)
 
+    own = is_own(context["config"])
+
     def closed(component: Component) -> tuple[Manifest, ...]:
         on = config.platform.network_policies
         return policies(component, selection.managed, selection.external, renderer) if on else ()
@@ -123,7 +126,11 @@ def wanted(
                     *closed(component),
                     *moved(component, component.manifests.before),
                 ),
-                after=moved(component, component.manifests.after),
+                after=(
+                    *moved(component, component.manifests.after),
+                    *ways(component, config, config.ingress.class_name or ""),
+                ),
+                certified=host_of(component, config) if own else "",
                 supplied=_supplied(component, config),
                 relocation=relocations.get(component.name),
                 asked=tuple(renderer.asked(component).values()),
@@ -134,6 +141,7 @@ def wanted(
         disabled=selection.disabled,
         creates_cluster=creates_cluster,
         ports=ports,
+        authority=(config.platform.domain or "") if own else "",
         login=login,
         step_timeout_s=seconds_of(config.cluster.step_timeout),
         warnings=(*nodes, *_without_effect(config)),
@@ -233,7 +241,7 @@ def _supplied(component: Component, config: Config) -> dict[str, tuple[str, Mapp
     """Return the supplied Secrets that get at least one value."""
     return {
         secret.name: (secret.type, secret.keys)
-        for secret in component.supplied_secrets
+        for secret in component.supplied
         if any(_is_given(config, path) for path in secret.keys.values())
     }
 

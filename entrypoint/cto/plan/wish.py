@@ -33,6 +33,7 @@ class WantedComponent:
         supplied: For each supplied Secret that gets at least one value: name -> (type, keys).
         relocation: Where its images come from, if not from upstream.
         asked: What its pods ask for, container by container.
+        certified: The host for which the platform's own authority signs; '' for none.
     """
 
     component: Component
@@ -43,6 +44,7 @@ class WantedComponent:
     supplied: Mapping[str, tuple[str, Mapping[str, str]]] = field(default_factory=dict)
     relocation: Relocation | None = None
     asked: tuple[Asked, ...] = ()
+    certified: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +53,7 @@ class Wanted:
 
     Attributes:
         ports: Port of every node -> port of localhost, as far as anybody knows.
+        authority: The domain below which an authority of the platform's own signs; '' for none.
         login: What nodes log in with where images come from; None if they need not.
     """
 
@@ -61,6 +64,7 @@ class Wanted:
     disabled: tuple[str, ...] = ()
     creates_cluster: bool = False
     ports: Mapping[int, int] = field(default_factory=dict)
+    authority: str = ""
     login: Login | None = None
     step_timeout_s: float = STEP_TIMEOUT_S
     warnings: tuple[str, ...] = ()

@@ -97,3 +97,46 @@ def test_what_is_not_installed_is_nowhere(desk: Desk) -> None:
     result = desk.cto("access")
     assert result.exit_code == 9
     assert "CTO-1901" in result.stderr
+
+
+NAMED = API.rstrip("\n") + "\naccess: {service: api, port: 80, subdomain: api}\n"
+INGRESS = {"CTO_PLATFORM__INGRESS_TYPE": "ingress", "CTO_PLATFORM__DOMAIN": "example.com"}
+AUTHORITY = ObjectRef("v1", "Secret", "cto-system", "ingress-authority")
+SERVER = ObjectRef("v1", "Secret", "api", "ingress-tls")
+
+
+def test_names_have_certificates_of_one_authority_whose_key_nobody_sees(desk: Desk) -> None:
+    desk.env |= INGRESS
+    desk.component(NAMED)
+    first = desk.cto("install", "--debug")
+    assert first.exit_code == 0, first.output
+    assert "`cto access --ca`" in first.stdout
+    made = {ref: (desk.cluster.peek(ref) or {})["data"] for ref in (AUTHORITY, SERVER)}
+    shown = desk.cto("access", "--ca")
+    assert shown.stdout == base64.b64decode(made[AUTHORITY]["tls.crt"]).decode()
+    assert desk.document("access", "--ca")["data"]["ca"] == shown.stdout
+    ways = {row["component"]: row["url"] for row in desk.document("access")["data"]["access"]}
+    assert ways["api"] == "https://api.example.com"
+    again = desk.document("install")
+    assert again["data"]["changes"] == []
+    assert {ref: (desk.cluster.peek(ref) or {})["data"] for ref in made} == made
+    others = [str(item) for ref, item in desk.cluster.everything().items() if ref not in made]
+    told = [first.output, shown.output, str(again), *others]
+    for data in made.values():
+        key = base64.b64decode(data["tls.key"]).decode().splitlines()[1]
+        assert not any(key in text or data["tls.key"] in text for text in told)
+    assert desk.cto("uninstall", "--yes").exit_code == 0
+    assert desk.cluster.peek(AUTHORITY) is None
+
+
+@pytest.mark.parametrize("given", [{"ISSUER": "lets"}, {"CERTIFICATE": "c", "PRIVATE_KEY": "k"}])
+def test_who_brings_certificates_has_no_other_authority(desk: Desk, given: dict[str, str]) -> None:
+    desk.env |= INGRESS | {f"CTO_INGRESS__{name}": value for name, value in given.items()}
+    desk.component(NAMED)
+    installed = desk.cto("install")
+    assert installed.exit_code == 0
+    assert "--ca" not in installed.stdout
+    assert desk.cluster.peek(AUTHORITY) is None
+    result = desk.cto("access", "--ca")
+    assert result.exit_code == 2
+    assert "no authority of its own" in result.stderr

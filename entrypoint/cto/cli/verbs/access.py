@@ -7,12 +7,20 @@ from collections.abc import Sequence
 
 from cto.catalog import Component
 from cto.cli.output import Terminal
-from cto.cli.reaching import NOTHING_RUNS, access_data, access_lines, installed, way
-from cto.cli.verbs.opening import frame, not_installed, opened
+from cto.cli.reaching import (
+    NOTHING_RUNS,
+    access_data,
+    access_lines,
+    installed,
+    trust_lines,
+    way,
+)
+from cto.cli.verbs.opening import frame, not_installed, opened, opened_existing
 from cto.cli.wiring import Wiring
 from cto.engine.installer import Installer
 from cto.errors import ApiError, UsageError, nearest
 from cto.objects import ObjectRef
+from cto.plan.ingress import AUTHORITY
 from cto.result import Result
 
 _PATIENCE_S = 4.0
@@ -44,6 +52,7 @@ def run(wiring: Wiring, terminal: Terminal, name: str | None, *, show_password: 
         answers = {component.name: _asked(installer, component) for component in places}
         reach = way(provider.reach(), state)
     lines = access_lines(places, reach, is_free=wiring.is_free, answers=answers)
+    lines += trust_lines(state.config) if lines else ()
     rows = access_data(places, reach)
     nothing = NOTHING_RUNS if terminal.simulated else _NOTHING
     return Result(
@@ -52,6 +61,22 @@ def run(wiring: Wiring, terminal: Terminal, name: str | None, *, show_password: 
         text="\n".join(lines) or nothing,
         simulated=terminal.simulated,
     )
+
+
+def authority(wiring: Wiring, terminal: Terminal) -> Result:
+    """Return the certificate of the platform's own authority.
+
+    Raises:
+        UsageError: CTO-1200, there is none.
+    """
+    with opened_existing(wiring, terminal) as installer:
+        pem = _value(installer, AUTHORITY, "tls.crt")
+    if pem is None:
+        text = "--ca: the platform has no authority of its own"
+        hint = "It has one with platform.ingress_type ingress and no certificate or issuer given."
+        raise UsageError("CTO-1200", text, hint=hint)
+    data = {"ca": pem}
+    return Result(command="access", data=data, text=pem.rstrip(), simulated=terminal.simulated)
 
 
 def _chosen(found: Sequence[Component], name: str | None) -> Sequence[Component]:
@@ -84,9 +109,13 @@ def _asked(installer: Installer, component: Component) -> str:
 def _password(installer: Installer, component: Component) -> str:
     name, _, key = (component.access.secret if component.access else "").partition("/")
     ref = ObjectRef("v1", "Secret", component.namespace, name)
-    secret = installer.cluster.get(ref) if name else None
-    value = ((secret or {}).get("data") or {}).get(key)
+    value = _value(installer, ref, key) if name else None
     if value is None:
         text = f"{component.name}: there is no password to show"
         raise UsageError("CTO-1200", text, hint="`cto access` says how to log in.")
-    return base64.b64decode(value).decode()
+    return value
+
+
+def _value(installer: Installer, ref: ObjectRef, key: str) -> str | None:
+    found = ((installer.cluster.get(ref) or {}).get("data") or {}).get(key)
+    return None if found is None else base64.b64decode(found).decode()

@@ -24,6 +24,7 @@ from cto.cli.reaching import (
     kubeconfig_option,
     kubectl_line,
     reachable,
+    trust_lines,
 )
 from cto.cli.verbs.opening import frame
 from cto.cli.wiring import Wiring
@@ -73,6 +74,7 @@ class _Told:
     reachable: tuple[Component, ...]
     preflight: tuple[Check, ...]
     is_free: IsFree | None
+    trust: Sequence[str]
     checks: tuple[Check, ...] = ()
 
     @property
@@ -132,6 +134,7 @@ class _Run:
                 access,
                 self._reachable(plan),
                 is_free=self._wiring.is_free,
+                trust=trust_lines(self._wiring.loaded.config.public()),
                 preflight=tuple(installer.checks),
             )
             self._terminal.data = _data(told)
@@ -363,4 +366,5 @@ def _access(told: _Told) -> list[str]:
     ]
     if told.plan.simulated:
         return [NOTHING_RUNS, *look]
-    return [*access_lines(told.reachable, reach, is_free=told.is_free), *look]
+    lines = access_lines(told.reachable, reach, is_free=told.is_free)
+    return [*lines, *told.trust, *look]
