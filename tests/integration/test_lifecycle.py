@@ -187,3 +187,53 @@ def test_the_records_in_the_cluster_are_readable_by_helm_and_labelled(fresh: Lab
         "v1", "Secret", labels=f"owner=helm,{labels.MANAGED}=true"
     )
     assert len(found) == len(listed)
+
+
+def kept_data(lab: Lab) -> dict[str, object]:
+    """Return what must outlive a change of the profile: claims, runs, and what Secrets hold."""
+    cluster = lab.cluster()
+    claims = cluster.list("v1", "PersistentVolumeClaim")
+    runs = cluster.list("agents.platform/v1", "CodeRun")
+    found: dict[str, object] = {
+        f"{item['kind']} {item['metadata']['name']}": item["metadata"]["uid"]
+        for item in (*claims, *runs)
+    }
+    for item in cluster.list("v1", "Secret", labels=f"{labels.MANAGED}=true"):
+        if item["type"] != "helm.sh/release.v1":
+            found[f"Secret {item['metadata']['name']}"] = item["data"]
+    return found
+
+
+# Five installations, three of them large.
+@pytest.mark.slow
+def test_a_living_platform_grows_and_shrinks_again(fresh: Lab) -> None:
+    """Each plan says what its step does, and what held data before holds the same afterwards."""
+    fresh.install("minimal")
+    run = {
+        "apiVersion": "agents.platform/v1",
+        "kind": "CodeRun",
+        "metadata": {"name": "work", "namespace": "cto"},
+        "spec": {
+            "repositoryUrl": "https://github.com/acme/shop",
+            "githubApp": "rex",
+            "prompt": "x",
+        },
+    }
+    fresh.cluster().apply(run)
+    # The node is one of profile minimal's.
+    room = ("--skip-preflight", "room")
+    for profile in ("standard", "production", "standard", "minimal"):
+        before = kept_data(fresh)
+        assert before
+        plan = fresh.data("plan", "install", "--provider=kwok", "--profile", profile, *room)
+        done = fresh.install(profile, *room)
+        planned = {step["id"] for step in plan["steps"] if step["action"] != "none"}
+        assert set(done["changes"]) <= planned, profile
+        assert {one for one in planned if one.startswith("release:")} <= set(done["changes"])
+        after = kept_data(fresh)
+        assert {name: after.get(name) for name in before} == before, profile
+        assert {check["status"] for check in done["checks"]} <= {"passed", "skipped"}
+        assert fresh.install(profile, *room)["changes"] == []
+        rows = fresh.data("status")["components"]
+        assert {row["release"] for row in rows} == {"deployed"}
+    assert any("no longer wanted" in warning for warning in done["warnings"])
