@@ -43,7 +43,14 @@ from cto.engine.lock import ClusterLock, at_work
 from cto.engine.needs import needs_of
 from cto.engine.nodes import Images
 from cto.engine.planned import Known, hooks_of, known_of
-from cto.engine.preflight import REGISTRY, cluster_checks, removal_checks, skipped, supported
+from cto.engine.preflight import (
+    REGISTRY,
+    cluster_checks,
+    profile_checks,
+    removal_checks,
+    skipped,
+    supported,
+)
 from cto.engine.rbac import Rights
 from cto.engine.rights import rights_of_removal
 from cto.errors import ApiError, PreflightError
@@ -520,6 +527,9 @@ class Wiring:
         needs = replace(needs, seen=seen, images=self._images)
         skip = self.loaded.config.cluster.skip_preflight
         checks = cluster_checks(cluster, needs, clock=self.clock, skip=skip)
+        if not self.loaded.names_profile:
+            installed = observed.state.profile if observed.state else ""
+            checks = (*checks, *profile_checks(installed, wish.profile))
         # Nodes of a cluster that was made in Docker pull from the bundle.
         bundled = wish.provider == KIND and self.source and self.source.has_images
         if not (observed.simulated or bundled):

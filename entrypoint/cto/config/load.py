@@ -40,6 +40,11 @@ class Loaded:
     profile: Profile
     origins: Mapping[str, Origin]
 
+    @property
+    def names_profile(self) -> bool:
+        """Tell whether anybody chose the profile: a file, the environment or a flag."""
+        return self.origins["profile"].layer is not Layer.DEFAULT
+
 
 def load(
     *,

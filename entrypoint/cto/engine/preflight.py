@@ -147,6 +147,27 @@ def cluster_checks(
         return (first, *pool.map(lambda check: _made(*check, skip=skip, idle=idle), checks))
 
 
+def profile_checks(installed: str, chosen: str) -> Sequence[Check]:
+    """Refuse to give a platform another profile in silence.
+
+    Args:
+        installed: The profile that it has; '' if there is none.
+        chosen: The one that counts where nobody names one.
+    """
+    if installed in ("", chosen):
+        return ()
+    return (
+        Check(
+            name="profile",
+            title="Profile",
+            status=CheckStatus.FAILED,
+            message=f"the platform has profile {installed}, and no profile is named",
+            fix=f"`--profile {installed}` keeps it, `--profile {chosen}` changes it.",
+            code="CTO-1400",
+        ),
+    )
+
+
 def removal_checks(
     cluster: Cluster, rights_of: Callable[[], Rights], *, skip: Collection[str] = ()
 ) -> Sequence[Check]:

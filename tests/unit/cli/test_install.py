@@ -264,6 +264,16 @@ class TestFailures:
         assert "namespaces" in document["error"]["details"]
         assert desk.cluster.peek(RELEASE) is None
 
+    @pytest.mark.parametrize("verb", [("install",), ("plan", "install")])
+    def test_who_names_no_profile_gives_a_platform_no_other_one(
+        self, desk: Desk, verb: tuple[str, ...]
+    ) -> None:
+        desk.document("install", "--profile", "standard")
+        error = desk.document(*verb, code=4)["error"]["details"]
+        assert "the platform has profile standard, and no profile is named" in error
+        assert "`--profile standard` keeps it, `--profile minimal` changes it" in error
+        desk.document(*verb, "--profile", "minimal")
+
     def test_something_foreign_is_not_taken_over(self, desk: Desk) -> None:
         desk.cluster.add({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "web"}})
         document = desk.document("install", code=4)
