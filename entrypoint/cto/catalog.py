@@ -338,6 +338,8 @@ class Component(_Model):
     category: Category
     required: bool = False
     feature: str | None = None
+    ingress_class: str = ""
+    """What it brings: it is taken for platform.ingress_type ingress, where no other class is."""
     namespace: Name
     namespace_labels: Mapping[str, str] = Field(default_factory=dict)
     release: Name

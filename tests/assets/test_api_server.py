@@ -277,6 +277,7 @@ _SCRAPED: Mapping[str, Mapping[str, int]] = {
     "grafana": {"Deployment grafana": 3000},
     "postgresql-operator": {"Deployment cloudnative-pg": 8080},
     "redis-operator": {"Deployment redis-operator": 8080},
+    "traefik": {"Deployment traefik": 8080},
     "victoria-logs": {"StatefulSet victoria-logs": 9428},
     "victoria-logs-collector": {"DaemonSet victoria-logs-collector": 9429},
     "victoria-metrics": {},

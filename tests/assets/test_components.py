@@ -157,6 +157,10 @@ def test_objects_are_in_the_namespace_of_their_component(
     for manifest in glue(renderer(profile), component):
         # The databases of the configuration are in this one.
         other = {"default"} if component.category == "database" else set()
+        # It reads Ingress objects where they are.
+        other |= (
+            {"argo", "argo-events", "argocd", "monitoring"} if component.ingress_class else set()
+        )
         assert manifest["metadata"]["namespace"] in {component.namespace, *other}
 
 

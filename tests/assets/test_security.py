@@ -68,6 +68,14 @@ browser stranger node > grafana/grafana 3000
 node > controller/controller 8080
 node stranger victoria-logs-collector/collector > victoria-logs/server 9428
 victoria-logs-collector/collector > api-server 443 6443
+browser stranger > traefik/traefik 8000 8443
+traefik/traefik > argo-events/source 12000
+traefik/traefik > argo-workflows/server 2746
+traefik/traefik > argocd/server 8080
+traefik/traefik > grafana/grafana 3000
+traefik/traefik > argo-events/acme argo-workflows/acme argocd/acme grafana/acme 8089
+traefik/traefik > api-server 443 6443
+victoria-metrics/server > traefik/traefik 8080
 browser > argo-events/acme argo-workflows/acme argocd/acme grafana/acme 8089
 node > victoria-metrics/server 8428
 node > postgresql-operator/operator 9443
@@ -109,6 +117,8 @@ victoria-metrics/server > victoria-logs-collector/collector 9429
 REFUSED = """
 stranger node browser > argocd/redis argocd/redis-ha argocd/redis-haproxy 6379
 stranger > argocd/repo 8081
+stranger > traefik/traefik 8080
+traefik/traefik > argocd/redis 6379
 stranger > argo-events/bus 4222 6222 7777 8222
 stranger > argocd/controller 8082
 stranger > argo-workflows/steps controller/agents 8080

@@ -83,6 +83,7 @@ class WebServer:
 
     seen: list[Seen] = field(default_factory=list)
     tls: ssl.SSLContext | None = None
+    address: str = "127.0.0.1"
     _scripts: dict[tuple[str, str], list[Script]] = field(default_factory=dict)
 
     def on(self, method: str, path: str, *scripts: Script) -> None:
@@ -93,7 +94,7 @@ class WebServer:
 
     @property
     def url(self) -> str:
-        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
+        return f"{'https' if self.tls else 'http'}://{self.address}:{self.port}"
 
     @property
     def port(self) -> int:
@@ -119,7 +120,7 @@ class WebServer:
             def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name there
                 """Say nothing."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer((self.address, 0), Handler)
         if self.tls:
             # Each shakes hands in its own thread: one that refuses must not hold up the others.
             self._server.socket = self.tls.wrap_socket(

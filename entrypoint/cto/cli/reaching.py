@@ -11,7 +11,7 @@ from typing import Any
 
 from cto.catalog import Access, Component
 from cto.config.sections import IngressType
-from cto.plan.ingress import is_own
+from cto.plan.ingress import is_own, is_set
 from cto.plan.observed import State
 from cto.plan.wanted import port_suffix
 from cto.ports import INGRESS_NODE_PORT, Reach
@@ -51,15 +51,8 @@ def reachable(components: Iterable[Component], config: Mapping[str, Any]) -> tup
     return tuple(
         component
         for component, access in found
-        if access and (not access.when or _is_set(access.when, config))
+        if access and (not access.when or is_set(access.when, config))
     )
-
-
-def _is_set(path: str, config: Mapping[str, Any]) -> bool:
-    value: Any = config
-    for name in path.split("."):
-        value = value.get(name) if isinstance(value, Mapping) else None
-    return bool(value)
 
 
 def access_data(components: Sequence[Component], reach: Reach) -> list[dict[str, Any]]:

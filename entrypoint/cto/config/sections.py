@@ -102,7 +102,8 @@ class Ingress(Section):
 
     class_name: KubeName | None = Field(
         default=None,
-        description="IngressClass; the cluster's default one when left out.",
+        description="IngressClass. Left out: the cluster's default or only one; that of Traefik, "
+        "which is then installed, where there is none.",
         examples=["traefik"],
     )
     issuer: KubeName | None = Field(

@@ -163,7 +163,7 @@ class Installer:
 
     def wanted(self, observed: Observed) -> Wanted:
         config = self._config()
-        selection = select(self.catalog, config)
+        selection = select(self.catalog, config, observed)
         return wanted(
             config,
             selection,
@@ -495,7 +495,7 @@ def plan_new_cluster(
         nodes=config.cluster.nodes,
         simulated=provider.simulated,
     )
-    selection = select(catalog, config)
+    selection = select(catalog, config, observed)
     wish = wanted(
         config,
         selection,

@@ -28,6 +28,9 @@ from cto.plan.observed import DEPLOYED, Claim, Observed, ReleaseRecord, ReleaseS
 from cto.ports import Cluster, Releases
 
 _CRD = ("apiextensions.k8s.io/v1", "CustomResourceDefinition")
+_DEFAULT_CLASS = "ingressclass.kubernetes.io/is-default-class"
+# What Helm writes on what it makes.
+_RELEASE, _PLACE = "meta.helm.sh/release-name", "meta.helm.sh/release-namespace"
 # Metadata lists answer in milliseconds; a few at once hide the round trips of a distant cluster.
 _PARALLEL = 8
 # Nodes from which on no component has more replicas.
@@ -69,6 +72,8 @@ class Observer:
                 crds=_labels_by_name(crds.result()),
                 state=state,
             )
+            if not for_uninstall:
+                observed = replace(observed, ingress_classes=self._ingress_classes(observed))
             observed = self._with_inventories(observed, pool)
             observed = self._with_charts(observed, pool)
             observed = replace(observed, present=self._present(observed, pool))
@@ -80,6 +85,21 @@ class Observer:
     def _nodes(self, *, for_uninstall: bool) -> tuple[Manifest, ...]:
         """List the nodes once: whoever installs wants to know their room and their health, too."""
         return listed_nodes(self.cluster, status=False) if for_uninstall else self.view.nodes()
+
+    def _ingress_classes(self, observed: Observed) -> dict[str, bool]:
+        """Return those of others. Who may not look cannot make one either, and is told of that."""
+        ours = {(r.name, r.namespace) for r in observed.records.values() if r.ours}
+        try:
+            found = self.cluster.list_metadata("networking.k8s.io/v1", "IngressClass")
+        except ApiError as error:
+            if error.is_forbidden:
+                return {}
+            raise
+        return {
+            item["metadata"]["name"]: annotations_of(item).get(_DEFAULT_CLASS) == "true"
+            for item in found
+            if (annotations_of(item).get(_RELEASE), annotations_of(item).get(_PLACE)) not in ours
+        }
 
     def _records(
         self, namespaces: Sequence[Manifest], pool: ThreadPoolExecutor

@@ -103,6 +103,8 @@ class Observed:
     """Key: `NAMESPACE/RELEASE`."""
     namespaces: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Labels of every namespace that is not being deleted."""
+    ingress_classes: Mapping[str, bool] = field(default_factory=dict)
+    """Those of others, and whether they are the default."""
     crds: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Labels of every custom resource definition."""
     present: Mapping[ObjectRef, Mapping[str, str]] = field(default_factory=dict)

@@ -21,7 +21,7 @@ from cto.config.sections import (
 from cto.config.text import seconds_of
 from cto.errors import ConfigError
 from cto.objects import Manifest
-from cto.plan.ingress import host_of, is_own, ways
+from cto.plan.ingress import brings_class, class_of, host_of, is_own, ways
 from cto.plan.nodes import nodes_warnings
 from cto.plan.observed import Observed
 from cto.plan.openings import policies
@@ -43,14 +43,20 @@ class Selection:
     disabled: tuple[str, ...]
 
 
-def select(catalog: Catalog, config: Config) -> Selection:
-    """Return the components that are required, or belong to a feature that is on.
+def select(catalog: Catalog, config: Config, observed: Observed | None = None) -> Selection:
+    """Return the components that are required, belong to a feature that is on, or bring a class.
+
+    Without an observed cluster, what it may turn out to have already is among them.
 
     Raises:
         ConfigError: CTO-1320, a component is disabled that another one needs.
     """
     features = config.features.model_dump()
-    asked = [c for c in catalog.components if c.required or features.get(c.feature or "", False)]
+    asked = [
+        c
+        for c in catalog.components
+        if c.required or features.get(c.feature or "", False) or brings_class(c, config, observed)
+    ]
     mode = {c.name: _settings(config, c.name).mode for c in asked}
     for component in asked:
         missing = [d for d in component.depends_on if mode.get(d) in {None, Mode.DISABLED}]
@@ -99,6 +105,7 @@ def wanted(
     renderer = Renderer({**context, "pull_secret": SECRET if login else ""}, env=env)
 
     own = is_own(context["config"])
+    class_name = class_of(config, (*selection.managed, *selection.external), observed)
 
     def closed(component: Component) -> tuple[Manifest, ...]:
         on = config.platform.network_policies
@@ -128,7 +135,7 @@ def wanted(
                 ),
                 after=(
                     *moved(component, component.manifests.after),
-                    *ways(component, config, config.ingress.class_name or ""),
+                    *ways(component, config, class_name),
                 ),
                 certified=host_of(component, config) if own else "",
                 supplied=_supplied(component, config),
@@ -206,6 +213,9 @@ def _context(config: Config, selection: Selection, observed: Observed, base: str
         "features": config.features.model_dump(),
         "components": [c.name for c in (*selection.managed, *selection.external)],
         "namespaces": sorted({c.namespace for c in selection.managed}),
+        "ingress_namespaces": sorted(
+            {c.namespace for c in selection.managed if c.access and c.access.subdomain}
+        ),
         "cluster": {
             "nodes": observed.nodes,
             "simulated": observed.simulated,
@@ -219,7 +229,8 @@ def addresses(components: Sequence[Component], ports: Mapping[int, int]) -> dict
 
     `localhost` has host and port of each component that has a place there: where nobody knows of
     published ports (a cluster of the user's, that is reached by a port-forward), the usual one.
-    `https_port` follows the name of a host below the platform's domain.
+    `https_port` follows the name of a host below the platform's domain; `https_node_port` is the
+    nodes' port that it leads to, if it does.
     """
     accesses = {c.name: c.access for c in components if c.access and c.access.host_port}
     found = {
@@ -228,6 +239,7 @@ def addresses(components: Sequence[Component], ports: Mapping[int, int]) -> dict
     }
     return {
         "localhost": {name: f"localhost{port_suffix(port, 80)}" for name, port in found.items()},
+        "https_node_port": INGRESS_NODE_PORT if INGRESS_NODE_PORT in ports else 0,
         "https_port": port_suffix(ports.get(INGRESS_NODE_PORT, 443), 443),
     }
 

