@@ -358,6 +358,8 @@ class Component(_Model):
     exemptions: tuple[Exemption, ...] = ()
     makes: tuple[Made, ...] = ()
     records: tuple[Records, ...] = ()
+    provides: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
+    """Sections of the configuration that it stands for. Secrets are of its own namespace."""
     data: tuple[str, ...] = ()
     """Kinds of its own objects that hold data: once made, only --delete-data takes them away."""
     volumes: bool = False

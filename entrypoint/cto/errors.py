@@ -800,7 +800,7 @@ _TABLE = (
         "CTO-1902",
         "Backups cannot be made or restored",
         "There is no place for them, it cannot be reached, or Velero does not work.",
-        "Set features.backup: true and object_store in the configuration, and run `cto install`.",
+        "Set features.backup: true, object_store or features.object_store, and run `cto install`.",
     ),
     # 10: lock
     ErrorKind(

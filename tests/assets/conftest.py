@@ -12,7 +12,7 @@ import pytest
 from cto import __version__
 from cto.catalog import Catalog, load
 from cto.config.model import Config
-from cto.plan.wanted import addresses
+from cto.plan.wanted import addresses, completed, select
 from cto.render import Renderer
 
 _ROOT = Path(__file__).parents[2]
@@ -75,12 +75,9 @@ def context(
     ports: Mapping[int, int] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Return what templates see, as the plan gives it to them."""
-    public = made.public()
-    names = components or [
-        component.name
-        for component in catalog.components
-        if component.feature is None or public["features"][component.feature]
-    ]
+    selection = select(catalog, made)
+    public = completed(made, selection).public()
+    names = components or [component.name for component in selection.managed]
     return {
         "pull_secret": "",
         "version": __version__,

@@ -435,6 +435,7 @@ def test_the_components_are_there(catalog: Catalog) -> None:
         "backup-operator": "backup",
         "controller": None,
         "grafana": "monitoring",
+        "object-store": "object_store",
         "postgresql-operator": "databases",
         "redis-operator": "databases",
         "victoria-logs": "monitoring",

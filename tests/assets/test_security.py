@@ -93,6 +93,7 @@ redis-operator/operator > database 6379 26379
 argo-workflows/steps > argo-workflows/steps 8080
 argo-workflows/steps > github 443
 argo-workflows/server backup-operator/server > private 9000
+argo-workflows/server argo-workflows/steps backup-operator/server > object-store/store 7070
 controller/agents > github 22 443
 victoria-metrics/server > node 10250
 victoria-metrics/server > stranger 9187
@@ -121,6 +122,8 @@ stranger > traefik/traefik 8080
 traefik/traefik > argocd/redis 6379
 stranger > argo-events/bus 4222 6222 7777 8222
 stranger > argocd/controller 8082
+stranger node browser controller/agents > object-store/store 7070
+object-store/store > api-server github 443
 stranger > argo-workflows/steps controller/agents 8080
 stranger > postgresql-operator/operator redis-operator/operator 8080
 argo-workflows/steps > argo-events/bus 4222
@@ -189,8 +192,12 @@ class Platform:
             for component, _, pod, _ in self.pods()
         }
         outside = dict(OUTSIDE)
-        if not self.renderer._context["features"]["mail_notifications"]:
+        features = self.renderer._context["features"]
+        if not features["mail_notifications"]:
             del outside["mail"]
+        if features["object_store"]:
+            # Where the store of the other profiles is.
+            del outside["private"]
         return {**found, **outside}
 
     def groups(self, component: str, pod: Pod) -> list[str]:
@@ -316,15 +323,18 @@ def platforms(
         own = made.manifests(component, (*component.manifests.before, *component.manifests.after))
         return [*load_documents(done.stdout), *own]
 
+    stores = {profile: {"object_store": STORE} for profile in PROFILES}
+    own = {"features": {"backup": True, "object_store": True}, "object_store": {}}
     found = {}
-    for profile in PROFILES:
-        made = renderer(profile, object_store=STORE, platform={"network_policies": True})
+    for name, store in {**stores, "own-store": own}.items():
+        profile = name if name in PROFILES else "minimal"
+        made = renderer(profile, platform={"network_policies": True}, **store)
         there = [c for c in catalog.components if c.name in made._context["components"]]
-        found[profile] = Platform(there, made, {c.name: rendered(c, made) for c in there})
+        found[name] = Platform(there, made, {c.name: rendered(c, made) for c in there})
     return found
 
 
-@pytest.fixture(params=PROFILES)
+@pytest.fixture(params=(*PROFILES, "own-store"))
 def platform(request: pytest.FixtureRequest, platforms: Mapping[str, Platform]) -> Platform:
     return platforms[request.param]
 
@@ -377,7 +387,8 @@ def test_every_line_is_about_something(platforms: Mapping[str, Platform]) -> Non
 
 def test_no_opening_is_open_for_nothing(platforms: Mapping[str, Platform]) -> None:
     """Without any peer or port of any of them, something that is needed is refused."""
-    for component in platforms["production"].components:
+    everything = {c.name: c for platform in platforms.values() for c in platform.components}
+    for component in everything.values():
         for what, without in narrowed(component):
             assert any(
                 platform.refused(NEEDED, platform.policies(without))

@@ -11,10 +11,12 @@ from cto.config.load import load
 
 PROFILES = ("minimal", "standard", "production")
 
-# Whoever has a profile's bundle may switch on what adds no component, and have fewer nodes.
+# Whoever has a profile's bundle may switch on what adds no component, or the object store, which is
+# in no profile and small, and have fewer nodes.
 _VARIANTS: tuple[Mapping[str, Any], ...] = (
     {},
     {"cluster.nodes": 1},
+    {"features.object_store": True},
     {
         "features.mail_notifications": True,
         "smtp.host": "smtp.example.com",

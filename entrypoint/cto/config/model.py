@@ -87,12 +87,13 @@ class Config(Section):
     )
     object_store: ObjectStore = Field(
         default=ObjectStore(),
-        description="Where artifacts of workflows, their logs, and backups go.",
+        description="Where artifacts of workflows, their logs, and backups go: a store outside of "
+        "the platform. features.object_store adds one to it instead.",
         examples=[{"bucket": "cto"}],
     )
     backups: Backups = Field(
         default=Backups(),
-        description="When backups are made; needs features.backup and object_store.",
+        description="When backups are made; needs features.backup and an object store.",
         examples=[{}],
     )
     databases: Databases = Field(

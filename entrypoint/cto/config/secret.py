@@ -15,12 +15,13 @@ _WANTED = "must be text, ${VARIABLE}, or a reference {secret: NAME, key: KEY}"
 
 
 class SecretReference(Section):
-    """A key of a Secret that exists in the namespace `cto`."""
+    """A key of a Secret that exists."""
 
-    secret: KubeName = Field(
-        description="Name of a Secret in the namespace cto.", examples=["my-llm-keys"]
-    )
+    secret: KubeName = Field(description="Name of the Secret.", examples=["my-llm-keys"])
     key: SecretKey = Field(description="Key of the Secret.", examples=["anthropic"])
+    namespace: KubeName = Field(
+        default="cto", description="Namespace of the Secret.", examples=["vault"]
+    )
 
 
 class Secret:
@@ -55,7 +56,7 @@ class Secret:
     def marker(self) -> dict[str, str]:
         """Return what may be shown and kept in its place."""
         if self.reference is not None:
-            return {"secret": self.reference.secret, "key": self.reference.key}
+            return self.reference.model_dump(exclude_defaults=True)
         return {"from": self.source}
 
     def __repr__(self) -> str:

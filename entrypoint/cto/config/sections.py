@@ -283,6 +283,11 @@ class Features(Section):
         default=False, description="Mail from Argo CD and Grafana; needs smtp.", examples=[True]
     )
     backup: bool = Field(default=False, description="Backups by Velero.", examples=[True])
+    object_store: bool = Field(
+        default=False,
+        description="An S3-compatible store in the cluster, where object_store names none.",
+        examples=[True],
+    )
     high_availability: bool = Field(
         default=False,
         description="Several replicas on different nodes, with disruption budgets.",
@@ -330,7 +335,7 @@ class ObjectStore(Section):
 
 
 class Backups(Section):
-    """When backups are made; needs features.backup and object_store."""
+    """When backups are made; needs features.backup and an object store."""
 
     schedule: CronSchedule = Field(
         default="0 3 * * *",

@@ -49,7 +49,7 @@ from cto.plan.steps import (
     ProbeService,
     Step,
 )
-from cto.plan.wanted import Selection, select, wanted
+from cto.plan.wanted import Selection, completed, select, wanted
 from cto.plan.wish import Wanted
 from cto.ports import Chart, Clock, Cluster, Provider, Releases, Runner
 from cto.relocation import Relocation
@@ -317,7 +317,9 @@ class Installer:
 
     def secret_values(self, path: str) -> Mapping[str, str]:
         """Return the values of a secret field; references are read from the cluster."""
-        return secret_values(self._config(), self.cluster, path)
+        config = self._config()
+        full = completed(config, select(self.catalog, config))
+        return secret_values(full, self.cluster, path)
 
     @contextmanager
     def _step(self, name: str, title: str) -> Iterator[None]:
@@ -443,7 +445,7 @@ def secret_values(config: Config, cluster: Cluster, path: str) -> Mapping[str, s
     """
     values = dict(config.secret_values(path))
     for name, reference in config.secret_reference(path).items():
-        ref = ObjectRef("v1", "Secret", config.platform.namespace, reference.secret)
+        ref = ObjectRef("v1", "Secret", reference.namespace, reference.secret)
         data = (cluster.get(ref) or {}).get("data") or {}
         if reference.key not in data:
             message = f"{path}: {ref} has no key {reference.key!r}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from cto.catalog import CERTIFICATE
@@ -162,7 +162,7 @@ class ComponentSteps:
                         reason,
                     ),
                     title=f"Write secret {name}",
-                    after=after,
+                    after=(*after, *self._sources(keys)),
                     namespace=self._component.namespace,
                     name=name,
                     type=kind,
@@ -170,6 +170,14 @@ class ComponentSteps:
                 )
             )
         return steps
+
+    def _sources(self, keys: Mapping[str, str]) -> Iterator[str]:
+        """Yield the steps that generate what other components provide for a Secret of this one."""
+        sections = {path.partition(".")[0] for path in keys.values()}
+        for item in self._wanted.components:
+            if sections & item.component.provides.keys():
+                for namespace, secret in item.component.generated(()):
+                    yield f"secret:{namespace}/{secret.name}"
 
     def _crds(self) -> list[Step]:
         component, crds = self._component, self._component.crds

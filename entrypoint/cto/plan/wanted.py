@@ -71,6 +71,26 @@ def select(catalog: Catalog, config: Config, observed: Observed | None = None) -
     )
 
 
+def completed(config: Config, selection: Selection) -> Config:
+    """Return the configuration with the sections that components stand for.
+
+    Raises:
+        ConfigError: CTO-1320, the user has given such a section as well.
+    """
+    sections = {}
+    for component in selection.managed:
+        for name, given in component.provides.items():
+            mine = getattr(config, name)
+            if mine != type(mine)():
+                message = f"{name} is given, and features.{component.feature} adds another one"
+                hint = f"Leave out {name}, or set features.{component.feature}: false."
+                raise ConfigError("CTO-1320", message, hint=hint)
+            own = {"namespace": component.namespace}
+            filled = {k: {**v, **own} if isinstance(v, Mapping) else v for k, v in given.items()}
+            sections[name] = type(mine).model_validate(filled)
+    return config.model_copy(update=sections)
+
+
 def wanted(
     config: Config,
     selection: Selection,
@@ -96,6 +116,7 @@ def wanted(
     """
     from cto.render import Renderer  # noqa: PLC0415 - jinja2 is slow to import, status needs none
 
+    config = completed(config, selection)
     _check(config, charts)
     _check_databases(config, selection)
     nodes = nodes_warnings(config, observed, resizes=resizes) if creates_cluster else ()
@@ -151,7 +172,7 @@ def wanted(
         authority=(config.platform.domain or "") if own else "",
         login=login,
         step_timeout_s=seconds_of(config.cluster.step_timeout),
-        warnings=(*nodes, *_without_effect(config)),
+        warnings=(*nodes, *_without_effect(config), *_of_backups(config)),
     )
 
 
@@ -165,10 +186,23 @@ def _without_effect(config: Config) -> Iterator[str]:
     if config.platform.ingress_type is not IngressType.INGRESS and config.ingress != Ingress():
         kind = config.platform.ingress_type.value
         yield f"ingress has no effect: platform.ingress_type is {kind}"
-    if config.features.backup and not config.object_store.bucket:
-        yield "features.backup makes no backups yet: object_store.bucket names no place for them"
     if config.github.apps:
         yield "github.apps has no effect: this version does not set up GitHub Apps"
+
+
+def _of_backups(config: Config) -> Iterator[str]:
+    if not config.features.backup:
+        return
+    if not config.object_store.bucket:
+        yield (
+            "features.backup makes no backups yet: there is no place for them. object_store names "
+            "one outside, features.object_store: true adds one to the cluster"
+        )
+    elif config.features.object_store:
+        yield (
+            "backups stay in this cluster (features.object_store): they help against mistakes, and "
+            "are lost with it. object_store names a place outside"
+        )
 
 
 def _login(config: Config) -> Login | None:

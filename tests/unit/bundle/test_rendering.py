@@ -37,10 +37,11 @@ def chart(component: Component) -> Chart:
 
 
 def test_every_profile_is_wished_for_with_what_it_may_switch_on(all_wishes: Sequence[Wish]) -> None:
-    assert [wish.profile for wish in all_wishes] == [name for name in PROFILES for _ in range(3)]
+    assert [wish.profile for wish in all_wishes] == [name for name in PROFILES for _ in range(4)]
     by_profile = [wish.config for wish in all_wishes if wish.profile == "production"]
-    assert [config.features.mail_notifications for config in by_profile] == [False, False, True]
-    assert [config.cluster.nodes for config in by_profile] == [3, 1, 3]
+    assert [config.features.mail_notifications for config in by_profile] == [*[False] * 3, True]
+    assert [config.features.object_store for config in by_profile].index(True) == 2
+    assert [config.cluster.nodes for config in by_profile] == [3, 1, 3, 3]
 
 
 def test_a_rendering_has_the_release_and_the_installers_own_objects(

@@ -14,7 +14,7 @@ from cto.errors import ConfigError
 from cto.plan.build import install
 from cto.plan.observed import Observed
 from cto.plan.steps import ApplyRelease, WaitReady
-from cto.plan.wanted import Selection, select, wanted
+from cto.plan.wanted import Selection, completed, select, wanted
 from cto.plan.wish import Wanted
 from fakes.components import chart, component
 
@@ -69,6 +69,76 @@ def test_policies_are_the_first_objects_of_a_component(
     settings = config(platform={"network_policies": on})
     item = render(tmp_path, settings, network={"all": {"pods": {"app": "web"}}}).components[0]
     assert [manifest["metadata"]["name"] for manifest in item.before] == made
+
+
+STORE = component(
+    "store",
+    required=False,
+    feature="object_store",
+    generated_secrets=[{"name": "keys", "keys": {"k": {"random": 16}}}],
+    provides={
+        "object_store": {
+            "endpoint": "http://store.store-ns.svc:7070",
+            "bucket": "cto",
+            "access_key": {"secret": "keys", "key": "k"},
+            "secret_key": {"secret": "keys", "key": "k"},
+        }
+    },
+)
+
+
+def test_a_component_stands_for_a_section_of_the_configuration(tmp_path: Path) -> None:
+    """Its values are those that templates see, and its Secret is there before it is read."""
+    settings = config(features={"object_store": True, "backup": True})
+    store = STORE.model_copy(update={"folder": tmp_path})
+    web = component(
+        "web",
+        folder=tmp_path,
+        supplied_secrets=[{"name": "login", "keys": {"a": "object_store.access_key"}}],
+    )
+    (tmp_path / "values.yaml.j2").write_text("{bucket: {{ config.object_store.bucket }}}")
+    found = wanted(
+        settings,
+        selection := select(catalog(web, store), settings),
+        {"web": chart("web"), "store": chart("store")},
+        CLUSTER,
+        provider="existing",
+        creates_cluster=False,
+        base="minimal",
+        env={},
+    )
+    assert [item.values for item in found.components] == [{"bucket": "cto"}] * 2
+    assert [warning[:31] for warning in found.warnings] == ["backups stay in this cluster (f"]
+    steps = {step.id: step for step in install(found, CLUSTER).steps}
+    assert "secret:store-ns/keys" in steps["supply:web-ns/login"].after
+    reference = completed(settings, selection).secret_reference("object_store.access_key")[""]
+    assert (reference.namespace, reference.secret, reference.key) == ("store-ns", "keys", "k")
+
+
+@pytest.mark.parametrize("given", [{"bucket": "mine"}, {"region": "eu-central-1"}])
+def test_a_store_outside_and_one_in_the_cluster_are_one_too_many(given: dict[str, str]) -> None:
+    settings = config(features={"object_store": True}, object_store=given)
+    with pytest.raises(ConfigError) as caught:
+        completed(settings, select(catalog(STORE), settings))
+    assert caught.value.code == "CTO-1320"
+    assert "features.object_store" in (caught.value.hint or "")
+    # Whose store is the user's own has to say where it is.
+    components = {"store": {"mode": "external"}}
+    mine = config(features={"object_store": True}, object_store=given, components=components)
+    assert completed(mine, select(catalog(STORE), mine)) == mine
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"features": {"backup": True}}, "features.backup makes no backups yet"),
+        ({"features": {"backup": True}, "object_store": {"bucket": "mine"}}, ""),
+        ({}, ""),
+    ],
+)
+def test_where_backups_go_is_said(tmp_path: Path, settings: dict[str, Any], said: str) -> None:
+    warnings = render(tmp_path, config(**settings)).warnings
+    assert [text.partition(":")[0] for text in warnings] == [said] * bool(said)
 
 
 def test_a_database_in_a_namespace_of_the_platform_is_refused(tmp_path: Path) -> None:
