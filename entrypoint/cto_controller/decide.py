@@ -175,6 +175,10 @@ class _Queue:
         return Result.of(job, self.world.pods.get(job["metadata"]["name"], ()))
 
     def _next(self, course: _Course) -> Iterator[Action]:
+        if course.run.is_restored:
+            text = "it comes from a backup: what it was to do may be done; make it anew if not"
+            yield from self._report(course, Phase.FAILED, "Restored", text)
+            return
         result = self._result(course.last) if course.last else None
         if result is None and course.attempt:
             result = Result(succeeded=False, summary="its Job was removed")

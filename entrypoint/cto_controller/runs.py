@@ -19,6 +19,8 @@ from cto.redaction import redacted
 
 JOB = ("batch/v1", "Job")
 POD = ("v1", "Pod")
+# https://velero.io/docs/main/restore-reference
+RESTORED = "velero.io/restore-name"
 # When the token in a Secret ends.
 EXPIRES = "agents.platform/expires"
 # The file that its result is read from.
@@ -48,6 +50,17 @@ class Run(Task):
     @property
     def is_going_away(self) -> bool:
         return bool(self.manifest["metadata"].get("deletionTimestamp"))
+
+    @property
+    def is_restored(self) -> bool:
+        """Whether it comes from a backup: nobody had said anything yet, or it is younger than that.
+
+        Velero labels also what was there before the restore.
+        """
+        metadata = self.manifest["metadata"]
+        told = [row["lastTransitionTime"] for row in conditions_of(self.manifest).values()]
+        labelled = RESTORED in metadata.get("labels", {})
+        return labelled and (not told or min(told) < metadata["creationTimestamp"])
 
     @property
     def finished(self) -> datetime | None:

@@ -275,6 +275,8 @@ _SCRAPED: Mapping[str, Mapping[str, int]] = {
     "backup-operator": {"Deployment velero": 8085},
     "controller": {"Deployment controller": 8080},
     "grafana": {"Deployment grafana": 3000},
+    # Counts by statsd only.
+    "object-store": {},
     "postgresql-operator": {"Deployment cloudnative-pg": 8080},
     "redis-operator": {"Deployment redis-operator": 8080},
     "traefik": {"Deployment traefik": 8080},

@@ -9,6 +9,7 @@ from threading import Event as Flag
 from typing import Any
 
 from cto.engine.readiness import Followed, status_dict
+from cto.engine.state import NAMESPACE as STATE_NAMESPACE
 from cto.errors import DegradedError, UsageError, nearest
 from cto.objects import Manifest, ObjectRef
 from cto.ports import Clock, Cluster
@@ -25,16 +26,14 @@ _OF_SCHEDULE = "velero.io/schedule-name"
 _LOOK_S = 1.0
 # So long, and a Velero that works has begun.
 _SILENCE_S = 60.0
-# What an installation makes anew is not of a backup's day; runs and workflows would begin again.
+# What an installation makes anew is not of a backup's day; workflows would begin again.
 _LEFT_OUT = (
     "clusterrolebindings.rbac.authorization.k8s.io",
     "clusterroles.rbac.authorization.k8s.io",
-    "coderuns.agents.platform",
     "cronjobs.batch",
     "customresourcedefinitions.apiextensions.k8s.io",
     "daemonsets.apps",
     "deployments.apps",
-    "docsruns.agents.platform",
     "endpoints",
     "endpointslices.discovery.k8s.io",
     "jobs.batch",
@@ -50,6 +49,8 @@ _LEFT_OUT = (
     "statefulsets.apps",
     "workflows.argoproj.io",
 )
+# Their status is what happened; the controller begins none that comes from a backup.
+_RUNS = ("coderuns.agents.platform", "docsruns.agents.platform")
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,9 @@ class Backups:
     def restore(self, name: str) -> Operation:
         """Begin to bring back what a backup has: Secrets, settings, custom resources and claims.
 
+        Not what the installer remembers: that is about the cluster that it was in.
+
+
         Raises:
             DegradedError: As of `run`.
             UsageError: CTO-1200, there is no such backup, or it has not ended.
@@ -129,6 +133,8 @@ class Backups:
             "backupName": name,
             "existingResourcePolicy": "update",
             "excludedResources": [*_LEFT_OUT],
+            "excludedNamespaces": [STATE_NAMESPACE],
+            "restoreStatus": {"includedResources": [*_RUNS]},
             "labelSelector": labels,
         }
         return self._create("Restore", name[:200], spec, {})

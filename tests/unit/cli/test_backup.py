@@ -138,7 +138,10 @@ def test_a_restore_writes_over_what_is_there_and_starts_nothing_anew(platform: D
     assert result.exit_code == 0
     spec = restore["spec"]
     assert (spec["backupName"], spec["existingResourcePolicy"]) == (name, "update")
-    assert {"coderuns.agents.platform", "pods", "deployments.apps"} <= {*spec["excludedResources"]}
+    assert {"workflows.argoproj.io", "pods", "deployments.apps"} <= {*spec["excludedResources"]}
+    runs = ["coderuns.agents.platform", "docsruns.agents.platform"]
+    assert spec["restoreStatus"]["includedResources"] == runs
+    assert {*runs}.isdisjoint(spec["excludedResources"])
     assert {"secrets", "configmaps", "persistentvolumeclaims"}.isdisjoint(spec["excludedResources"])
 
 

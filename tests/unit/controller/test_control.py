@@ -152,6 +152,28 @@ def test_a_job_that_somebody_removed_is_an_attempt_less(runs: Runs) -> None:
     assert (status["phase"], status["message"]) == ("Failed", "its Job was removed")
 
 
+def test_a_run_that_comes_from_a_backup_does_not_begin_again(runs: Runs) -> None:
+    """Neither before nor after its old status is there; what was there before a restore goes on."""
+    before = {"phase": "Running", "attempts": 1, "conditions": []}
+    condition = {"type": "Ready", "status": "False", "reason": "Running", "message": "runs"}
+    old = {**condition, "lastTransitionTime": "2029-12-01T00:00:00Z"}
+    for name in ("bare", "begun", "living"):
+        live = runs.add(name, suspend=name == "living").manifest
+        if name == "living":
+            runs.pass_()
+            live = runs.get(name).manifest
+        labels = {"velero.io/restore-name": "manual-1"}
+        runs.cluster.add({**live, "metadata": {**live["metadata"], "labels": labels}})
+    runs.cluster.set_status(runs.get("begun").ref, {**before, "conditions": [old]})
+    runs.pass_(2)
+    phases = [runs.status(name)["phase"] for name in ("bare", "begun", "living")]
+    assert (phases, runs.jobs()) == (["Failed", "Failed", "Pending"], [])
+    assert "it comes from a backup" in runs.status("begun")["message"]
+    runs.change("living", suspend=False)
+    runs.pass_()
+    assert len(runs.jobs("living")) == 1
+
+
 def ref_of_job(runs: Runs) -> ObjectRef:
     (job,) = runs.jobs()
     return ObjectRef("batch/v1", "Job", NAMESPACE, job["metadata"]["name"])
