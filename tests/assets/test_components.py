@@ -419,6 +419,18 @@ def test_only_agents_that_are_switched_on_are_known_to_the_controller(
     assert bare["secrets"]["providers"] == {}
 
 
+@pytest.mark.parametrize("snapshots", [False, True])
+def test_volumes_are_kept_by_snapshots_where_they_are_wanted(
+    catalog: Catalog, renderer: Make, *, snapshots: bool
+) -> None:
+    made = renderer("production", backups={"snapshots": snapshots})
+    values = made.values(catalog["backup-operator"])
+    assert values["configuration"].get("features") == ("EnableCSI" if snapshots else None)
+    template = values["schedules"]["platform"]["template"]
+    assert template["snapshotVolumes"] is snapshots
+    assert {"cto", "cto-system", "default"} <= {*template["includedNamespaces"]}
+
+
 def test_grafana_knows_metrics_only_where_they_are(catalog: Catalog, renderer: Make) -> None:
     """`components.victoria-metrics.mode` may have taken them away."""
     for names, count in ((["grafana", "victoria-metrics"], 1), (["grafana"], 0)):

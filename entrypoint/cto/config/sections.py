@@ -345,6 +345,12 @@ class Backups(Section):
     keep_days: int = Field(
         default=30, ge=1, le=3650, description="For how many days one is kept.", examples=[7]
     )
+    snapshots: bool = Field(
+        default=False,
+        description="Whether volumes are kept, too, as snapshots of their driver (CSI), where it "
+        "has them.",
+        examples=[True],
+    )
 
 
 class Database(Section):
