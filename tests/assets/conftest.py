@@ -112,9 +112,10 @@ def renderer(catalog: Catalog) -> Callable[..., Renderer]:
         nodes: int = 0,
         components: Sequence[str] = (),
         ports: Mapping[int, int] = MappingProxyType({}),
+        overrides: Mapping[str, Any] = MappingProxyType({}),
         **sections: Any,
     ) -> Renderer:
-        settings = config(profile, **sections)
+        settings = config(profile, components=overrides, **sections)
         made = context(settings, catalog, nodes=nodes, components=components, ports=ports)
         return Renderer(made, env={})
 

@@ -248,6 +248,16 @@ def test_a_replicated_cache_needs_three_nodes(
     assert values["redis"]["enabled"] != replicated
 
 
+@pytest.mark.parametrize("host", ["github.com", "github.example.com"])
+def test_applications_come_from_the_server_that_agents_work_with(
+    catalog: Catalog, renderer: Make, host: str
+) -> None:
+    controller = {} if host == "github.com" else {"values": {"github": {"host": host}}}
+    projects = glue(renderer("minimal", overrides={"controller": controller}), catalog["argocd"])
+    wanted = [f"https://{host}/acme/*", f"git@{host}:acme/*"]
+    assert [one["spec"]["sourceRepos"] for one in projects] == [wanted, wanted]
+
+
 def test_mail_without_a_log_in_refers_to_no_password(catalog: Catalog, renderer: Make) -> None:
     smtp = {"host": "relay.example.com", "sender": "a@example.com", "recipients": ["b@example.com"]}
     made = renderer("production", smtp=smtp)
