@@ -263,11 +263,15 @@ class Made(_Model):
     """An object that the component's own program makes by itself, in its namespace.
 
     Nobody's work is in it: it keeps no component from being removed, and goes with its data.
+
+    Attributes:
+        beside: Kinds of the component's own objects: it is in the namespaces of these instead.
     """
 
     api_version: str
     kind: str
     name: str
+    beside: tuple[str, ...] = ()
 
 
 class Opening(_Model):
@@ -411,6 +415,14 @@ class Component(_Model):
             yield ObjectRef("v1", "Secret", namespace, generated.name)
         for supplied in self.supplied:
             yield ObjectRef("v1", "Secret", self.namespace, supplied.name)
+
+    def made(self, own: Iterable[ObjectRef]) -> Iterator[ObjectRef]:
+        """Yield what its program makes by itself, as its own objects make it do so."""
+        objects = tuple(own)
+        for one in self.makes:
+            beside = {ref.namespace for ref in objects if ref.kind in one.beside}
+            for place in sorted(beside) if one.beside else (self.namespace,):
+                yield ObjectRef(one.api_version, one.kind, place, one.name)
 
     def size(self, profile: str, *, high_availability: bool) -> str:
         """Return which of the sizes in `resources` fits: a profile of one's own has none."""

@@ -192,6 +192,13 @@ class Observer:
         places = {component.namespace for component in self.components}
         places |= {ref.namespace for release in releases for ref in release.glue}
         groups |= {("v1", "Secret", place) for place in places & set(observed.namespaces)}
+        glue = {release.component: release.glue for release in releases}
+        made = (ref for one in self.components for ref in one.made(glue.get(one.name, ())))
+        groups |= {
+            (ref.api_version, ref.kind, ref.namespace)
+            for ref in made
+            if ref.api_version == "v1" and ref.namespace in observed.namespaces
+        }
         # Definitions are megabytes; their labels are known already.
         definitions = {group for group in groups if group[:2] == _CRD}
         listed = sorted(groups - definitions)

@@ -137,7 +137,7 @@ class _Removal:
         releases = self._state.releases.values()
         known = (ref for release in releases for ref in (*release.glue, *release.objects))
         ours = {ref for ref in known if ref.kind not in holding}
-        ours |= {*_made(component), *self._observed.ended}
+        ours |= {*component.made(self._release(component).glue), *self._observed.ended}
         return tuple(
             ref
             for name in self._crds_of(component)
@@ -262,7 +262,7 @@ class _Removal:
         self._crds(component, after)
 
     def _data(self, component: Component, after: tuple[str, ...]) -> None:
-        secrets = (*self._secrets(component), *self._made_secrets(component))
+        secrets = (*self._secrets(component), *self._made(component))
         claims = self._claims(component)
         if self._options.delete_data:
             self._delete(f"data:{component.name}", component, "data", (*secrets, *claims), after)
@@ -289,12 +289,15 @@ class _Removal:
             if claim.release == component.release and claim.ref.namespace == component.namespace
         )
 
-    def _made_secrets(self, component: Component) -> tuple[ObjectRef, ...]:
-        """Return Secrets of its program's that are there; the namespace has to be ours for that."""
-        if not labels.is_ours(self._observed.namespaces.get(component.namespace)):
-            return ()
-        made = (ref for ref in _made(component) if ref.kind == "Secret" and self._exists(ref))
-        return tuple(made)
+    def _made(self, component: Component) -> tuple[ObjectRef, ...]:
+        """Return what its program made and keeps data in; the namespace has to be ours for that."""
+        namespaces = self._observed.namespaces
+        return tuple(
+            ref
+            for ref in component.made(self._release(component).glue)
+            if ref.api_version == "v1" and self._exists(ref)
+            if labels.is_ours(namespaces.get(ref.namespace))
+        )
 
     def _secrets(self, component: Component) -> tuple[ObjectRef, ...]:
         """Return those that are there, without any of that name that somebody else made."""
@@ -387,11 +390,3 @@ class _Removal:
                 everything=not staying,
             )
         )
-
-
-def _made(component: Component) -> tuple[ObjectRef, ...]:
-    """Return what its program makes by itself."""
-    return tuple(
-        ObjectRef(one.api_version, one.kind, component.namespace, one.name)
-        for one in component.makes
-    )

@@ -248,6 +248,26 @@ def test_what_a_program_made_by_itself_goes_with_the_data() -> None:
     assert "crds:web" in ids(plan)
 
 
+def test_what_a_program_made_beside_a_database_goes_with_it() -> None:
+    held = ObjectRef("example.com/v1", "Web", "team", "shop")
+    beside = ObjectRef("v1", "ConfigMap", "team", "queries")
+    made = Made(api_version="v1", kind="ConfigMap", name="queries", beside=("Web",))
+    holding = WEB.model_copy(update={"data": ("Web",), "makes": (made,)})
+    observed = installed(holding)
+    state = observed.state
+    assert state is not None
+    observed = replace(
+        observed,
+        instances={CRD: (held,)},
+        namespaces={**observed.namespaces, "team": MINE},
+        present={held: {}, beside: {}},
+        state=replace(state, releases={"web": release(holding, held)}),
+    )
+    assert beside in objects(plan_of(observed, holding, delete_data=True), "data:web")
+    strange = replace(observed, namespaces={**observed.namespaces, "team": {}})
+    assert "data:web" not in ids(plan_of(strange, holding, delete_data=True))
+
+
 def test_a_secret_of_that_name_in_a_namespace_of_somebody_else_is_not_touched() -> None:
     plan = plan_of(replace(making(), namespaces={"web-ns": {}}), MAKING, delete_data=True)
     assert PASSWORD not in objects(plan, "data:web")
