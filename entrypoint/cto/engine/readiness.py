@@ -152,6 +152,13 @@ def _by_conditions(manifest: Manifest) -> Readiness:
     return READY
 
 
+def _awaited(manifest: Manifest) -> Readiness:
+    """Of some kinds nothing is said for a while; they are not ready before something is."""
+    if not conditions_of(manifest):
+        return _progressing("its operator has not begun yet")
+    return _by_conditions(manifest)
+
+
 def _count(data: Mapping[str, Any], key: str, default: int = 0) -> int:
     value = data.get(key)
     return value if isinstance(value, int) else default
@@ -340,4 +347,6 @@ _RULES: Mapping[tuple[str, str], Callable[[Manifest], Readiness]] = {
     ("policy", "PodDisruptionBudget"): lambda _: READY,
     ("apiextensions.k8s.io", "CustomResourceDefinition"): _definition,
     ("apiregistration.k8s.io", "APIService"): _api_service,
+    # A database of CloudNativePG.
+    ("postgresql.cnpg.io", "Cluster"): _awaited,
 }

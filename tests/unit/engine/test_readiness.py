@@ -328,8 +328,18 @@ def test_namespace_that_ends_is_not_ready() -> None:
 def test_any_other_kind_is_ready_unless_its_conditions_say_otherwise(
     status: Any, state: ReadyState
 ) -> None:
-    made = manifest("Cluster", "x", api_version="postgresql.cnpg.io/v1", status=status)
+    made = manifest("Widget", "x", api_version="example.com/v1", status=status)
     assert status_of(made).state is state
+
+
+def test_a_database_is_not_ready_before_its_operator_says_so() -> None:
+    found = [{}, {"phase": "Setting up primary"}, {"conditions": [condition("Ready", "False")]}]
+    for status in found:
+        made = manifest("Cluster", "x", api_version="postgresql.cnpg.io/v1", status=status)
+        assert status_of(made).state is PROGRESSING
+    status = {"conditions": [condition("Ready")]}
+    made = manifest("Cluster", "x", api_version="postgresql.cnpg.io/v1", status=status)
+    assert status_of(made).ready
 
 
 def test_what_is_being_deleted_is_not_ready() -> None:
