@@ -9,6 +9,24 @@ from pathlib import Path
 import yaml
 
 from .engine import Engine
+from .installer import Installer
+
+# Records that come and go by themselves, whatever is installed.
+_PASSING = {
+    "certificatesigningrequests.certificates.k8s.io",
+    "componentstatuses",
+    "events",
+    "events.events.k8s.io",
+}
+
+
+def objects(installer: Installer) -> set[str]:
+    """Return kind, namespace and name of everything that the cluster has."""
+    kinds = set(installer.kubectl("api-resources", "--verbs=list", "-o", "name").split())
+    columns = "custom-columns=:kind,:metadata.namespace,:metadata.name"
+    words = ("get", ",".join(sorted(kinds - _PASSING)), "--all-namespaces", "--no-headers")
+    listed = installer.kubectl(*words, "-o", columns)
+    return {" ".join(line.split()) for line in listed.splitlines()}
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ from uuid import uuid4
 import pytest
 
 from fakes.deliveries import labelled
-from lab.images import modules
 
 from .conftest import sweep
 from .engine import Engine
@@ -21,35 +20,13 @@ from .events import READY_S, Events, all_ready, apply, get, pods, waited
 from .forge import CLONE_URL, Forge
 from .image import Image
 from .installer import CLUSTER, KUBE, Installer
-
-
-def needs(*programs: str) -> pytest.MarkDecorator:
-    missing = set(programs) - {tool.name for tool in modules.chosen()}
-    reason = (
-        f"stand-ins do nothing, and {modules.SWITCH} does not name {', '.join(sorted(missing))}"
-    )
-    return pytest.mark.skipif(bool(missing), reason=reason)
-
+from .real import assert_a_workflow_runs, needs
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow, needs("argo-events", "nats-server")]
 
 BURST = 200
 # JetStream gives again what was not acknowledged; the Sensor's pod has to come back before.
 BURST_S = 420
-
-# The executor's own image, as it is in every bundle, and is no stand-in.
-WORKFLOW = """
-apiVersion: argoproj.io/v1alpha1
-kind: Workflow
-metadata: {name: two-steps, namespace: argo}
-spec:
-  entrypoint: main
-  templates:
-    - name: main
-      steps: [[{name: first, template: version}], [{name: second, template: version}]]
-    - name: version
-      container: {image: IMAGE, command: [argoexec, version]}
-"""
 
 PLAY = """
 apiVersion: argoproj.io/v1alpha1
@@ -180,26 +157,7 @@ def test_of_a_burst_none_is_lost_when_bus_and_sensor_are_killed(
 
 @needs("workflow-controller", "argoexec", "argo")
 def test_a_workflow_runs_under_our_defaults(platform: Events, tell: list[str]) -> None:
-    installer = platform.installer
-    words = ("get", "deployments", "-n", "argo", "-o", "jsonpath={..args}")
-    found = json.loads(f"[{installer.kubectl(*words).replace('] [', '], [')}]")
-    image = next(
-        args[args.index("--executor-image") + 1] for args in found if "--executor-image" in args
-    )
-    apply(installer, WORKFLOW.replace("IMAGE", image))
-
-    def phase() -> str:
-        return installer.kubectl(
-            "get", "workflow", "two-steps", "-n", "argo", "-o", "jsonpath={.status.phase}"
-        )
-
-    took = waited(
-        "the workflow does not end", READY_S, lambda: phase() not in ("", "Running", "Pending")
-    )
-    assert phase() == "Succeeded", installer.kubectl(
-        "get", "workflow,pods", "-n", "argo", "-o", "yaml"
-    )
-    tell.append(f"a workflow of two steps {took:.0f} s")
+    tell.append(assert_a_workflow_runs(platform.installer))
 
 
 @needs("workflow-controller", "argoexec", "argo")

@@ -35,6 +35,7 @@ ARCHITECTURES = ("amd64", "arm64")
 PROGRAM = "/stand-in"
 # Upstream's images say one, and pods that must not run as root rely on it.
 USER = "65532"
+PATH = "/usr/local/bin:/usr/bin:/bin:/usr/lib/postgresql/18/bin"
 # The label that says what runs in an image, whatever its name and tag promise.
 RUNS = "cto.dev/runs"
 REFERENCE = "org.opencontainers.image.ref.name"
@@ -89,10 +90,10 @@ def is_there() -> bool:
 
 
 def packed(
-    files: Mapping[str, bytes], links: tuple[str, ...] = (), to: str = "", mode: int = 0o644
+    files: Mapping[str, bytes], links: Mapping[str, str] | None = None, mode: int = 0o644
 ) -> bytes:
     """Return a tar in which nothing depends on when and where it was made."""
-    raw = io.BytesIO()
+    raw, links = io.BytesIO(), links or {}
     with tarfile.open(fileobj=raw, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for folder in sorted({str(Path(name).parent) for name in (*files, *links)} - {"/"}):
             info = tarfile.TarInfo(folder.lstrip("/"))
@@ -102,7 +103,7 @@ def packed(
             info = tarfile.TarInfo(name.lstrip("/"))
             info.size, info.mode = len(data), mode
             tar.addfile(info, io.BytesIO(data))
-        for name in links:
+        for name, to in links.items():
             info = tarfile.TarInfo(name.lstrip("/"))
             info.type, info.linkname, info.mode = tarfile.SYMTYPE, to, 0o777
             tar.addfile(info)
@@ -180,12 +181,13 @@ def index(
     real: tuple[catalog.Program, Layer] | None,
 ) -> dict[str, Any]:
     """Keep an image of all platforms, and return what describes it."""
-    note = packed({"/etc/stand-in": f"{reference}\n".encode()}, reference.role.names, PROGRAM)
+    names = dict.fromkeys(reference.role.names, PROGRAM)
+    note = packed({"/etc/stand-in": f"{reference}\n".encode()}, names)
     own = layer(out, note)
     config = {
         "Entrypoint": [PROGRAM],
         "Env": [
-            "PATH=/bin",
+            f"PATH={PATH}",
             f"STAND_IN_IMAGE={reference}",
             f"STAND_IN_PORTS={reference.role.ports}",
         ],
@@ -200,6 +202,7 @@ def index(
             program, its_own = real
             layers.append(its_own)
             runs = {**config, "Entrypoint": list(program.argv), "Labels": {RUNS: program.what}}
+            runs["User"] = program.user or USER
         whole = layout.config_of(architecture, [item.diff_id for item in layers], runs)
         platform = {"architecture": architecture, "os": "linux"}
         images.append(out.image(whole, [item.descriptor for item in layers], platform=platform))
@@ -229,8 +232,11 @@ def make() -> None:
         }
         (work / "debian").mkdir()
         real = {
-            program.repository: (program, layer(out, packed(_with_tmp(program.files), mode=0o755)))
-            for program in (*debian.programs(work / "debian"), *modules.programs())
+            program.repository: (
+                program,
+                layer(out, packed(_with_tmp(program.files), program.links, mode=0o755)),
+            )
+            for program in (*debian.programs(work / "debian"), *modules.programs(work))
         }
         wanted = catalog.references()
         hosts = sorted({reference.host for reference in wanted})

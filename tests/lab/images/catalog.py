@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tools import build
+
 ROOT = Path(__file__).resolve().parents[3]
 NODE = "kindest/node"
 
@@ -20,11 +22,38 @@ class Debian:
 
 
 @dataclass(frozen=True)
+class Tree:
+    """Files and folders of Debian's packages that an image has, with the libraries of programs."""
+
+    suite: str
+    packages: tuple[str, ...]
+    paths: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Module:
-    """Which program of `modules.py` is the real one, and how upstream's image calls it."""
+    """Which program of `modules.py` is the real one, and how upstream's image calls it.
+
+    Attributes:
+        at: Where the image has it, if it is not what is called first; empty: nowhere, the image is
+            for pods that the program makes.
+        links: What else is in the image, by name: where it points to.
+        scripts: What else is in the image, by name: its text.
+        user: Whom the image names.
+        tree: What else of Debian is in the image.
+    """
 
     program: str
     argv: tuple[str, ...]
+    at: str | None = None
+    links: Mapping[str, str] = field(default_factory=dict)
+    scripts: Mapping[str, str] = field(default_factory=dict)
+    user: str = ""
+    tree: Tree | None = None
+
+    @property
+    def place(self) -> str:
+        return self.argv[0] if self.at is None else self.at
 
 
 @dataclass(frozen=True)
@@ -42,6 +71,11 @@ class Role:
     module: Module | None = None
 
 
+_SHELL = {"/bin/sh": "/usr/bin/dash"}
+_PG = "/usr/lib/postgresql/18"
+# Of programs that ask who they are, the users are in the image.
+_USERS = {"/etc/passwd": "postgres:x:26:26::/var/lib/postgresql:/bin/sh\n"}
+
 # By repository; what is not here runs until it is told to end.
 ROLES = {
     # One program in five pods: server, repositories, applications, sets, notifications.
@@ -58,7 +92,30 @@ ROLES = {
         names=("/bin/workflow-controller",),
         module=Module("workflow-controller", ("/bin/workflow-controller",)),
     ),
-    "cloudnative-pg/cloudnative-pg": Role("8080 9443/tls"),
+    "cloudnative-pg/cloudnative-pg": Role(
+        "8080 9443/tls",
+        module=Module(
+            "cloudnative-pg",
+            ("/manager",),
+            # The name that it looks for itself by, to copy itself into the pods of databases.
+            links={f"/operator/manager_{build.machine()}": "/manager"},
+        ),
+    ),
+    "cloudnative-pg/postgresql": Role(
+        module=Module(
+            "cloudnative-pg",
+            (f"{_PG}/bin/postgres",),
+            at="",
+            links=_SHELL,
+            scripts=_USERS,
+            user="26",
+            tree=Tree(
+                "forky",
+                ("dash", "postgresql-18"),
+                ("/usr/bin/dash", _PG, "/usr/share/postgresql/18", "/usr/share/zoneinfo"),
+            ),
+        )
+    ),
     "docker/library/haproxy": Role("6379 8404"),
     "docker/library/redis": Role(
         "6379 26379",
@@ -93,6 +150,8 @@ class Program:
     what: str
     argv: tuple[str, ...]
     files: Mapping[str, bytes]
+    links: Mapping[str, str] = field(default_factory=dict)
+    user: str = ""
 
 
 @dataclass(frozen=True, order=True)

@@ -42,6 +42,29 @@ def programs(work: Path) -> list[catalog.Program]:
     ]
 
 
+def tree(wanted: catalog.Tree, work: Path) -> tuple[dict[str, bytes], dict[str, str]]:
+    """Return the files, and the links, that an image has of packages.
+
+    Raises:
+        BuildError: The packages cannot be had.
+    """
+    root = apt.unpack(wanted.packages, wanted.suite, work, whole=True)
+    for name in ("lib", "lib64"):
+        # A link of the package base-files, which nothing depends on.
+        if not (root / name).exists():
+            (root / name).symlink_to(f"usr/{name}")
+    files: dict[str, bytes] = {}
+    links: dict[str, str] = {}
+    for place in wanted.paths:
+        top = root / place.lstrip("/")
+        for path in sorted([top, *top.rglob("*")]):
+            if path.is_symlink():
+                links[f"/{path.relative_to(root)}"] = str(path.readlink())
+            elif path.is_file():
+                files |= _files(root, f"/{path.relative_to(root)}")
+    return files, links
+
+
 def _files(tree: Path, program: str) -> dict[str, bytes]:
     file = (tree / program.lstrip("/")).resolve()
     if not file.exists():
