@@ -106,7 +106,11 @@ SLOW = (
     replace(DOCKER, name="programs", needs="docker", real=True),
     Part(
         "real",
-        tests=("tests/e2e/test_real_programs.py", "tests/assets/test_monitoring.py"),
+        tests=(
+            "tests/e2e/test_real_programs.py",
+            "tests/e2e/test_real_platform.py",
+            "tests/assets/test_monitoring.py",
+        ),
         marked="slow",
         needs="programs",
         unless=absence,
