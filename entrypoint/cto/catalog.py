@@ -23,7 +23,7 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
 ContainerName = Annotated[str, Field(pattern=r"^[a-z][a-z_]*$")]
 
 ANYWHERE = "anywhere"
-OUTSIDE = ("api", "internet")
+OUTSIDE = ("api", "internet", "agent_networks")
 
 
 class _Model(BaseModel):
@@ -280,7 +280,8 @@ class Opening(_Model):
     Attributes:
         ports: Numbers, or expressions over what templates see; 0 is none. Left out: all ports.
         peers: `in`: pods (GROUP, or COMPONENT/GROUP of another one), or `anywhere`. `out`: `api`
-            (the API server), `internet` (all but private addresses), or `anywhere`.
+            (the API server), `anywhere`, or one of `internet` (all but private addresses) and
+            `agent_networks` (those of the configuration) alone.
         why: What for.
     """
 

@@ -45,6 +45,7 @@ OUTSIDE = {
     "mail": Pod(address="10.20.0.25"),
     "private": Pod(address="10.1.2.3"),
     "metadata": Pod(address="169.254.169.254"),
+    "model": Pod(address="10.1.9.3"),
     "browser": Pod(address="192.168.1.7"),
     "stranger": Pod("default", {"app": "stranger"}),
     "database": Pod("shop", {"cnpg.io/cluster": "shop"}),
@@ -66,7 +67,7 @@ browser stranger node > argo-workflows/server 2746
 browser stranger node > argocd/server 8080
 browser stranger node > grafana/grafana 3000
 node > controller/controller 8080
-node stranger victoria-logs-collector/collector > victoria-logs/server 9428
+victoria-logs-collector/collector > victoria-logs/server 9428
 victoria-logs-collector/collector > api-server 443 6443
 browser stranger > traefik/traefik 8000 8443
 traefik/traefik > argo-events/source 12000
@@ -77,7 +78,6 @@ traefik/traefik > argo-events/acme argo-workflows/acme argocd/acme grafana/acme 
 traefik/traefik > api-server 443 6443
 victoria-metrics/server > traefik/traefik 8080
 browser > argo-events/acme argo-workflows/acme argocd/acme grafana/acme 8089
-node > victoria-metrics/server 8428
 node > postgresql-operator/operator 9443
 argocd/controller argocd/server argocd/repo > argocd/redis 6379
 argocd/controller argocd/server argocd/repo > argocd/redis-haproxy 6379
@@ -95,6 +95,7 @@ argo-workflows/steps > github 443
 argo-workflows/server backup-operator/server > private 9000
 argo-workflows/server argo-workflows/steps backup-operator/server > object-store/store 7070
 controller/agents > github 22 443
+controller/agents > model 443 11434
 victoria-metrics/server > node 10250
 victoria-metrics/server > stranger 9187
 victoria-metrics/server > argo-events/controller argo-events/bus argo-events/source 7777
@@ -125,6 +126,8 @@ stranger > argocd/controller 8082
 stranger node browser controller/agents > object-store/store 7070
 object-store/store > api-server github 443
 stranger > argo-workflows/steps controller/agents 8080
+stranger node browser argo-workflows/steps > victoria-metrics/server 8428
+stranger node browser argo-workflows/steps > victoria-logs/server 9428
 stranger > postgresql-operator/operator redis-operator/operator 8080
 argo-workflows/steps > argo-events/bus 4222
 argo-workflows/steps > argocd/redis 6379
@@ -161,7 +164,8 @@ class Platform:
 
     def policies(self, changed: Component | None = None) -> Sequence[Manifest]:
         there = [changed if changed and changed.name == c.name else c for c in self.components]
-        return [item for c in there for item in policies(c, there, (), self.renderer)]
+        networks = self.renderer._context["config"]["platform"]["agent_networks"]
+        return [i for c in there for i in policies(c, there, (), self.renderer, networks)]
 
     def pods(self) -> Iterator[tuple[str, str, Pod, str]]:
         """Yield component, workload, a pod of it, and the account that it has."""
@@ -275,7 +279,7 @@ def is_it(one: Mapping[str, Any], peer: Pod) -> bool:
         # Some networks take an address of a pod for one of a block, some do not.
         address, network = ip_address(peer.address or "10.244.0.9"), ip_network(block["cidr"])
         return address in network and not any(
-            address in ip_network(part) for part in block["except"]
+            address in ip_network(part) for part in block.get("except", ())
         )
     name = {"kubernetes.io/metadata.name": peer.namespace}
     return (
@@ -328,7 +332,7 @@ def platforms(
     found = {}
     for name, store in {**stores, "own-store": own}.items():
         profile = name if name in PROFILES else "minimal"
-        made = renderer(profile, platform={"network_policies": True}, **store)
+        made = renderer(profile, platform={"agent_networks": ["10.1.9.0/24"]}, **store)
         there = [c for c in catalog.components if c.name in made._context["components"]]
         found[name] = Platform(there, made, {c.name: rendered(c, made) for c in there})
     return found

@@ -15,13 +15,13 @@ Made from `bundle/components/*/component.yaml` by `make docs`.
 
 ## The network
 
-With `platform.network_policies: true` the namespaces of the components are closed, for what comes
-in and for what goes out, by NetworkPolicies that are called `cto-…`. Open is what is listed here,
-on both sides, and name servers (port 53) to every pod that is listed. What its own node asks of a
-pod, probes among it, no policy keeps out.
+The namespaces of the components are closed, for what comes in and for what goes out, by
+NetworkPolicies that are called `cto-…`. Open is what is listed here, on both sides, and name
+servers (port 53) to every pod that is listed. What its own node asks of a pod, probes among it, no
+policy keeps out.
 
-- It is off by default. Tests hold the openings against what programs need with an evaluator of
-  their own; no network that enforces policies was tried yet.
+- A test has upstream's programs on two nodes where kube-router enforces the policies: what they
+  need works, and pods that try more are refused. An evaluator holds every opening against both.
 - Where the network enforces none they do no harm, and no good.
 - `platform.network_policies: false` takes them away, as `cto uninstall` does.
 - They hold for a whole namespace. Pods of your own in one of them, and programs that you add by
@@ -33,20 +33,28 @@ pod, probes among it, no policy keeps out.
 - `the API server` is port 443, 6443, 8443 or 16443 of anywhere: most networks see the port of the
   server itself. If yours listens on another one, it needs a policy of yours, or the switch.
 - `the internet` is all but private, shared and link-local addresses: agents reach neither pods,
-  Services and nodes nor a cloud's metadata. A GitHub Enterprise Server, a model or a proxy in your
-  own network is out of their reach until a policy of yours lets them:
+  Services and nodes nor a cloud's metadata. `platform.agent_networks: [10.1.2.3/32]` names where a
+  GitHub Enterprise Server, a model or a proxy of yours is.
+- VictoriaMetrics and VictoriaLogs have no log-in, and let in who is listed: no other pod reads the
+  logs of all, or writes metrics. `kubectl port-forward` comes from the pod's own node, and may.
+- User interfaces have a log-in, and are open to all: ports of nodes and ingress controllers lead to
+  them.
+- Databases of `databases` are outside of these namespaces: no policy closes them, their passwords
+  do.
+
+A policy of yours beside ours, for programs of yours that send logs to VictoriaLogs:
 
 ```yaml
 apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
-metadata: {name: agents-to-our-github, namespace: cto}
+metadata: {name: logs-of-the-shop, namespace: monitoring}
 spec:
   podSelector:
-    matchLabels: {app.kubernetes.io/managed-by: cto-controller, app.kubernetes.io/component: agent}
-  policyTypes: [Egress]
-  egress:
-    - to: [{ipBlock: {cidr: 10.1.2.3/32}}]
-      ports: [{protocol: TCP, port: 443}]
+    matchLabels: {app.kubernetes.io/name: victoria-logs-single}
+  policyTypes: [Ingress]
+  ingress:
+    - from: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: shop}}}]
+      ports: [{protocol: TCP, port: 9428}]
 ```
 """
 
@@ -61,7 +69,11 @@ test holds the rendered whole of every profile against that. These are all excep
 |---|---|---|---|
 """
 
-_WORDS = {"api": "the API server", "internet": "the internet"}
+_WORDS = {
+    "api": "the API server",
+    "internet": "the internet",
+    "agent_networks": "`platform.agent_networks`",
+}
 
 
 def markdown(catalog: Catalog) -> str:

@@ -23,6 +23,7 @@ from cto.config.text import (
     GitHubRepository,
     HostName,
     KubeName,
+    Network,
     Quantity,
     Recipient,
     Region,
@@ -80,10 +81,16 @@ class Platform(Section):
         examples=["nodeport"],
     )
     network_policies: bool = Field(
-        default=False,
+        default=True,
         description="Whether the platform's namespaces are closed but for what its components need "
-        "(docs/security.md). Not by default: no network that enforces it was tried yet.",
-        examples=[True],
+        "(docs/security.md), where the cluster's network enforces NetworkPolicies.",
+        examples=[False],
+    )
+    agent_networks: tuple[Network, ...] = Field(
+        default=(),
+        description="Private networks that agents may reach besides the internet, at every port: "
+        "where a GitHub Enterprise Server, a model or a proxy of yours is.",
+        examples=[["10.1.2.3/32"]],
     )
     environment: Environment = Field(
         default=Environment.DEV, description="What the platform is used for.", examples=["prod"]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from ipaddress import ip_network
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import AfterValidator, BeforeValidator, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import PydanticCustomError, core_schema
 
 
@@ -45,6 +46,17 @@ class Matches:
 def refused(reason: str, fix: str = "", field: str = "") -> PydanticCustomError:
     """Return the error for a value that does not fit; `field` names one below the current."""
     return PydanticCustomError("cto", "{reason}", {"reason": reason, "fix": fix, "field": field})
+
+
+def _network(value: str) -> str:
+    try:
+        return str(ip_network(value))
+    except ValueError:
+        reason = "must be a network, like 10.1.2.0/24 or 10.1.2.3/32"
+        raise refused(reason, "write its first address, and its length") from None
+
+
+Network = Annotated[str, AfterValidator(_network)]
 
 
 def _number_as_text(value: Any) -> Any:

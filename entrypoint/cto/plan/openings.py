@@ -42,15 +42,16 @@ def policies(
     managed: Sequence[Component],
     external: Sequence[Component],
     renderer: Renderer,
+    networks: Sequence[str] = (),
 ) -> tuple[Manifest, ...]:
     """Return what closes a component's namespace, and opens what its pods need.
 
     Where the pods of components are that are the users' own (`external`) nobody knows: they may be
-    anywhere.
+    anywhere. `networks` are those of the configuration for agents.
     """
     if not component.network:
         return ()
-    rules = _Rules(component, managed, external, renderer)
+    rules = _Rules(component, managed, external, renderer, networks)
     closed = _policy(component, component.name, {"podSelector": {}})
     return (closed, *(rules.policy(name, pods) for name, pods in component.network.items()))
 
@@ -62,11 +63,16 @@ class _Rules:
         managed: Sequence[Component],
         external: Sequence[Component],
         renderer: Renderer,
+        networks: Sequence[str],
     ) -> None:
         self._component = component
         self._managed = {one.name: one for one in managed}
         self._external = {one.name: one for one in external}
         self._renderer = renderer
+        self._blocks: dict[str, list[dict[str, Any]]] = {
+            "internet": _INTERNET,
+            "agent_networks": [{"cidr": c} for c in networks],
+        }
 
     def policy(self, name: str, pods: Pods) -> Manifest:
         free = any(ANYWHERE in one.peers and not one.ports for one in pods.out)
@@ -96,8 +102,8 @@ class _Rules:
 
     def _outside(self, pods: Pods) -> Iterator[dict[str, Any]]:
         for opening in pods.out:
-            internet = opening.peers == ("internet",)
-            blocks = [{"ipBlock": block} for block in _INTERNET] if internet else None
+            found = self._blocks.get(opening.peers[0])
+            blocks = None if found is None else [{"ipBlock": block} for block in found]
             yield from self._rule(self._component, opening, "to", blocks)
 
     def _inside(self, name: str) -> Iterator[dict[str, Any]]:

@@ -130,7 +130,9 @@ def wanted(
 
     def closed(component: Component) -> tuple[Manifest, ...]:
         on = config.platform.network_policies
-        return policies(component, selection.managed, selection.external, renderer) if on else ()
+        networks = config.platform.agent_networks
+        there = (selection.managed, selection.external)
+        return policies(component, *there, renderer, networks) if on else ()
 
     def moved(component: Component, names: Sequence[str]) -> tuple[Manifest, ...]:
         made = renderer.manifests(component, names)

@@ -151,6 +151,17 @@ PROGRAMS: tuple[build.Tool, ...] = (
         size_mib=60,
         cache_mib=2000,
     ),
+    # In no image: tests of policies put it into nodes. The proxy has no newer one.
+    build.GoTool(
+        name="kube-router",
+        version="2.1.0",
+        folder="../images/modules/kube-router",
+        package="github.com/cloudnativelabs/kube-router/v2/cmd/kube-router",
+        ldflags="-X github.com/cloudnativelabs/kube-router/v2/pkg/version.Version=v2.1.0",
+        seconds=180,
+        size_mib=60,
+        cache_mib=1500,
+    ),
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -23,7 +24,10 @@ WEB = component(
         },
         "jobs": {
             "pods": {"job": "*"},
-            "out": [{"ports": [443], "peers": ["internet"], "why": "downloads"}],
+            "out": [
+                {"ports": [443], "peers": ["internet"], "why": "downloads"},
+                {"peers": ["agent_networks"], "why": "models"},
+            ],
         },
     },
 )
@@ -44,10 +48,14 @@ API = {"ports": [{"protocol": "TCP", "port": port} for port in (443, 6443, 8443,
 PAGES = [{"protocol": "TCP", "port": 80}]
 
 
-def specs(*managed: Any, external: Any = (), on: bool = False) -> dict[str, Any]:
+def specs(
+    *managed: Any, external: Any = (), on: bool = False, networks: Sequence[str] = ()
+) -> dict[str, Any]:
     renderer = Renderer({"port": 25, "on": on}, env={})
     renderer._context |= {"profile": "minimal", "features": {"high_availability": False}}
-    made = [item for one in managed for item in policies(one, managed, external, renderer)]
+    made = [
+        item for one in managed for item in policies(one, managed, external, renderer, networks)
+    ]
     return {item["metadata"]["name"]: item["spec"] for item in made}
 
 
@@ -78,3 +86,8 @@ def test_pods_of_the_users_own_component_may_be_anywhere() -> None:
 def test_a_port_that_is_nought_is_closed(ports: list[int], *, on: bool) -> None:
     mails = specs(WEB, on=on)["cto-web-server"]["egress"][2:]
     assert mails == [{"ports": [{"protocol": "TCP", "port": port}]} for port in ports]
+
+
+def test_networks_of_the_configuration_are_open_at_every_port() -> None:
+    jobs = specs(WEB, networks=["10.1.2.0/24"])["cto-web-jobs"]
+    assert jobs["egress"][2:-1] == [{"to": [{"ipBlock": {"cidr": "10.1.2.0/24"}}]}]

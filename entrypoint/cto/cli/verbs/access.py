@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 
-from cto.catalog import Component
+from cto.catalog import ANYWHERE, Component
 from cto.cli.output import Terminal
 from cto.cli.reaching import (
     NOTHING_RUNS,
@@ -95,7 +95,9 @@ def _chosen(found: Sequence[Component], name: str | None) -> Sequence[Component]
 def _asked(installer: Installer, component: Component) -> str:
     """Say what its program answers, over the API server."""
     access = component.access
-    if access is None:
+    openings = [one for pods in component.network.values() for one in pods.in_]
+    # A network may keep the API server out of what is not open to all: its silence says nothing.
+    if access is None or (openings and not any(ANYWHERE in one.peers for one in openings)):
         return ""
     where = (component.namespace, access.service, access.port, access.path or "/")
     try:
