@@ -63,9 +63,9 @@ def _files(work: Path) -> dict[str, Path]:
     """Return what is copied, by its name on the node."""
     tree = apt.unpack((_IPSET, _LIBRARY), debian.SUITE, work / "debian")
     (program,) = tree.glob("**/sbin/ipset")
-    (library,) = (path for path in tree.glob("**/libipset.so.13"))
+    (library,) = tree.glob("**/libipset.so.13")
     return {
         f"/usr/local/bin/{NAME}": modules.folder() / NAME,
         "/usr/sbin/ipset": program,
-        "/usr/local/lib/libipset.so.13": library.resolve(),
+        f"/{library.relative_to(tree)}": library.resolve(),
     }
