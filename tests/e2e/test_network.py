@@ -270,6 +270,7 @@ def test_only_what_is_listed_is_open_until_it_is_switched_off(network: Network) 
     assert network.reached() == closed
     try:
         network.install(network_policies=False)
+        assert network.installer.kubectl("get", "networkpolicies", "-A", "-o", "name") == ""
         waited("all is not open", 60, lambda: network.reached() == opened)
     finally:
         network.install()
