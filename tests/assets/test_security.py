@@ -332,7 +332,11 @@ def platforms(
     found = {}
     for name, store in {**stores, "own-store": own}.items():
         profile = name if name in PROFILES else "minimal"
-        made = renderer(profile, platform={"agent_networks": ["10.1.9.0/24"]}, **store)
+        settings: dict[str, Any] = {"agent_networks": ["10.1.9.0/24"]}
+        if name == "production":
+            # One with an ingress controller.
+            settings |= {"ingress_type": "ingress", "domain": "cto.example.com"}
+        made = renderer(profile, platform=settings, **store)
         there = [c for c in catalog.components if c.name in made._context["components"]]
         found[name] = Platform(there, made, {c.name: rendered(c, made) for c in there})
     return found
