@@ -27,7 +27,7 @@ while :; do
     sleep 1
 done >/var/log/{NAME}.log 2>&1
 """
-_READY_S = 240
+_READY_S = 600
 
 
 def enforce(engine: Engine, nodes: Sequence[str], work: Path) -> None:
