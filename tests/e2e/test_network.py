@@ -275,4 +275,5 @@ def test_only_what_is_listed_is_open_until_it_is_switched_off(network: Network) 
     finally:
         network.install()
     waited("all is not closed again", 60, lambda: network.reached() == closed)
-    assert network.installer.data("status")["healthy"]
+    # It ends with another code where a check fails.
+    network.installer.run("status")
