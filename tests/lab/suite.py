@@ -109,6 +109,7 @@ SLOW = (
         tests=(
             "tests/e2e/test_real_programs.py",
             "tests/e2e/test_real_platform.py",
+            "tests/e2e/test_network.py",
             "tests/assets/test_monitoring.py",
         ),
         marked="slow",
