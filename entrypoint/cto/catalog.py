@@ -208,6 +208,18 @@ class Access(_Model):
     when: str = ""
 
 
+class Mail(_Model):
+    """How it logs in at the mail server (`smtp` in the configuration).
+
+    Attributes:
+        secret: `NAME/KEY` that holds the password, if there is one.
+        when: Field of the configuration without which it sends no mails.
+    """
+
+    secret: str
+    when: str = ""
+
+
 class Requests(_Model):
     """What a container asks for."""
 
@@ -357,6 +369,7 @@ class Component(_Model):
     manifests: Manifests = Manifests()
     ready: Ready = Ready()
     access: Access | None = None
+    mail: Mail | None = None
     resources: Mapping[ContainerName, Container] = Field(default_factory=dict)
     network: Mapping[Name, Pods] = Field(default_factory=dict)
     """Everything else is closed, in the whole namespace."""

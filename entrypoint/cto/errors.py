@@ -802,6 +802,13 @@ _TABLE = (
         "There is no place for them, it cannot be reached, or Velero does not work.",
         "Set features.backup: true, object_store or features.object_store, and run `cto install`.",
     ),
+    ErrorKind(
+        "CTO-1903",
+        "Mails cannot be tested",
+        "The platform sends none, or the program that would send one is not there.",
+        "Set features.mail_notifications: true and smtp in the configuration, and run "
+        "`cto install`.",
+    ),
     # 10: lock
     ErrorKind(
         "CTO-2000",

@@ -87,6 +87,7 @@ argocd/repo > github 22 443
 argocd/repo > private 443
 argocd/application-sets controller/controller > github 443
 argo-events/sensor argocd/notifications grafana/grafana > mail 587
+argo-events/mail-test argocd/mail-test grafana/mail-test > mail 587
 grafana/grafana > victoria-metrics/server 8428
 postgresql-operator/operator > database 5432 8000
 redis-operator/operator > database 6379 26379

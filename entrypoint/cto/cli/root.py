@@ -28,6 +28,7 @@ COMMANDS = {
     "task": "Give agents work, and see what comes of it.",
     "backup": "Make backups of the platform, and list them.",
     "restore": "Bring back what a backup has.",
+    "notify": "See that the platform's mails arrive.",
     "bundle": "Lock images; build, check, compare and push bundles.",
     "config": "Write, check and show the configuration.",
     "explain": "Explain an error code.",

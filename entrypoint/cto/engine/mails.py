@@ -1,0 +1,178 @@
+"""Sends a test mail from beside each program of the platform that sends mails.
+
+A Job in its namespace has what it has: the same server, the same password, the same network.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from threading import Event as Flag
+from typing import Any
+
+from cto.catalog import Component
+from cto.config.sections import NAMESPACE
+from cto.engine.readiness import ReadyState, status_dict, status_of
+from cto.errors import DegradedError
+from cto.objects import Manifest, ObjectRef, ref_of
+from cto.plan import labels
+from cto.plan.ingress import is_set
+from cto.plan.observed import State
+from cto.ports import Clock, Cluster
+
+# The image in which a Python is, wherever images come from, and what it is pulled with.
+_PROGRAM = ObjectRef("apps/v1", "Deployment", NAMESPACE, "controller")
+_LABEL = "cto.dev/mail-test"
+_DEADLINE_S = 120.0
+_LOOK_S = 0.5
+_KEPT_S = 600
+
+
+@dataclass(frozen=True)
+class Way:
+    """A program that sends mails, and what came of a test of it."""
+
+    component: str
+    namespace: str
+    status: str = "skipped"
+    message: str = ""
+
+    def to_json(self) -> dict[str, str]:
+        return asdict(self)
+
+
+class Mails:
+    """The mails of a platform.
+
+    Args:
+        source: The program that sends one.
+        simulated: No program runs.
+    """
+
+    def __init__(
+        self, cluster: Cluster, clock: Clock, source: str, *, simulated: bool = False
+    ) -> None:
+        self._simulated = simulated
+        self._cluster = cluster
+        self._clock = clock
+        self._source = source
+
+    def test(self, components: Iterable[Component], state: State) -> Sequence[Way]:
+        """Send a mail by each way that there is, and say what came of it.
+
+        Raises:
+            DegradedError: CTO-1903, the platform sends no mails.
+        """
+        if not is_set("features.mail_notifications", state.config):
+            text = "the platform sends no mails: features.mail_notifications is off"
+            raise DegradedError("CTO-1903", text)
+        found: list[Way] = []
+        begun: dict[str, ObjectRef] = {}
+        for component in components:
+            way = _way(component, state)
+            if way and not way.message and self._simulated:
+                way = replace(way, message="nodes are simulated: nobody sends anything")
+            if way and not way.message:
+                made = self._cluster.create(self._job(component, state.config))
+                begun[component.name] = ref_of(made)
+            found += [way] if way else []
+        return [self._followed(way, begun.get(way.component)) for way in found]
+
+    def _followed(self, way: Way, job: ObjectRef | None) -> Way:
+        end = self._clock.monotonic() + _DEADLINE_S
+        while job and self._clock.monotonic() < end:
+            if (found := self._cluster.get(job)) is None:
+                return replace(way, status="failed", message="somebody deleted its Job")
+            stands = status_of(found)
+            if stands.ready:
+                return replace(way, status="sent")
+            if stands.state is ReadyState.FAILED:
+                return replace(way, status="failed", message=self._why(job) or stands.message)
+            self._clock.wait(Flag(), _LOOK_S)
+        if job is None:
+            return way
+        why = self._why(job) or "its pod is not seen"
+        return replace(way, status="failed", message=f"not over after {_DEADLINE_S:.0f} s: {why}")
+
+    def _why(self, job: ObjectRef) -> str:
+        """Return what the pod says last, or what it waits for."""
+        selected = f"batch.kubernetes.io/job-name={job.name}"
+        for pod in self._cluster.list("v1", "Pod", namespace=job.namespace, labels=selected):
+            for status in status_dict(pod).get("containerStatuses") or ():
+                if waiting := (status.get("state") or {}).get("waiting"):
+                    return ": ".join(filter(None, map(waiting.get, ("reason", "message"))))
+            name = pod["metadata"]["name"]
+            if text := self._cluster.logs(job.namespace, name, "mail", lines=1):
+                return text.strip()
+        return ""
+
+    def _job(self, component: Component, config: Mapping[str, Any]) -> Manifest:
+        program = self._cluster.get(_PROGRAM)
+        if program is None or component.mail is None:
+            text = f"{_PROGRAM}, whose image the test needs, is not there"
+            raise DegradedError("CTO-1903", text)
+        pod = program["spec"]["template"]["spec"]
+        smtp = config["smtp"]
+        names = ("host", "port", "encryption", "username", "sender", "recipients")
+        mail = {name: smtp.get(name) for name in names}
+        mail["subject"] = f"{config['platform']['name']}: a test of {component.title}"
+        mail["text"] = f"cto notify test sent this with the settings of {component.title}."
+        name, _, key = component.mail.secret.partition("/")
+        password = {"secretKeyRef": {"name": name, "key": key, "optional": True}}
+        marks = {labels.TRACE: "true", _LABEL: "true"}
+        container = {
+            "name": "mail",
+            "image": pod["containers"][0]["image"],
+            "imagePullPolicy": "IfNotPresent",
+            "command": ["python3", "-I", "-c", self._source],
+            "env": [
+                {"name": "MAIL", "value": json.dumps(mail)},
+                {"name": "MAIL_PASSWORD", "valueFrom": password},
+            ],
+            "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}},
+            "securityContext": {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            },
+        }
+        spec = {
+            "restartPolicy": "Never",
+            "automountServiceAccountToken": False,
+            "imagePullSecrets": pod.get("imagePullSecrets") or [],
+            "securityContext": {
+                "runAsNonRoot": True,
+                "runAsUser": 1000,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "containers": [container],
+        }
+        return {
+            "apiVersion": "batch/v1",
+            "kind": "Job",
+            "metadata": {
+                "name": f"mail-test-{secrets.token_hex(4)}",
+                "namespace": component.namespace,
+                "labels": marks,
+            },
+            "spec": {
+                "backoffLimit": 0,
+                "ttlSecondsAfterFinished": _KEPT_S,
+                "activeDeadlineSeconds": int(_DEADLINE_S),
+                "template": {"metadata": {"labels": marks}, "spec": spec},
+            },
+        }
+
+
+def _way(component: Component, state: State) -> Way | None:
+    """Return what is to be tried; with a message where it is not."""
+    if component.mail is None:
+        return None
+    told = ""
+    if component.name not in state.releases:
+        told = "not installed"
+    elif component.mail.when and not is_set(component.mail.when, state.config):
+        told = f"sends none without {component.mail.when}"
+    return Way(component.name, component.namespace, message=told)
