@@ -133,11 +133,14 @@ class SuppliedSecret(_Model):
             pattern with one `*` that stands for the entry's name in upper case (`*_API_KEY`).
             Paths without a value are left out; a Secret without keys is not made.
         type: Kubernetes' type of the Secret.
+        each: A mapping of the configuration, each entry of which has a Secret then: `name`, a
+            hyphen, and its name. Paths are those below the entry.
     """
 
     name: Name
     keys: Mapping[str, str]
     type: str = "Opaque"
+    each: Literal["", "repositories"] = ""
 
 
 CERTIFICATE = SuppliedSecret(
@@ -427,7 +430,7 @@ class Component(_Model):
         """Yield the Secrets that the installer makes for it; see `generated`."""
         for namespace, generated in self.generated(own):
             yield ObjectRef("v1", "Secret", namespace, generated.name)
-        for supplied in self.supplied:
+        for supplied in (one for one in self.supplied if not one.each):
             yield ObjectRef("v1", "Secret", self.namespace, supplied.name)
 
     def made(self, own: Iterable[ObjectRef]) -> Iterator[ObjectRef]:

@@ -27,9 +27,14 @@ _SHORTEST = 6
 
 def secrets_of(config: Config) -> Mapping[str, str]:
     """Return the values that are looked for, by the dotted path of their field."""
+    of_repositories = (
+        f"repositories.{name}.{field}"
+        for name in config.repositories
+        for field in ("password", "ssh_private_key")
+    )
     return {
         path.replace("*", name): value
-        for path in _FIELDS
+        for path in (*_FIELDS, *of_repositories)
         for name, value in config.secret_values(path).items()
         if len(value) >= _SHORTEST
     }

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 from cto.config.agents import Agent, AgentName, default_agents
 from cto.config.base import Section
 from cto.config.problems import did_you_mean
+from cto.config.repositories import Repository
 from cto.config.secret import Secret, SecretReference
 from cto.config.sections import (
     Backups,
@@ -102,6 +103,11 @@ class Config(Section):
         "taken out of here stays as it is.",
         examples=[{}],
     )
+    repositories: Mapping[KubeName, Repository] = Field(
+        default_factory=dict,
+        description="Repositories that Argo CD logs in to, by a name of yours.",
+        examples=[{"shop": {"url": "https://github.com/acme/shop.git"}}],
+    )
     agents: Mapping[AgentName, Agent] = Field(
         default_factory=default_agents,
         description="The agents, by name.",
@@ -190,6 +196,9 @@ class Config(Section):
         parent, _, name = path.rpartition(".")
         if parent == "providers":
             wanted = self.providers if name == "*" else {"": self.providers.get(name)}
+        elif parent.startswith("repositories."):
+            repository = self.repositories[parent.partition(".")[2]]
+            wanted = {"": getattr(repository, name)}
         elif path in _SECRET_FIELDS:
             section: Any = getattr(self, parent)
             wanted = {"": getattr(section, name)}

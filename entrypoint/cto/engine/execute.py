@@ -24,7 +24,7 @@ from cto.engine.state import StateStore
 from cto.engine.verdict import Wait
 from cto.engine.waiting import GoneWait, ReadyWait
 from cto.errors import ApiError, Cancelled, CtoError, ToolError, WaitError
-from cto.objects import Manifest, ObjectRef, annotations_of, ref_of
+from cto.objects import Manifest, ObjectRef, annotations_of, labels_of, ref_of
 from cto.plan import labels
 from cto.plan.observed import ReleaseState
 from cto.plan.steps import (
@@ -160,11 +160,17 @@ class Executor:
         return ""
 
     def _supply(self, step: SupplySecret) -> str:
-        data = supplied_data(step.keys, self.secret_values)
+        data = {**step.plain, **supplied_data(step.keys, self.secret_values)}
         ref = ObjectRef("v1", "Secret", step.namespace, step.name)
-        wanted = _secret(ref, step.type, data, step.component)
+        made = _secret(ref, step.type, data, step.component)
+        wanted = labels.labelled(made, {**step.labels})
         found = self.cluster.get(ref)
-        if found is not None and wanted["data"].items() <= (found.get("data") or {}).items():
+        there = (found or {}).get("data") or {}
+        same = wanted["data"].items() <= there.items()
+        if step.labels:
+            marks = labels_of(found or {"metadata": {}})
+            same = wanted["data"] == there and step.labels.items() <= marks.items()
+        if found is not None and same:
             return "unchanged"
         self.cluster.apply(wanted)
         return ""

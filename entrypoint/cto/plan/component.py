@@ -16,6 +16,7 @@ from cto.plan.steps import (
     ApplyManifests,
     ApplyRelease,
     Certify,
+    DeleteObjects,
     Downgrade,
     GenerateSecret,
     ProbeService,
@@ -154,6 +155,7 @@ class ComponentSteps:
         for name, (kind, keys) in self._item.supplied.items():
             told = "values are compared when it runs"
             action, reason = self._secret_action(self._component.namespace, name, told)
+            marks, plain = self._item.marked.get(name, ({}, {}))
             steps.append(
                 SupplySecret(
                     **self._common(
@@ -167,9 +169,27 @@ class ComponentSteps:
                     name=name,
                     type=kind,
                     keys=keys,
+                    labels=marks,
+                    plain=plain,
                 )
             )
-        return steps
+        return [*steps, *self._revoked(after)]
+
+    def _revoked(self, after: tuple[str, ...]) -> list[Step]:
+        """Return what deletes the Secrets of entries that are in the configuration no more."""
+        gone = tuple(
+            ref
+            for ref, found in sorted(self._observed.present.items())
+            if labels.is_of_entry(found, self._component.name)
+            and ref.name not in self._item.supplied
+        )
+        if not gone:
+            return []
+        common = self._common(
+            f"revoke:{self._component.name}", Action.DELETE, "no longer in the configuration"
+        )
+        title = f"Delete log-ins of {self._component.title}"
+        return [DeleteObjects(**common, title=title, after=after, objects=gone)]
 
     def _sources(self, keys: Mapping[str, str]) -> Iterator[str]:
         """Yield the steps that generate what other components provide for a Secret of this one."""

@@ -28,6 +28,8 @@ CRD_COUNT = "cto.dev/crds"
 """How many CRDs the chart has: all of them carry it, so a missing one is noticed."""
 MOMENT = "cto.dev/moment"
 """`before` or `after`: when an object is applied, relative to its component's release."""
+EACH = "cto.dev/each"
+"""Of what an entry of the configuration has: the mapping that it is in. It goes with its entry."""
 TRACE = "cto.dev/trace"
 """Of what programs leave for people to see, and what nobody misses: it goes with its namespace."""
 
@@ -35,6 +37,10 @@ TRACE = "cto.dev/trace"
 def is_ours(found: Mapping[str, str] | None) -> bool:
     """Tell from the labels of what is there, if it is."""
     return found is not None and found.get(MANAGED_BY) == OWNER
+
+
+def is_of_entry(found: Mapping[str, str], component: str) -> bool:
+    return is_ours(found) and bool(found.get(EACH)) and found.get(COMPONENT) == component
 
 
 def value_of(text: str) -> str:

@@ -301,8 +301,9 @@ class _Removal:
 
     def _secrets(self, component: Component) -> tuple[ObjectRef, ...]:
         """Return those that are there, without any of that name that somebody else made."""
-        refs = component.secrets(self._release(component).glue)
         present = self._observed.present
+        entries = (ref for ref in present if labels.is_of_entry(present[ref], component.name))
+        refs = (*component.secrets(self._release(component).glue), *sorted(entries))
         return tuple(ref for ref in dict.fromkeys(refs) if labels.is_ours(present.get(ref)))
 
     def _crds(self, component: Component, after: tuple[str, ...]) -> None:

@@ -143,12 +143,16 @@ class SupplySecret(Step):
 
     Attributes:
         keys: Key of the Secret -> path of the configuration. The engine asks for the values.
+        labels: Those of an entry's: it then holds nothing else.
+        plain: What is no secret in it.
     """
 
     namespace: str
     name: str
     type: str
     keys: Mapping[str, str]
+    labels: Mapping[str, str] = field(default_factory=dict)
+    plain: Mapping[str, str] = field(default_factory=dict)
 
     def touches(self) -> tuple[str, ...]:
         return (f"Secret {self.name} in {self.namespace}",)

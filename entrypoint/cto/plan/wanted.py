@@ -21,6 +21,7 @@ from cto.config.sections import (
 from cto.config.text import seconds_of
 from cto.errors import ConfigError
 from cto.objects import Manifest
+from cto.plan import labels
 from cto.plan.ingress import brings_class, class_of, host_of, is_own, ways
 from cto.plan.nodes import nodes_warnings
 from cto.plan.observed import Observed
@@ -162,6 +163,7 @@ def wanted(
                 ),
                 certified=host_of(component, config) if own else "",
                 supplied=_supplied(component, config),
+                marked=_marked(component, config),
                 relocation=relocations.get(component.name),
                 asked=tuple(renderer.asked(component).values()),
             )
@@ -286,11 +288,28 @@ def port_suffix(port: int, usual: int) -> str:
 
 
 def _supplied(component: Component, config: Config) -> dict[str, tuple[str, Mapping[str, str]]]:
-    """Return the supplied Secrets that get at least one value."""
-    return {
+    """Return the supplied Secrets that get at least one value, and those of entries."""
+    found = {
         secret.name: (secret.type, secret.keys)
         for secret in component.supplied
-        if any(_is_given(config, path) for path in secret.keys.values())
+        if not secret.each and any(_is_given(config, path) for path in secret.keys.values())
+    }
+    for secret in component.supplied:
+        for name in config.repositories if secret.each else ():
+            paths = {key: f"{secret.each}.{name}.{path}" for key, path in secret.keys.items()}
+            given = {key: path for key, path in paths.items() if _is_given(config, path)}
+            found[f"{secret.name}-{name}"] = (secret.type, given)
+    return found
+
+
+def _marked(
+    component: Component, config: Config
+) -> dict[str, tuple[Mapping[str, str], Mapping[str, str]]]:
+    return {
+        f"{secret.name}-{name}": ({labels.EACH: secret.each, **entry.labels}, entry.data)
+        for secret in component.supplied
+        if secret.each
+        for name, entry in config.repositories.items()
     }
 
 

@@ -31,6 +31,8 @@ class WantedComponent:
 
     Attributes:
         supplied: For each supplied Secret that gets at least one value: name -> (type, keys).
+        marked: For those of them that each entry of a mapping has: name -> (labels, what is no
+            secret in it).
         relocation: Where its images come from, if not from upstream.
         asked: What its pods ask for, container by container.
         certified: The host for which the platform's own authority signs; '' for none.
@@ -42,6 +44,7 @@ class WantedComponent:
     before: tuple[Manifest, ...] = ()
     after: tuple[Manifest, ...] = ()
     supplied: Mapping[str, tuple[str, Mapping[str, str]]] = field(default_factory=dict)
+    marked: Mapping[str, tuple[Mapping[str, str], Mapping[str, str]]] = field(default_factory=dict)
     relocation: Relocation | None = None
     asked: tuple[Asked, ...] = ()
     certified: str = ""

@@ -133,6 +133,22 @@ smtp: {port: 70000, recipients: [nobody]}
         ("agents: {rex: {resources: {memory: 4GB}}}", "memory '4GB' (0.yaml:1): must be a Kube"),
         ("platform: {ingress_type: ingress}", "platform.domain (default): is needed by platform."),
         (
+            "repositories: {shop: {url: ftp://git.example.com}}",
+            "repositories.shop.url",
+        ),
+        (
+            "repositories: {shop: {url: 'https://git:canary@git.example.com'}}",
+            "repositories.shop.url",
+        ),
+        (
+            "repositories: {shop: {url: 'oci://git.example.com', type: oci, username: a}}",
+            "repositories.shop.password",
+        ),
+        (
+            "repositories: {shop: {url: 'https://git.example.com', shared: true}}",
+            "repositories.shop.password",
+        ),
+        (
             "ingress: {certificate: canary}",
             "ingress.private_key (default): is needed by the other one of ingress.certificate",
         ),

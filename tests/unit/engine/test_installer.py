@@ -17,7 +17,7 @@ from cto.engine.installer import Loss
 from cto.engine.refusal import refuse_failed
 from cto.errors import ApiError, Cancelled, LockedError, PreflightError, ToolError
 from cto.events import Event, Outcome, StepFinished, StepProgress, StepStarted
-from cto.objects import Manifest, ObjectRef, ref_of
+from cto.objects import Manifest, ObjectRef, labels_of, ref_of
 from cto.plan.observed import Observed
 from cto.plan.remove import Options
 from cto.plan.steps import ApplyRelease
@@ -240,6 +240,37 @@ def test_a_supplied_secret_that_changed_is_written_again(world: World) -> None:
     with_config(world, github={"webhook_secret": "second"})
     world.installer().install()
     assert base64.b64decode(world.cluster.everything()[HOOK]["data"]["secret"]) == b"second"
+
+
+def test_each_repository_has_a_secret_that_goes_with_it(world: World) -> None:
+    web = WEB.replace(
+        "supplied_secrets:",
+        "supplied_secrets:\n  - {name: repository, each: repositories, keys: {password: password}}",
+    )
+    write_components(world.catalog.bundle, {"web": {"component.yaml": web}})
+    world.catalog = load(world.catalog.bundle)
+    shop = {"url": "https://git.example.com/shop", "username": "git", "password": "planted-token"}
+    charts = {"url": "oci://charts.example.com/acme", "type": "oci"}
+    with_config(world, repositories={"shop": {**shop, "shared": True}, "charts": charts})
+    world.installer().install()
+
+    def secret(name: str) -> tuple[dict[str, str], str]:
+        found = world.cluster.everything()[ObjectRef("v1", "Secret", "web", f"repository-{name}")]
+        data = {key: base64.b64decode(value).decode() for key, value in found["data"].items()}
+        return data, labels_of(found)["argocd.argoproj.io/secret-type"]
+
+    assert secret("shop") == ({"type": "git", **shop}, "repo-creds")
+    assert secret("charts") == (charts, "repository")
+    others = [str(item) for ref, item in world.cluster.everything().items() if ref.kind != "Secret"]
+    assert not any("planted-token" in text for text in others)
+    plan, _ = world.installer().install()
+    assert plan.changes == ()
+    with_config(world, repositories={"shop": {"url": shop["url"]}})
+    world.installer().install()
+    assert secret("shop") == ({"type": "git", "url": shop["url"]}, "repository")
+    there = {ref.name for ref in world.cluster.everything() if ref.kind == "Secret"}
+    assert "repository-charts" not in there
+    assert "web-admin" in there
 
 
 def test_a_referenced_secret_is_copied(world: World) -> None:
