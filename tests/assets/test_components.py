@@ -460,12 +460,14 @@ def test_the_components_are_there(catalog: Catalog) -> None:
         "object-store": "object_store",
         "postgresql-operator": "databases",
         "redis-operator": "databases",
+        "traefik": None,
         "victoria-logs": "monitoring",
         "victoria-logs-collector": "monitoring",
         "victoria-metrics": "monitoring",
     }
     assert all(
-        component.required == (component.feature is None) for component in catalog.components
+        component.required == (component.feature is None and not component.ingress_class)
+        for component in catalog.components
     )
 
 

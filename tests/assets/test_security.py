@@ -186,9 +186,10 @@ class Platform:
         }
         yield "controller", "agent", Pod("cto", agent), ""
         for component in self.components:
-            if "acme" in component.network:
-                solver = Pod(component.namespace, component.network["acme"].pods)
-                yield component.name, "solver of cert-manager", solver, ""
+            # Of cert-manager, and of `cto notify test`.
+            for group in {"acme", "mail-test"} & component.network.keys():
+                passing = Pod(component.namespace, component.network[group].pods)
+                yield component.name, f"{group}, made at need", passing, ""
 
     def places(self) -> dict[str, Pod]:
         """Return a pod of each group that has any, by COMPONENT/GROUP, and what is outside."""
@@ -330,14 +331,15 @@ def platforms(
 
     stores = {profile: {"object_store": STORE} for profile in PROFILES}
     own = {"features": {"backup": True, "object_store": True}, "object_store": {}}
+    named = {
+        "agent_networks": ["10.1.9.0/24"],
+        "ingress_type": "ingress",
+        "domain": "cto.example.com",
+    }
     found = {}
     for name, store in {**stores, "own-store": own}.items():
         profile = name if name in PROFILES else "minimal"
-        settings: dict[str, Any] = {"agent_networks": ["10.1.9.0/24"]}
-        if name == "production":
-            # One with an ingress controller.
-            settings |= {"ingress_type": "ingress", "domain": "cto.example.com"}
-        made = renderer(profile, platform=settings, **store)
+        made = renderer(profile, platform=named, **store)
         there = [c for c in catalog.components if c.name in made._context["components"]]
         found[name] = Platform(there, made, {c.name: rendered(c, made) for c in there})
     return found
