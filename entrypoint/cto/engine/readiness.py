@@ -153,9 +153,9 @@ def _by_conditions(manifest: Manifest) -> Readiness:
 
 
 def _awaited(manifest: Manifest) -> Readiness:
-    """Of some kinds nothing is said for a while; they are not ready before something is."""
-    if not conditions_of(manifest):
-        return _progressing("its operator has not begun yet")
+    """Of some kinds nothing is said for a while; they are not ready before they say so."""
+    if "Ready" not in conditions_of(manifest):
+        return _progressing("its operator does not say yet that it is ready")
     return _by_conditions(manifest)
 
 

@@ -333,8 +333,9 @@ def test_any_other_kind_is_ready_unless_its_conditions_say_otherwise(
 
 
 def test_a_database_is_not_ready_before_its_operator_says_so() -> None:
-    found = [{}, {"phase": "Setting up primary"}, {"conditions": [condition("Ready", "False")]}]
-    for status in found:
+    found = [[], [condition("ConsistentSystemID")], [condition("Ready", "False")]]
+    for conditions in found:
+        status = {"phase": "Setting up primary", "conditions": conditions}
         made = manifest("Cluster", "x", api_version="postgresql.cnpg.io/v1", status=status)
         assert status_of(made).state is PROGRESSING
     status = {"conditions": [condition("Ready")]}

@@ -126,6 +126,9 @@ spec:
       {{- with $item.live }}
       livenessProbe: {{ toJson . }}
       {{- end }}
+      {{- with $item.startup }}
+      startupProbe: {{ toJson . }}
+      {{- end }}
       {{- with $values.resources }}
       resources: {{ toJson . }}
       {{- end }}
