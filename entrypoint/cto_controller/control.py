@@ -114,6 +114,7 @@ class Controller:
             tokens=self._tokens(),
             cause=lambda job: next((cause.message for cause in causes_of(evidence, job)), ""),
             now=self._cluster.now(),
+            put_off=self._is_too_soon,
         )
 
     def _objects(self, kind: tuple[str, str]) -> Iterable[Manifest]:
@@ -163,8 +164,6 @@ class Controller:
                     log("info", f"{action.ref} was removed")
 
     def _start(self, action: Start, world: World) -> None:
-        if self._is_too_soon(action.run):
-            return
         try:
             attempt = self._attempt(action.run, action.attempt)
             self._make(attempt)

@@ -36,6 +36,7 @@ class World:
         jobs: Of every run, by its uid.
         pods: Of every Job, by its name.
         cause: Says why a Job's pod does not run; '' if it does, or nothing tells.
+        put_off: Says whether a run failed to begin, and its time to be tried again has not come.
     """
 
     runs: Sequence[Run]
@@ -44,6 +45,7 @@ class World:
     tokens: Sequence[Token]
     cause: Callable[[Manifest], str]
     now: datetime
+    put_off: Callable[[Run], bool]
 
 
 @dataclass(frozen=True)
@@ -194,6 +196,9 @@ class _Queue:
             text = f"attempt {course.attempt} failed: {result.summary}"
         if reason:
             yield from self._report(course, Phase.PENDING, reason, text)
+            return
+        if self.world.put_off(course.run):
+            # It has no place meanwhile: what keeps it may never be mended, and others could begin.
             return
         self._occupy(course.run)
         yield Start(course.run, course.attempt + 1)

@@ -375,6 +375,35 @@ def test_without_a_token_a_run_waits_and_tries_again(runs: Runs) -> None:
     assert runs.status("shop")["phase"] == "Running"
 
 
+@pytest.mark.parametrize(
+    ("settings", "spec"),
+    [
+        ({}, {"repositoryUrl": "https://github.com/acme/shop"}),
+        ({"queue": {"maxConcurrent": 1}}, {}),
+        ({}, {"githubApp": "acme-rex"}),
+    ],
+    ids=["workspace", "all", "agent"],
+)
+def test_what_gets_no_token_holds_nobody_up(
+    settings: dict[str, Any], spec: dict[str, Any]
+) -> None:
+    """Neither in its workspace, nor in the queue of all or of its agent."""
+    runs = Runs(settings)
+    runs.github.refusal = "Secret github-app-acme-rex is not there"
+    runs.add("shop", repositoryUrl="https://github.com/acme/shop")
+    runs.pass_()
+    runs.github.refusal = ""
+    runs.add("then", **{"githubApp": "acme-tess", **spec})
+    runs.pass_(2)
+    assert (runs.status("shop")["phase"], runs.status("then")["phase"]) == ("Pending", "Running")
+    runs.clock.advance(10)
+    runs.pass_(2)
+    assert runs.status("shop")["conditions"][0]["reason"] == "Queued"
+    runs.end(runs.jobs("then")[0], said=DONE)
+    runs.pass_(3)
+    assert runs.status("shop")["phase"] == "Running"
+
+
 def test_repositories_elsewhere_need_no_token(runs: Runs) -> None:
     runs.add("shop", repositoryUrl="https://git.example.com/acme/shop")
     runs.pass_()
