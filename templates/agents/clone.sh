@@ -15,9 +15,12 @@ if [ ! -d "$REPOSITORY/.git" ]; then
     mv "$REPOSITORY.new" "$REPOSITORY"
 fi
 cd "$REPOSITORY"
-rm -f .git/index.lock .git/HEAD.lock
+# Nobody else is at work here: whoever held these was killed. Not every image has `find`.
+rm -f .git/*.lock
+find .git/refs -name '*.lock' -exec rm -f {} + || true
 git remote set-url origin "$REPOSITORY_URL"
-git fetch --prune --tags origin
+# A tag may be elsewhere now.
+git fetch --prune --tags --force origin
 git remote set-head origin --auto > /dev/null
 
 if [ "$CONTINUE_SESSION" = true ] && [ "$(git branch --show-current)" = "$BRANCH" ]; then
@@ -28,5 +31,6 @@ base="origin/${BASE_BRANCH:-HEAD}"
 if git rev-parse --verify --quiet "refs/remotes/origin/$BRANCH" > /dev/null; then
     base="origin/$BRANCH"
 fi
+rm -rf .git/rebase-merge .git/rebase-apply
 git checkout --force --no-track -B "$BRANCH" "$base"
 git clean -ffdxq

@@ -85,19 +85,57 @@ def test_what_was_not_committed_goes_unless_the_session_goes_on(workspace: Works
     assert workspace.read("draft") == ""
 
 
-@pytest.mark.parametrize("left", ["nothing", "half a clone", "a lock", "a foreign folder"])
+@pytest.mark.parametrize("left", ["nothing", "half a clone", "a foreign folder"])
 def test_a_killed_one_is_mended(workspace: Workspace, left: str) -> None:
     if left == "half a clone":
         (workspace.repository.parent / "repository.new" / ".git").mkdir(parents=True)
-    elif left == "a lock":
-        workspace.clone()
-        (workspace.repository / ".git" / "index.lock").touch()
     elif left == "a foreign folder":
         workspace.repository.mkdir()
         (workspace.repository / "file").touch()
     done = workspace.clone()
     assert done.returncode == 0, done.stderr
     assert workspace.read("a") == "one"
+
+
+@pytest.mark.parametrize(
+    "lock",
+    [
+        "index.lock",
+        "config.lock",
+        "refs/remotes/origin/trunk.lock",
+        "refs/heads/agents/rex/task-1.lock",
+    ],
+)
+def test_locks_of_who_was_killed_are_in_nobodys_way(workspace: Workspace, lock: str) -> None:
+    workspace.clone()
+    commit(workspace.origin, "a", "two")
+    (workspace.repository / ".git" / lock).touch()
+    done = workspace.clone()
+    assert done.returncode == 0, done.stderr
+    assert workspace.read("a") == "two"
+
+
+def test_a_tag_that_was_moved_is_taken_as_it_is_now(workspace: Workspace) -> None:
+    git(workspace.origin, "tag", "v1")
+    workspace.clone()
+    commit(workspace.origin, "a", "two")
+    git(workspace.origin, "tag", "--force", "v1")
+    done = workspace.clone()
+    assert done.returncode == 0, done.stderr
+    assert workspace.read("a") == "two"
+    tags = [git(where, "rev-parse", "v1") for where in (workspace.repository, workspace.origin)]
+    assert tags[0] == tags[1]
+
+
+def test_a_rebase_that_was_left_is_over(workspace: Workspace) -> None:
+    workspace.clone()
+    commit(workspace.repository, "a", "mine")
+    git(workspace.repository, "checkout", "--quiet", "-B", "other", "HEAD~1")
+    commit(workspace.repository, "a", "theirs")
+    with pytest.raises(subprocess.CalledProcessError):
+        git(workspace.repository, "rebase", "agents/rex/task-1")
+    assert workspace.clone().returncode == 0
+    assert "rebas" not in git(workspace.repository, "status")
 
 
 def test_another_repository_in_the_same_workspace_is_fetched(
