@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult
 
 from cto.engine.tasks import AGENT, ATTEMPT, RUN
 from cto.errors import ConfigError
@@ -75,11 +75,18 @@ class Attempt:
         return f"agents/{self.name}/{task}"
 
     @property
+    def _address(self) -> SplitResult:
+        found = self.run.address
+        assert found is not None  # noqa: S101 - without one, a run does not begin
+        return found
+
+    @property
     def slug(self) -> str:
         """OWNER/NAME at GitHub; '' if the repository is elsewhere."""
-        parts = urlsplit(str(self.run.spec["repositoryUrl"]))
+        parts = self._address
         slug = parts.path.strip("/").removesuffix(".git")
-        is_there = parts.netloc.rpartition("@")[2] == self.settings.github.host
+        # Hosts are the same in any case.
+        is_there = parts.netloc.rpartition("@")[2].lower() == self.settings.github.host.lower()
         return slug if is_there and slug.count("/") == 1 else ""
 
     @property
@@ -127,7 +134,7 @@ class Attempt:
             "cli": self.cli,
             "model": self.model,
             "slug": self.slug,
-            "host": urlsplit(str(spec["repositoryUrl"]))._replace(path="").geturl(),
+            "host": self._address._replace(path="").geturl(),
             "secrets": self._secrets(),
             "token": self.token.name if self.slug else "",
             "result": RESULT,

@@ -258,6 +258,8 @@ def _flaw(run: Run, settings: Settings) -> tuple[str, str] | None:
     if run.spec.get("enableDocker"):
         text = "enableDocker needs a privileged container, which agents do not get here"
         return "Refused", text
+    if run.address is None:
+        return "Refused", f"repositoryUrl is no address: {run.spec['repositoryUrl']!r}"
     found = settings.agent_of(run.app)
     if found is None:
         known = ", ".join(sorted(settings.agents)) or "none"

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from cto import goyaml
 from cto.engine.evidence import one_line
@@ -42,10 +42,18 @@ class Run(Task):
         return str((self.spec.get("cliConfig") or {}).get("cliType") or "")
 
     @property
+    def address(self) -> SplitResult | None:
+        """Where its repository is; None if that is no address, whatever let it through."""
+        try:
+            return urlsplit(str(self.spec["repositoryUrl"]))
+        except ValueError:
+            return None
+
+    @property
     def workspace(self) -> str:
         """The name of the volume that it works in: one run of a service at a time."""
-        service = self.spec.get("service")
-        return _name("workspace", str(service or urlsplit(self.spec["repositoryUrl"]).path))
+        path = self.address.path if self.address else ""
+        return _name("workspace", str(self.spec.get("service") or path))
 
     @property
     def is_going_away(self) -> bool:
@@ -58,7 +66,8 @@ class Run(Task):
         Velero labels also what was there before the restore.
         """
         metadata = self.manifest["metadata"]
-        told = [row["lastTransitionTime"] for row in conditions_of(self.manifest).values()]
+        rows = conditions_of(self.manifest).values()
+        told = [row["lastTransitionTime"] for row in rows if row.get("lastTransitionTime")]
         labelled = RESTORED in metadata.get("labels", {})
         return labelled and (not told or min(told) < metadata["creationTimestamp"])
 
@@ -152,9 +161,10 @@ def _is_address(text: str) -> bool:
 def moment(text: object) -> datetime | None:
     """Read a time as Kubernetes writes it; None for what is none."""
     try:
-        return datetime.fromisoformat(str(text))
+        read = datetime.fromisoformat(str(text))
     except ValueError:
         return None
+    return read if read.tzinfo else read.replace(tzinfo=UTC)
 
 
 def written(time: datetime) -> str:

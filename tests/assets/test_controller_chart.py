@@ -48,6 +48,30 @@ def test_a_code_run_needs_a_repository_an_agent_and_a_task() -> None:
     assert rule["rule"] == "has(self.prompt) || has(self.docsRepositoryUrl)"
 
 
+@pytest.mark.parametrize("plural", ["coderuns", "docsruns"])
+@pytest.mark.parametrize(
+    ("address", "will_do"),
+    [
+        ("https://github.com/acme/shop", True),
+        ("https://git@github.com/acme/shop.git", True),
+        ("ssh://git@github.com:22/acme/shop.git", True),
+        # In a copied address a token stands where a name would, and would be in lists and logs.
+        ("https://ghp_planted@github.com/acme/shop", False),
+        ("https://me:planted@github.com/acme/shop", False),
+        ("ssh://me:planted@github.com/acme/shop", False),
+        ("/etc/passwd", False),
+        ("--upload-pack=x", False),
+    ],
+)
+def test_a_repository_has_an_address_without_a_password(
+    plural: str, address: str, *, will_do: bool
+) -> None:
+    (rule,) = spec(plural)["properties"]["repositoryUrl"]["x-kubernetes-validations"]
+    patterns = re.findall(r"(!?)self\.matches\(r'([^']*)'\)", rule["rule"])
+    assert len(patterns) == 2
+    assert all(bool(re.search(text, address)) != bool(sign) for sign, text in patterns) == will_do
+
+
 def test_what_the_controller_reads_of_a_run_is_in_its_definition() -> None:
     """A field that a definition lacks is dropped by the API server in silence."""
     package = Path(__file__).parents[2] / "entrypoint" / "cto_controller"

@@ -272,6 +272,34 @@ def test_what_cannot_begin_says_why_and_does_when_it_can(
     assert runs.status("one")["phase"] == "Running"
 
 
+@pytest.mark.parametrize(
+    ("spec", "status"),
+    [
+        ({"repositoryUrl": "https://[x/acme/shop"}, {}),
+        ({"repositoryUrl": "https://git.example.com\uff0f@x/acme"}, {}),
+        ({}, {"phase": "Running", "conditions": [{"type": "Ready", "status": "False"}]}),
+        ({}, {"phase": "Succeeded", "finishedAt": "2030-01-01T00:00:00"}),
+    ],
+)
+def test_nothing_that_a_run_holds_ends_the_controller(
+    runs: Runs, spec: dict[str, Any], status: dict[str, Any]
+) -> None:
+    """Others write runs as well, and all others would wait for ever."""
+    ref = runs.add("bad", **spec).ref
+    runs.cluster.set_status(ref, status)
+    runs.add("good", githubApp="acme-tess")
+    runs.pass_(2)
+    assert runs.status("good")["phase"] == "Running"
+    if spec:
+        assert "repositoryUrl is no address" in runs.status("bad")["message"]
+
+
+def test_a_host_is_the_same_in_any_case(runs: Runs) -> None:
+    runs.add("shop", repositoryUrl="https://GitHub.com/acme/shop")
+    runs.pass_()
+    assert [attempt.slug for attempt in runs.github.minted] == ["acme/shop"]
+
+
 # --- rounds ---------------------------------------------------------------------------------------
 
 SHOP = "https://github.com/acme/shop.git"
@@ -384,9 +412,7 @@ def test_without_a_token_a_run_waits_and_tries_again(runs: Runs) -> None:
     ],
     ids=["workspace", "all", "agent"],
 )
-def test_what_gets_no_token_holds_nobody_up(
-    settings: dict[str, Any], spec: dict[str, Any]
-) -> None:
+def test_what_gets_no_token_holds_nobody_up(settings: dict[str, Any], spec: dict[str, Any]) -> None:
     """Neither in its workspace, nor in the queue of all or of its agent."""
     runs = Runs(settings)
     runs.github.refusal = "Secret github-app-acme-rex is not there"
