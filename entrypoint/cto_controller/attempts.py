@@ -127,7 +127,13 @@ class Attempt:
             "metadata": self._metadata(self.run.job(self.number)),
             "workspace": self.run.workspace,
             "settings": told,
-            "task": json.dumps({"kind": self.run.ref.kind, "spec": spec}, indent=2, sort_keys=True),
+            # A ConfigMap has room for a megabyte, and the prompt is in it twice: not as \uXXXX.
+            "task": json.dumps(
+                {"kind": self.run.ref.kind, "spec": spec},
+                indent=2,
+                sort_keys=True,
+                ensure_ascii=False,
+            ),
             "service_account": account,
             "image": told.image_of(self.agent, self.cli),
             "resources": self.agent.pod_resources,

@@ -52,6 +52,18 @@ def test_nothing_is_written_where_nothing_changed(runs: Runs) -> None:
     assert verbs <= {"list", "list_metadata"}
 
 
+def test_an_issue_and_a_comment_as_long_as_they_may_be_fit_in(runs: Runs) -> None:
+    """GitHub takes 65,536 characters, and these are of three bytes each."""
+    prompt = "\u6587" * 2 * 65_536
+    runs.add("shop", prompt=prompt)
+    runs.pass_()
+    name = runs.jobs("shop")[0]["metadata"]["name"]
+    held = runs.cluster.peek(ObjectRef("v1", "ConfigMap", NAMESPACE, name))
+    assert held is not None
+    assert sum(len(text.encode()) for text in held["data"].values()) < 1024 * 1024
+    assert json.loads(held["data"]["task.json"])["spec"]["prompt"] == prompt
+
+
 def test_a_docs_run_is_run_as_well(runs: Runs) -> None:
     runs.add("book", kind="DocsRun", sourceBranch="main")
     runs.pass_()
