@@ -178,6 +178,17 @@ def test_a_cli_is_a_name_and_no_path(make: MakePod, name: str) -> None:
     assert pod.result(done).summary.startswith(f"AGENT_CLI is '{name}'; this image has: ")
 
 
+@pytest.mark.parametrize("key", ["GEMINI_API_KEY", "GOOGLE_API_KEY"])
+def test_gemini_has_its_key_by_the_name_that_it_reads(make: MakePod, key: str) -> None:
+    """The controller names a key after its provider, google."""
+    pod = make("gemini")
+    program = pod.clis / "gemini" / "node_modules" / ".bin" / "gemini"
+    program.parent.mkdir(parents=True)
+    program.write_text('#!/bin/sh\ncat > /dev/null\necho "key: ${GEMINI_API_KEY:-}"\n')
+    program.chmod(0o755)
+    assert pod.result(pod.attempt(**{key: "planted"})).summary == "key: planted"
+
+
 def test_a_folder_that_is_not_there_is_named(make: MakePod) -> None:
     pod = make(workingDirectory="nowhere")
     done = pod.attempt()
