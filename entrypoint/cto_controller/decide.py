@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from cto.engine.readiness import conditions_of
 from cto.engine.tasks import ENDED, Phase, attempt_of
 from cto.objects import Manifest, ObjectRef
-from cto_controller.runs import Result, Run, end_of, written
+from cto_controller.runs import Result, Run, end_of, workspaces_of, written
 from cto_controller.settings import Agent, Settings
 
 # Tokens of GitHub Apps live for an hour; who pushes at its end needs one that still works.
@@ -136,12 +136,16 @@ class _Queue:
             if course.is_going:
                 self._occupy(course.run)
                 self.without_room = self.without_room or self._unscheduled(course)
+        # Also where its run was deleted, or its time is over: it is told to end, and takes a while.
+        for pod in (pod for pods in self.world.pods.values() for pod in pods):
+            for workspace in workspaces_of(pod):
+                self.workspaces.setdefault(workspace, f"pod {pod['metadata']['name']}")
         for course in self.courses:
             yield from self._going(course) if course.is_going else self._next(course)
 
     def _occupy(self, run: Run) -> None:
         self.agents[self._agent(run)[0]] += 1
-        self.workspaces[run.workspace] = run.ref.name
+        self.workspaces[run.workspace] = f"run {run.ref.name}"
 
     def _agent(self, run: Run) -> tuple[str, Agent | None]:
         """Return whose run it is, however it names its agent; '' and None if nobody's."""
@@ -216,7 +220,7 @@ class _Queue:
         if self.agents[name] >= limits[1]:
             return "Queued", f"agent {name} has {limits[1]} runs, as many as it may (maxConcurrent)"
         if other := self.workspaces.get(run.workspace):
-            return "Queued", f"run {other} works in the same workspace, {run.workspace}"
+            return "Queued", f"{other} works in the same workspace, {run.workspace}"
         if self.without_room:
             return "Queued", f"no node has room: the pod of run {self.without_room} waits for one"
         return "", ""

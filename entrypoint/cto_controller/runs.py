@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -89,6 +89,15 @@ def _name(prefix: str, text: str) -> str:
         return f"{prefix}-{plain}"
     key = hashlib.sha256(text.encode()).hexdigest()[:8]
     return "-".join(filter(None, (prefix, plain[-40:].strip("-"), key)))
+
+
+def workspaces_of(pod: Manifest) -> Iterator[str]:
+    """Yield the claims that a pod works in, until it has ended."""
+    if status_dict(pod).get("phase") in ("Succeeded", "Failed"):
+        return
+    for volume in pod.get("spec", {}).get("volumes") or ():
+        if claim := volume.get("persistentVolumeClaim"):
+            yield claim["claimName"]
 
 
 def end_of(job: Manifest) -> Mapping[str, Any] | None:

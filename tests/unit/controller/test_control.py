@@ -237,6 +237,27 @@ def test_runs_of_one_service_share_its_workspace_one_after_the_other(runs: Runs)
     assert claim["metadata"]["labels"]["app.kubernetes.io/instance"] == release
 
 
+@pytest.mark.parametrize("how", ["deleted", "over"])
+def test_nobody_works_where_a_pod_still_ends(runs: Runs, how: str) -> None:
+    """It has half a minute to do so, in which two would work in one folder."""
+    runs.add("one", service="shop")
+    runs.pass_(2)
+    (job,) = runs.jobs()
+    runs.pod(job, {"phase": "Running"})
+    if how == "deleted":
+        runs.cluster.remove(runs.get("one").ref)
+        runs.cluster.remove(ref_of_job(runs))
+        runs.add("two", service="shop")
+    else:
+        runs.finish(job, "Failed", "Job was active longer than specified deadline")
+    waits = "two" if how == "deleted" else "one"
+    runs.pass_(2)
+    assert "-pod works in the same workspace" in runs.status(waits)["message"]
+    runs.pod(job, {"phase": "Failed"})
+    runs.pass_(2)
+    assert runs.status(waits)["phase"] == "Running"
+
+
 def test_nobody_begins_while_a_pod_waits_for_room(runs: Runs) -> None:
     runs.add("one")
     runs.pass_(2)
