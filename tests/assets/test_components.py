@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -66,6 +67,36 @@ def test_rendering_twice_gives_the_same_bytes(
         for made in (renderer(profile), renderer(profile))
     }
     assert len(texts) == 1
+
+
+@pytest.mark.parametrize("name", COMPONENTS)
+def test_a_name_stays_text_whatever_yaml_reads_in_it(
+    catalog: Catalog, renderer: Make, name: str
+) -> None:
+    """A database called 2024 would have a number for its name, and the API server refuses it."""
+
+    def shape(word: str) -> Counter[str]:
+        database = [{"name": word, "namespace": word}]
+        sections = {
+            "platform": {"name": word},
+            "databases": {"postgresql": database, "redis": database},
+            "agents": {word: {"enabled": True}, "rex": {"enabled": True}},
+            "github": {
+                "organization": "acme",
+                "flow": {"steps": {word: {"event": "labelled", "prompt": "Do it."}}},
+            },
+            "smtp": {
+                "host": "mail.example.com",
+                "sender": f"{word}@example.com",
+                "recipients": ["team@example.com"],
+            },
+        }
+        made = everything(renderer("production", **sections), catalog[name])
+        # Keys, too: one that needs quotes has them.
+        assert not re.search(r"^ *2024:", dump_yaml(made["values"]), re.MULTILINE)
+        return Counter(type(value).__name__ for _, value in leaves(made))
+
+    assert shape("2024") == shape("abcd")
 
 
 @each
