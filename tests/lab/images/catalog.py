@@ -130,6 +130,11 @@ ROLES = {
     "opstree/redis-operator": Role("8080 8081"),
     "opstree/redis-sentinel": Role("26379"),
     "velero/velero": Role("8085"),
+    "versity/versitygw": Role(
+        "7070",
+        names=("/usr/local/bin/versitygw",),
+        module=Module("versitygw", ("/usr/local/bin/versitygw",)),
+    ),
     "victoriametrics/vlagent": Role("9429", module=Module("vlagent", ("/vlagent-prod",))),
     "victoriametrics/victoria-logs": Role(
         "9428", module=Module("victoria-logs", ("/victoria-logs-prod",))

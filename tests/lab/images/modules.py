@@ -140,6 +140,16 @@ PROGRAMS: tuple[build.Tool, ...] = (
     _workflows("workflow-controller", 270, 76, 2500),
     _workflows("argoexec", 170, 108, 1000),
     _workflows("argo", 20, 104, 200),
+    build.GoTool(
+        name="versitygw",
+        version="1.8.0",
+        folder="../images/modules/versitygw",
+        package="github.com/versity/versitygw/cmd/versitygw",
+        ldflags="-X main.Version=v1.8.0",
+        seconds=60,
+        size_mib=43,
+        cache_mib=600,
+    ),
     # The proxy refuses a module that 1.30.1 needs.
     build.GoTool(
         name="cloudnative-pg",
