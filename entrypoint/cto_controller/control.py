@@ -196,6 +196,9 @@ class Controller:
                 # An earlier try made it, or an earlier run its workspace.
                 if error.reason != "AlreadyExists":
                     raise
+                # Its task is what the run says now: somebody may have mended it since.
+                if manifest["kind"] == "ConfigMap":
+                    self._cluster.apply(manifest, manager=MANAGER)
 
     def _give_token(self, attempt: Attempt) -> None:
         minted = self._github.mint(attempt)

@@ -305,6 +305,30 @@ def test_what_cannot_begin_says_why_and_does_when_it_can(
     assert runs.status("one")["phase"] == "Running"
 
 
+def test_a_run_that_is_mended_before_it_begins_has_its_new_task(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = runs.cluster.create
+
+    def refuse(manifest: Any, **options: Any) -> Any:
+        if manifest["kind"] == "Job":
+            raise ApiError("CTO-1605", "spec.template.spec.containers[0].env[0].name: a=b")
+        return create(manifest, **options)
+
+    monkeypatch.setattr(runs.cluster, "create", refuse)
+    runs.add("shop", prompt="Drop the table.", env={"a=b": "c"})
+    runs.pass_()
+    assert "env[0].name" in runs.status("shop")["message"]
+    monkeypatch.undo()
+    runs.change("shop", prompt="Keep the table.", env={})
+    runs.clock.advance(10)
+    runs.pass_()
+    name = runs.jobs("shop")[0]["metadata"]["name"]
+    held = runs.cluster.peek(ObjectRef("v1", "ConfigMap", NAMESPACE, name))
+    assert held is not None
+    assert "Keep the table." in held["data"]["prompt.md"]
+
+
 @pytest.mark.parametrize(
     ("spec", "status"),
     [
