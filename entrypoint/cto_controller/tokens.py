@@ -125,6 +125,8 @@ def _field(answer: Mapping[str, Any], name: str, kind: type[_T], base: str) -> _
 
 def _help(answer: requests.Response, said: str) -> str:
     """Return what would help, for the refusals that people meet."""
+    if answer.status_code in (301, 307, 308):
+        return "; it was renamed or moved: give its new address (repositoryUrl)"
     if answer.status_code == 404:
         return "; is the App installed there?"
     if answer.status_code == 401 and "claim" in said:

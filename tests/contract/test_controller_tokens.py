@@ -117,6 +117,7 @@ def test_a_key_that_will_not_do_is_named_and_not_told(
     ("script", "text"),
     [
         (answer(404, {"message": "Not Found"}), "404 Not Found; is the App installed there"),
+        (answer(301, {"message": "Moved Permanently"}), "renamed or moved: give its new address"),
         (
             answer(401, {"message": "'Expiration time' claim ('exp') is too far"}, Date="now"),
             "compare this node's clock",
