@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,11 +11,14 @@ from functools import cached_property
 from typing import Any, TypeAlias
 
 from cto.engine.readiness import conditions_of
-from cto.engine.tasks import ENDED, Phase, attempt_of
+from cto.engine.tasks import APP_KEYS, ENDED, Phase, attempt_of
 from cto.objects import Manifest, ObjectRef
-from cto_controller.runs import Result, Run, end_of, workspaces_of, written
+from cto_controller.runs import Result, Run, end_of, moment, workspaces_of, written
 from cto_controller.settings import Agent, Settings
 
+# As the scheduler says it: a claim that is not bound, or a taint, is no lack of room.
+_NO_ROOM = re.compile(r"Insufficient|Too many pods")
+_ROOM_WAIT = timedelta(minutes=10)
 # Tokens of GitHub Apps live for an hour; who pushes at its end needs one that still works.
 RENEWAL = timedelta(minutes=15)
 
@@ -152,11 +156,16 @@ class _Queue:
         return self.settings.agent_of(run.app) or ("", None)
 
     def _unscheduled(self, course: _Course) -> str:
-        """Return the run's name if no node has room for its pod: who comes next waits as well."""
+        """Return the run's name if no node has room for its pod: who comes next waits as well.
+
+        Not for ever: it may be too large for every node, and others are not.
+        """
         assert course.last is not None  # noqa: S101 - it is going
         for pod in self.world.pods.get(course.last["metadata"]["name"], ()):
             scheduled = conditions_of(pod).get("PodScheduled", {})
-            if scheduled.get("status") == "False":
+            lacks_room = _NO_ROOM.search(str(scheduled.get("message", "")))
+            since = moment(scheduled.get("lastTransitionTime")) or self.world.now
+            if lacks_room and self.world.now - since < _ROOM_WAIT:
                 return course.run.ref.name
         return ""
 
@@ -262,6 +271,11 @@ def _flaw(run: Run, settings: Settings) -> tuple[str, str] | None:
     if run.spec.get("enableDocker"):
         text = "enableDocker needs a privileged container, which agents do not get here"
         return "Refused", text
+    for row in run.spec.get("envFromSecrets") or ():
+        if row["secretName"].startswith(APP_KEYS):
+            # Who may make runs may not act as an App, whose key gives a token for anything it may.
+            text = f"envFromSecrets: Secret {row['secretName']} has the key of a GitHub App"
+            return "Refused", text
     if run.address is None:
         return "Refused", f"repositoryUrl is no address: {run.spec['repositoryUrl']!r}"
     found = settings.agent_of(run.app)

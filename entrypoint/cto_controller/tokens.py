@@ -13,6 +13,7 @@ import jwt
 import requests
 
 from cto.engine.evidence import one_line
+from cto.engine.tasks import APP_KEYS
 from cto.network import trust, web
 from cto.objects import ObjectRef
 from cto.ports import Cluster
@@ -72,7 +73,7 @@ class GitHub:
         return Minted(value, expires)
 
     def _signed(self, attempt: Attempt) -> str:
-        name = f"github-app-{attempt.app.lower()}"
+        name = f"{APP_KEYS}{attempt.app.lower()}"
         ref = ObjectRef("v1", "Secret", attempt.token.namespace, name)
         data = (self._cluster.get(ref) or {}).get("data") or {}
         values = {key: b64decode(value).decode(errors="replace") for key, value in data.items()}

@@ -8,7 +8,7 @@ if [ -n "${TRUST_FILE:-}" ]; then
         cat "$TRUST_FILE" > "$SSL_CERT_FILE"
 fi
 
-if [ ! -d "$REPOSITORY/.git" ]; then
+if [ ! -d "$REPOSITORY/.git" ] || [ -L "$REPOSITORY/.git" ] || [ -L "$REPOSITORY" ]; then
     # A clone that was interrupted has no .git of its own name yet.
     rm -rf "$REPOSITORY" "$REPOSITORY.new"
     git clone --no-checkout "$REPOSITORY_URL" "$REPOSITORY.new"
@@ -18,7 +18,12 @@ cd "$REPOSITORY"
 # Nobody else is at work here: whoever held these was killed. Not every image has `find`.
 rm -f .git/*.lock
 find .git/refs -name '*.lock' -exec rm -f {} + || true
-git remote set-url origin "$REPOSITORY_URL"
+# Another agent, with other rights, may have worked here: no hook, filter, helper or address that it
+# left to git is this one's. git writes them anew.
+format="$(git rev-parse --show-object-format 2> /dev/null || echo sha1)"
+rm -rf .git/config .git/config.worktree .git/hooks .git/info .git/modules .git/worktrees
+git init --quiet --object-format="$format"
+git remote add origin "$REPOSITORY_URL"
 # A tag may be elsewhere now.
 git fetch --prune --tags --force origin
 git remote set-head origin --auto > /dev/null

@@ -138,6 +138,42 @@ def test_a_rebase_that_was_left_is_over(workspace: Workspace) -> None:
     assert "rebas" not in git(workspace.repository, "status")
 
 
+def test_what_another_agent_left_to_git_is_not_run(workspace: Workspace, tmp_path: Path) -> None:
+    """It may have other rights: whatever runs here has the next one's token."""
+    workspace.clone()
+    trap, met = tmp_path / "trap", tmp_path / "met"
+    trap.write_text(f"#!/bin/sh\necho $0 >> {met}\n")
+    trap.chmod(0o755)
+    git(workspace.repository, "config", "core.fsmonitor", str(trap))
+    git(workspace.repository, "config", "filter.x.smudge", str(trap))
+    git(workspace.repository, "config", "core.hooksPath", str(tmp_path))
+    git(workspace.repository, "config", f"url.{tmp_path}/elsewhere.insteadOf", "file://")
+    for name in ("post-checkout", "reference-transaction", "pre-push"):
+        hook = workspace.repository / ".git" / "hooks" / name
+        hook.parent.mkdir(exist_ok=True)
+        hook.write_bytes(trap.read_bytes())
+        hook.chmod(0o755)
+    attributes = workspace.repository / ".git" / "info" / "attributes"
+    attributes.parent.mkdir(exist_ok=True)
+    attributes.write_text("* filter=x\n")
+    met.unlink(missing_ok=True)
+    commit(workspace.origin, "a", "two")
+    done = workspace.clone(BRANCH="other")
+    assert done.returncode == 0, done.stderr
+    assert workspace.read("a") == "two"
+    commit(workspace.repository, "b", "mine")
+    git(workspace.repository, "push", "--quiet", "origin", "HEAD")
+    assert not met.exists(), met.read_text()
+
+
+def test_a_repository_that_is_a_link_is_cloned_again(workspace: Workspace, tmp_path: Path) -> None:
+    workspace.clone()
+    (workspace.repository / ".git").rename(tmp_path / "elsewhere")
+    (workspace.repository / ".git").symlink_to(tmp_path / "elsewhere")
+    assert workspace.clone().returncode == 0
+    assert not (workspace.repository / ".git").is_symlink()
+
+
 def test_another_repository_in_the_same_workspace_is_fetched(
     workspace: Workspace, tmp_path: Path
 ) -> None:

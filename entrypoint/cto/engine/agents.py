@@ -14,7 +14,7 @@ from cto.engine.nodes import Images, name_of, real, takers
 from cto.engine.planned import PodTemplate
 from cto.engine.readiness import conditions_of
 from cto.engine.room import Amount, left_on
-from cto.engine.tasks import AGENT
+from cto.engine.tasks import AGENT, APP_KEYS
 from cto.errors import ApiError
 from cto.objects import Manifest, ObjectRef
 from cto.ports import Cluster
@@ -110,7 +110,7 @@ def without_app(cluster: Cluster, namespace: str) -> Mapping[str, bool]:
     names = {item["metadata"]["name"] for item in listed}
     agents = _agents(_settings(cluster, namespace) or {})
     apps = {name: str(agent.get("githubApp") or name) for name, agent in agents.items()}
-    return {name: f"github-app-{app.lower()}" not in names for name, app in apps.items()}
+    return {name: f"{APP_KEYS}{app.lower()}" not in names for name, app in apps.items()}
 
 
 def missing(cluster: Cluster, namespace: str, lacking: Lacking) -> Iterator[str]:

@@ -21,6 +21,8 @@ KINDS = ("CodeRun", "DocsRun")
 RUN = "agents.platform/run"
 AGENT = "agents.platform/agent"
 ATTEMPT = "agents.platform/attempt"
+# What the Secret with the key of a GitHub App is called, before the App's name in small letters.
+APP_KEYS = "github-app-"
 # The container that the agent is in.
 CONTAINER = "agent"
 

@@ -270,6 +270,27 @@ def test_nobody_begins_while_a_pod_waits_for_room(runs: Runs) -> None:
     assert "no node has room" in runs.status("two")["message"]
 
 
+@pytest.mark.parametrize(
+    ("text", "minutes"),
+    [
+        ("0/1 nodes are available: 1 Insufficient memory.", 11),
+        ("pod has unbound immediate PersistentVolumeClaims", 0),
+    ],
+)
+def test_a_pod_that_no_node_will_ever_take_holds_up_nobody(
+    runs: Runs, text: str, minutes: int
+) -> None:
+    runs.add("one")
+    runs.pass_(2)
+    why = {"type": "PodScheduled", "status": "False", "message": text}
+    since = f"{runs.cluster.now() - timedelta(minutes=minutes):%Y-%m-%dT%H:%M:%SZ}"
+    row = {**why, "lastTransitionTime": since}
+    runs.pod(runs.jobs()[0], {"phase": "Pending", "conditions": [row]})
+    runs.add("two", githubApp="acme-tess")
+    runs.pass_(2)
+    assert len(runs.jobs()) == 2
+
+
 def test_a_suspended_run_waits_and_a_running_one_stops(runs: Runs) -> None:
     runs.add("one", suspend=True)
     runs.pass_(2)
@@ -290,6 +311,14 @@ def test_a_suspended_run_waits_and_a_running_one_stops(runs: Runs) -> None:
     [
         ({"githubApp": "acme-nobody"}, "no agent has the GitHub App 'acme-nobody'"),
         ({"enableDocker": True}, "privileged"),
+        (
+            {
+                "envFromSecrets": [
+                    {"name": "K", "secretName": "github-app-rex", "secretKey": "private-key"}
+                ]
+            },
+            "has the key of a GitHub App",
+        ),
     ],
 )
 def test_what_cannot_begin_says_why_and_does_when_it_can(
@@ -300,7 +329,7 @@ def test_what_cannot_begin_says_why_and_does_when_it_can(
     status = runs.status("one")
     assert text in status["message"]
     assert (status["phase"], ready(status)["Stalled"]) == ("Pending", "True")
-    runs.change("one", githubApp="acme-rex", enableDocker=False)
+    runs.change("one", githubApp="acme-rex", enableDocker=False, envFromSecrets=[])
     runs.pass_(2)
     assert runs.status("one")["phase"] == "Running"
 

@@ -526,13 +526,13 @@ def test_namespace_that_ends_says_what_is_left_in_it() -> None:
 
 def test_what_failed_without_any_evidence_is_told_by_its_own_words() -> None:
     made = manifest(
-        "Cluster",
+        "Thing",
         "db",
-        api_version="postgresql.cnpg.io/v1",
+        api_version="example.com/v1",
         status={"conditions": [{"type": "Stalled", "status": "True", "message": "gave up"}]},
     )
     evidence = Evidence(Snapshot(FakeCluster()), NS, FakeClock().now)
-    assert [one.message for one in causes_of(evidence, made)] == ["Cluster db: gave up"]
+    assert [one.message for one in causes_of(evidence, made)] == ["Thing db: gave up"]
 
 
 def test_pods_are_found_through_owners_of_owners() -> None:
