@@ -21,6 +21,8 @@ _NO_ROOM = re.compile(r"Insufficient|Too many pods")
 _ROOM_WAIT = timedelta(minutes=10)
 # Tokens of GitHub Apps live for an hour; who pushes at its end needs one that still works.
 RENEWAL = timedelta(minutes=15)
+# Velero makes an object first, and writes its old status then.
+_UNTOLD = timedelta(seconds=30)
 
 
 @dataclass(frozen=True)
@@ -191,6 +193,9 @@ class _Queue:
 
     def _next(self, course: _Course) -> Iterator[Action]:
         if course.run.is_restored:
+            made = moment(course.run.manifest["metadata"]["creationTimestamp"])
+            if not course.run.status and made and self.world.now - made < _UNTOLD:
+                return
             text = "it comes from a backup: what it was to do may be done; make it anew if not"
             yield from self._report(course, Phase.FAILED, "Restored", text)
             return

@@ -30,6 +30,7 @@ _SILENCE_S = 60.0
 _LEFT_OUT = (
     "clusterrolebindings.rbac.authorization.k8s.io",
     "clusterroles.rbac.authorization.k8s.io",
+    "controllerrevisions.apps",
     "cronjobs.batch",
     "customresourcedefinitions.apiextensions.k8s.io",
     "daemonsets.apps",
@@ -110,8 +111,8 @@ class Backups:
     def restore(self, name: str) -> Operation:
         """Begin to bring back what a backup has: Secrets, settings, custom resources and claims.
 
-        Not what the installer remembers: that is about the cluster that it was in.
-
+        Not what the installer remembers: that is about the cluster that it was in. Nor what is of
+        Velero itself: an old place for backups would take the one that it reads from.
 
         Raises:
             DegradedError: As of `run`.
@@ -133,7 +134,7 @@ class Backups:
             "backupName": name,
             "existingResourcePolicy": "update",
             "excludedResources": [*_LEFT_OUT],
-            "excludedNamespaces": [STATE_NAMESPACE],
+            "excludedNamespaces": [STATE_NAMESPACE, NAMESPACE],
             "restoreStatus": {"includedResources": [*_RUNS]},
             "labelSelector": labels,
         }

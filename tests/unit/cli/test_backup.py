@@ -139,6 +139,7 @@ def test_a_restore_writes_over_what_is_there_and_starts_nothing_anew(platform: D
     spec = restore["spec"]
     assert (spec["backupName"], spec["existingResourcePolicy"]) == (name, "update")
     assert {"workflows.argoproj.io", "pods", "deployments.apps"} <= {*spec["excludedResources"]}
+    assert spec["excludedNamespaces"] == ["cto-system", "velero"]
     runs = ["coderuns.agents.platform", "docsruns.agents.platform"]
     assert spec["restoreStatus"]["includedResources"] == runs
     assert {*runs}.isdisjoint(spec["excludedResources"])

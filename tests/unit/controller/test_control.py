@@ -177,6 +177,7 @@ def test_a_run_that_comes_from_a_backup_does_not_begin_again(runs: Runs) -> None
         labels = {"velero.io/restore-name": "manual-1"}
         runs.cluster.add({**live, "metadata": {**live["metadata"], "labels": labels}})
     runs.cluster.set_status(runs.get("begun").ref, {**before, "conditions": [old]})
+    runs.cluster.time += timedelta(minutes=1)
     runs.pass_(2)
     phases = [runs.status(name)["phase"] for name in ("bare", "begun", "living")]
     assert (phases, runs.jobs()) == (["Failed", "Failed", "Pending"], [])
@@ -184,6 +185,24 @@ def test_a_run_that_comes_from_a_backup_does_not_begin_again(runs: Runs) -> None
     runs.change("living", suspend=False)
     runs.pass_()
     assert len(runs.jobs("living")) == 1
+
+
+def test_a_run_that_is_just_being_restored_is_not_judged_before_its_status_is_there(
+    runs: Runs,
+) -> None:
+    """Velero writes it a moment after the run: one that had succeeded was told to have failed."""
+    for name in ("done", "bare"):
+        live = runs.add(name).manifest
+        born: dict[str, Any] = {"creationTimestamp": f"{runs.cluster.now():%Y-%m-%dT%H:%M:%SZ}"}
+        born["labels"] = {"velero.io/restore-name": "manual-1"}
+        runs.cluster.add({**live, "metadata": {**live["metadata"], **born}})
+    runs.pass_()
+    assert not runs.status("done")
+    runs.cluster.set_status(runs.get("done").ref, {"phase": "Succeeded", "attempts": 1})
+    runs.cluster.time += timedelta(seconds=30)
+    runs.pass_()
+    assert [runs.status(name)["phase"] for name in ("done", "bare")] == ["Succeeded", "Failed"]
+    assert runs.jobs() == []
 
 
 def ref_of_job(runs: Runs) -> ObjectRef:
