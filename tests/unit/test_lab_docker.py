@@ -146,14 +146,14 @@ def test_the_file_with_the_capabilities_is_found_in_a_call(
 )
 def test_a_real_program_is_of_the_version_that_it_is_said_to_be(tool: build.GoTool) -> None:
     required = (build.HERE / tool.folder / "go.mod").read_text()
-    found = re.search(r"^(?:require|\t)\(?\s*(\S+/\S+) (v\S+)$", required, re.MULTILINE)
-    assert found is not None
-    assert tool.package.startswith(found[1])
-    assert found[2] == f"v{tool.version}"
+    found = re.findall(r"^(?:require |\t)(\S+/\S+) (v\S+)$", required, re.MULTILINE)
+    (version,) = (version for name, version in found if f"{tool.package}/".startswith(f"{name}/"))
+    assert version == f"v{tool.version}"
 
 
 def test_every_real_program_has_an_image() -> None:
-    wanted = {role.module.program for role in catalog.ROLES.values() if role.module}
+    there = [role.module for role in catalog.ROLES.values() if role.module]
+    wanted = {name for one in there for name in (one.program, *one.beside.values())}
     # It is put into nodes (e2e/enforcer.py).
     assert {*wanted, "kube-router"} == {tool.name for tool in modules.PROGRAMS}
 
@@ -170,6 +170,8 @@ def test_real_programs_are_asked_for_by_name_and_kept_beside_the_stand_ins(
     assert len({layout.name.split("-")[0] for layout, _ in found}) == 2
     assert len({folder for _, folder in found}) == 2
     assert {tool.name for tool in modules.chosen()} == {tool.name for tool in modules.PROGRAMS}
+    monkeypatch.setenv(modules.SWITCH, "velero-plugin-for-aws")
+    assert [tool.name for tool in modules.chosen()] == ["velero-plugin-for-aws", "cp-plugin"]
 
 
 def test_who_asks_for_a_program_that_there_is_not_is_told_which_there_are(

@@ -37,6 +37,7 @@ class Module:
     Attributes:
         at: Where the image has it, if it is not what is called first; empty: nowhere, the image is
             for pods that the program makes.
+        beside: Other programs that are in the image, by where.
         links: What else is in the image, by name: where it points to.
         scripts: What else is in the image, by name: its text.
         user: Whom the image names.
@@ -46,6 +47,7 @@ class Module:
     program: str
     argv: tuple[str, ...]
     at: str | None = None
+    beside: Mapping[str, str] = field(default_factory=dict)
     links: Mapping[str, str] = field(default_factory=dict)
     scripts: Mapping[str, str] = field(default_factory=dict)
     user: str = ""
@@ -71,6 +73,7 @@ class Role:
     module: Module | None = None
 
 
+_PLUGIN = "/plugins/velero-plugin-for-aws"
 _SHELL = {"/bin/sh": "/usr/bin/dash"}
 _PG = "/usr/lib/postgresql/18"
 # Of programs that ask who they are, the users are in the image.
@@ -129,7 +132,15 @@ ROLES = {
     "opstree/redis-exporter": Role("9121"),
     "opstree/redis-operator": Role("8080 8081"),
     "opstree/redis-sentinel": Role("26379"),
-    "velero/velero": Role("8085"),
+    "velero/velero": Role("8085", module=Module("velero", ("/velero",))),
+    "velero/velero-plugin-for-aws": Role(
+        module=Module(
+            "velero-plugin-for-aws",
+            ("/bin/cp-plugin", _PLUGIN, "/target/velero-plugin-for-aws"),
+            at=_PLUGIN,
+            beside={"/bin/cp-plugin": "cp-plugin"},
+        )
+    ),
     "versity/versitygw": Role(
         "7070",
         names=("/usr/local/bin/versitygw",),

@@ -95,7 +95,22 @@ def _victoria(
     )
 
 
+def _velero(name: str, package: str, version: str, seconds: int, size_mib: int) -> build.GoTool:
+    return build.GoTool(
+        name=name,
+        version=version,
+        folder="../images/modules/velero",
+        package=f"github.com/vmware-tanzu/{package}",
+        ldflags="-X github.com/vmware-tanzu/velero/pkg/buildinfo.Version=v1.18.2",
+        seconds=seconds,
+        size_mib=size_mib,
+        cache_mib=10 * seconds,
+    )
+
+
 TRAEFIK = "3.7.15"
+# The proxy refuses v1.14.4.
+_AWS = "1.14.3"
 
 PROGRAMS: tuple[build.Tool, ...] = (
     # Its module cannot be built out of the proxy: another one that it needs is in no archive.
@@ -172,6 +187,9 @@ PROGRAMS: tuple[build.Tool, ...] = (
         size_mib=60,
         cache_mib=1500,
     ),
+    _velero("velero", "velero/cmd/velero", "1.18.2", 350, 100),
+    _velero("velero-plugin-for-aws", "velero-plugin-for-aws/velero-plugin-for-aws", _AWS, 20, 83),
+    _velero("cp-plugin", "velero-plugin-for-aws/hack/cp-plugin", _AWS, 1, 2),
 )
 
 
@@ -186,6 +204,8 @@ def chosen() -> list[build.Tool]:
     if unknown := sorted(asked - known - {"all"}):
         text = f"{SWITCH} names {', '.join(unknown)}; there are {', '.join(sorted(known))}, all"
         raise build.BuildError(text)
+    there = [role.module for role in catalog.ROLES.values() if role.module]
+    asked |= {name for one in there if one.program in asked for name in one.beside.values()}
     return [
         tool
         for tool in PROGRAMS
@@ -237,6 +257,8 @@ def _program(repository: str, one: catalog.Module, tool: build.Tool, work: Path)
     links = dict(one.links)
     if one.place:
         files[one.place] = (folder() / one.program).read_bytes()
+    for name, beside in one.beside.items():
+        files[name] = (folder() / beside).read_bytes()
     if one.tree:
         what.append(f"{', '.join(one.tree.packages)} of Debian {one.tree.suite}")
         there = work / one.tree.suite
