@@ -18,6 +18,8 @@ from cto_controller.runs import EXPIRES, RESULT, Run, written
 from cto_controller.settings import Agent, Settings
 
 MANAGED_BY = {"app.kubernetes.io/managed-by": "cto-controller"}
+# A restore leaves owners out: they would stay for ever. https://velero.io/docs/main/resource-filtering
+_NOT_SAVED = {"velero.io/exclude-from-backup": "true"}
 # What templates of prompts may ask for, and runs may leave out.
 _OPTIONAL = (
     "contextVersion",
@@ -148,7 +150,7 @@ class Attempt:
 
     def _metadata(self, ref: ObjectRef) -> dict[str, Any]:
         """Return what an object of the run has: it goes when the run is deleted."""
-        labels = {RUN: self.run.uid, AGENT: self.name, ATTEMPT: str(self.number)}
+        labels = {RUN: self.run.uid, AGENT: self.name, ATTEMPT: str(self.number), **_NOT_SAVED}
         run = self.run.ref
         owner = {"apiVersion": run.api_version, "kind": run.kind, "name": run.name}
         return {

@@ -205,6 +205,20 @@ def test_a_run_that_is_just_being_restored_is_not_judged_before_its_status_is_th
     assert runs.jobs() == []
 
 
+def test_of_what_a_run_makes_only_its_workspace_is_in_backups(runs: Runs) -> None:
+    """A restore leaves owners out: a token and a task would come back, and stay for ever."""
+    runs.add("shop")
+    runs.pass_()
+    kept = {
+        ref.kind
+        for ref, item in runs.cluster.everything().items()
+        if item["metadata"].get("labels", {}).get("velero.io/exclude-from-backup") != "true"
+    }
+    assert runs.names("Secret")
+    assert {"ConfigMap", "Job", "Secret"}.isdisjoint(kept)
+    assert "PersistentVolumeClaim" in kept
+
+
 def ref_of_job(runs: Runs) -> ObjectRef:
     (job,) = runs.jobs()
     return ObjectRef("batch/v1", "Job", NAMESPACE, job["metadata"]["name"])
