@@ -14,6 +14,7 @@ from urllib.request import urlopen
 
 import pytest
 
+from cto.engine.tasks import RUN
 from cto.objects import Manifest, dump_yaml
 from fakes.programs import program
 from fakes.webserver import free_port
@@ -26,7 +27,6 @@ pytestmark = pytest.mark.slow
 KEYS = {"AWS_ACCESS_KEY_ID": "cto-lab", "AWS_SECRET_ACCESS_KEY": "a-secret-of-the-lab"}
 # Velero looks every minute for what others have put into the store.
 SOON_S = 180.0
-RUNS = {"done": {"phase": "Succeeded", "attempts": 1}, "going": {"phase": "Running", "attempts": 1}}
 TOLD = {
     "type": "Ready",
     "status": "True",
@@ -139,7 +139,7 @@ def secrets(lab: Lab) -> dict[str, Mapping[str, str]]:
 
 def objects() -> Iterator[Manifest]:
     """Yield what people and programs make while the platform is used."""
-    for name in RUNS:
+    for name in ("done", "going"):
         spec = {
             "repositoryUrl": "https://git.example.com/acme/shop",
             "githubApp": "cto-agent-rex",
@@ -162,15 +162,27 @@ def made(api_version: str, kind: str, name: str, namespace: str, **more: Any) ->
     return {"apiVersion": api_version, "kind": kind, "metadata": metadata, **more}
 
 
-def has_ended(lab: Lab, kind: str, name: str) -> bool:
-    found = json.loads(lab.kubectl("get", kind, name, "-n", "velero", "-o", "json"))
-    phase = found.get("status", {}).get("phase", "")
-    assert phase not in {"Failed", "PartiallyFailed", "FailedValidation"}, found["status"]
-    return bool(phase == "Completed")
+def phases(lab: Lab) -> str:
+    path = "jsonpath={.items[*].status.phase}"
+    return lab.kubectl("get", "coderuns", "-n", "cto", "-o", path)
+
+
+def completed(lab: Lab, kind: str, name: str) -> None:
+    """Wait until Velero is done, and see that it found nothing wrong."""
+
+    def has_ended() -> bool:
+        found = json.loads(lab.kubectl("get", kind, name, "-n", "velero", "-o", "json"))
+        phase = found.get("status", {}).get("phase", "")
+        assert phase not in {"Failed", "PartiallyFailed", "FailedValidation"}, found["status"]
+        return bool(phase == "Completed")
+
+    waited(f"{kind} {name} does not end", has_ended, SOON_S)
 
 
 @pytest.fixture
 def place(lab: Lab, tmp_path: Path) -> Iterator[Place]:
+    for name in ("velero", "velero-plugin-for-aws"):
+        program(name)
     made = Place(lab, tmp_path)
     with made.store():
         yield made
@@ -198,10 +210,13 @@ def test_a_platform_comes_back_on_an_empty_cluster(place: Place, lab: Lab, tmp_p
     lab.forget()
     installed()
     lab.kubectl("apply", "-f", "-", stdin="---\n".join(map(dump_yaml, objects())))
-    for name, status in RUNS.items():
-        told = json.dumps({"status": {**status, "conditions": [TOLD]}})
-        patch = ("--subresource=status", "--type=merge", "-p", told)
-        lab.kubectl("patch", "coderun", name, "-n", "cto", *patch)
+    told = json.dumps({"status": {"phase": "Succeeded", "attempts": 1, "conditions": [TOLD]}})
+    patch = ("patch", "coderun/done", "-n", "cto", "--subresource=status", "--type=merge")
+    lab.kubectl(*patch, "-p", told)
+    of_runs = ("get", "jobs,configmaps", "-n", "cto", "-l", RUN, "-o", "name")
+    with place.controller():
+        waited("no run begins", lambda: len(lab.kubectl(*of_runs).split()) == 2, SOON_S)
+        waited("it is not told", lambda: phases(lab) == "Succeeded Running", SOON_S)
     before = secrets(lab)
     with place.velero("Unavailable"):
         error = lab.data("backup", "run", code=9)["error"]
@@ -209,9 +224,7 @@ def test_a_platform_comes_back_on_an_empty_cluster(place: Place, lab: Lab, tmp_p
     (place.folder / "data" / "cto").mkdir()
     with place.velero():
         backup = lab.data("backup", "run")["operation"]["name"]
-        waited(
-            "the backup does not end", lambda: has_ended(lab, "backups.velero.io", backup), SOON_S
-        )
+        completed(lab, "backups.velero.io", backup)
 
     lab.forget()
     installed()
@@ -220,17 +233,11 @@ def test_a_platform_comes_back_on_an_empty_cluster(place: Place, lab: Lab, tmp_p
         there = lambda: [one["name"] for one in lab.data("backup", "list")["backups"]]  # noqa: E731
         waited("Velero does not find the backup", lambda: backup in there(), SOON_S)
         restore = lab.data("restore", backup)["operation"]["name"]
-        waited(
-            "the restore does not end",
-            lambda: has_ended(lab, "restores.velero.io", restore),
-            SOON_S,
-        )
+        completed(lab, "restores.velero.io", restore)
         after = secrets(lab)
         assert {name: after.get(name) for name in before} == before
-        phase = "jsonpath={.items[*].status.phase}"
-        ended = lambda: lab.kubectl("get", "coderuns", "-n", "cto", "-o", phase)  # noqa: E731
-        waited("the runs are not judged", lambda: ended() == "Succeeded Failed", SOON_S)
-    assert lab.kubectl("get", "jobs", "-n", "cto", "-o", "name") == ""
+        waited("the runs are not judged", lambda: phases(lab) == "Succeeded Failed", SOON_S)
+    assert lab.kubectl(*of_runs) == ""
     lab.kubectl("get", "persistentvolumeclaim/workspace-shop", "-n", "cto")
     lab.kubectl("get", "workflowtemplate/mine", "-n", "argo")
     lab.kubectl("get", "redisreplication/cache", "redisreplication/mine", "-n", "databases")
