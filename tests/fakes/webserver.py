@@ -110,7 +110,8 @@ class WebServer:
                 self.close_connection = False
                 try:
                     self.raw_requestline = self.rfile.readline(65537)
-                except ssl.SSLError:
+                except (ssl.SSLError, ConnectionResetError):
+                    # Who asked has gone away.
                     self.raw_requestline = b""
                 if not self.raw_requestline or not self.parse_request():
                     self.close_connection = True

@@ -19,9 +19,10 @@ def notify() -> None:
 @output_options()
 @click.pass_obj
 def test(terminal: Terminal, *, options: ClusterOptions) -> Result:
-    """Send a mail with the settings of each program that sends some, from beside it.
+    """Send a mail as each program does.
 
-    The exit code is 9 if one could not be sent.
+    It has the program's settings, and leaves from beside it. The exit code is 9 if one could not be
+    sent.
     """
     from cto.cli.verbs import notify as verb  # noqa: PLC0415 - pydantic is slow to import
 
