@@ -21,6 +21,7 @@ from cto.objects import Manifest, load_documents
 from cto.plan.openings import policies
 from cto.render import Renderer
 from lab.charts import pack
+from lab.images import build as images
 from lab.security import markdown
 
 pytestmark = pytest.mark.lab
@@ -466,6 +467,27 @@ def test_what_is_looser_than_the_rules_is_listed(
     found = {one for platform in platforms.values() for one in findings(platform)}
     listed = {(c.name, one.rule, one.of) for c in catalog.components for one in c.exemptions}
     assert found == listed
+
+
+def containers_of(item: Manifest) -> Iterator[Mapping[str, Any]]:
+    if item["kind"] in ("Deployment", "StatefulSet", "DaemonSet", "Job"):
+        pod = item["spec"]["template"]["spec"]
+        yield from (*(pod.get("initContainers") or ()), *pod["containers"])
+
+
+def test_stand_ins_have_the_names_that_pods_call(platform: Platform) -> None:
+    """What a chart of the lab calls, an image of the lab has to have."""
+    called = {
+        (images.catalog.Reference.parse(container["image"]), container["command"][0])
+        for objects in platform.objects.values()
+        for item in objects
+        for container in containers_of(item)
+        if container.get("command") and not container["image"].startswith("cto.internal/")
+    }
+    assert called
+    for image, name in called:
+        names = {known for path in image.role.names for known in (path, path.rpartition("/")[2])}
+        assert name in names, f"{image} has no {name} (tests/lab/images/catalog.py)"
 
 
 def test_no_password_comes_with_a_chart(platform: Platform) -> None:

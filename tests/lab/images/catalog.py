@@ -97,6 +97,7 @@ ROLES = {
     ),
     "cloudnative-pg/cloudnative-pg": Role(
         "8080 9443/tls",
+        names=("/manager",),
         module=Module(
             "cloudnative-pg",
             ("/manager",),
