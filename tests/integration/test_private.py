@@ -47,7 +47,14 @@ SHORT = sorted(
     for name in parse(item.image).spellings
     if len(name) < len(item.image)
 )
-NAMES = re.compile(rf"(?<![\w./-])(?:{'|'.join(map(re.escape, [*UPSTREAM, *SHORT]))})(?=[:/]\w)")
+# What is one word before a slash may be a namespace.
+WORDS, PATHS = (
+    [n for n in [*UPSTREAM, *SHORT] if is_word is n.isalpha()] for is_word in (True, False)
+)
+NAMES = re.compile(
+    rf"(?<![\w./-])(?:(?:{'|'.join(map(re.escape, PATHS))})(?=[:/]\w)"
+    rf"|(?:{'|'.join(map(re.escape, WORDS))})(?=:\w))"
+)
 SECRET = "cto-registry"
 
 
@@ -87,8 +94,9 @@ def rendered(lab: Lab) -> Iterator[tuple[str, Manifest]]:
     login = {"url": "registry.example.com", "username": "robot", "password": "hunter2"}
     newest = supported(wiring.root / "bundle").ends[1]
     for wish in wishes(wiring.root / "profiles", [item.name for item in catalog.components]):
-        # With a store, as the image of Velero's plugin is in no other one.
-        more = {"registry": {"type": "generic", **login}, "object_store": {"bucket": "cto"}}
+        # With a store, the cluster's or another: no other one has the image of Velero's plugin.
+        store = {} if wish.config.features.object_store else {"bucket": "cto"}
+        more = {"registry": {"type": "generic", **login}, "object_store": store}
         sections = {**wish.config.model_dump(), **more}
         config = Config.model_validate(sections)
         selection = select(catalog, config)
@@ -263,11 +271,13 @@ def test_from_the_first_installation_to_the_last(private: Private) -> None:
     missing = private.install(namespace="three", code=4)
     assert missing["error"]["code"] == "CTO-1440"
     pushed = json.loads(private.mapping.read_text())["data"]["mapping"]
-    wanted = [
-        f"{private.host}/three/{name}@"
-        for name in pushed
-        if not name.startswith("charts/") and name not in NODES
-    ]
+    needed = {
+        item.image
+        for item in LOCK.images
+        if {need.component for need in item.needed_by} & {*first["components"]}
+    }
+    wanted = [f"{private.host}/three/{name}@" for name in pushed if name in needed - NODES]
+    assert wanted
     assert [name for name in wanted if name not in missing["error"]["details"]] == []
     refused = private.install(password="wrong-8d1e77", code=4)
     assert refused["error"]["code"] == "CTO-1441"
