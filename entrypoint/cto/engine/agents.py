@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from cto import goyaml
 from cto.engine.growth import grower_of
 from cto.engine.live import Lacking
-from cto.engine.nodes import Images, name_of, real, takers
-from cto.engine.planned import PodTemplate
-from cto.engine.readiness import conditions_of
-from cto.engine.room import Amount, left_on
+from cto.engine.nodes import Images, is_ready, name_of, real, takers
+from cto.engine.room import PLAIN, Amount, left_on, size_of
 from cto.engine.tasks import AGENT, APP_KEYS
 from cto.errors import ApiError
 from cto.objects import Manifest, ObjectRef
@@ -26,6 +24,9 @@ _AGENTS_ACCOUNT = "cto-agent"
 _SETTINGS = "controller-task-controller-config"
 # Each is asked for its pods; where nodes are many, that one of these has no room says little.
 _LOOKED_AT = 20
+
+Settings: TypeAlias = Mapping[str, Any]
+"""`config.yaml` of the controller's ConfigMap."""
 
 
 @dataclass(frozen=True)
@@ -108,17 +109,18 @@ def without_app(cluster: Cluster, namespace: str) -> Mapping[str, bool]:
     """Return agent -> whether there is no Secret with the key of its GitHub App."""
     listed = cluster.list_metadata("v1", "Secret", namespace=namespace)
     names = {item["metadata"]["name"] for item in listed}
-    agents = _agents(_settings(cluster, namespace) or {})
+    agents = _agents(settings_of(cluster, namespace) or {})
     apps = {name: str(agent.get("githubApp") or name) for name, agent in agents.items()}
     return {name: f"{APP_KEYS}{app.lower()}" not in names for name, app in apps.items()}
 
 
-def missing(cluster: Cluster, namespace: str, lacking: Lacking) -> Iterator[str]:
+def missing(
+    cluster: Cluster, namespace: str, settings: Settings | None, lacking: Lacking
+) -> Iterator[str]:
     """Yield what a run would wait for, for ever: its account, or its agent's image."""
     account = ObjectRef("v1", "ServiceAccount", namespace, _AGENTS_ACCOUNT)
     if cluster.get(account) is None:
         yield f"{account} is missing"
-    settings = _settings(cluster, namespace)
     if settings is None:
         yield f"ConfigMap {_SETTINGS} is missing: the controller knows no agents"
         return
@@ -143,7 +145,7 @@ class Room:
     unseen: str = ""
 
 
-def room(cluster: Cluster, namespace: str, nodes: Sequence[Manifest]) -> Room:
+def room(cluster: Cluster, settings: Settings, nodes: Sequence[Manifest]) -> Room:
     """See whether each agent's pod fits on a node. Pods of agents do not count: their runs end."""
     taking = _taking(nodes)
     if not taking:
@@ -151,7 +153,7 @@ def room(cluster: Cluster, namespace: str, nodes: Sequence[Manifest]) -> Room:
     free: dict[str, Amount] = {}
     without = []
     try:
-        for name, agent in _agents(_settings(cluster, namespace) or {}).items():
+        for name, agent in _agents(settings).items():
             asked = _asked(agent)
             if not _fits(cluster, asked, taking[:_LOOKED_AT], free):
                 without.append(f"agent {name}: no node has {asked} left for a run")
@@ -164,17 +166,8 @@ def room(cluster: Cluster, namespace: str, nodes: Sequence[Manifest]) -> Room:
 
 def _taking(nodes: Sequence[Manifest]) -> Sequence[Manifest]:
     """Return the nodes that take an agent's pod, the largest first."""
-    plain = PodTemplate(replicas=1, metadata={}, spec={})
-    able = [node for node in takers(real(nodes), plain, Images())[0] if _is_ready(node)]
-    return sorted(able, key=lambda node: _size(node).memory, reverse=True)
-
-
-def _is_ready(node: Manifest) -> bool:
-    return conditions_of(node).get("Ready", {}).get("status") == "True"
-
-
-def _size(node: Manifest) -> Amount:
-    return Amount.read(node.get("status", {}).get("allocatable") or {})
+    able = [node for node in takers(real(nodes), PLAIN, Images())[0] if is_ready(node)]
+    return sorted(able, key=lambda node: size_of(node).memory, reverse=True)
 
 
 def _fits(
@@ -182,7 +175,7 @@ def _fits(
 ) -> bool:
     for node in nodes:
         name = name_of(node)
-        if _size(node).covers(asked):
+        if size_of(node).covers(asked):
             if name not in free:
                 free[name] = left_on(cluster, node, ignored=AGENT)
             if free[name].covers(asked):
@@ -190,13 +183,14 @@ def _fits(
     return False
 
 
-def _settings(cluster: Cluster, namespace: str) -> Mapping[str, Any] | None:
+def settings_of(cluster: Cluster, namespace: str) -> Settings | None:
+    """Return what the controller is told; None if nothing is."""
     found = cluster.get(ObjectRef("v1", "ConfigMap", namespace, _SETTINGS))
     text = ((found or {}).get("data") or {}).get("config.yaml")
     return None if text is None else goyaml.load(text)
 
 
-def _agents(settings: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+def _agents(settings: Settings) -> Mapping[str, Mapping[str, Any]]:
     return settings.get("agents") or {}
 
 
@@ -206,7 +200,7 @@ def _asked(agent: Mapping[str, Any]) -> Amount:
     return Amount.read(resources.get("requests") or resources)
 
 
-def _image(settings: Mapping[str, Any], agent: Mapping[str, Any]) -> str:
+def _image(settings: Settings, agent: Mapping[str, Any]) -> str:
     common = settings.get("agent") or {}
     by_cli = (common.get("cliImages") or {}).get(agent.get("cli"))
     return str(agent.get("image") or by_cli or common.get("image") or "")

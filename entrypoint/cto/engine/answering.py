@@ -13,11 +13,10 @@ from typing import NamedTuple
 
 from cto.catalog import Probe
 from cto.engine.controlplane import is_over, lease_age_s
-from cto.engine.nodes import name_of
-from cto.engine.readiness import conditions_of
+from cto.engine.nodes import is_ready, name_of
 from cto.engine.snapshot import Snapshot
 from cto.errors import ApiError
-from cto.objects import Manifest, is_simulated
+from cto.objects import is_simulated
 from cto.ports import Cluster
 
 NODE_LEASES = "kube-node-lease"
@@ -64,7 +63,7 @@ def look_at_nodes(cluster: Cluster, view: Snapshot) -> Nodes:
     """
     nodes = view.nodes()
     names = tuple(name_of(node) for node in nodes)
-    unready = tuple(name_of(node) for node in nodes if not _is_ready(node))
+    unready = tuple(name_of(node) for node in nodes if not is_ready(node))
     fakes = tuple(name_of(node) for node in nodes if is_simulated(node))
     found = Nodes(names=names, unready=unready, silent={}, simulated=fakes)
     try:
@@ -84,10 +83,6 @@ def look_at_nodes(cluster: Cluster, view: Snapshot) -> Nodes:
         },
         unheard=tuple(name for name, age_s in ages.items() if age_s is None and name in real),
     )
-
-
-def _is_ready(node: Manifest) -> bool:
-    return conditions_of(node).get("Ready", {}).get("status") == "True"
 
 
 class Program(NamedTuple):

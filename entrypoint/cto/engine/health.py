@@ -471,14 +471,15 @@ def _agents(look: _Look, definition: _Definition) -> Check:
     if problem := look.asked.result().get(CONTROLLER, Asked()).problem:
         fix = f"Look at `kubectl -n {namespace} get pods`: nobody acts on a CodeRun."
         return _failed(definition, f"{message}, but not acted on", fix=fix, items=(problem,))
-    if missing := tuple(agents.missing(look.cluster, namespace, look.lacking)):
+    settings = agents.settings_of(look.cluster, namespace)
+    if missing := tuple(agents.missing(look.cluster, namespace, settings, look.lacking)):
         return _failed(definition, f"{message}, but could not run", items=missing)
-    return _with_room(look, namespace, _passed(definition, message))
+    return _with_room(look, settings or {}, _passed(definition, message))
 
 
-def _with_room(look: _Look, namespace: str, check: Check) -> Check:
+def _with_room(look: _Look, settings: agents.Settings, check: Check) -> Check:
     """Say whether a run would find a node, or wait for one."""
-    room = agents.room(look.cluster, namespace, look.view.nodes())
+    room = agents.room(look.cluster, settings, look.view.nodes())
     if room.unseen:
         text = f"{check.message}; whether a node has room for it is not known: {room.unseen}"
         return replace(check, message=text)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cto.engine.planned import PodTemplate
+from cto.engine.readiness import conditions_of
 from cto.engine.selectors import matches_expression
 from cto.objects import Manifest, annotations_of, is_simulated, labels_of
 from cto.ports import Cluster
@@ -65,6 +66,11 @@ def _outline(node: Manifest) -> Manifest:
 
 def name_of(node: Manifest) -> str:
     return str(node["metadata"]["name"])
+
+
+def is_ready(node: Manifest) -> bool:
+    """Tell what its kubelet said last of itself."""
+    return conditions_of(node).get("Ready", {}).get("status") == "True"
 
 
 def architecture_of(node: Manifest) -> str:

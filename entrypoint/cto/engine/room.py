@@ -21,7 +21,7 @@ from cto.result import Check, CheckStatus
 _GIB = 1024**3
 _ENDED = "status.phase!=Succeeded,status.phase!=Failed"
 # Where nothing is rendered, as nothing changes: a pod without wishes.
-_PLAIN = PodTemplate(replicas=1, metadata={}, spec={})
+PLAIN = PodTemplate(replicas=1, metadata={}, spec={})
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,7 @@ def _pods(objects: Sequence[PlannedObject]) -> Sequence[_Pods]:
         for item, template in workloads(objects)
         if item.ref.kind != "DaemonSet"
     ]
-    return found or [_Pods("", _PLAIN)]
+    return found or [_Pods("", PLAIN)]
 
 
 def _free(cluster: Cluster, nodes: Sequence[Manifest]) -> Mapping[str, Amount]:
@@ -183,11 +183,12 @@ def _free(cluster: Cluster, nodes: Sequence[Manifest]) -> Mapping[str, Amount]:
     for pod in cluster.scan("v1", "Pod", fields=_ENDED):
         if pod["metadata"]["namespace"] not in ours:
             taken[pod["spec"].get("nodeName", "")] += Amount.of_pod(pod["spec"])
-    return {
-        name_of(node): Amount.read(node.get("status", {}).get("allocatable") or {})
-        - taken[name_of(node)]
-        for node in nodes
-    }
+    return {name_of(node): size_of(node) - taken[name_of(node)] for node in nodes}
+
+
+def size_of(node: Manifest) -> Amount:
+    """Return what a node has for pods, be they there or not."""
+    return Amount.read(node.get("status", {}).get("allocatable") or {})
 
 
 def left_on(cluster: Cluster, node: Manifest, *, ignored: str) -> Amount:
@@ -198,7 +199,7 @@ def left_on(cluster: Cluster, node: Manifest, *, ignored: str) -> Amount:
     """
     pods = cluster.scan("v1", "Pod", fields=f"spec.nodeName={name_of(node)},{_ENDED}")
     taken = _sum(Amount.of_pod(pod["spec"]) for pod in pods if ignored not in labels_of(pod))
-    return Amount.read(node.get("status", {}).get("allocatable") or {}) - taken
+    return size_of(node) - taken
 
 
 def _stuck_lines(
