@@ -15,7 +15,7 @@ from cto.cli.reaching import (
     trust_lines,
     way,
 )
-from cto.cli.verbs.opening import frame, not_installed, opened, opened_existing
+from cto.cli.verbs.opening import frame, installed_state, opened, opened_existing
 from cto.cli.wiring import Wiring
 from cto.engine.installer import Installer
 from cto.errors import ApiError, UsageError, nearest
@@ -41,9 +41,7 @@ def run(wiring: Wiring, terminal: Terminal, name: str | None, *, show_password: 
     provider = wiring.existing()
     frame(provider, terminal)
     with opened(wiring, provider, terminal, configured=False) as installer:
-        state = installer.store.load()
-        if state is None:
-            raise not_installed(installer)
+        state = installed_state(installer)
         places = _chosen(installed(installer.catalog.components, state), name)
         if show_password:
             return Result(command="access", text=_password(installer, places[0]))

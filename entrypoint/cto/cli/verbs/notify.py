@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cto.cli.describe import table
 from cto.cli.output import Terminal
-from cto.cli.verbs.opening import frame, not_installed, opened
+from cto.cli.verbs.opening import installed_state, opened_existing
 from cto.cli.wiring import Wiring
 from cto.engine.mails import Mails
 from cto.errors import Exit
@@ -19,12 +19,8 @@ def test(wiring: Wiring, terminal: Terminal) -> Result:
     Raises:
         DegradedError: CTO-1901, nothing is installed; CTO-1903, it sends no mails.
     """
-    provider = wiring.existing()
-    frame(provider, terminal)
-    with opened(wiring, provider, terminal, configured=False) as installer:
-        state = installer.store.load()
-        if state is None:
-            raise not_installed(installer)
+    with opened_existing(wiring, terminal) as installer:
+        state = installed_state(installer)
         source = (wiring.root / "templates" / "mail" / "send.py").read_text(encoding="utf-8")
         mails = Mails(installer.cluster, installer.clock, source, simulated=terminal.simulated)
         found = mails.test(installer.catalog.components, state)

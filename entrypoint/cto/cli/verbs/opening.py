@@ -9,6 +9,7 @@ from cto.cli.output import Terminal
 from cto.cli.wiring import Wiring
 from cto.engine.installer import Installer
 from cto.errors import DegradedError
+from cto.plan.observed import State
 from cto.ports import Provider
 
 
@@ -38,6 +39,18 @@ def opened_existing(wiring: Wiring, terminal: Terminal) -> Iterator[Installer]:
     frame(provider, terminal)
     with opened(wiring, provider, terminal, configured=False) as installer:
         yield installer
+
+
+def installed_state(installer: Installer) -> State:
+    """Return what is installed.
+
+    Raises:
+        DegradedError: CTO-1901, nothing is.
+    """
+    state = installer.store.load()
+    if state is None:
+        raise not_installed(installer)
+    return state
 
 
 def not_installed(installer: Installer) -> DegradedError:

@@ -12,7 +12,7 @@ from cto.cli.describe import checks_text, table
 from cto.cli.output import Terminal
 from cto.cli.reaching import IsFree, access_data, access_lines, installed, way
 from cto.cli.verbs.install import health
-from cto.cli.verbs.opening import frame, not_installed, opened
+from cto.cli.verbs.opening import frame, installed_state, not_installed, opened, opened_existing
 from cto.cli.wiring import Wiring
 from cto.config.remembered import remembered
 from cto.engine.installer import Installer
@@ -55,12 +55,8 @@ def configuration(wiring: Wiring, terminal: Terminal) -> Result:
     Raises:
         DegradedError: CTO-1901, nothing is installed, or what is kept of it cannot be read.
     """
-    provider = wiring.existing()
-    frame(provider, terminal)
-    with opened(wiring, provider, terminal, configured=False) as installer:
-        state = installer.store.load()
-        if state is None:
-            raise not_installed(installer)
+    with opened_existing(wiring, terminal) as installer:
+        state = installed_state(installer)
         config = remembered(state.config)
     if config is None:
         message = f"cto {state.writer} kept a configuration that this version cannot read"
