@@ -5,17 +5,16 @@ from __future__ import annotations
 import http.client
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
-from types import TracebackType
 from typing import Any, Self
 
+from fakes.serving import Served
 from fakes.trouble import Trouble, Troubles
 
 _PIECE = 1 << 14
 _OURS = frozenset({"transfer-encoding", "connection", "content-length", "date", "server"})
 
 
-class FlakyProxy:
+class FlakyProxy(Served):
     """Stands before a server on the loopback address, as if it were that server.
 
     Attributes:
@@ -52,21 +51,8 @@ class FlakyProxy:
             def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name there
                 """Say nothing."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._thread = Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
-        self._thread.start()
+        self.serve(ThreadingHTTPServer(("127.0.0.1", 0), Handler))
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
 
     def handle(self, handler: BaseHTTPRequestHandler) -> None:
         self.seen.append((handler.command, handler.path))

@@ -9,13 +9,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from email import message_from_bytes
 from email.message import Message
-from threading import Thread
-from types import TracebackType
 from typing import Any, Self
+
+from fakes.serving import Served
 
 
 @dataclass
-class MailServer:
+class MailServer(Served):
     """Takes mails.
 
     Attributes:
@@ -54,21 +54,8 @@ class MailServer:
                 super().finish()
                 self.request.close()
 
-        self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._thread = Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
-        self._thread.start()
+        self.serve(socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler))
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
 
 
 class _Talk:

@@ -9,8 +9,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from socketserver import StreamRequestHandler, ThreadingTCPServer
 from threading import Thread
-from types import TracebackType
 from typing import Self
+
+from fakes.serving import Served
 
 _REFUSAL = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"
 
@@ -18,7 +19,7 @@ _CLOSED = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"
 
 
 @dataclass
-class FakeProxy:
+class FakeProxy(Served):
     """An HTTP proxy for tunnels and for requests without TLS, or one that speaks SOCKS 5.
 
     Attributes:
@@ -50,25 +51,8 @@ class FakeProxy:
                     (outer.serve_socks if outer.socks else outer.serve_http)(self)
 
         ThreadingTCPServer.allow_reuse_address = True
-        self._server = ThreadingTCPServer(("127.0.0.1", 0), Handler)
-        if self.tls:
-            self._server.socket = self.tls.wrap_socket(
-                self._server.socket, server_side=True, do_handshake_on_connect=False
-            )
-        self._server.daemon_threads = True
-        self._thread = Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
-        self._thread.start()
+        self.serve(ThreadingTCPServer(("127.0.0.1", 0), Handler), self.tls)
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
 
     def serve_http(self, line: StreamRequestHandler) -> None:
         head = b""

@@ -8,10 +8,10 @@ import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
-from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
+
+from fakes.serving import Served
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def hang_up(line: Line) -> None:
 
 
 @dataclass
-class WebServer:
+class WebServer(Served):
     """Answers each path with its scripts, one after the other, the last one again and again."""
 
     seen: list[Seen] = field(default_factory=list)
@@ -121,26 +121,8 @@ class WebServer:
             def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name there
                 """Say nothing."""
 
-        self._server = ThreadingHTTPServer((self.address, 0), Handler)
-        if self.tls:
-            # Each shakes hands in its own thread: one that refuses must not hold up the others.
-            self._server.socket = self.tls.wrap_socket(
-                self._server.socket, server_side=True, do_handshake_on_connect=False
-            )
-        self._server.daemon_threads = True
-        self._thread = Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
-        self._thread.start()
+        self.serve(ThreadingHTTPServer((self.address, 0), Handler), self.tls)
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
 
     def handle(self, handler: BaseHTTPRequestHandler) -> None:
         parts = urlsplit(handler.path)
