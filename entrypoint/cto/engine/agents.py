@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from cto import goyaml
-from cto.engine.growth import grower_of
+from cto.engine.capacity import PLAIN, Amount, grower_of, left_on, size_of
 from cto.engine.live import Lacking
 from cto.engine.nodes import Images, is_ready, name_of, real, takers
-from cto.engine.room import PLAIN, Amount, left_on, size_of
 from cto.engine.tasks import AGENT, APP_KEYS
 from cto.errors import ApiError
 from cto.objects import Manifest, ObjectRef

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from cto.engine import definitions, managers, wayout
+from cto.engine import definitions, immutable, managers
 from cto.engine.definitions import CrdSource
-from cto.engine.differing import narrowed
+from cto.engine.immutable import narrowed
 from cto.errors import ApiError
 from cto.objects import Manifest, ObjectRef, annotations_of, labels_of, ref_of
 from cto.plan.observed import Observed
@@ -29,7 +29,7 @@ _PARALLEL = 8
 _CHANGES = frozenset({Action.CREATE, Action.UPDATE, Action.REPAIR})
 # A reservation that a killed request left: the run waits for its end, see engine.nodeports.
 _PORT_TAKEN = "provided port is already allocated"
-# What a run mends first, see engine.strategies.
+# What a run mends first, see engine.immutable.
 _ROLLING = "spec.strategy.rollingUpdate"
 _INVALID = 422
 _SHOWN = 10
@@ -288,4 +288,4 @@ def _fix(refused: Sequence[_Answer], context: str) -> Iterator[str]:
     )
     for answer in refused:
         fields = tuple(name for name, _ in answer.fields)
-        yield from wayout.lines(answer.trial.ref, context, fields=fields)
+        yield from immutable.lines(answer.trial.ref, context, fields=fields)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from threading import Event as Flag
 
 from cto.catalog import CERTIFICATE
-from cto.engine import pullsecrets, strategies
+from cto.engine import immutable, pullsecrets
 from cto.engine.definitions import CrdSource
 from cto.engine.gone import pods_of
 from cto.engine.live import Live, heals
@@ -227,7 +227,7 @@ class Executor:
         if step.action is Action.UPDATE:
             version = self.cluster.server_version()
             rendered = self.releases.template(spec, kube_version=version)
-            strategies.prepare(self.cluster, rendered, spec.namespace)
+            immutable.prepare(self.cluster, rendered, spec.namespace)
         known = self.store.release(step.component) or _nothing(step.component)
         if known.digest == spec.labels[labels.DIGEST]:
             # What a run that dies now leaves must not pass for what the state knows to be good.

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from cto.engine import admission, ownership, permissions, quotas, room, webhooks
+from cto.engine import admission, capacity, ownership, permissions, quotas, webhooks
 from cto.engine.nodes import Images
 from cto.engine.planned import PlannedObject, workloads
 from cto.engine.rbac import Rights
@@ -280,8 +280,8 @@ def _room(cluster: Cluster, needs: Needs) -> Check:
         # The pods of a whole cluster are megabytes.
         message = "no pod is added"
         return Check(name="room", title="Room", status=CheckStatus.PASSED, message=message)
-    wanted = room.Amount.of(needs.cpu, needs.memory)
-    return room.check(cluster, wanted, needs.objects, needs.images, _nodes(needs))
+    wanted = capacity.Amount.of(needs.cpu, needs.memory)
+    return capacity.check(cluster, wanted, needs.objects, needs.images, _nodes(needs))
 
 
 def _policies(cluster: Cluster, needs: Needs) -> Check:
@@ -290,7 +290,7 @@ def _policies(cluster: Cluster, needs: Needs) -> Check:
 
 
 def _architecture(cluster: Cluster, needs: Needs) -> Check:
-    return room.check_architecture(cluster, needs.images, needs.objects, _nodes(needs))
+    return capacity.check_architecture(cluster, needs.images, needs.objects, _nodes(needs))
 
 
 def _nodes(needs: Needs) -> Sequence[Manifest] | None:

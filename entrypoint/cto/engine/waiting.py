@@ -32,8 +32,8 @@ from cto.engine.readiness import (
     has_status,
     status_of,
 )
-from cto.engine.terminating import obstacles
 from cto.engine.timers import Timers
+from cto.engine.unanswered import obstacles
 from cto.engine.verdict import Verdict
 from cto.errors import ApiError, CtoError
 from cto.objects import Manifest, ObjectRef, annotations_of, labels_of, ref_of

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from cto.engine import services
+from cto.engine import unanswered
 from cto.engine.planned import PlannedObject, Resource, workloads
 from cto.engine.selectors import selected
 from cto.engine.state import JOURNAL, NAMESPACE, STATE
@@ -171,7 +171,7 @@ def _trouble(look: _Look, hook: _Webhook) -> _Trouble | None:
     places = [write.place for write in seen]
     if hook.service and not hook.data.get("matchConditions"):
         # What a condition in CEL lets pass only the server knows: there it alone is asked.
-        reason = services.silence(look.cluster, *hook.service)
+        reason = unanswered.silence(look.cluster, *hook.service)
         if reason:
             return _Trouble(hook, reason, places)
     return _tried(look, hook, seen)

@@ -11,8 +11,8 @@ import pytest
 
 from cto.catalog import load
 from cto.config.model import Config
-from cto.engine import wayout
-from cto.engine.differing import narrowed
+from cto.engine import immutable
+from cto.engine.immutable import narrowed
 from cto.errors import ApiError, PreflightError, ToolError
 from cto.events import StepProgress
 from cto.objects import Manifest, ObjectRef
@@ -225,7 +225,7 @@ def test_deleting_the_object_is_the_way_out(world: World) -> None:
 
 @pytest.mark.parametrize("kind", ["PersistentVolumeClaim", "Secret", "Widget", "Namespace"])
 def test_no_command_that_loses_data_is_proposed(kind: str) -> None:
-    lines = wayout.lines(ObjectRef("v1", kind, "web", "thing"), "here")
+    lines = immutable.lines(ObjectRef("v1", kind, "web", "thing"), "here")
     assert " delete " not in lines[0]
 
 

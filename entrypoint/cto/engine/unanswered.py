@@ -1,4 +1,4 @@
-"""What keeps a namespace from going that is being deleted: often something of somebody else's.
+"""What nobody answers, and so keeps a namespace from going: often something of somebody else's.
 
 Kubernetes empties a namespace of every kind that there is, so one kind that nobody can list holds
 all of them: https://github.com/kubernetes/kubernetes/issues/60807. It says so in the namespace's
@@ -10,12 +10,31 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 
-from cto.engine import services
 from cto.engine.evidence import one_line
 from cto.engine.readiness import conditions_of
 from cto.errors import ApiError
-from cto.objects import Manifest
+from cto.objects import Manifest, ObjectRef
 from cto.ports import Cluster
+
+
+def silence(cluster: Cluster, namespace: str, name: str) -> str:
+    """Return why nobody can answer at a Service, '' if somebody may."""
+    service = cluster.get(ObjectRef("v1", "Service", namespace, name))
+    if service is None:
+        return f"its Service {name} in {namespace} is not there"
+    if service.get("spec", {}).get("type") == "ExternalName":
+        return ""
+    slices = cluster.list(
+        "discovery.k8s.io/v1",
+        "EndpointSlice",
+        namespace=namespace,
+        labels=f"kubernetes.io/service-name={name}",
+    )
+    endpoints = [one for item in slices for one in item.get("endpoints") or ()]
+    if any((one.get("conditions") or {}).get("ready", True) for one in endpoints):
+        return ""
+    return f"its Service {name} in {namespace} has no ready endpoints"
+
 
 _API_SERVICE = ("apiregistration.k8s.io/v1", "APIService")
 _DEFINITION = ("apiextensions.k8s.io/v1", "CustomResourceDefinition")
@@ -48,7 +67,7 @@ def _unconverted(cluster: Cluster) -> Iterator[str]:
         for item in cluster.scan(*_DEFINITION)
         if (place := _converter(item))
     }
-    silent = {place: services.silence(cluster, *place) for place in set(found.values())}
+    silent = {place: silence(cluster, *place) for place in set(found.values())}
     for name, place in found.items():
         if silent[place]:
             yield f"CustomResourceDefinition {name} cannot be converted: {silent[place]}"

@@ -1,22 +1,76 @@
-"""How much the nodes of a cluster can still take."""
+"""How much the nodes of a cluster can still take, and who would add nodes."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Self
 
-from cto.engine import growth
 from cto.engine.nodes import Images, architecture_of, name_of, real, runs, takers
 from cto.engine.planned import PlannedObject, PodTemplate, workloads
 from cto.engine.quantities import quantity
 from cto.engine.quotas import pod_amount
-from cto.objects import Manifest, labels_of
+from cto.errors import ApiError
+from cto.objects import Manifest, ObjectRef, labels_of
 from cto.plan.labels import MANAGED_BY, OWNER
 from cto.ports import Cluster
 from cto.result import Check, CheckStatus
+
+_SYSTEM = "kube-system"
+# It is written by every cluster-autoscaler, also by those that a provider runs out of sight.
+# https://github.com/kubernetes/autoscaler/blob/master/cluster-autoscaler/FAQ.md#what-events-are-emitted-by-ca
+_STATUS = ObjectRef("v1", "ConfigMap", _SYSTEM, "cluster-autoscaler-status")
+_KARPENTER = ("karpenter.sh/v1", "karpenter.sh/v1beta1")
+# Pods get machines of their own there: label -> who makes them.
+_LABELS = {
+    ("eks.amazonaws.com/compute-type", "fargate"): "EKS Fargate",
+    ("eks.amazonaws.com/compute-type", "auto"): "EKS Auto Mode",
+    ("type", "virtual-kubelet"): "virtual kubelet",
+}
+
+
+def grower_of(cluster: Cluster, nodes: Sequence[Manifest]) -> str:
+    """Return who would add nodes, '' if nobody is known to. Asked only where room is short."""
+    for look in (_by_nodes(nodes), _karpenter(cluster), _autoscaler(cluster)):
+        if look:
+            return look
+    return ""
+
+
+def _by_nodes(nodes: Sequence[Manifest]) -> str:
+    for node in nodes:
+        # The only mark that they have: https://cloud.google.com/kubernetes-engine/docs/concepts/autopilot-overview
+        if node["metadata"]["name"].startswith("gk3-"):
+            return "GKE Autopilot"
+        for (key, value), name in _LABELS.items():
+            if labels_of(node).get(key) == value:
+                return name
+    return ""
+
+
+def _karpenter(cluster: Cluster) -> str:
+    for api_version in _KARPENTER:
+        with suppress(ApiError):
+            pools = cluster.list_metadata(api_version, "NodePool")
+            if pools:
+                names = ", ".join(pool["metadata"]["name"] for pool in pools)
+                return f"Karpenter (NodePool {names})"
+    return ""
+
+
+def _autoscaler(cluster: Cluster) -> str:
+    with suppress(ApiError):
+        if cluster.get(_STATUS):
+            return "cluster-autoscaler"
+    with suppress(ApiError):
+        for item in cluster.list_metadata("apps/v1", "Deployment", namespace=_SYSTEM):
+            if "cluster-autoscaler" in item["metadata"]["name"]:
+                return f"cluster-autoscaler (Deployment {item['metadata']['name']})"
+    return ""
+
 
 _GIB = 1024**3
 _ENDED = "status.phase!=Succeeded,status.phase!=Failed"
@@ -94,7 +148,7 @@ def check(
     message = f"{len(usable)} usable nodes have {total} left, and {needed} are needed"
     if total.covers(needed) and not stuck:
         return _made(CheckStatus.PASSED, message)
-    if grower := growth.grower_of(cluster, nodes):
+    if grower := grower_of(cluster, nodes):
         return _made(
             CheckStatus.WARNING,
             f"{message}; {grower} adds nodes on demand",

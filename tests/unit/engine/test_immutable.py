@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cto.engine.strategies import prepare
+from cto.engine.immutable import prepare
 from cto.objects import Manifest, ObjectRef
 from fakes.cluster import FakeCluster
 

@@ -1,4 +1,4 @@
-"""The way out where the API server refuses to change an object: what to delete, what hangs on it.
+"""What the API server refuses to change: which field it is, and the way out.
 
 Most objects can be deleted and are made anew. Where data are in them they are named as such, and
 no command that loses data is proposed as if it were one like the others.
@@ -6,11 +6,46 @@ no command that loses data is proposed as if it were one like the others.
 
 from __future__ import annotations
 
+import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from cto.objects import ObjectRef
+from cto.objects import Manifest, ObjectRef, ref_of
+from cto.ports import Cluster
+
+_MAY_CHANGE = re.compile(r"'(\w+)'")
+
+
+def narrowed(field: str, text: str, wanted: Manifest, live: Manifest) -> str:
+    """Return the fields of a whole spec that are to be others; `field` itself if none is found.
+
+    "updates to statefulset spec for fields other than 'replicas', ... are forbidden" tells which
+    fields may change, and leaves it to the reader to find the one that does.
+    """
+    new, old = wanted.get(field), live.get(field)
+    if field != "spec" or not (isinstance(new, Mapping) and isinstance(old, Mapping)):
+        return field
+    free = set(_MAY_CHANGE.findall(text))
+    names = [name for name in new if name not in free and not _holds(old.get(name), new[name])]
+    # More than a few say no more than the whole.
+    return ", ".join(f"{field}.{name}" for name in names) if 0 < len(names) <= 3 else field
+
+
+def _holds(live: Any, wanted: Any) -> bool:
+    """Whether a value is there, with whatever the API server filled in beside it."""
+    if isinstance(wanted, Mapping):
+        return isinstance(live, Mapping) and all(
+            _holds(live.get(name), value) for name, value in wanted.items()
+        )
+    if isinstance(wanted, list):
+        return (
+            isinstance(live, list)
+            and len(live) == len(wanted)
+            and all(_holds(*pair) for pair in zip(live, wanted, strict=True))
+        )
+    return bool(live == wanted)
 
 
 @dataclass(frozen=True)
@@ -92,3 +127,28 @@ def lines(ref: ObjectRef, context: str, *, fields: tuple[str, ...] = ()) -> list
     command = f"kubectl{where} {verb} {kind} {shlex.quote(ref.name)}{place}"
     data = way.data if options or not way.options else _PODS
     return [f"  {command}", f"    {data}"]
+
+
+_RECREATE = "Recreate"
+
+
+def prepare(cluster: Cluster, wanted: Iterable[Manifest], namespace: str) -> None:
+    """Switch living Deployments to Recreate where they shall have it; no pod is touched by that.
+
+    The API server fills `rollingUpdate` in when nobody gives it, and refuses it beside Recreate. A
+    server-side apply leaves a field alone that it never set, so such an upgrade is refused:
+    "spec.strategy.rollingUpdate: Forbidden" (https://github.com/kubernetes/kubernetes/issues/24198).
+    Charts that take Recreate for one replica and rolling updates for two meet it when high
+    availability is switched off.
+    """
+    for manifest in wanted:
+        if manifest["kind"] != "Deployment" or _strategy(manifest) != _RECREATE:
+            continue
+        live = cluster.get(ref_of(manifest, default_namespace=namespace))
+        if live is not None and _strategy(live) != _RECREATE:
+            spec = {**live["spec"], "strategy": {"type": _RECREATE}}
+            cluster.update({**live, "spec": spec})
+
+
+def _strategy(manifest: Manifest) -> str:
+    return str(manifest["spec"].get("strategy", {}).get("type", ""))

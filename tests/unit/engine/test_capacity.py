@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from cto.engine.capacity import Amount, check, check_architecture
 from cto.engine.nodes import Images, listed
 from cto.engine.planned import PlannedObject
-from cto.engine.room import Amount, check, check_architecture
 from cto.engine.selectors import matches_expression
 from cto.objects import Manifest
 from cto.result import Check, CheckStatus
