@@ -16,9 +16,9 @@ from cto.adapters.cluster import KubeCluster
 from cto.adapters.host import Host
 from cto.adapters.incluster import Pod
 from cto.adapters.kubeconfig import choose_access
-from cto.engine.fence import FencedCluster, Gate
 from cto.engine.live import Live
 from cto.engine.lock import ClusterLock
+from cto.engine.writeguard import Gate, guarded_cluster
 from cto.errors import Cancelled, CtoError, LockedError
 from cto.ports import Access
 from cto_controller import settings
@@ -71,7 +71,7 @@ def _run(environ: Mapping[str, str], stop: Flag) -> int:
         held = stack.enter_context(_taken(lock, health, stop))
         live = stack.enter_context(closing(Live(cluster, clock)))
         controller = Controller(
-            FencedCluster(cluster, Gate(held=held.is_held)),
+            guarded_cluster(cluster, Gate(held=held.is_held)),
             live,
             clock,
             namespace=namespace,

@@ -18,7 +18,6 @@ from cto.engine.apply import Engine
 from cto.engine.definitions import CrdSource
 from cto.engine.dryrun import DryRun
 from cto.engine.execute import Executor
-from cto.engine.fence import FencedCluster, FencedReleases, Gate
 from cto.engine.gone import until_gone
 from cto.engine.interruption import tells
 from cto.engine.live import Lacking, Live, nothing_lacks
@@ -33,6 +32,7 @@ from cto.engine.snapshot import Snapshot
 from cto.engine.state import NAMESPACE, StateStore
 from cto.engine.verdict import Wait
 from cto.engine.waiting import HookWatch, ProgramWatch, TerminatingWatch
+from cto.engine.writeguard import Gate, guarded_cluster, guarded_releases
 from cto.errors import Cancelled, CtoError, LockedError, PreflightError, ToolError
 from cto.events import Listener, Outcome, Phase, StepFinished, StepProgress, StepStarted
 from cto.objects import ObjectRef, labels_of, ref_of
@@ -132,7 +132,7 @@ class Installer:
     checks: list[Check] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
-        store = StateStore(FencedCluster(self.cluster, self.gate), self.version)
+        store = StateStore(guarded_cluster(self.cluster, self.gate), self.version)
         object.__setattr__(self, "store", store)
         object.__setattr__(self, "sight", Sight(self.clock))
 
@@ -347,11 +347,11 @@ class Installer:
             self.sight.drop()
         wake = Flag()
         live = Live(self.cluster, self.clock, on_change=wake.set, lacking=self.lacking)
-        cluster = FencedCluster(self.cluster, self.gate)
+        cluster = guarded_cluster(self.cluster, self.gate)
         ports = ReservedPorts(cluster, self.clock)
         executor = Executor(
             cluster=cluster,
-            releases=FencedReleases(self.releases, self.gate),
+            releases=guarded_releases(self.releases, self.gate),
             store=self.store,
             clock=self.clock,
             live=live,

@@ -8,10 +8,16 @@ from typing import Any
 
 import pytest
 
-from cto.engine.fence import FencedCluster, FencedReleases, Gate
+from cto.engine.writeguard import (
+    CLUSTER_READS,
+    RELEASES_READS,
+    Gate,
+    guarded_cluster,
+    guarded_releases,
+)
 from cto.errors import Cancelled
 from cto.objects import ObjectRef
-from cto.ports import ReleaseSpec
+from cto.ports import Cluster, Releases, ReleaseSpec
 from fakes.cluster import FakeCluster
 from fakes.components import chart
 from fakes.releases import FakeReleases
@@ -24,13 +30,13 @@ MANIFEST: dict[str, Any] = {
 }
 SPEC = ReleaseSpec(name="web", namespace="default", chart=chart("web"), values={})
 
-CLUSTER_WRITES: dict[str, Callable[[FencedCluster], object]] = {
+CLUSTER_WRITES: dict[str, Callable[[Cluster], object]] = {
     "apply": lambda cluster: cluster.apply(MANIFEST),
     "create": lambda cluster: cluster.create({**MANIFEST, "metadata": {"name": "b"}}),
     "update": lambda cluster: cluster.update(dict(cluster.get(REF) or {})),
     "delete": lambda cluster: cluster.delete(REF),
 }
-CLUSTER_READS: dict[str, Callable[[FencedCluster], object]] = {
+READS_OF_CLUSTER: dict[str, Callable[[Cluster], object]] = {
     "get": lambda cluster: cluster.get(REF),
     "list": lambda cluster: cluster.list("v1", "ConfigMap"),
     "list_metadata": lambda cluster: cluster.list_metadata("v1", "ConfigMap"),
@@ -42,12 +48,12 @@ CLUSTER_READS: dict[str, Callable[[FencedCluster], object]] = {
     ),
     "probe": lambda cluster: cluster.probe("default", "web", 80, "/", "http"),
 }
-HELM_WRITES: dict[str, Callable[[FencedReleases], object]] = {
+HELM_WRITES: dict[str, Callable[[Releases], object]] = {
     "upgrade": lambda helm: helm.upgrade(SPEC, timeout_s=1),
     "rollback": lambda helm: helm.rollback("web", "default", 1, timeout_s=1),
     "uninstall": lambda helm: helm.uninstall("web", "default", timeout_s=1, wait=True),
 }
-HELM_READS: dict[str, Callable[[FencedReleases], object]] = {
+HELM_READS: dict[str, Callable[[Releases], object]] = {
     "manifest": lambda helm: helm.manifest("web", "default"),
     "hooks": lambda helm: helm.hooks("web", "default"),
     "template": lambda helm: helm.template(SPEC, kube_version="v1.34.4"),
@@ -63,38 +69,36 @@ def cluster() -> FakeCluster:
 
 @pytest.mark.parametrize("write", CLUSTER_WRITES.values(), ids=CLUSTER_WRITES)
 def test_writes_pass_while_the_lock_is_held_and_not_after(
-    cluster: FakeCluster, write: Callable[[FencedCluster], object]
+    cluster: FakeCluster, write: Callable[[Cluster], object]
 ) -> None:
     gate = Gate(lambda: True)
-    assert write(FencedCluster(cluster, gate)) is not None
+    assert write(guarded_cluster(cluster, gate)) is not None
     cluster.apply_quietly(MANIFEST)
     before = cluster.list("v1", "ConfigMap")
     gate.shut()
     with pytest.raises(Cancelled):
-        write(FencedCluster(cluster, gate))
+        write(guarded_cluster(cluster, gate))
     assert cluster.list("v1", "ConfigMap") == before
 
 
-@pytest.mark.parametrize("read", CLUSTER_READS.values(), ids=CLUSTER_READS)
-def test_reading_is_always_allowed(
-    cluster: FakeCluster, read: Callable[[FencedCluster], object]
-) -> None:
-    assert read(FencedCluster(cluster, Gate())) is not None
+@pytest.mark.parametrize("read", READS_OF_CLUSTER.values(), ids=READS_OF_CLUSTER)
+def test_reading_is_always_allowed(cluster: FakeCluster, read: Callable[[Cluster], object]) -> None:
+    assert read(guarded_cluster(cluster, Gate())) is not None
 
 
 def test_logs_are_read_as_well(cluster: FakeCluster) -> None:
-    assert FencedCluster(cluster, Gate()).logs("default", "p", "c") == cluster.logs(
+    assert guarded_cluster(cluster, Gate()).logs("default", "p", "c") == cluster.logs(
         "default", "p", "c"
     )
 
 
 @pytest.mark.parametrize("write", HELM_WRITES.values(), ids=HELM_WRITES)
 def test_helm_changes_releases_only_while_the_lock_is_held(
-    cluster: FakeCluster, write: Callable[[FencedReleases], object]
+    cluster: FakeCluster, write: Callable[[Releases], object]
 ) -> None:
     releases = FakeReleases(cluster)
     gate = Gate(lambda: True)
-    fenced = FencedReleases(releases, gate)
+    fenced = guarded_releases(releases, gate)
     fenced.upgrade(SPEC, timeout_s=1)
     write(fenced)
     before = cluster.list("v1", "Secret")
@@ -105,12 +109,21 @@ def test_helm_changes_releases_only_while_the_lock_is_held(
 
 
 @pytest.mark.parametrize("read", HELM_READS.values(), ids=HELM_READS)
-def test_helm_may_always_be_asked(
-    cluster: FakeCluster, read: Callable[[FencedReleases], object]
-) -> None:
+def test_helm_may_always_be_asked(cluster: FakeCluster, read: Callable[[Releases], object]) -> None:
     releases = FakeReleases(cluster)
-    FencedReleases(releases, Gate(lambda: True)).upgrade(SPEC, timeout_s=1)
-    assert read(FencedReleases(releases, Gate())) is not None
+    guarded_releases(releases, Gate(lambda: True)).upgrade(SPEC, timeout_s=1)
+    assert read(guarded_releases(releases, Gate())) is not None
+
+
+@pytest.mark.parametrize(
+    ("port", "reads", "writes"),
+    [(Cluster, CLUSTER_READS, CLUSTER_WRITES), (Releases, RELEASES_READS, HELM_WRITES)],
+)
+def test_every_method_is_known_as_a_read_or_a_write(
+    port: type, reads: frozenset[str], writes: dict[str, object]
+) -> None:
+    methods = {name for name in vars(port) if not name.startswith("_")}
+    assert methods == reads | set(writes)
 
 
 def test_nothing_may_write_before_the_lock_is_held() -> None:
@@ -123,7 +136,7 @@ def test_a_pause_lets_a_write_wait_until_the_lock_is_known_to_be_ours(cluster: F
     gate = Gate(
         held=lambda: next(answers), paused=lambda: True, wait=lambda: waits.append(len(waits))
     )
-    FencedCluster(cluster, gate).delete(REF)
+    guarded_cluster(cluster, gate).delete(REF)
     assert waits == [0, 1]
     assert cluster.get(REF) is None
 
@@ -132,5 +145,5 @@ def test_a_pause_that_ends_badly_lets_nothing_be_written(cluster: FakeCluster) -
     gate = Gate(held=lambda: False, paused=lambda: True)
     gate.wait = gate.shut
     with pytest.raises(Cancelled):
-        FencedCluster(cluster, gate).delete(REF)
+        guarded_cluster(cluster, gate).delete(REF)
     assert cluster.get(REF) is not None
