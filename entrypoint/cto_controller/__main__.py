@@ -16,8 +16,8 @@ from cto.adapters.cluster import KubeCluster
 from cto.adapters.host import Host
 from cto.adapters.incluster import Pod
 from cto.adapters.kubeconfig import choose_access
-from cto.engine.live import Live
 from cto.engine.lock import ClusterLock
+from cto.engine.watchcache import WatchCache
 from cto.engine.writeguard import Gate, guarded_cluster
 from cto.errors import Cancelled, CtoError, LockedError
 from cto.ports import Access
@@ -69,7 +69,7 @@ def _run(environ: Mapping[str, str], stop: Flag) -> int:
     with ExitStack() as stack:
         stack.enter_context(closing(cluster))
         held = stack.enter_context(_taken(lock, health, stop))
-        live = stack.enter_context(closing(Live(cluster, clock)))
+        live = stack.enter_context(closing(WatchCache(cluster, clock)))
         controller = Controller(
             guarded_cluster(cluster, Gate(held=held.is_held)),
             live,

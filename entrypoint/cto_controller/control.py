@@ -9,10 +9,11 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Event as Flag
 
+from cto.engine.cache import Cache
 from cto.engine.causes import causes_of
 from cto.engine.evidence import CLAIM, EVENT, Evidence, one_line
-from cto.engine.live import Live, View
 from cto.engine.tasks import API, KINDS, RUN, Phase
+from cto.engine.watchcache import WatchCache
 from cto.errors import ApiError, Cancelled, ConfigError
 from cto.objects import Manifest, ObjectRef, labels_of
 from cto.ports import Clock, Cluster
@@ -59,7 +60,7 @@ class Controller:
     def __init__(
         self,
         cluster: Cluster,
-        view: View,
+        view: Cache,
         clock: Clock,
         *,
         namespace: str,
@@ -286,7 +287,7 @@ class Controller:
 
 
 def follow(
-    live: Live, namespace: str, tick: Callable[[], None], beat: Callable[[], None], stop: Flag
+    live: WatchCache, namespace: str, tick: Callable[[], None], beat: Callable[[], None], stop: Flag
 ) -> None:
     """Make a pass for every change, until `stop` is set."""
     for kind in FOLLOWED:

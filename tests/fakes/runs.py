@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cto import assets
-from cto.engine.live import NOTHING, nothing_lacks
+from cto.engine.cache import NOTHING, nothing_lacks
 from cto.engine.tasks import RUN
 from cto.objects import Manifest, ObjectRef, load_yaml
 from cto.ports import Cluster

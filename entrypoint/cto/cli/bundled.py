@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from cto.catalog import Component
 from cto.cli import ownimage
-from cto.engine.live import nothing_lacks
+from cto.engine.cache import nothing_lacks
 from cto.ports import Chart
 
 if TYPE_CHECKING:

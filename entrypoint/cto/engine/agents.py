@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from cto import goyaml
+from cto.engine.cache import Lacking
 from cto.engine.capacity import PLAIN, Amount, grower_of, left_on, size_of
-from cto.engine.live import Lacking
 from cto.engine.nodes import Images, is_ready, name_of, real, takers
 from cto.engine.tasks import AGENT, APP_KEYS
 from cto.errors import ApiError

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from cto.catalog import Probe
 from cto.engine.controlplane import is_over, lease_age_s
+from cto.engine.listcache import ListCache
 from cto.engine.nodes import is_ready, name_of
-from cto.engine.snapshot import Snapshot
 from cto.errors import ApiError
 from cto.objects import is_simulated
 from cto.ports import Cluster
@@ -56,7 +56,7 @@ class Nodes:
         return len(self.names) - len(self.unready) - len(self.silent)
 
 
-def look_at_nodes(cluster: Cluster, view: Snapshot) -> Nodes:
+def look_at_nodes(cluster: Cluster, view: ListCache) -> Nodes:
     """Look at the nodes, and ask when each was last heard of by the API server's clock.
 
     Their Leases are always asked for anew: they are what tells whether the status still holds.

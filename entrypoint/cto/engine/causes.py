@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from cto.engine import patience
+from cto.engine.cache import NOTHING
 from cto.engine.evidence import (
     STORAGE_CLASS,
     Evidence,
@@ -16,7 +17,6 @@ from cto.engine.evidence import (
     one_line,
     raw,
 )
-from cto.engine.live import NOTHING
 from cto.engine.podcauses import Finding, findings, last_exit, unattended
 from cto.engine.readiness import ReadyState, conditions_of, key_of, status_dict, status_of
 from cto.errors import WaitError

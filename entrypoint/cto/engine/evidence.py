@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, TypeAlias
 
-from cto.engine.live import Tail, View
+from cto.engine.cache import Cache, Tail
 from cto.objects import Manifest, annotations_of, labels_of
 
 POD = ("v1", "Pod")
@@ -37,7 +37,7 @@ Owner: TypeAlias = tuple[str, str]
 class Evidence:
     """One look at one namespace; make a new one for the next look."""
 
-    def __init__(self, view: View, namespace: str, now: Callable[[], datetime]) -> None:
+    def __init__(self, view: Cache, namespace: str, now: Callable[[], datetime]) -> None:
         self.view = view
         self.namespace = namespace
         self._now = now
@@ -111,7 +111,7 @@ class Evidence:
 class ClaimLookup:
     """Answers what the readiness of a claim depends on; see readiness.Lookup."""
 
-    def __init__(self, view: View) -> None:
+    def __init__(self, view: Cache) -> None:
         self._view = view
         self._used: dict[str, frozenset[str]] = {}
 

@@ -13,16 +13,17 @@ from cto.catalog import CERTIFICATE
 from cto.engine import immutable, pullsecrets
 from cto.engine.definitions import CrdSource
 from cto.engine.gone import pods_of
-from cto.engine.live import Live, heals
+from cto.engine.listcache import ObservationCache
 from cto.engine.namespaces import why_kept
 from cto.engine.nodeports import ReservedPorts, refused_ports
 from cto.engine.observe import inventory
 from cto.engine.planned import HOOK
+from cto.engine.queries import heals
 from cto.engine.repair import Repair
-from cto.engine.sight import Sight
 from cto.engine.state import StateStore
 from cto.engine.verdict import Wait
 from cto.engine.waiting import GoneWait, ReadyWait
+from cto.engine.watchcache import WatchCache
 from cto.errors import ApiError, Cancelled, CtoError, ToolError, WaitError
 from cto.objects import Manifest, ObjectRef, annotations_of, labels_of, ref_of
 from cto.plan import labels
@@ -66,11 +67,11 @@ class Executor:
     releases: Releases
     store: StateStore
     clock: Clock
-    live: Live
+    live: WatchCache
     secret_values: SecretValues
     crds_of: CrdSource
     ports: ReservedPorts
-    sight: Sight
+    observation: ObservationCache
 
     def run(self, step: Step, cancel: Flag) -> Wait | str:
         """Do what the step says.
@@ -130,7 +131,7 @@ class Executor:
                 raise TypeError(text)
         return ""
 
-    def _view(self) -> tuple[Live, Cluster, Clock]:
+    def _view(self) -> tuple[WatchCache, Cluster, Clock]:
         return self.live, self.cluster, self.clock
 
     def _ensure_namespace(self, step: EnsureNamespace, cancel: Flag) -> None:
@@ -268,10 +269,10 @@ class Executor:
     def _wait_ready(self, step: WaitReady) -> Wait | str:
         known = self.store.release(step.component)
         objects = step.objects or (known.objects if known else ())
-        if self.sight.shows_ready(objects):
+        if self.observation.shows_ready(objects):
             return ""
         # It will be another sight when they are.
-        self.sight.drop()
+        self.observation.drop()
         return ReadyWait(objects, *self._view())
 
     def _probe(self, step: ProbeService, cancel: Flag) -> str:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable
 from threading import Event as Flag
 
 from cto.engine.evidence import POD
-from cto.engine.live import Live
 from cto.engine.verdict import Verdict
 from cto.engine.waiting import GoneWait
+from cto.engine.watchcache import WatchCache
 from cto.errors import Cancelled
 from cto.objects import ObjectRef, ref_of
 from cto.ports import Clock, Cluster
@@ -36,7 +36,7 @@ def until_gone(
         stop: Ends the wait with Cancelled.
     """
     end = clock.monotonic() + _LONGEST_S
-    live = Live(cluster, clock)
+    live = WatchCache(cluster, clock)
     wait = GoneWait([ref], live, cluster, clock)
     told = ""
     try:

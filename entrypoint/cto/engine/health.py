@@ -11,13 +11,12 @@ from typing import Any
 from cto.catalog import Probe
 from cto.engine import agents, controlplane
 from cto.engine.answering import NODE_LEASES, Asked, Nodes, Program, ask_all, look_at_nodes
+from cto.engine.cache import Group, Lacking, grouped, nothing_lacks
 from cto.engine.causes import causes_of
 from cto.engine.evidence import ClaimLookup, Evidence
-from cto.engine.live import Lacking, nothing_lacks
-from cto.engine.lookups import Group, grouped
+from cto.engine.listcache import ListCache
 from cto.engine.rbac import Right
 from cto.engine.readiness import status_of
-from cto.engine.snapshot import Snapshot
 from cto.errors import KINDS, ApiError
 from cto.objects import Manifest, ObjectRef
 from cto.plan.observed import ReleaseState, State
@@ -57,7 +56,7 @@ class HealthContext:
     at_work: str = ""
     simulated: bool = False
     lacking: Lacking = nothing_lacks
-    view: Snapshot | None = None
+    view: ListCache | None = None
 
     @property
     def releases(self) -> Sequence[ReleaseState]:
@@ -78,7 +77,7 @@ def run_checks(context: HealthContext) -> tuple[Check, ...]:
         reason = "the API server could not be asked"
         first = _begun(first, began, context.clock)
         return first, *(_skipped(check, reason) for check in _OTHERS)
-    view = context.view or Snapshot(context.cluster, context.lacking)
+    view = context.view or ListCache(context.cluster, context.lacking)
     with ThreadPoolExecutor(len(_OTHERS) + 4, thread_name_prefix="check") as pool:
         look = _Look(
             **{**_fields(context), "view": view},
@@ -96,7 +95,7 @@ def run_checks(context: HealthContext) -> tuple[Check, ...]:
 class _Look(HealthContext):
     """What several checks need: asked for once, and waited for by whoever needs it."""
 
-    view: Snapshot
+    view: ListCache
     version: str
     nodes: Future[Nodes]
     asked: Future[Mapping[str, Asked]]
@@ -338,7 +337,7 @@ def _unfinished(release: ReleaseState, status: str | None) -> Iterator[_Problem]
         yield _Problem(text, fix=_REPAIR)
 
 
-def _problems(look: _Look, view: Snapshot, release: ReleaseState) -> Iterator[_Problem]:
+def _problems(look: _Look, view: ListCache, release: ReleaseState) -> Iterator[_Problem]:
     yield from _unfinished(release, look.records.get(release.component))
     lookup = ClaimLookup(view)
     evidences: dict[str, Evidence] = {}

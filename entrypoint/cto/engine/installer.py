@@ -15,23 +15,23 @@ from typing import Any
 from cto.catalog import Catalog, Component
 from cto.config.model import Config
 from cto.engine.apply import Engine
+from cto.engine.cache import Lacking, nothing_lacks
 from cto.engine.definitions import CrdSource
 from cto.engine.dryrun import DryRun
 from cto.engine.execute import Executor
 from cto.engine.gone import until_gone
 from cto.engine.interruption import tells
-from cto.engine.live import Lacking, Live, nothing_lacks
+from cto.engine.listcache import ListCache, ObservationCache
 from cto.engine.lock import Turns, turns
 from cto.engine.namespaces import why_kept
 from cto.engine.nodeports import PortsWatch, ReservedPorts
 from cto.engine.observe import Observer, glimpsed, glimpsed_installation
 from cto.engine.refusal import NOTHING, all_told, refuse_failed
 from cto.engine.report import Report, StepRun
-from cto.engine.sight import Sight
-from cto.engine.snapshot import Snapshot
 from cto.engine.state import NAMESPACE, StateStore
 from cto.engine.verdict import Wait
 from cto.engine.waiting import HookWatch, ProgramWatch, TerminatingWatch
+from cto.engine.watchcache import WatchCache
 from cto.engine.writeguard import Gate, guarded_cluster, guarded_releases
 from cto.errors import Cancelled, CtoError, LockedError, PreflightError, ToolError
 from cto.events import Listener, Outcome, Phase, StepFinished, StepProgress, StepStarted
@@ -128,17 +128,17 @@ class Installer:
     allow_downgrade: bool = False
     gate: Gate = field(default_factory=Gate)
     store: StateStore = field(init=False)
-    sight: Sight = field(init=False)
+    observation: ObservationCache = field(init=False)
     checks: list[Check] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
         store = StateStore(guarded_cluster(self.cluster, self.gate), self.version)
         object.__setattr__(self, "store", store)
-        object.__setattr__(self, "sight", Sight(self.clock))
+        object.__setattr__(self, "observation", ObservationCache(self.clock))
 
     def observe(self, *, for_uninstall: bool = False) -> Observed:
-        view = Snapshot(self.cluster, self.lacking)
-        self.sight.keep(view)
+        view = ListCache(self.cluster, self.lacking)
+        self.observation.keep(view)
         observer = Observer(
             cluster=self.cluster,
             view=view,
@@ -344,9 +344,9 @@ class Installer:
 
     def _apply(self, plan: Plan, observed: Observed, lost: Loss) -> Report:
         if plan.changes:
-            self.sight.drop()
+            self.observation.drop()
         wake = Flag()
-        live = Live(self.cluster, self.clock, on_change=wake.set, lacking=self.lacking)
+        live = WatchCache(self.cluster, self.clock, on_change=wake.set, lacking=self.lacking)
         cluster = guarded_cluster(self.cluster, self.gate)
         ports = ReservedPorts(cluster, self.clock)
         executor = Executor(
@@ -358,7 +358,7 @@ class Installer:
             secret_values=self.secret_values,
             crds_of=self.crds_of,
             ports=ports,
-            sight=self.sight,
+            observation=self.observation,
         )
         engine = Engine(
             run=executor.run,
@@ -393,7 +393,7 @@ class Installer:
         last = any(isinstance(step, DeleteState) and step.everything for step in plan.steps)
         return (lambda _: None) if last else self.store.journal
 
-    def _hook_of(self, step: Step, live: Live, ports: ReservedPorts) -> Wait | None:
+    def _hook_of(self, step: Step, live: WatchCache, ports: ReservedPorts) -> Wait | None:
         if isinstance(step, EnsureNamespace):
             return TerminatingWatch(ref_of(step.manifest), live, self.cluster, self.clock)
         if isinstance(step, ProbeService):

@@ -8,10 +8,10 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from cto.catalog import Component
+from cto.engine.listcache import ListCache
 from cto.engine.namespaces import listed, versions_by_resource
 from cto.engine.nodes import listed as listed_nodes
 from cto.engine.readiness import status_dict
-from cto.engine.snapshot import Snapshot
 from cto.engine.state import StateStore
 from cto.errors import ApiError
 from cto.objects import (
@@ -47,7 +47,7 @@ class Observer:
     """
 
     cluster: Cluster
-    view: Snapshot
+    view: ListCache
     releases: Releases
     store: StateStore
     components: Sequence[Component]

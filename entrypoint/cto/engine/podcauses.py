@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from cto.engine import controlplane
+from cto.engine.cache import Tail
 from cto.engine.evidence import Evidence, one_line, raw
-from cto.engine.live import Tail
 from cto.engine.readiness import conditions_of, status_dict, status_of
 from cto.objects import Manifest
 

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TypeAlias
 
 from cto.engine import evidence as ev
-from cto.engine.asker import Answer, Question
+from cto.engine.cache import Group, Scope, grouped
 from cto.engine.causes import (
     FOREIGN,
     Cause,
@@ -23,8 +23,7 @@ from cto.engine.causes import (
 )
 from cto.engine.controlplane import CONTROLLERS
 from cto.engine.evidence import ClaimLookup, Evidence
-from cto.engine.live import Live, Scope
-from cto.engine.lookups import Group, checked, grouped, items_of, names_of, served_by, silence
+from cto.engine.queries import Query, QueryAnswer, checked, items_of, names_of, served_by, silence
 from cto.engine.readiness import (
     Readiness,
     ReadyState,
@@ -35,6 +34,7 @@ from cto.engine.readiness import (
 from cto.engine.timers import Timers
 from cto.engine.unanswered import obstacles
 from cto.engine.verdict import Verdict
+from cto.engine.watchcache import WatchCache
 from cto.errors import ApiError, CtoError
 from cto.objects import Manifest, ObjectRef, annotations_of, labels_of, ref_of
 from cto.ports import Clock, Cluster
@@ -60,14 +60,14 @@ _OBSTACLES_S = 10.0
 _CLAIMING = {"PersistentVolumeClaim", "StatefulSet"}
 _BUILT_IN = {"", "apps", "batch", "policy"}
 
-_Answers: TypeAlias = dict[Group | ObjectRef | str, Answer | None]
+_Answers: TypeAlias = dict[Group | ObjectRef | str, QueryAnswer | None]
 
 
 class ReadyWait:
     """Waits until objects exist and are ready."""
 
     def __init__(
-        self, objects: Sequence[ObjectRef], live: Live, cluster: Cluster, clock: Clock
+        self, objects: Sequence[ObjectRef], live: WatchCache, cluster: Cluster, clock: Clock
     ) -> None:
         self._live = live
         self._cluster = cluster
@@ -86,7 +86,7 @@ class ReadyWait:
         self._complete: set[ObjectRef] = set()
         self._established: set[ObjectRef] = set()
         self._there: set[Group] = set()
-        self._looked: tuple[int, tuple[Answer | None, ...], float] | None = None
+        self._looked: tuple[int, tuple[QueryAnswer | None, ...], float] | None = None
         self._last = Verdict(done=False, message="")
 
     def _track(self, scopes: Iterable[Scope], *, needed: bool = True) -> None:
@@ -141,8 +141,8 @@ class ReadyWait:
         return self._clock.monotonic() - self._started_s >= _EXPLAIN_S
 
     def _question(
-        self, key: Hashable, question: Question, *, fresh_s: float = _LOOK_S
-    ) -> Answer | None:
+        self, key: Hashable, question: Query, *, fresh_s: float = _LOOK_S
+    ) -> QueryAnswer | None:
         answer = self._live.ask(key, question, not_before=self._started_s, fresh_s=fresh_s)
         return checked(answer)
 
@@ -238,7 +238,9 @@ class ReadyWait:
 class HookWatch:
     """Looks at what a Helm hook in flight waits for. It is never `done`: Helm says when it is."""
 
-    def __init__(self, namespace: str, live: Live, clock: Clock, *, release: str = "") -> None:
+    def __init__(
+        self, namespace: str, live: WatchCache, clock: Clock, *, release: str = ""
+    ) -> None:
         self._namespace = namespace
         self._live = live
         self._clock = clock
@@ -302,7 +304,7 @@ class GoneWait:
     """Waits until objects are gone, and names what holds them."""
 
     def __init__(
-        self, refs: Sequence[ObjectRef], live: Live, cluster: Cluster, clock: Clock
+        self, refs: Sequence[ObjectRef], live: WatchCache, cluster: Cluster, clock: Clock
     ) -> None:
         self._live = live
         self._cluster = cluster
@@ -358,7 +360,7 @@ class GoneWait:
         since = self._live.silent_programs().get(CONTROLLERS)
         return f"{CONTROLLERS} was last heard of at {since}" if since else ""
 
-    def _ask(self, group: Group) -> Answer | None:
+    def _ask(self, group: Group) -> QueryAnswer | None:
         # What a namespace waits for stands in its status; of all others the metadata says it.
         full = group[1] == "Namespace"
         items = items_of(self._cluster, group, full=full)
@@ -366,7 +368,7 @@ class GoneWait:
         answer = self._live.ask(key, items, not_before=self._started_s, fresh_s=_LOOK_S)
         return checked(answer)
 
-    def _rest(self, group: Group, answer: Answer | None) -> list[Manifest]:
+    def _rest(self, group: Group, answer: QueryAnswer | None) -> list[Manifest]:
         if answer is None or answer.error:
             return []
         found = {item["metadata"]["name"]: item for item in answer.value}
@@ -438,7 +440,7 @@ class TerminatingWatch:
     It is never `done`: whoever makes the namespace says when it is.
     """
 
-    def __init__(self, ref: ObjectRef, live: Live, cluster: Cluster, clock: Clock) -> None:
+    def __init__(self, ref: ObjectRef, live: WatchCache, cluster: Cluster, clock: Clock) -> None:
         self._ref = ref
         self._live = live
         self._cluster = cluster
@@ -464,7 +466,7 @@ class ProgramWatch:
     """
 
     def __init__(
-        self, objects: Sequence[ObjectRef], live: Live, cluster: Cluster, clock: Clock
+        self, objects: Sequence[ObjectRef], live: WatchCache, cluster: Cluster, clock: Clock
     ) -> None:
         self._ready = ReadyWait(objects, live, cluster, clock)
 

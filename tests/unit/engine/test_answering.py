@@ -12,7 +12,7 @@ import pytest
 from cto.catalog import Probe
 from cto.engine.answering import PATIENCE_S, SECOND_PATIENCE_S
 from cto.engine.health import HealthContext, run_checks
-from cto.engine.snapshot import Snapshot
+from cto.engine.listcache import ListCache
 from cto.errors import ApiError
 from cto.objects import Manifest, ref_of
 from cto.plan.observed import ReleaseState, State
@@ -107,7 +107,7 @@ def test_one_silent_node_of_several_is_named_in_a_warning() -> None:
 def test_of_nodes_that_were_just_seen_only_the_leases_are_asked_for_again() -> None:
     """What the status says may be some seconds old; whether somebody keeps it up must not be."""
     cluster = FakeCluster([node("one"), lease("one")])
-    view = Snapshot(cluster)
+    view = ListCache(cluster)
     view.nodes()
     cluster.add(lease("one", OLD))
     check = checks(cluster, view=view)["kubernetes"]

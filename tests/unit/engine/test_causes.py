@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from cto.engine import patience
+from cto.engine.cache import Lacking, nothing_lacks
 from cto.engine.causes import Cause, causes_of, finalizers_of
 from cto.engine.evidence import ClaimLookup, Evidence, one_line
-from cto.engine.live import Lacking, nothing_lacks
+from cto.engine.listcache import ListCache
 from cto.engine.readiness import status_of
-from cto.engine.snapshot import Snapshot
 from cto.errors import KINDS, ApiError
 from cto.objects import Manifest
 from fakes.clock import FakeClock
@@ -54,7 +54,7 @@ def causes(
     cluster.container_logs.update(logs or {})
     clock = FakeClock()
     evidence = Evidence(
-        Snapshot(cluster, lacking), NS, lambda: clock.now() + timedelta(seconds=age_s)
+        ListCache(cluster, lacking), NS, lambda: clock.now() + timedelta(seconds=age_s)
     )
     return causes_of(evidence, root)
 
@@ -219,7 +219,7 @@ def test_crash_without_a_log_shows_the_termination_message() -> None:
 def test_log_that_is_refused_leaves_the_rest_of_the_cause() -> None:
     cluster = FakeCluster([deployment(), pod(deployment(), crashing())])
     cluster.fail_next("logs", ApiError("CTO-1600", "no kubelet", status=500), times=2)
-    evidence = Evidence(Snapshot(cluster), NS, FakeClock().now)
+    evidence = Evidence(ListCache(cluster), NS, FakeClock().now)
     assert causes_of(evidence, deployment())[0].message.endswith("3 restarts")
 
 
@@ -474,9 +474,9 @@ def test_claim_that_waits_for_a_consumer_is_ready_until_there_is_one(
     made = claim(storageClassName="local")
     over = pod(job(), volumes=uses("data"), phase="Succeeded", name="over")
     cluster = FakeCluster([made, storage_class(mode=mode), over])
-    assert status_of(made, ClaimLookup(Snapshot(cluster))).ready is ready
+    assert status_of(made, ClaimLookup(ListCache(cluster))).ready is ready
     cluster.add(pod(deployment(), volumes=[{"name": "tmp", "emptyDir": {}}, *uses("data")]))
-    assert not status_of(made, ClaimLookup(Snapshot(cluster))).ready
+    assert not status_of(made, ClaimLookup(ListCache(cluster))).ready
 
 
 @pytest.mark.parametrize(
@@ -499,7 +499,7 @@ def test_definition_that_is_not_established_shows_the_condition(
         "metadata": {"name": "x"},
         "status": {"conditions": conditions},
     }
-    evidence = Evidence(Snapshot(FakeCluster()), "", FakeClock().now)
+    evidence = Evidence(ListCache(FakeCluster()), "", FakeClock().now)
     found = causes_of(evidence, made)
     assert [one.message for one in found] == expected
     assert {one.code for one in found} <= {"CTO-1706"}
@@ -531,7 +531,7 @@ def test_what_failed_without_any_evidence_is_told_by_its_own_words() -> None:
         api_version="example.com/v1",
         status={"conditions": [{"type": "Stalled", "status": "True", "message": "gave up"}]},
     )
-    evidence = Evidence(Snapshot(FakeCluster()), NS, FakeClock().now)
+    evidence = Evidence(ListCache(FakeCluster()), NS, FakeClock().now)
     assert [one.message for one in causes_of(evidence, made)] == ["Thing db: gave up"]
 
 
@@ -540,7 +540,7 @@ def test_pods_are_found_through_owners_of_owners() -> None:
     middle = stateful_set()
     middle["metadata"]["ownerReferences"] = [{"kind": "Cluster", "name": "db"}]
     cluster = FakeCluster([middle, pod(middle, waiting("ErrImagePull", "not found"))])
-    found = causes_of(Evidence(Snapshot(cluster), NS, FakeClock().now), root)
+    found = causes_of(Evidence(ListCache(cluster), NS, FakeClock().now), root)
     assert [one.row for one in found] == ["image-missing"]
 
 
@@ -568,7 +568,7 @@ def test_what_failed_for_long_gets_the_time_until_kubelets_next_try(
 
 
 def test_age_that_cannot_be_told_is_none() -> None:
-    evidence = Evidence(Snapshot(FakeCluster()), NS, FakeClock().now)
+    evidence = Evidence(ListCache(FakeCluster()), NS, FakeClock().now)
     odd: list[Callable[[], dict[str, Any]]] = [dict, lambda: {"creationTimestamp": "yesterday"}]
     assert [evidence.age_s({"metadata": make()}) for make in odd] == [0.0, 0.0]
 

@@ -12,10 +12,10 @@ from cto.engine import controlplane
 from cto.engine.causes import causes_of
 from cto.engine.evidence import Evidence
 from cto.engine.health import HealthContext, run_checks
-from cto.engine.live import Live
-from cto.engine.snapshot import Snapshot
+from cto.engine.listcache import ListCache
 from cto.engine.verdict import Verdict
 from cto.engine.waiting import GoneWait, HookWatch, ReadyWait
+from cto.engine.watchcache import WatchCache
 from cto.errors import ApiError
 from cto.objects import Manifest, ObjectRef, ref_of
 from cto.result import CheckStatus
@@ -118,7 +118,7 @@ def test_who_has_not_looked_yet(made: Manifest, program: str) -> None:
 
 def test_a_cause_says_no_more_than_is_seen() -> None:
     cluster = FakeCluster([deployment(), NEW_POD])
-    (cause,) = causes_of(Evidence(Snapshot(cluster), NS, FakeClock().now), deployment())
+    (cause,) = causes_of(Evidence(ListCache(cluster), NS, FakeClock().now), deployment())
     assert cause.message == f"pod {NEW_POD['metadata']['name']}: no scheduler has looked at it"
     assert (cause.code, cause.patience_s) == ("CTO-1713", float("inf"))
 
@@ -127,7 +127,7 @@ def test_with_a_lease_that_is_over_it_says_since_when_and_gives_up() -> None:
     root = unobserved(deployment())
     cluster = FakeCluster([root, NEW_POD])
     cluster.add(lease(cluster, CONTROLLERS, age_s=60, renewTime=NEVER))
-    (cause,) = causes_of(Evidence(Snapshot(cluster), NS, FakeClock().now), root)
+    (cause,) = causes_of(Evidence(ListCache(cluster), NS, FakeClock().now), root)
     assert cause.message == (
         "Deployment server: no controller has looked at it: kube-controller-manager was last heard "
         f"of at {NEVER}"
@@ -144,7 +144,7 @@ class Waiting:
     def __init__(self, *objects: Manifest) -> None:
         self.cluster = FakeCluster(objects)
         self.clock = HandClock()
-        self.live = Live(self.cluster, self.clock, pause_s=0.001)
+        self.live = WatchCache(self.cluster, self.clock, pause_s=0.001)
 
     def ready(self, made: Manifest) -> ReadyWait:
         return ReadyWait([ref_of(made)], self.live, self.cluster, self.clock)

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from cto.catalog import Crds, GeneratedSecret, Probe
 from cto.engine.execute import Executor, supplied_data
-from cto.engine.live import Live
+from cto.engine.listcache import ObservationCache
 from cto.engine.nodeports import ReservedPorts
-from cto.engine.sight import Sight
 from cto.engine.state import NAMESPACE, STATE, StateStore
+from cto.engine.watchcache import WatchCache
 from cto.errors import ApiError, Cancelled, ToolError, WaitError
 from cto.events import Phase
 from cto.objects import Manifest, ObjectRef, labels_of, ref_of
@@ -80,17 +80,17 @@ class Lab:
     crds: list[Manifest] = field(default_factory=list)
     cancel: Flag = field(default_factory=Flag)
     releases: FakeReleases = field(init=False)
-    live: Live = field(init=False)
+    live: WatchCache = field(init=False)
     store: StateStore = field(init=False)
     ports: ReservedPorts = field(init=False)
-    sight: Sight = field(init=False)
+    observation: ObservationCache = field(init=False)
 
     def __post_init__(self) -> None:
         self.releases = FakeReleases(self.cluster)
-        self.live = Live(self.cluster, self.clock)
+        self.live = WatchCache(self.cluster, self.clock)
         self.store = StateStore(self.cluster, "1.0.0")
         self.ports = ReservedPorts(self.cluster, self.clock)
-        self.sight = Sight(self.clock)
+        self.observation = ObservationCache(self.clock)
         for name in ("web", NAMESPACE):
             metadata = {"name": name}
             self.cluster.add({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
@@ -106,7 +106,7 @@ class Lab:
             secret_values=lambda path: self.values.get(path, {}),
             crds_of=lambda _: self.crds,
             ports=self.ports,
-            sight=self.sight,
+            observation=self.observation,
         )
         return executor.run(step, self.cancel)
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from cto.engine.cache import Tail
 from cto.engine.health import HealthContext, run_checks
-from cto.engine.live import Tail
-from cto.engine.snapshot import Snapshot
+from cto.engine.listcache import ListCache
 from cto.errors import ApiError
 from cto.objects import Manifest, ref_of
 from cto.plan.observed import ReleaseState, State
@@ -244,7 +244,7 @@ def test_few_logs_are_asked_for_however_many_pods_crash() -> None:
 
 def test_log_line_is_remembered() -> None:
     cluster = FakeCluster([pod(deployment(), crashing())])
-    view = Snapshot(cluster)
+    view = ListCache(cluster)
     tail = Tail(NS, "server-6b7f-x", "uid", "main", 3, previous=True)
     cluster.container_logs[(NS, "server-6b7f-x", "main", True)] = "no database"
     assert [view.last_line(tail), view.last_line(tail)] == ["no database"] * 2

@@ -166,7 +166,7 @@ def test_the_second_run_looks_at_workloads_once(world: World) -> None:
     lists = [call for call in world.cluster.calls if call[1] == "Deployment"]
     assert sorted(lists) == sorted(set(lists))
     assert {call[0] for call in lists} == {"list"}
-    seen = installer.sight.view()
+    seen = installer.observation.lists()
     assert seen is not None
     assert seen.objects("apps/v1", "Deployment", "web").keys() == {"web"}
 
@@ -206,13 +206,13 @@ def test_what_became_ready_meanwhile_is_looked_at_again_for_the_health_check(wor
     world.during_lock = made_ready
     plan, report = installer.install()
     assert (plan.changes, report.errors) == ((), ())
-    assert installer.sight.view() is None
+    assert installer.observation.lists() is None
 
 
 def test_an_installation_that_changed_something_leaves_no_old_lists(world: World) -> None:
     installer = world.installer()
     installer.install()
-    assert installer.sight.view() is None
+    assert installer.observation.lists() is None
 
 
 def test_a_generated_secret_has_what_was_asked_for(world: World) -> None:

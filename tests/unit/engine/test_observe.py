@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import pytest
 
 from cto.catalog import Component, Records
+from cto.engine.listcache import ListCache
 from cto.engine.observe import Observer, helm_records, inventory
-from cto.engine.snapshot import Snapshot
 from cto.engine.state import StateStore
 from cto.errors import ApiError
 from cto.objects import Manifest, ObjectRef
@@ -36,7 +36,7 @@ def observe(
 ) -> Observed:
     observer = Observer(
         cluster=cluster,
-        view=Snapshot(cluster),
+        view=ListCache(cluster),
         releases=FakeReleases(cluster),
         store=StateStore(cluster, "1.0.0"),
         components=(component,),

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from cto.engine.live import Live
+from cto.engine.listcache import ListCache
 from cto.engine.namespaces import why_kept
 from cto.engine.observe import Observer
-from cto.engine.snapshot import Snapshot
 from cto.engine.state import StateStore
 from cto.engine.verdict import Verdict
 from cto.engine.waiting import GoneWait, TerminatingWatch
+from cto.engine.watchcache import WatchCache
 from cto.errors import ApiError
 from cto.objects import Manifest, ObjectRef
 from cto.plan import labels
@@ -123,7 +123,7 @@ def test_kinds_that_are_not_told_keep_a_namespace_if_they_may_hold_data(
 def observe(cluster: FakeCluster) -> Observed:
     observer = Observer(
         cluster=cluster,
-        view=Snapshot(cluster),
+        view=ListCache(cluster),
         releases=FakeReleases(cluster),
         store=StateStore(cluster, "1.0.0"),
         components=(component("web"),),
@@ -158,7 +158,7 @@ class Terminating:
         self.cluster = FakeCluster([held])
         self.cluster.delete_quietly(REF)
         self.clock = HandClock()
-        self.live = Live(self.cluster, self.clock, pause_s=0.001)
+        self.live = WatchCache(self.cluster, self.clock, pause_s=0.001)
         self.gone = GoneWait([REF], self.live, self.cluster, self.clock)
         self.watch = TerminatingWatch(REF, self.live, self.cluster, self.clock)
 

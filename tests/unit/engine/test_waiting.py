@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from cto.engine.live import Live
 from cto.engine.verdict import Verdict
 from cto.engine.waiting import GoneWait, HookWatch, ProgramWatch, ReadyWait
+from cto.engine.watchcache import WatchCache
 from cto.errors import ApiError
 from cto.objects import Manifest, ObjectRef, ref_of
 from fakes.cluster import FakeCluster
@@ -42,7 +42,7 @@ class World:
     def __init__(self) -> None:
         self.cluster = FakeCluster()
         self.clock = HandClock()
-        self.live = Live(self.cluster, self.clock, pause_s=0.001)
+        self.live = WatchCache(self.cluster, self.clock, pause_s=0.001)
 
     def ready(self, *objects: Manifest) -> ReadyWait:
         refs = [ref_of(manifest) for manifest in objects]

@@ -198,9 +198,9 @@ class _Run:
         look = partial(health, installer, state, simulated=plan.simulated)
         with self._shown(Phase.VALIDATION, "health", "Check the platform's health") as progress:
             checks = look()
-            if _bad(checks) and installer.sight.view():
+            if _bad(checks) and installer.observation.lists():
                 # Lists of some seconds ago may tell of what is over.
-                installer.sight.drop()
+                installer.observation.drop()
                 checks = look()
             for _ in range(_LOOKS - 1):
                 if not (bad := _bad(checks)):
@@ -261,7 +261,7 @@ def health(
         at_work=at_work,
         simulated=simulated,
         lacking=installer.lacking,
-        view=installer.sight.view(),
+        view=installer.observation.lists(),
     )
     return tuple(run_checks(context))
 

@@ -12,15 +12,14 @@ from functools import partial
 from threading import Event as Flag
 from threading import Lock, Thread
 from types import MappingProxyType
-from typing import NamedTuple, Protocol
 
 from cto.engine import controlplane
-from cto.engine.asker import Answer, Asker, Question
+from cto.engine.cache import NOTHING, Lacking, Scope, Tail, nothing_lacks, read_last_line
+from cto.engine.queries import Queries, Query, QueryAnswer, heals, unreachable
 from cto.errors import ApiError
 from cto.objects import Manifest, ObjectRef, ref_of
 from cto.ports import Clock, Cluster, WatchEvent, WatchType
 
-NOTHING: Mapping[str, Manifest] = MappingProxyType({})
 # A watch that failed is begun again after this time.
 _PAUSE_S = 1.0
 _CLOSE_S = 1.0
@@ -28,59 +27,7 @@ _CLOSE_S = 1.0
 _QUIET_S = 5.0
 
 
-class Scope(NamedTuple):
-    """What one watch covers. An empty namespace means all, or a kind without namespaces."""
-
-    api_version: str
-    kind: str
-    namespace: str
-
-
-class Tail(NamedTuple):
-    """Which log line is asked for. A container's log ends anew with every restart."""
-
-    namespace: str
-    pod: str
-    uid: str
-    container: str
-    restarts: int
-    previous: bool
-
-
-Lacking = Callable[[str], str]
-"""Says that an image can be had from nowhere, because the bundle lacks it; '' if not so."""
-
-
-def nothing_lacks(image: str) -> str:
-    """Say nothing: nodes ask upstream's registries."""
-    del image
-    return ""
-
-
-class View(Protocol):
-    """The objects of a cluster as they are now, and the last lines of their logs."""
-
-    def objects(self, api_version: str, kind: str, namespace: str) -> Mapping[str, Manifest]:
-        """Return the objects by name; `NOTHING` itself as long as they are not known."""
-        ...
-
-    def last_line(self, tail: Tail) -> str:
-        """Return the last line of a container's log; '' if there is none, or not yet."""
-        ...
-
-    def unchanged_s(self, manifest: Manifest) -> float:
-        """Return for how long nobody has changed an object, as far as that is known here."""
-        ...
-
-    def silent_programs(self) -> Mapping[str, str]:
-        """Return what of Kubernetes is not at work; see controlplane.silent."""
-        ...
-
-    @property
-    def lacking(self) -> Lacking: ...
-
-
-class Live:
+class WatchCache:
     """An informer-like cache over `Cluster.watch`.
 
     Close it: its threads end within a second.
@@ -90,7 +37,7 @@ class Live:
         clock: For `wait_change`, and to say since when something is wrong.
         on_change: Called in any thread whenever the generation has grown; must return at once.
         pause_s: How long to pause before a failed watch is begun again.
-        lacking: See `View`.
+        lacking: See `Cache`.
     """
 
     def __init__(
@@ -114,9 +61,9 @@ class Live:
         self._heard_s = clock.monotonic()
         self._silent = False
         self._watches: dict[Scope, _Watch] = {}
-        self._questions = Asker("questions", clock, self.wake)
+        self._questions = Queries("questions", clock, self.wake)
         # Logs come through the API server from a kubelet, which may take its time to answer.
-        self._logs = Asker("logs", clock, self._take_line)
+        self._logs = Queries("logs", clock, self._take_line)
         self._lines = 0
 
     def track(self, api_version: str, kind: str, namespace: str = "") -> None:
@@ -149,14 +96,14 @@ class Live:
         return answer.value if answer and answer.value else ""
 
     def unchanged_s(self, manifest: Manifest) -> float:
-        """See `View`."""
+        """See `Cache`."""
         ref = ref_of(manifest)
         watch = self._watches.get(Scope(ref.api_version, ref.kind, ref.namespace))
         since = watch.since.get(ref.name) if watch else None
         return 0.0 if since is None else self._clock.monotonic() - since
 
     def silent_programs(self) -> Mapping[str, str]:
-        """See `View`; asked for in the background."""
+        """See `Cache`; asked for in the background."""
         question = partial(controlplane.silent, self._cluster)
         answer = self.ask("control plane", question, fresh_s=_QUIET_S)
         return answer.value if answer and not answer.error else {}
@@ -164,12 +111,12 @@ class Live:
     def ask(
         self,
         key: Hashable,
-        question: Question,
+        question: Query,
         *,
         not_before: float = 0.0,
         fresh_s: float = float("inf"),
-    ) -> Answer | None:
-        """Have a request answered in the background; see Asker.ask."""
+    ) -> QueryAnswer | None:
+        """Have a request answered in the background; see Queries.ask."""
         return self._questions.ask(key, question, not_before=not_before, fresh_s=fresh_s)
 
     def synced(self, api_version: str, kind: str, namespace: str = "") -> bool:
@@ -318,35 +265,6 @@ class _Watch:
 def _version(manifest: Manifest | None) -> object:
     """Return what tells whether an object changed; objects without a version always did."""
     return manifest["metadata"].get("resourceVersion", object()) if manifest else None
-
-
-def heals(error: Exception) -> bool:
-    """Return whether the same request may succeed later, with nothing changed but time."""
-    return isinstance(error, ApiError) and (
-        error.is_silence or error.status == 429 or error.status >= 500
-    )
-
-
-def unreachable(seconds: float) -> str:
-    """Say that the API server is silent; in steps, so that not every second is news."""
-    tens = int(seconds // 10) * 10
-    return f"the API server has not answered for {f'{tens} s' if tens else 'a few seconds'}"
-
-
-def read_last_line(cluster: Cluster, tail: Tail) -> str:
-    """Return the last line that a container wrote before its end; '' if it cannot be had."""
-    tries = (True, False) if tail.previous else (False,)
-    for previous in tries:
-        try:
-            text = cluster.logs(
-                tail.namespace, tail.pod, tail.container, previous=previous, lines=5
-            )
-        except ApiError:
-            continue
-        lines = [line for line in text.splitlines() if line.strip()]
-        if lines:
-            return lines[-1]
-    return ""
 
 
 def _name(manifest: Manifest, *, by_namespace: bool) -> str:

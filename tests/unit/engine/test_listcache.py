@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cto.engine.sight import Sight
-from cto.engine.snapshot import Snapshot
+from cto.engine.listcache import ListCache, ObservationCache
 from cto.objects import Manifest, ref_of
 from fakes.clock import FakeClock
 from fakes.cluster import FakeCluster
@@ -31,54 +30,54 @@ def deployment(*, ready: bool) -> Manifest:
 CONFIG = config_map("settings", "web")
 
 
-def seen(clock: FakeClock, *objects: Manifest) -> tuple[Sight, FakeCluster]:
+def seen(clock: FakeClock, *objects: Manifest) -> tuple[ObservationCache, FakeCluster]:
     cluster = FakeCluster(objects)
-    sight = Sight(clock)
-    sight.keep(Snapshot(cluster))
-    return sight, cluster
+    observation = ObservationCache(clock)
+    observation.keep(ListCache(cluster))
+    return observation, cluster
 
 
 def test_what_exists_and_is_ready_is_seen_so() -> None:
-    sight, _ = seen(FakeClock(), deployment(ready=True), CONFIG)
-    assert sight.shows_ready([ref_of(deployment(ready=True)), ref_of(CONFIG)])
+    observation, _ = seen(FakeClock(), deployment(ready=True), CONFIG)
+    assert observation.shows_ready([ref_of(deployment(ready=True)), ref_of(CONFIG)])
 
 
 @pytest.mark.parametrize("objects", [(deployment(ready=False), CONFIG), (CONFIG,)])
 def test_what_is_missing_or_not_ready_is_not(objects: tuple[Manifest, ...]) -> None:
-    sight, _ = seen(FakeClock(), *objects)
-    assert not sight.shows_ready([ref_of(CONFIG), ref_of(deployment(ready=True))])
+    observation, _ = seen(FakeClock(), *objects)
+    assert not observation.shows_ready([ref_of(CONFIG), ref_of(deployment(ready=True))])
 
 
 def test_each_kind_is_listed_once() -> None:
-    sight, cluster = seen(FakeClock(), deployment(ready=True))
+    observation, cluster = seen(FakeClock(), deployment(ready=True))
     for _ in range(3):
-        assert sight.shows_ready([ref_of(deployment(ready=True))])
+        assert observation.shows_ready([ref_of(deployment(ready=True))])
     cluster.delete(ref_of(deployment(ready=True)))
-    assert sight.shows_ready([ref_of(deployment(ready=True))])
+    assert observation.shows_ready([ref_of(deployment(ready=True))])
 
 
 @pytest.mark.parametrize("age_s", [0, 5, 39])
 def test_what_no_new_list_would_tell_better_is_believed(age_s: int) -> None:
     """A busy server needs more than some seconds for what a run asks of it."""
     clock = FakeClock()
-    sight, _ = seen(clock, CONFIG)
+    observation, _ = seen(clock, CONFIG)
     clock.advance(age_s)
-    assert sight.shows_ready([ref_of(CONFIG)])
+    assert observation.shows_ready([ref_of(CONFIG)])
 
 
 @pytest.mark.parametrize("age_s", [40, 3600])
 def test_what_is_old_is_not_believed(age_s: int) -> None:
     clock = FakeClock()
-    sight, _ = seen(clock, CONFIG)
+    observation, _ = seen(clock, CONFIG)
     clock.advance(age_s)
-    assert sight.view() is None
-    assert not sight.shows_ready([ref_of(CONFIG)])
+    assert observation.lists() is None
+    assert not observation.shows_ready([ref_of(CONFIG)])
 
 
 def test_nothing_is_known_before_a_look_and_after_a_change() -> None:
-    sight, _ = seen(FakeClock(), CONFIG)
-    assert sight.view() is not None
-    sight.drop()
-    assert sight.view() is None
-    assert not sight.shows_ready([])
-    assert Sight(FakeClock()).view() is None
+    observation, _ = seen(FakeClock(), CONFIG)
+    assert observation.lists() is not None
+    observation.drop()
+    assert observation.lists() is None
+    assert not observation.shows_ready([])
+    assert ObservationCache(FakeClock()).lists() is None

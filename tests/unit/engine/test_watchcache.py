@@ -9,8 +9,9 @@ from threading import enumerate as threads
 
 import pytest
 
-from cto.engine.asker import Asker
-from cto.engine.live import NOTHING, Live, Scope, Tail, heals, read_last_line
+from cto.engine.cache import NOTHING, Scope, Tail, read_last_line
+from cto.engine.queries import Queries, heals
+from cto.engine.watchcache import WatchCache
 from cto.errors import ApiError
 from cto.objects import ObjectRef
 from fakes.cluster import FakeCluster
@@ -33,13 +34,13 @@ def clock() -> HandClock:
 
 
 @pytest.fixture
-def live(cluster: FakeCluster, clock: HandClock) -> Iterator[Live]:
-    live = Live(cluster, clock, pause_s=0.001)
+def live(cluster: FakeCluster, clock: HandClock) -> Iterator[WatchCache]:
+    live = WatchCache(cluster, clock, pause_s=0.001)
     yield live
     live.close()
 
 
-def until(live: Live, true: Callable[[], bool]) -> None:
+def until(live: WatchCache, true: Callable[[], bool]) -> None:
     """Wait for changes until something is true."""
     for _ in range(200):
         seen = live.generation
@@ -49,11 +50,13 @@ def until(live: Live, true: Callable[[], bool]) -> None:
     pytest.fail("it did not become true")
 
 
-def names(live: Live) -> set[str]:
+def names(live: WatchCache) -> set[str]:
     return set(live.objects(*CONFIG, NS))
 
 
-def test_objects_are_followed_from_the_first_sync_on(live: Live, cluster: FakeCluster) -> None:
+def test_objects_are_followed_from_the_first_sync_on(
+    live: WatchCache, cluster: FakeCluster
+) -> None:
     assert live.objects(*CONFIG, NS) is NOTHING
     assert not live.synced(*CONFIG, NS)
     live.track(*CONFIG, NS)
@@ -67,7 +70,7 @@ def test_objects_are_followed_from_the_first_sync_on(live: Live, cluster: FakeCl
     assert live.get(ObjectRef(*CONFIG, NS, "one")) is None
 
 
-def test_snapshot_does_not_change_under_its_reader(live: Live, cluster: FakeCluster) -> None:
+def test_snapshot_does_not_change_under_its_reader(live: WatchCache, cluster: FakeCluster) -> None:
     live.track(*CONFIG, NS)
     until(live, lambda: live.synced(*CONFIG, NS))
     before = live.objects(*CONFIG, NS)
@@ -76,14 +79,14 @@ def test_snapshot_does_not_change_under_its_reader(live: Live, cluster: FakeClus
     assert set(before) == {"one"}
 
 
-def test_a_scope_is_watched_once(live: Live, cluster: FakeCluster) -> None:
+def test_a_scope_is_watched_once(live: WatchCache, cluster: FakeCluster) -> None:
     for _ in range(3):
         live.track(*CONFIG, NS)
     until(live, lambda: live.synced(*CONFIG, NS))
     assert cluster.count("watch") == 1
 
 
-def test_another_sync_replaces_what_was_known(live: Live, cluster: FakeCluster) -> None:
+def test_another_sync_replaces_what_was_known(live: WatchCache, cluster: FakeCluster) -> None:
     live.track(*CONFIG, NS)
     until(live, lambda: live.synced(*CONFIG, NS))
     before = live.stamp([SCOPE])
@@ -92,14 +95,14 @@ def test_another_sync_replaces_what_was_known(live: Live, cluster: FakeCluster) 
     assert names(live) == {"one"}
 
 
-def test_objects_of_all_namespaces_are_told_apart(live: Live, cluster: FakeCluster) -> None:
+def test_objects_of_all_namespaces_are_told_apart(live: WatchCache, cluster: FakeCluster) -> None:
     cluster.add(manifest("ConfigMap", "one", metadata={"namespace": "other"}))
     live.track(*CONFIG)
     until(live, lambda: live.synced(*CONFIG))
     assert set(live.objects(*CONFIG)) == {"argocd/one", "other/one"}
 
 
-def test_managed_fields_are_not_kept(live: Live, cluster: FakeCluster) -> None:
+def test_managed_fields_are_not_kept(live: WatchCache, cluster: FakeCluster) -> None:
     cluster.add(manifest("ConfigMap", "big", metadata={"managedFields": [{"manager": "x"}]}))
     live.track(*CONFIG, NS)
     until(live, lambda: live.synced(*CONFIG, NS))
@@ -108,7 +111,7 @@ def test_managed_fields_are_not_kept(live: Live, cluster: FakeCluster) -> None:
 
 def test_generation_grows_and_wakes_whoever_waits(cluster: FakeCluster, clock: HandClock) -> None:
     woken: list[int] = []
-    live = Live(cluster, clock, on_change=lambda: woken.append(1))
+    live = WatchCache(cluster, clock, on_change=lambda: woken.append(1))
     seen = live.generation
     waiter = Thread(target=lambda: woken.append(live.wait_change(seen, 10)))
     waiter.start()
@@ -122,7 +125,7 @@ def test_generation_grows_and_wakes_whoever_waits(cluster: FakeCluster, clock: H
     assert live.wait_change(live.generation, 10) == live.generation
 
 
-def test_refusal_is_raised_where_the_objects_matter(live: Live, cluster: FakeCluster) -> None:
+def test_refusal_is_raised_where_the_objects_matter(live: WatchCache, cluster: FakeCluster) -> None:
     cluster.fail_next("watch", ApiError("CTO-1602", "not allowed", status=403), times=1000)
     live.track(*CONFIG, NS)
 
@@ -137,14 +140,14 @@ def test_refusal_is_raised_where_the_objects_matter(live: Live, cluster: FakeClu
     assert live.trouble([Scope(*CONFIG, "other")]) == ""
 
 
-def test_watch_that_failed_is_begun_again(live: Live, cluster: FakeCluster) -> None:
+def test_watch_that_failed_is_begun_again(live: WatchCache, cluster: FakeCluster) -> None:
     cluster.fail_next("watch", ApiError("CTO-1600", "internal error", status=500), times=2)
     live.track(*CONFIG, NS)
     until(live, lambda: names(live) == {"one"})
     assert live.trouble([SCOPE]) == ""
 
 
-def test_kind_that_is_not_served_has_no_objects(live: Live, cluster: FakeCluster) -> None:
+def test_kind_that_is_not_served_has_no_objects(live: WatchCache, cluster: FakeCluster) -> None:
     cluster.fail_next("watch", ApiError("CTO-1603", "no such kind", status=404))
     live.track(*CONFIG, NS)
     until(live, lambda: live.synced(*CONFIG, NS))
@@ -152,7 +155,7 @@ def test_kind_that_is_not_served_has_no_objects(live: Live, cluster: FakeCluster
 
 
 def test_silent_api_server_is_told_with_the_time(
-    live: Live, cluster: FakeCluster, clock: HandClock
+    live: WatchCache, cluster: FakeCluster, clock: HandClock
 ) -> None:
     live.track(*CONFIG, NS)
     until(live, lambda: live.synced(*CONFIG, NS))
@@ -166,7 +169,7 @@ def test_silent_api_server_is_told_with_the_time(
 
 
 def test_api_server_that_hangs_is_told_before_the_request_ends(
-    live: Live, cluster: FakeCluster, clock: HandClock
+    live: WatchCache, cluster: FakeCluster, clock: HandClock
 ) -> None:
     go = Flag()
     live.ask("hangs", lambda: go.wait(10))
@@ -179,7 +182,7 @@ def test_api_server_that_hangs_is_told_before_the_request_ends(
 
 
 def test_api_server_that_answers_in_a_quiet_cluster_is_no_trouble(
-    live: Live, cluster: FakeCluster, clock: HandClock
+    live: WatchCache, cluster: FakeCluster, clock: HandClock
 ) -> None:
     clock.advance(12)
     until(live, lambda: live.trouble([]) == "" and cluster.count("server_version") == 1)
@@ -188,7 +191,7 @@ def test_api_server_that_answers_in_a_quiet_cluster_is_no_trouble(
     until(live, lambda: live.trouble([]) == "" and cluster.count("server_version") == 2)
 
 
-def test_log_line_is_fetched_once_per_restart(live: Live, cluster: FakeCluster) -> None:
+def test_log_line_is_fetched_once_per_restart(live: WatchCache, cluster: FakeCluster) -> None:
     cluster.container_logs[(NS, "p", "main", True)] = "one\ntwo\n"
     tail = Tail(NS, "p", "uid", "main", 1, previous=True)
     assert live.last_line(tail) == ""
@@ -209,7 +212,7 @@ def test_log_of_a_container_that_was_not_restarted_is_its_current_one() -> None:
 
 
 def test_close_ends_every_thread(cluster: FakeCluster, clock: HandClock) -> None:
-    live = Live(cluster, clock)
+    live = WatchCache(cluster, clock)
     before = set(threads())
     live.track(*CONFIG, NS)
     live.ask("key", cluster.server_version)
@@ -237,11 +240,11 @@ def test_only_what_time_may_mend_is_waited_for(error: Exception, *, expected: bo
 
 
 class Answers:
-    """An Asker whose answers can be waited for."""
+    """An Queries whose answers can be waited for."""
 
     def __init__(self, clock: HandClock) -> None:
         self.come = Flag()
-        self.asker = Asker("test", clock, self.come.set)
+        self.asker = Queries("test", clock, self.come.set)
 
     def next(self) -> None:
         assert self.come.wait(10)
