@@ -72,7 +72,7 @@ class Crds(_Model):
     off: Mapping[str, Any] = Field(default_factory=dict)
 
 
-class Image(_Model):
+class ComponentImage(_Model):
     """An image of the component, as upstream names it.
 
     Attributes:
@@ -180,7 +180,7 @@ class Ready(_Model):
     waves: Annotated[int, Field(ge=1)] = 1
 
 
-class Access(_Model):
+class ComponentAccess(_Model):
     """How users reach it.
 
     Attributes:
@@ -230,7 +230,7 @@ class Requests(_Model):
     memory: str
 
 
-class Container(_Model):
+class ComponentContainer(_Model):
     """One container of the component, and how many pods have it: templates and preflight read it.
 
     Attributes:
@@ -243,7 +243,7 @@ class Container(_Model):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class PodRequests:
     """What the pods that have one container ask for: its requests, so many times."""
 
     pods: int
@@ -366,14 +366,14 @@ class Component(_Model):
     depends_on: tuple[str, ...] = ()
     chart: ChartSource
     crds: Crds | None = None
-    images: tuple[Image, ...] = ()
+    images: tuple[ComponentImage, ...] = ()
     generated_secrets: tuple[GeneratedSecret, ...] = ()
     supplied_secrets: tuple[SuppliedSecret, ...] = ()
     manifests: Manifests = Manifests()
     ready: Ready = Ready()
-    access: Access | None = None
+    access: ComponentAccess | None = None
     mail: Mail | None = None
-    resources: Mapping[ContainerName, Container] = Field(default_factory=dict)
+    resources: Mapping[ContainerName, ComponentContainer] = Field(default_factory=dict)
     network: Mapping[Name, Pods] = Field(default_factory=dict)
     """Everything else is closed, in the whole namespace."""
     exemptions: tuple[Exemption, ...] = ()

@@ -7,7 +7,8 @@ docs/errors.md and `cto explain` come from this table.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import ClassVar, Self
@@ -217,6 +218,15 @@ class LockedError(CtoError):
     """Another installer is at work."""
 
     exit_code = 10
+
+
+@contextmanager
+def if_interrupted(text: str) -> Iterator[None]:
+    """Let an interruption of the block say the text, if nobody inside knows better."""
+    try:
+        yield
+    except KeyboardInterrupt as stopped:
+        raise KeyboardInterrupt(str(stopped) or text) from None
 
 
 class Cancelled(Exception):  # noqa: N818 - not an error: the run was asked to stop

@@ -23,7 +23,7 @@ from jinja2.ext import Extension
 from jinja2.lexer import Token, TokenStream
 
 from cto import goyaml
-from cto.catalog import Asked, Component, GeneratedSecret, SuppliedSecret
+from cto.catalog import Component, GeneratedSecret, PodRequests, SuppliedSecret
 from cto.errors import ConfigError, nearest
 from cto.goyaml import YAMLError
 from cto.objects import Manifest, load_documents, load_yaml
@@ -89,7 +89,7 @@ class Renderer:
         """
         return tuple(manifest for name in names for manifest in self._manifests(component, name))
 
-    def asked(self, component: Component) -> Mapping[str, Asked]:
+    def asked(self, component: Component) -> Mapping[str, PodRequests]:
         """Return what a component's containers ask for, by their names in component.yaml.
 
         Raises:
@@ -97,7 +97,7 @@ class Renderer:
         """
         size = self._size(component)
         return {
-            name: Asked(
+            name: PodRequests(
                 pods=self.number(component, f"resources.{name}.pods", container.pods),
                 requests=container.requests[size],
             )

@@ -15,7 +15,7 @@ from cto.errors import ConfigError
 from cto.objects import Manifest, ObjectRef, load_documents
 from cto.render import Renderer
 from cto_controller.runs import EXPIRES, RESULT, Run, written
-from cto_controller.settings import Agent, Settings
+from cto_controller.settings import AgentSettings, Settings
 
 MANAGED_BY = {"app.kubernetes.io/managed-by": "cto-controller"}
 # A restore leaves owners out: they would stay for ever. https://velero.io/docs/main/resource-filtering
@@ -43,7 +43,7 @@ class Attempt:
     run: Run
     number: int
     name: str
-    agent: Agent
+    agent: AgentSettings
     settings: Settings
 
     @property

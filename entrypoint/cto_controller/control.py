@@ -12,7 +12,7 @@ from threading import Event as Flag
 from cto.engine.cache import Cache
 from cto.engine.causes import causes_of
 from cto.engine.evidence import CLAIM, EVENT, Evidence, one_line
-from cto.engine.tasks import API, KINDS, RUN, Phase
+from cto.engine.tasks import API, KINDS, RUN, RunPhase
 from cto.engine.watchcache import WatchCache
 from cto.errors import ApiError, Cancelled, ConfigError
 from cto.objects import Manifest, ObjectRef, labels_of
@@ -23,11 +23,11 @@ from cto_controller.decide import (
     Action,
     Remove,
     Renew,
-    Report,
-    Start,
+    StartAttempt,
     Suspend,
     Token,
     World,
+    WriteStatus,
     conditions,
     decide,
 )
@@ -146,9 +146,9 @@ class Controller:
 
     def _do(self, action: Action, world: World) -> None:
         match action:
-            case Start():
+            case StartAttempt():
                 self._start(action, world)
-            case Report():
+            case WriteStatus():
                 self._report(action.run, action.status)
             case Suspend():
                 job = action.job["metadata"]
@@ -164,7 +164,7 @@ class Controller:
                 if self._cluster.delete(action.ref, uid=action.uid):
                     log("info", f"{action.ref} was removed")
 
-    def _start(self, action: Start, world: World) -> None:
+    def _start(self, action: StartAttempt, world: World) -> None:
         try:
             attempt = self._attempt(action.run, action.attempt)
             self._make(attempt)
@@ -239,10 +239,10 @@ class Controller:
         """Say why a run does not begin, and try it again later."""
         self._fail(run)
         log("error", f"it does not begin: {why}", run=str(run.ref))
-        rows = conditions(run.status, Phase.PENDING, "NotStarted", one_line(why), world.now)
+        rows = conditions(run.status, RunPhase.PENDING, "NotStarted", one_line(why), world.now)
         status = {
             **run.status,
-            "phase": Phase.PENDING,
+            "phase": RunPhase.PENDING,
             "message": one_line(why),
             "attempts": attempts,
             "conditions": rows,
@@ -273,7 +273,7 @@ class Controller:
             "kind": "Event",
             "metadata": {"name": f"{ref.name[:200]}.{key}", "namespace": ref.namespace},
             "involvedObject": {**about, "name": ref.name, "uid": run.uid},
-            "type": "Warning" if phase == Phase.FAILED else "Normal",
+            "type": "Warning" if phase == RunPhase.FAILED else "Normal",
             "reason": phase,
             "message": text,
             "source": {"component": MANAGER},

@@ -11,10 +11,10 @@ from functools import cached_property
 from typing import Any, TypeAlias
 
 from cto.engine.readiness import conditions_of
-from cto.engine.tasks import APP_KEYS, ENDED, Phase, attempt_of
+from cto.engine.tasks import APP_KEYS, ENDED, RunPhase, attempt_of
 from cto.objects import Manifest, ObjectRef
-from cto_controller.runs import Result, Run, end_of, moment, workspaces_of, written
-from cto_controller.settings import Agent, Settings
+from cto_controller.runs import AttemptResult, Run, end_of, moment, workspaces_of, written
+from cto_controller.settings import AgentSettings, Settings
 
 # As the scheduler says it: a claim that is not bound, or a taint, is no lack of room.
 _NO_ROOM = re.compile(r"Insufficient|Too many pods")
@@ -55,13 +55,13 @@ class World:
 
 
 @dataclass(frozen=True)
-class Start:
+class StartAttempt:
     run: Run
     attempt: int
 
 
 @dataclass(frozen=True)
-class Report:
+class WriteStatus:
     """Write what a run's status is now; what is not named there goes."""
 
     run: Run
@@ -88,7 +88,7 @@ class Remove:
     uid: str = ""
 
 
-Action: TypeAlias = Start | Report | Suspend | Renew | Remove
+Action: TypeAlias = StartAttempt | WriteStatus | Suspend | Renew | Remove
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ class _Queue:
         self.agents[self._agent(run)[0]] += 1
         self.workspaces[run.workspace] = f"run {run.ref.name}"
 
-    def _agent(self, run: Run) -> tuple[str, Agent | None]:
+    def _agent(self, run: Run) -> tuple[str, AgentSettings | None]:
         """Return whose run it is, however it names its agent; '' and None if nobody's."""
         return self.settings.agent_of(run.app) or ("", None)
 
@@ -186,10 +186,10 @@ class _Queue:
         )
         if not wanted and (cause := self.world.cause(job)):
             reason, text = "Waiting", f"{text}: {cause}"
-        yield from self._report(course, Phase.RUNNING, reason, text)
+        yield from self._report(course, RunPhase.RUNNING, reason, text)
 
-    def _result(self, job: Manifest) -> Result:
-        return Result.of(job, self.world.pods.get(job["metadata"]["name"], ()))
+    def _result(self, job: Manifest) -> AttemptResult:
+        return AttemptResult.of(job, self.world.pods.get(job["metadata"]["name"], ()))
 
     def _next(self, course: _Course) -> Iterator[Action]:
         if course.run.is_restored:
@@ -197,29 +197,29 @@ class _Queue:
             if not course.run.status and made and self.world.now - made < _UNTOLD:
                 return
             text = "it comes from a backup: what it was to do may be done; make it anew if not"
-            yield from self._report(course, Phase.FAILED, "Restored", text)
+            yield from self._report(course, RunPhase.FAILED, "Restored", text)
             return
         result = self._result(course.last) if course.last else None
         if result is None and course.attempt:
-            result = Result(succeeded=False, summary="its Job was removed")
+            result = AttemptResult(succeeded=False, summary="its Job was removed")
         if result and (result.succeeded or result.final or course.attempt >= course.limit):
-            phase = Phase.SUCCEEDED if result.succeeded else Phase.FAILED
+            phase = RunPhase.SUCCEEDED if result.succeeded else RunPhase.FAILED
             yield from self._report(course, phase, phase, result.summary, result)
             return
         if not course.attempt and (text := _rounds_are_over(course.run, self.world.runs)):
-            yield from self._report(course, Phase.FAILED, "TooManyRounds", text)
+            yield from self._report(course, RunPhase.FAILED, "TooManyRounds", text)
             return
         reason, text = self._obstacle(course.run)
         if result and not reason:
             text = f"attempt {course.attempt} failed: {result.summary}"
         if reason:
-            yield from self._report(course, Phase.PENDING, reason, text)
+            yield from self._report(course, RunPhase.PENDING, reason, text)
             return
         if self.world.put_off(course.run):
             # It has no place meanwhile: what keeps it may never be mended, and others could begin.
             return
         self._occupy(course.run)
-        yield Start(course.run, course.attempt + 1)
+        yield StartAttempt(course.run, course.attempt + 1)
 
     def _obstacle(self, run: Run) -> tuple[str, str]:  # noqa: PLR0911 - a line for each
         """Return what keeps a run from beginning, as reason and text; empty if nothing does."""
@@ -242,14 +242,14 @@ class _Queue:
     def _report(
         self,
         course: _Course,
-        phase: Phase,
+        phase: RunPhase,
         reason: str,
         text: str,
-        result: Result | None = None,
-    ) -> Iterator[Report]:
+        result: AttemptResult | None = None,
+    ) -> Iterator[WriteStatus]:
         status = _status(course, phase, reason, text, result, self.world.now)
         if status != course.run.status:
-            yield Report(course.run, status)
+            yield WriteStatus(course.run, status)
 
 
 def _rounds_are_over(run: Run, runs: Sequence[Run]) -> str:
@@ -301,7 +301,12 @@ STALLED = ("Refused", "UnknownAgent", "NoImage")
 
 
 def _status(  # noqa: PLR0917 - what it is made of
-    course: _Course, phase: Phase, reason: str, text: str, result: Result | None, now: datetime
+    course: _Course,
+    phase: RunPhase,
+    reason: str,
+    text: str,
+    result: AttemptResult | None,
+    now: datetime,
 ) -> dict[str, Any]:
     old, job = course.run.status, course.last
     started = old.get("startedAt") or (job or {}).get("status", {}).get("startTime")
@@ -314,7 +319,7 @@ def _status(  # noqa: PLR0917 - what it is made of
         "startedAt": started,
         "finishedAt": (ended or {}).get("lastTransitionTime") or written(now),
         "pullRequestUrl": result.pull_request_url if result else old.get("pullRequestUrl"),
-        "workCompleted": phase is Phase.SUCCEEDED,
+        "workCompleted": phase is RunPhase.SUCCEEDED,
         "contextVersion": course.run.spec.get("contextVersion"),
         "observedGeneration": course.run.manifest["metadata"].get("generation"),
         "conditions": conditions(old, phase, reason, text, now),
@@ -325,13 +330,13 @@ def _status(  # noqa: PLR0917 - what it is made of
 
 
 def conditions(
-    old: Mapping[str, Any], phase: Phase, reason: str, text: str, now: datetime
+    old: Mapping[str, Any], phase: RunPhase, reason: str, text: str, now: datetime
 ) -> list[dict[str, Any]]:
     """Return the conditions that kstatus reads: Ready, Reconciling, Stalled."""
     before = conditions_of({"status": old})
-    failed = phase is Phase.FAILED or reason in STALLED
+    failed = phase is RunPhase.FAILED or reason in STALLED
     truths = {
-        "Ready": phase is Phase.SUCCEEDED,
+        "Ready": phase is RunPhase.SUCCEEDED,
         "Reconciling": phase not in ENDED and not failed,
         "Stalled": failed,
     }
@@ -369,7 +374,7 @@ def _cleaning(world: World, settings: Settings, courses: Sequence[_Course]) -> I
         if rank >= rules.keep_runs or age > timedelta(days=rules.keep_days):
             yield Remove(run.ref, run.uid)
             continue
-        succeeded = run.status.get("phase") == Phase.SUCCEEDED
+        succeeded = run.status.get("phase") == RunPhase.SUCCEEDED
         minutes = rules.completed_job_delay_minutes if succeeded else rules.failed_job_delay_minutes
         if age >= timedelta(minutes=minutes):
             for job in course.jobs:

@@ -110,7 +110,7 @@ def end_of(job: Manifest) -> Mapping[str, Any] | None:
 
 
 @dataclass(frozen=True)
-class Result:
+class AttemptResult:
     """What came of an attempt: of the agent's own file, or of how its pod ended."""
 
     succeeded: bool
@@ -119,7 +119,7 @@ class Result:
     final: bool = False
 
     @classmethod
-    def of(cls, job: Manifest, pods: Iterable[Manifest]) -> Result:
+    def of(cls, job: Manifest, pods: Iterable[Manifest]) -> AttemptResult:
         """Read the result of an attempt that ended.
 
         An agent that ends with 0 and says that it failed is believed: another attempt would say

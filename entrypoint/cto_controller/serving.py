@@ -13,7 +13,7 @@ from threading import Thread
 
 import prometheus_client as prometheus
 
-from cto.engine.tasks import ENDED, Phase
+from cto.engine.tasks import ENDED, RunPhase
 from cto.redaction import redacted
 from cto_controller.runs import Run, seconds_of
 from cto_controller.settings import Settings
@@ -48,7 +48,7 @@ class Metrics:
     def show(self, runs: Sequence[Run], settings: Settings) -> None:
         """Take over how many wait and go on."""
         counts = Counter(
-            (_agent(run, settings), run.status.get("phase") == Phase.RUNNING)
+            (_agent(run, settings), run.status.get("phase") == RunPhase.RUNNING)
             for run in runs
             if not run.has_ended
         )
@@ -62,7 +62,7 @@ class Metrics:
         """Count a run that ended."""
         phase, agent = status.get("phase"), _agent(run, settings)
         if phase in ENDED:
-            self._ended[Phase(str(phase))].labels(agent).inc()
+            self._ended[RunPhase(str(phase))].labels(agent).inc()
             if (seconds := seconds_of(status)) is not None:
                 self._seconds.labels(agent).observe(seconds)
 

@@ -30,7 +30,7 @@ def _reference(value: Any) -> Any:
 Image = Annotated[str, BeforeValidator(_reference)]
 
 
-class Agent(_Section):
+class AgentSettings(_Section):
     """One agent. `cli` says which image runs it, unless it has one of its own.
 
     Attributes:
@@ -85,7 +85,7 @@ class Agents(_Section):
     image_pull_secrets: tuple[str, ...] = ()
 
 
-class Secrets(_Section):
+class SecretSettings(_Section):
     provider_api_keys: Mapping[str, SecretKey] = Field(default_factory=dict)
 
 
@@ -120,21 +120,21 @@ class GitHub(_Section):
 class Settings(_Section):
     job: Job = Job()
     agent: Agents = Agents()
-    secrets: Secrets = Secrets()
+    secrets: SecretSettings = SecretSettings()
     storage: Storage = Storage()
     cleanup: Cleanup = Cleanup()
     queue: Queue = Queue()
     github: GitHub = GitHub()
-    agents: Mapping[str, Agent] = Field(default_factory=dict)
+    agents: Mapping[str, AgentSettings] = Field(default_factory=dict)
 
-    def agent_of(self, app: str) -> tuple[str, Agent] | None:
+    def agent_of(self, app: str) -> tuple[str, AgentSettings] | None:
         """Return the agent of a GitHub App, with its name; an agent's own name does as well."""
         for name, agent in self.agents.items():
             if app.lower() in (agent.github_app.lower(), name):
                 return name, agent
         return None
 
-    def image_of(self, agent: Agent, cli: str) -> str:
+    def image_of(self, agent: AgentSettings, cli: str) -> str:
         """Return the image that an agent runs in; '' if none is set for its CLI, nor for all."""
         return agent.image or self.agent.cli_images.get(cli) or self.agent.image
 

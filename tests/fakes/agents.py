@@ -14,7 +14,7 @@ from typing import Any
 from cto import assets
 from cto.render import Renderer
 from cto_controller.attempts import Attempt
-from cto_controller.runs import Result
+from cto_controller.runs import AttemptResult
 from fakes.repositories import make_origin
 from fakes.runs import TEMPLATES, Runs
 
@@ -143,7 +143,7 @@ class AgentPod:
         assert isinstance(read, dict)
         return read
 
-    def result(self, done: subprocess.CompletedProcess[str]) -> Result:
+    def result(self, done: subprocess.CompletedProcess[str]) -> AttemptResult:
         """Return what the controller makes of it."""
         condition = {"type": "Failed" if done.returncode else "Complete", "status": "True"}
         ended = {"exitCode": done.returncode, "message": self.result_file.read_text()}
@@ -151,4 +151,4 @@ class AgentPod:
             "metadata": {"name": "pod"},
             "status": {"containerStatuses": [{"name": "agent", "state": {"terminated": ended}}]},
         }
-        return Result.of({"metadata": {}, "status": {"conditions": [condition]}}, [pod])
+        return AttemptResult.of({"metadata": {}, "status": {"conditions": [condition]}}, [pod])

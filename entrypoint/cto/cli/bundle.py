@@ -186,7 +186,7 @@ def tools(terminal: Terminal, *, out: Path, platform: str, tools: Path | None) -
     """
     from cto.cli import toolbox  # noqa: PLC0415 - `--help` need not wait for it
     from cto.cli.bundling import platform_of  # noqa: PLC0415 - as above
-    from cto.engine.refusal import refuse_failed  # noqa: PLC0415 - as above
+    from cto.engine.preflight_errors import refuse_failed  # noqa: PLC0415 - as above
 
     wiring = terminal.wiring(ClusterOptions(tools=tools))
     refuse_failed(wiring.folder_checks(state=None))
@@ -247,7 +247,7 @@ def _opened(
 ) -> Iterator[Bundling]:
     """Open what works on bundles; `cache` tells whether it keeps charts and programs."""
     from cto.cli.workshop import bundling  # noqa: PLC0415 - `--help` need not wait for it
-    from cto.engine.refusal import refuse_failed  # noqa: PLC0415 - nor for that
+    from cto.engine.preflight_errors import refuse_failed  # noqa: PLC0415 - nor for that
 
     wiring = terminal.wiring(options)
     if cache:

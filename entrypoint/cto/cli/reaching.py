@@ -9,7 +9,7 @@ from itertools import count
 from types import MappingProxyType
 from typing import Any
 
-from cto.catalog import Access, Component
+from cto.catalog import Component, ComponentAccess
 from cto.config.sections import IngressType
 from cto.plan.ingress import is_own, is_set
 from cto.plan.observed import State
@@ -111,7 +111,7 @@ def trust_lines(config: Mapping[str, Any]) -> list[str]:
     return [told] if is_own(config) else []
 
 
-def _log_in(component: Component, access: Access, reach: Reach) -> list[str]:
+def _log_in(component: Component, access: ComponentAccess, reach: Reach) -> list[str]:
     kubectl = kubectl_line(reach)
     if access.user and access.secret:
         name, _, key = access.secret.partition("/")
@@ -143,7 +143,7 @@ def kubeconfig_option(reach: Reach) -> str:
     return f" --kubeconfig {shlex.quote(str(reach.kubeconfig))}" if reach.kubeconfig else ""
 
 
-def url_of(access: Access, reach: Reach) -> str:
+def url_of(access: ComponentAccess, reach: Reach) -> str:
     """Return its address under the domain or on the user's machine; '' if it has none."""
     if reach.domain and access.subdomain:
         host = f"{access.subdomain}.{reach.domain}"
@@ -153,7 +153,7 @@ def url_of(access: Access, reach: Reach) -> str:
     return f"http://localhost{port_suffix(port, 80)}{access.path}" if port else ""
 
 
-def _local(access: Access, taken: Container[int | None], is_free: IsFree | None) -> int:
+def _local(access: ComponentAccess, taken: Container[int | None], is_free: IsFree | None) -> int:
     """A port that needs no privileges, and that nothing else is at, as far as that is known.
 
     The usual one comes first: it is what the program itself takes for its address.

@@ -94,7 +94,7 @@ class Program(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Asked:
+class ProbeAnswer:
     """What came of asking a program.
 
     Attributes:
@@ -110,7 +110,7 @@ class Asked:
         return not (self.problem or self.unasked)
 
 
-def ask_all(cluster: Cluster, programs: Mapping[str, Program]) -> dict[str, Asked]:
+def ask_all(cluster: Cluster, programs: Mapping[str, Program]) -> dict[str, ProbeAnswer]:
     """Ask all programs at once; return what came of it by name.
 
     Each has `PATIENCE_S` to answer, and only who does not another `SECOND_PATIENCE_S`.
@@ -122,7 +122,7 @@ def ask_all(cluster: Cluster, programs: Mapping[str, Program]) -> dict[str, Aske
         return dict(zip(programs, found, strict=True))
 
 
-def _asked(cluster: Cluster, program: Program, *, patience_s: float = PATIENCE_S) -> Asked:
+def _asked(cluster: Cluster, program: Program, *, patience_s: float = PATIENCE_S) -> ProbeAnswer:
     namespace, probe, worst = program
     what = f"service {probe.service} in {namespace}"
     try:
@@ -131,10 +131,10 @@ def _asked(cluster: Cluster, program: Program, *, patience_s: float = PATIENCE_S
         )
     except ApiError as error:
         if error.is_unauthorized:
-            return Asked(unasked=error.message)
+            return ProbeAnswer(unasked=error.message)
         if error.is_silence and patience_s < SECOND_PATIENCE_S:
             return _asked(cluster, program, patience_s=SECOND_PATIENCE_S)
-        return Asked(f"{what} does not answer within {patience_s:g} s")
+        return ProbeAnswer(f"{what} does not answer within {patience_s:g} s")
     if 200 <= status <= worst:
-        return Asked()
-    return Asked(f"{what} answers GET {probe.path} with status {status}")
+        return ProbeAnswer()
+    return ProbeAnswer(f"{what} answers GET {probe.path} with status {status}")

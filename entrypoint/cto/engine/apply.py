@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 from threading import Event as Flag
 
-from cto.engine.report import Progress, Report, StepRun
+from cto.engine.report import Report, RunProgress, StepRun
 from cto.engine.verdict import Wait
 from cto.errors import Cancelled, CtoError, ToolError, WaitError
 from cto.events import Listener, Outcome, PhaseStarted, StepFinished, StepProgress, StepStarted
@@ -64,7 +64,7 @@ class _Running:
         return max(self.started_s, self.patient_until_s) + self.step.timeout_s
 
 
-class Engine:
+class PlanRunner:
     """Runs one plan.
 
     Args:
@@ -148,10 +148,10 @@ class Engine:
             not_run=tuple(name for name in steps if name not in finished),
         )
 
-    def progress(self, plan: Plan) -> Progress:
+    def progress(self, plan: Plan) -> RunProgress:
         """Return how far the plan got. For what is told of a run that was stopped."""
         over = {run.id for run in self._runs} | self._running.keys()
-        return Progress(
+        return RunProgress(
             done=tuple(run.title for run in self._runs if run.error is None),
             failed=tuple(run.title for run in self._runs if run.error is not None),
             running=tuple(running.step.title for running in self._running.values()),

@@ -91,7 +91,7 @@ class Operation(Followed):
         }
 
 
-class Backups:
+class VeleroBackups:
     """The backups of a platform."""
 
     def __init__(self, cluster: Cluster, clock: Clock) -> None:

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from cto.engine import patience
+from cto.engine import waitlimits
 from cto.engine.cache import NOTHING
 from cto.engine.evidence import (
     STORAGE_CLASS,
@@ -21,6 +21,7 @@ from cto.engine.podcauses import Finding, findings, last_exit, unattended
 from cto.engine.readiness import ReadyState, conditions_of, key_of, status_dict, status_of
 from cto.errors import WaitError
 from cto.objects import Manifest, ObjectRef, ref_of
+from cto.ports import Clock
 
 # A kind that cannot be listed comes first: the other conditions are there at every deletion.
 FOREIGN = ("NamespaceDeletionDiscoveryFailure", "NamespaceDeletionContentFailure")
@@ -36,6 +37,8 @@ _REFUSALS = (
     ("config-missing", re.compile(r"error looking up service account")),
     ("admission", re.compile(r"denied|violates PodSecurity|forbidden|is invalid")),
 )
+# A cause that is away for less than this goes on counting: crashing programs run in between.
+_LINGER_S = 15.0
 # Controllers put a new pod's random name into every repetition of the same refusal.
 _REPETITION = re.compile(
     r"^(\(combined from similar events\): )?"
@@ -86,7 +89,7 @@ def causes_of(evidence: Evidence, manifest: Manifest) -> list[Cause]:
 
 def sort(causes: Iterable[Cause]) -> list[Cause]:
     """Return the causes in the order of telling."""
-    return sorted(causes, key=lambda cause: (patience.rank(cause.row), str(cause.root)))
+    return sorted(causes, key=lambda cause: (waitlimits.rank(cause.row), str(cause.root)))
 
 
 def finalizers_of(manifest: Manifest) -> str:
@@ -147,7 +150,7 @@ def _own(evidence: Evidence, manifest: Manifest, finding: Finding) -> Cause:
 def _cause(
     evidence: Evidence, root: Manifest, manifest: Manifest, finding: Finding, message: str
 ) -> Cause:
-    row = patience.row(finding.row)
+    row = waitlimits.row(finding.row)
     return Cause(
         code=row.code,
         object=ref_of(manifest),
@@ -253,3 +256,26 @@ def _of_definition(evidence: Evidence, definition: Manifest) -> Iterator[Cause]:
             message = one_line(condition.get("message") or condition.get("reason", ""))
             yield _own(evidence, definition, Finding("definition", f"not {name}: {message}"))
             return
+
+
+class Timers:
+    """Since when each cause has lasted, on the monotonic clock."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._seen: dict[tuple[str, ObjectRef], tuple[float, float, float]] = {}
+
+    def expired(self, causes: Iterable[Cause]) -> Cause | None:
+        """Note that these causes are there now; return the first that was for too long."""
+        now = self._clock.monotonic()
+        result = None
+        for cause in causes:
+            key = cause.row, cause.root
+            first, last, patience_s = self._seen.get(key, (now, now, cause.patience_s))
+            if now - last > _LINGER_S:
+                first, patience_s = now, cause.patience_s
+            # The patience of the first sight counts: objects grow old while we look at them.
+            self._seen[key] = first, now, patience_s
+            if result is None and now - first >= patience_s:
+                result = cause
+        return result

@@ -10,7 +10,7 @@ from typing import Any
 
 from cto.catalog import Probe
 from cto.engine import agents, controlplane
-from cto.engine.answering import NODE_LEASES, Asked, Nodes, Program, ask_all, look_at_nodes
+from cto.engine.answering import NODE_LEASES, Nodes, ProbeAnswer, Program, ask_all, look_at_nodes
 from cto.engine.cache import Group, Lacking, grouped, nothing_lacks
 from cto.engine.causes import causes_of
 from cto.engine.evidence import ClaimLookup, Evidence
@@ -98,7 +98,7 @@ class _Look(HealthContext):
     view: ListCache
     version: str
     nodes: Future[Nodes]
-    asked: Future[Mapping[str, Asked]]
+    asked: Future[Mapping[str, ProbeAnswer]]
     silent_programs: Future[dict[str, str]]
 
     def silent_nodes(self) -> Mapping[str, str]:
@@ -428,14 +428,14 @@ def _webhooks(look: _Look, definition: _Definition) -> Check:
     return _passed(definition, message)
 
 
-def _receives(cluster: Cluster, source: ObjectRef, fakes: Collection[str]) -> Asked:
+def _receives(cluster: Cluster, source: ObjectRef, fakes: Collection[str]) -> ProbeAnswer:
     # https://argoproj.github.io/argo-events/eventsources/services/ names the label.
     label = f"eventsource-name={source.name}"
     pods = cluster.list("v1", "Pod", namespace=source.namespace, labels=label)
     if not any(
         status_of(pod).ready and pod.get("spec", {}).get("nodeName") not in fakes for pod in pods
     ):
-        return Asked("no pod of it is ready")
+        return ProbeAnswer("no pod of it is ready")
     services = cluster.list("v1", "Service", namespace=source.namespace)
     doors = [one for one in services if _selector(one).get("eventsource-name") == source.name]
     ports = {one["metadata"]["name"]: (one["spec"].get("ports") or ()) for one in doors}
@@ -446,7 +446,7 @@ def _receives(cluster: Cluster, source: ObjectRef, fakes: Collection[str]) -> As
         if entry
     }
     asked = ask_all(cluster, programs)
-    return next((one for one in asked.values() if not one.answers), Asked())
+    return next((one for one in asked.values() if not one.answers), ProbeAnswer())
 
 
 def _selector(service: Manifest) -> Mapping[str, str]:
@@ -467,7 +467,7 @@ def _agents(look: _Look, definition: _Definition) -> Check:
         return _failed(definition, message, items=tuple(refused))
     look.cluster.create(agents.code_run(namespace), dry_run=True)
     message = "permissions are there, and a CodeRun would be accepted"
-    if problem := look.asked.result().get(CONTROLLER, Asked()).problem:
+    if problem := look.asked.result().get(CONTROLLER, ProbeAnswer()).problem:
         fix = f"Look at `kubectl -n {namespace} get pods`: nobody acts on a CodeRun."
         return _failed(definition, f"{message}, but not acted on", fix=fix, items=(problem,))
     settings = agents.settings_of(look.cluster, namespace)

@@ -14,26 +14,32 @@ from typing import Any
 
 from cto.catalog import Catalog, Component
 from cto.config.model import Config
-from cto.engine.apply import Engine
+from cto.engine.apply import PlanRunner
 from cto.engine.cache import Lacking, nothing_lacks
 from cto.engine.definitions import CrdSource
 from cto.engine.dryrun import DryRun
 from cto.engine.execute import Executor
 from cto.engine.gone import until_gone
-from cto.engine.interruption import tells
 from cto.engine.listcache import ListCache, ObservationCache
-from cto.engine.lock import Turns, turns
+from cto.engine.lock import LockHistory, lock_history
 from cto.engine.namespaces import why_kept
 from cto.engine.nodeports import PortsWatch, ReservedPorts
 from cto.engine.observe import Observer, glimpsed, glimpsed_installation
-from cto.engine.refusal import NOTHING, all_told, refuse_failed
+from cto.engine.preflight_errors import NOTHING, all_told, refuse_failed
 from cto.engine.report import Report, StepRun
 from cto.engine.state import NAMESPACE, StateStore
 from cto.engine.verdict import Wait
 from cto.engine.waiting import HookWatch, ProgramWatch, TerminatingWatch
 from cto.engine.watchcache import WatchCache
 from cto.engine.writeguard import Gate, guarded_cluster, guarded_releases
-from cto.errors import Cancelled, CtoError, LockedError, PreflightError, ToolError
+from cto.errors import (
+    Cancelled,
+    CtoError,
+    LockedError,
+    PreflightError,
+    ToolError,
+    if_interrupted,
+)
 from cto.events import Listener, Outcome, Phase, StepFinished, StepProgress, StepStarted
 from cto.objects import ObjectRef, labels_of, ref_of
 from cto.plan import change, labels, remove
@@ -226,7 +232,7 @@ class Installer:
         plan = remove.uninstall(self.catalog, observed, options)
         return self.removal_checks(plan, observed)
 
-    @tells("not begun: every step")
+    @if_interrupted("not begun: every step")
     def install(self) -> tuple[Plan, Report]:
         """Install, or finish or repair an installation.
 
@@ -235,7 +241,7 @@ class Installer:
             LockedError: Another installer is at work.
         """
         with all_told(self._unseen_checks):
-            before = turns(self.cluster)
+            before = lock_history(self.cluster)
         observed = self._first_look()
         wish = self.wanted(observed)
         with self._step("preflight", "Check the cluster"):
@@ -256,7 +262,7 @@ class Installer:
                 self.store.finish()
             return plan, report
 
-    @tells("not begun: every step")
+    @if_interrupted("not begun: every step")
     def uninstall(self, options: remove.Options) -> tuple[Plan, Report]:
         """Take the platform away, as far as the options go.
 
@@ -265,7 +271,7 @@ class Installer:
             LockedError: Another installer is at work.
         """
         with all_told(lambda: self._unseen_removal(options)):
-            before = turns(self.cluster)
+            before = lock_history(self.cluster)
         plan, observed = self._planned_removal(options)
         refuse_failed(self.checks)
         self.on_checks(self.checks)
@@ -277,16 +283,20 @@ class Installer:
         if not report.errors and any(
             isinstance(s, DeleteState) and s.everything for s in plan.steps
         ):
-            with tells(f"done: everything is removed; namespace {NAMESPACE} is being deleted"):
+            with if_interrupted(
+                f"done: everything is removed; namespace {NAMESPACE} is being deleted"
+            ):
                 report = self._delete_own_namespace(report)
         return plan, report
 
-    def _was_changed(self, before: Turns) -> bool:
+    def _was_changed(self, before: LockHistory) -> bool:
         """Whether another installer has worked between the look and the lock.
 
         What there is to do may be something else then, of which nothing was checked.
         """
-        return before.taken or turns(self.cluster) != Turns(before.count + 1, taken=True)
+        return before.taken or lock_history(self.cluster) != LockHistory(
+            before.count + 1, taken=True
+        )
 
     def _delete_own_namespace(self, report: Report) -> Report:
         """Delete what held state and lock, now that the lock is free, and see it go.
@@ -360,7 +370,7 @@ class Installer:
             ports=ports,
             observation=self.observation,
         )
-        engine = Engine(
+        engine = PlanRunner(
             run=executor.run,
             hook_of=lambda step: self._hook_of(step, live, ports),
             clock=self.clock,

@@ -437,17 +437,19 @@ def _silent_loss(reason: str, refusal: str) -> Callable[[str], CtoError]:
 
 
 @dataclass(frozen=True)
-class Turns:
+class LockHistory:
     """How often the lock was taken or given back, and whether somebody has it now."""
 
     count: int
     taken: bool
 
 
-def turns(cluster: Cluster, *, namespace: str = NAMESPACE, name: str = NAME) -> Turns:
+def lock_history(cluster: Cluster, *, namespace: str = NAMESPACE, name: str = NAME) -> LockHistory:
     """Return how often the lock changed hands: whoever takes it sees if others had it meanwhile."""
     lease = cluster.get(ObjectRef(*_LEASE, namespace, name)) or {}
-    return Turns(int(lease.get("spec", {}).get("leaseTransitions") or 0), bool(_holder(lease)))
+    return LockHistory(
+        int(lease.get("spec", {}).get("leaseTransitions") or 0), bool(_holder(lease))
+    )
 
 
 def at_work(cluster: Cluster, machine: Machine, containers: Callable[[], Containers]) -> str:

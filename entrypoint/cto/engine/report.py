@@ -92,7 +92,7 @@ class Report:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Progress:
+class RunProgress:
     """How far a run got that was stopped: titles of its steps."""
 
     done: tuple[str, ...] = ()

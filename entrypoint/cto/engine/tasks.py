@@ -27,14 +27,14 @@ APP_KEYS = "github-app-"
 CONTAINER = "agent"
 
 
-class Phase(StrEnum):
+class RunPhase(StrEnum):
     PENDING = "Pending"
     RUNNING = "Running"
     SUCCEEDED = "Succeeded"
     FAILED = "Failed"
 
 
-ENDED = (Phase.SUCCEEDED, Phase.FAILED)
+ENDED = (RunPhase.SUCCEEDED, RunPhase.FAILED)
 
 # What the installer tells the controller of each agent.
 _AGENTS = "controller-agents"
@@ -89,7 +89,7 @@ class Task(Followed):
     @property
     def phase(self) -> str:
         """A `Phase`; Pending as long as nobody has said anything."""
-        return str(self.status.get("phase") or Phase.PENDING)
+        return str(self.status.get("phase") or RunPhase.PENDING)
 
     @property
     def message(self) -> str:

@@ -16,6 +16,7 @@ from cto.engine.cache import Group, Scope, grouped
 from cto.engine.causes import (
     FOREIGN,
     Cause,
+    Timers,
     causes_of,
     finalizers_of,
     sort,
@@ -31,7 +32,6 @@ from cto.engine.readiness import (
     has_status,
     status_of,
 )
-from cto.engine.timers import Timers
 from cto.engine.unanswered import obstacles
 from cto.engine.verdict import Verdict
 from cto.engine.watchcache import WatchCache

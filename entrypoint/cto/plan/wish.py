@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cto import digests
-from cto.catalog import Asked, Category, Component, Crds
+from cto.catalog import Category, Component, Crds, PodRequests
 from cto.events import Phase
 from cto.objects import Manifest
 from cto.plan import labels
@@ -46,7 +46,7 @@ class WantedComponent:
     supplied: Mapping[str, tuple[str, Mapping[str, str]]] = field(default_factory=dict)
     marked: Mapping[str, tuple[Mapping[str, str], Mapping[str, str]]] = field(default_factory=dict)
     relocation: Relocation | None = None
-    asked: tuple[Asked, ...] = ()
+    asked: tuple[PodRequests, ...] = ()
     certified: str = ""
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from cto import assets
 from cto.catalog import load
-from cto.engine.tasks import Phase
+from cto.engine.tasks import RunPhase
 from cto.errors import ApiError
 from cto.objects import ObjectRef
 from fakes.runs import NAMESPACE, TEMPLATES, Runs
@@ -31,7 +31,7 @@ def ready(status: Any) -> dict[str, str]:
 def test_a_run_becomes_a_job_and_its_result_its_status(runs: Runs) -> None:
     runs.add("shop")
     runs.pass_(2)
-    assert runs.status("shop")["phase"] == Phase.RUNNING
+    assert runs.status("shop")["phase"] == RunPhase.RUNNING
     (job,) = runs.jobs("shop")
     runs.end(job, said=DONE)
     runs.pass_()

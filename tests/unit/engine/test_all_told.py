@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from cto.engine.permissions import check
+from cto.engine.preflight_errors import all_told
 from cto.engine.rbac import Right, Rights
-from cto.engine.refusal import all_told
 from cto.errors import ApiError, PreflightError
 from cto.result import Check
 from fakes.cluster import FakeCluster

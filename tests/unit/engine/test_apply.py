@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cto.catalog import Crds
-from cto.engine.apply import LANES, Engine
+from cto.engine.apply import LANES, PlanRunner
 from cto.engine.report import Report, StepRun
 from cto.engine.verdict import Verdict, Wait
 from cto.errors import ApiError, Cancelled, CtoError, LockedError, ToolError, WaitError
@@ -89,9 +89,9 @@ class Lab:
     journal: Mapping[str, Any] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 
-    def engine(self) -> Engine:
+    def engine(self) -> PlanRunner:
         settings = {"listen": self.events.append, "journal": self._journal, **self.settings}
-        return Engine(
+        return PlanRunner(
             run=self._run,
             hook_of=lambda step: self.hooks.get(step.id),
             clock=self.clock,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cto.engine import patience
+from cto.engine import waitlimits
 from cto.engine.cache import Lacking, nothing_lacks
 from cto.engine.causes import Cause, causes_of, finalizers_of
 from cto.engine.evidence import ClaimLookup, Evidence, one_line
@@ -167,7 +167,7 @@ def test_container_that_cannot_run_says_why(
     found = cause(deployment(), pod(deployment(), container))
     assert (found.code, found.row) == (code, row)
     assert found.message == f"pod server-6b7f-x: {text}"
-    assert found.patience_s == patience.row(row).patience_s
+    assert found.patience_s == waitlimits.row(row).patience_s
     assert str(found.object) == "Pod server-6b7f-x in argocd"
     assert str(found.root) == "Deployment server in argocd"
 
@@ -579,8 +579,8 @@ def test_texts_of_programs_are_one_short_line() -> None:
 
 
 def test_every_row_has_a_code_of_the_table_and_a_reason() -> None:
-    assert len({row.name for row in patience.ROWS}) == len(patience.ROWS)
-    assert all(row.code in KINDS and row.reason and row.patience_s >= 0 for row in patience.ROWS)
+    assert len({row.name for row in waitlimits.ROWS}) == len(waitlimits.ROWS)
+    assert all(row.code in KINDS and row.reason and row.patience_s >= 0 for row in waitlimits.ROWS)
 
 
 def test_cause_becomes_an_error_with_its_message_and_its_fix() -> None:

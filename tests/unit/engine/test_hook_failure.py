@@ -6,7 +6,7 @@ from threading import Event as Flag
 
 import pytest
 
-from cto.engine.apply import Engine
+from cto.engine.apply import PlanRunner
 from cto.engine.verdict import Verdict, Wait
 from cto.errors import ApiError, CtoError, ToolError, WaitError
 from cto.events import Phase
@@ -33,7 +33,7 @@ def failure(error: CtoError, hook: Wait | None) -> CtoError:
     def run(_step: Step, _cancel: Flag) -> str:
         raise error
 
-    engine = Engine(run=run, hook_of=lambda _: hook, clock=FakeClock(), listen=lambda _: None)
+    engine = PlanRunner(run=run, hook_of=lambda _: hook, clock=FakeClock(), listen=lambda _: None)
     (reported,) = engine.apply(PLAN).errors
     return reported
 

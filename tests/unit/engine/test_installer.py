@@ -14,7 +14,7 @@ import pytest
 from cto.catalog import Component, load
 from cto.config.model import Config
 from cto.engine.installer import Loss
-from cto.engine.refusal import refuse_failed
+from cto.engine.preflight_errors import refuse_failed
 from cto.errors import ApiError, Cancelled, LockedError, PreflightError, ToolError
 from cto.events import Event, Outcome, StepFinished, StepProgress, StepStarted
 from cto.objects import Manifest, ObjectRef, labels_of, ref_of

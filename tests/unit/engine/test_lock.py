@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cto.engine.lock import ClusterLock, Turns, turns
+from cto.engine.lock import ClusterLock, LockHistory, lock_history
 from cto.errors import ApiError, Cancelled, LockedError, WaitError
 from cto.holder import Holder, NoContainers
 from cto.objects import Manifest, ObjectRef
@@ -97,14 +97,14 @@ def test_a_free_lock_is_taken_and_given_back(lab: Lab) -> None:
 
 
 def test_every_change_of_hands_is_counted(lab: Lab) -> None:
-    assert turns(lab.cluster) == Turns(0, taken=False)
+    assert lock_history(lab.cluster) == LockHistory(0, taken=False)
     for count in (1, 3):
         lock = lab.lock()
         lock.acquire()
-        assert turns(lab.cluster) == Turns(count, taken=True)
+        assert lock_history(lab.cluster) == LockHistory(count, taken=True)
         lock.renew()
         lock.release()
-        assert turns(lab.cluster) == Turns(count + 1, taken=False)
+        assert lock_history(lab.cluster) == LockHistory(count + 1, taken=False)
 
 
 def test_the_namespace_is_made_with_our_label(lab: Lab) -> None:

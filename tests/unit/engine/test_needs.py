@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from cto.catalog import Asked, Requests
+from cto.catalog import PodRequests, Requests
 from cto.engine.needs import needs_of
 from cto.engine.planned import Known, known_of
 from cto.engine.preflight import VersionRange
@@ -32,8 +32,8 @@ API = component("api", release="my-api")
 PLAIN = component("plain")
 
 
-def ask(pods: int, cpu: str, memory: str) -> Asked:
-    return Asked(pods=pods, requests=Requests(cpu=cpu, memory=memory))
+def ask(pods: int, cpu: str, memory: str) -> PodRequests:
+    return PodRequests(pods=pods, requests=Requests(cpu=cpu, memory=memory))
 
 
 def test_requests_of_all_pods_are_added_up() -> None:

@@ -9,7 +9,7 @@ from cto.cli.describe import table
 from cto.cli.output import Terminal
 from cto.cli.verbs.opening import opened_existing
 from cto.cli.wiring import Wiring
-from cto.engine.backups import NAMESPACE, Backups, Operation
+from cto.engine.backups import NAMESPACE, Operation, VeleroBackups
 from cto.errors import Exit
 from cto.result import Result
 
@@ -18,7 +18,7 @@ _COLUMNS = ("name", "phase", "created", "expires", "message")
 
 def run(wiring: Wiring, terminal: Terminal) -> Result:
     """Make a backup, and wait for its end."""
-    return _done(wiring, terminal, "backup run", Backups.run)
+    return _done(wiring, terminal, "backup run", VeleroBackups.run)
 
 
 def restore(wiring: Wiring, terminal: Terminal, name: str) -> Result:
@@ -40,7 +40,7 @@ def listed(wiring: Wiring, terminal: Terminal) -> Result:
 
 
 def _done(
-    wiring: Wiring, terminal: Terminal, command: str, begin: Callable[[Backups], Operation]
+    wiring: Wiring, terminal: Terminal, command: str, begin: Callable[[VeleroBackups], Operation]
 ) -> Result:
     with _opened(wiring, terminal) as backups:
         made = begin(backups)
@@ -64,9 +64,9 @@ def _done(
 
 
 @contextmanager
-def _opened(wiring: Wiring, terminal: Terminal) -> Iterator[Backups]:
+def _opened(wiring: Wiring, terminal: Terminal) -> Iterator[VeleroBackups]:
     with opened_existing(wiring, terminal) as installer:
-        yield Backups(installer.cluster, installer.clock)
+        yield VeleroBackups(installer.cluster, installer.clock)
 
 
 def _told(operation: Operation) -> str:

@@ -30,10 +30,9 @@ from cto.cli.verbs.opening import frame
 from cto.cli.wiring import Wiring
 from cto.engine.health import HealthContext, run_checks
 from cto.engine.installer import Installer, shown
-from cto.engine.interruption import tells
-from cto.engine.refusal import refuse_failed
+from cto.engine.preflight_errors import refuse_failed
 from cto.engine.report import Report, StepRun
-from cto.errors import Exit
+from cto.errors import Exit, if_interrupted
 from cto.events import Outcome, Phase, PhaseStarted
 from cto.plan.nodes import nodes_warnings
 from cto.plan.observed import Observed, State
@@ -111,12 +110,12 @@ class _Run:
         self._phase(Phase.CONFIGURATION)
         self._screen.notice(_configuration(self._wiring))
         with (
-            tells(f"in the middle of: getting charts and programs; {_UNCHANGED}"),
+            if_interrupted(f"in the middle of: getting charts and programs; {_UNCHANGED}"),
             self._timed(Phase.CONFIGURATION, "fetch", "Get charts and programs"),
         ):
             self._wiring.fetch()
         self._phase(Phase.CLUSTER)
-        with tells("in the middle of: making the cluster; not begun: everything else"):
+        with if_interrupted("in the middle of: making the cluster; not begun: everything else"):
             access = self._cluster()
         reach = self._reach()
         with self._wiring.installer(self._provider, access, self._screen) as installer:
@@ -140,7 +139,7 @@ class _Run:
             self._terminal.data = _data(told)
             raise_errors(report)
             self._phase(Phase.VALIDATION)
-            with tells("done: everything is installed; not done: the check of its health"):
+            with if_interrupted("done: everything is installed; not done: the check of its health"):
                 # Not before: a run that is refused, or was second, has changed nothing.
                 self._provider.label(installer.cluster, self._wiring.loaded.config.profile)
                 checks = self._checks(installer, plan)
@@ -271,7 +270,7 @@ def _confirm(wiring: Wiring, provider: Provider, terminal: Terminal) -> None:
     options = wiring.options
     if options.yes or options.non_interactive or not terminal.can_ask:
         return
-    told = tells(f"in the middle of: making the plan; {_UNCHANGED}")
+    told = if_interrupted(f"in the middle of: making the plan; {_UNCHANGED}")
     with told, terminal.screen(wiring.clock) as screen:
         wiring.notice = screen.notice
         _prerequisites(wiring, provider, terminal, screen)
@@ -292,7 +291,7 @@ def _prerequisites(
     """
     there = "" if provider.creates else provider.access().context
     title = f"Reach context {there}" if there else "Check this machine"
-    told = tells("in the middle of: the prerequisites; nothing was changed")
+    told = if_interrupted("in the middle of: the prerequisites; nothing was changed")
     with told, shown(screen.listen, wiring.clock, Phase.PREREQUISITES, "prerequisites", title):
         state = _SIMULATED_BYTES if provider.creates and provider.simulated else 0
         folders = wiring.folder_checks(cache=_CACHE_BYTES, state=state)

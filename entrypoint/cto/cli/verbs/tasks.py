@@ -11,7 +11,7 @@ from cto.cli.verbs.opening import opened_existing
 from cto.cli.wiring import Wiring
 from cto.config.sections import NAMESPACE
 from cto.engine.installer import Installer
-from cto.engine.tasks import Phase, Task, Tasks, TaskSpec
+from cto.engine.tasks import RunPhase, Task, Tasks, TaskSpec
 from cto.errors import Exit
 from cto.ports import Clock
 from cto.result import Result
@@ -31,7 +31,7 @@ def run(wiring: Wiring, terminal: Terminal, wish: TaskSpec, *, watch: bool) -> R
         elif watch:
             made = _watched(tasks.follow(made), installer.clock, wiring.notice)
     how = f"{made.name}\nsee how it goes: cto task list; cto task logs {made.name}"
-    failed = made.has_ended and made.phase != Phase.SUCCEEDED
+    failed = made.has_ended and made.phase != RunPhase.SUCCEEDED
     return Result(
         command="task run",
         data={"task": made.to_json()},

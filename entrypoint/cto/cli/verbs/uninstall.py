@@ -13,7 +13,7 @@ from cto.cli.outcome import raise_errors
 from cto.cli.output import Terminal
 from cto.cli.verbs.opening import frame, opened
 from cto.cli.wiring import Wiring
-from cto.engine.refusal import refuse_failed
+from cto.engine.preflight_errors import refuse_failed
 from cto.engine.report import Report
 from cto.errors import UsageError, nearest
 from cto.plan.remove import Options
