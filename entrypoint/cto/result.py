@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -58,22 +58,62 @@ class Check:
         }
 
 
-def failed(name: str, title: str, error: CtoError) -> Check:
-    """Return the check that ended with an error."""
-    return Check(
-        name=name,
-        title=title,
-        status=CheckStatus.FAILED,
-        message=error.message,
-        fix=error.hint,
-        code=error.code,
-        items=tuple(error.details.splitlines()),
-    )
+@dataclass(frozen=True)
+class Topic:
+    """What a check is about, and what makes its outcome."""
+
+    name: str
+    title: str
+
+    def passed(self, message: str) -> Check:
+        return self.check(CheckStatus.PASSED, message)
+
+    def skipped(self, message: str) -> Check:
+        return self.check(CheckStatus.SKIPPED, message)
+
+    def warning(self, message: str, *, fix: str, items: tuple[str, ...] = ()) -> Check:
+        return self.check(CheckStatus.WARNING, message, fix=fix, items=items)
+
+    def failed(
+        self,
+        message: str,
+        *,
+        fix: str,
+        code: str = "CTO-1400",
+        items: tuple[str, ...] = (),
+        manifests: tuple[dict[str, Any], ...] = (),
+    ) -> Check:
+        made = self.check(CheckStatus.FAILED, message, fix=fix, code=code, items=items)
+        return replace(made, manifests=manifests)
+
+    def raised(self, error: CtoError) -> Check:
+        """Return the check that ended with an error."""
+        items = tuple(error.details.splitlines())
+        return self.failed(error.message, fix=error.hint, code=error.code, items=items)
+
+    def check(
+        self,
+        status: CheckStatus,
+        message: str,
+        *,
+        fix: str = "",
+        code: str = "",
+        items: tuple[str, ...] = (),
+    ) -> Check:
+        return Check(
+            name=self.name,
+            title=self.title,
+            status=status,
+            message=message,
+            fix=fix,
+            code=code,
+            items=items,
+        )
 
 
 def unreachable(error: CtoError) -> Check:
     """Return the failed check of an API server that does not answer."""
-    return failed("api", "API server", error)
+    return Topic("api", "API server").raised(error)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,10 @@ from cto.adapters.kubeconfig import named, read
 from cto.errors import ApiError
 from cto.objects import all_simulated
 from cto.ports import Access, Cluster, NodeOptions, ProviderState, Reach
-from cto.result import Check, CheckStatus, unreachable
+from cto.result import Check, CheckStatus, Topic, unreachable
+
+_KUBECONFIG = Topic("kubeconfig", "Kubeconfig")
+_IDENTITY = Topic("identity", "Identity")
 
 # Docker Desktop, and every Docker with `--add-host host.docker.internal:host-gateway`.
 _HOST_NAME = "host.docker.internal"
@@ -75,26 +78,16 @@ class Existing:
             usable = self._usable()
             return (usable, unreachable(self._silence)) if self._silence else (usable,)
         return tuple(
-            Check(
-                name="kubeconfig",
-                title="Kubeconfig",
-                status=CheckStatus.FAILED,
-                message=message,
-                fix=fix,
-                code="CTO-1403",
-            )
-            for message, fix in problems
+            _KUBECONFIG.failed(message, fix=fix, code="CTO-1403") for message, fix in problems
         )
 
     def _usable(self) -> Check:
         entries = self._entries()
         server = str(entries["clusters"].get("server") or "")
         unsaid = not is_encrypted(server) and logs_in(entries["users"])
-        return Check(
-            name="kubeconfig",
-            title="Kubeconfig",
-            status=CheckStatus.WARNING if unsaid else CheckStatus.PASSED,
-            message=f"{self._told}{' speaks without TLS: nobody is logged in' if unsaid else ''}",
+        return _KUBECONFIG.check(
+            CheckStatus.WARNING if unsaid else CheckStatus.PASSED,
+            f"{self._told}{' speaks without TLS: nobody is logged in' if unsaid else ''}",
             fix=PLAIN_HINT if unsaid else "",
         )
 
@@ -206,11 +199,8 @@ class Existing:
         user = self._entries()["users"]
         if not (asking and self._refusal and user.get("as")):
             return None
-        return Check(
-            name="identity",
-            title="Identity",
-            status=CheckStatus.FAILED,
-            message=f"{asking} may not act as {user['as']}, as the kubeconfig says: "
+        return _IDENTITY.failed(
+            f"{asking} may not act as {user['as']}, as the kubeconfig says: "
             f"{self._refusal.message}",
             fix="Ask an administrator to `kubectl apply` what follows; or change `as`, `as-uid`, "
             "`as-groups` and `as-user-extra` of the kubeconfig's user.",

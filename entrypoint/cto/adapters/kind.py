@@ -23,7 +23,7 @@ from cto.adapters.kind_program import KindProgram
 from cto.adapters.registries import REGISTRY
 from cto.errors import CtoError, LockedError, PreflightError, ToolError
 from cto.ports import Access, Clock, Cluster, ImageSupply, NodeOptions, ProviderState, Reach
-from cto.result import Check, CheckStatus, failed
+from cto.result import Check, CheckStatus, Topic
 
 _SETTLE_S = 10.0
 _LOOK_S = 0.1
@@ -91,7 +91,7 @@ class Kind:
         except LockedError:
             raise
         except CtoError as error:
-            return (failed("docker", "Docker", error),)
+            return (Topic("docker", "Docker").raised(error),)
         if any(check.status is CheckStatus.FAILED for check in found):
             self._settle()
         return tuple(found)

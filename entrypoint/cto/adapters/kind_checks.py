@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from cto.adapters.container import Daemon
 from cto.adapters.docker_host import Standing
 from cto.adapters.kind_config import CGROUP_V2_FROM, Ranges, minor
 from cto.ports import NodeOptions
-from cto.result import Check, CheckStatus
+from cto.result import Check, Topic
 
 # With it came cgroup v2 and `--pull` of `docker create`; it is what Debian 11 and 12 have.
 _OLDEST = (20, 10)
@@ -28,91 +27,50 @@ _SAME_PLACE = (
 )
 
 
-@dataclass(frozen=True)
-class _Topic:
-    """What a check is about."""
-
-    name: str
-    title: str
-
-    def passed(self, *, message: str) -> Check:
-        return self._check(CheckStatus.PASSED, message)
-
-    def skipped(self, *, message: str) -> Check:
-        return self._check(CheckStatus.SKIPPED, message)
-
-    def warning(self, *, message: str, fix: str, items: tuple[str, ...] = ()) -> Check:
-        return self._check(CheckStatus.WARNING, message, fix=fix, items=items)
-
-    def failed(
-        self, *, message: str, fix: str, code: str = "CTO-1400", items: tuple[str, ...] = ()
-    ) -> Check:
-        return self._check(CheckStatus.FAILED, message, fix=fix, code=code, items=items)
-
-    def _check(
-        self,
-        status: CheckStatus,
-        message: str,
-        *,
-        fix: str = "",
-        code: str = "",
-        items: tuple[str, ...] = (),
-    ) -> Check:
-        return Check(
-            name=self.name,
-            title=self.title,
-            status=status,
-            message=message,
-            fix=fix,
-            code=code,
-            items=items,
-        )
-
-
 def docker_check(daemon: Daemon) -> Check:
     """Tell whether this Docker can run kind's nodes."""
     found = f"{daemon.product} {daemon.version} at {daemon.endpoint}"
-    topic = _Topic("docker", "Docker")
+    topic = Topic("docker", "Docker")
     if daemon.product != "Docker":
         text = f"{found}: kind's nodes need Docker"
         fix = "Name the socket of a Docker: DOCKER_HOST=unix:///path/docker.sock"
-        return topic.failed(message=text, fix=fix, code="CTO-1423")
+        return topic.failed(text, fix=fix, code="CTO-1423")
     if daemon.os_type != "linux":
         text = f"{found} runs {daemon.os_type} containers"
-        return topic.failed(message=text, fix="Switch it to Linux containers.", code="CTO-1423")
+        return topic.failed(text, fix="Switch it to Linux containers.", code="CTO-1423")
     if _version(daemon.version) < _OLDEST:
         text = f"{found} is older than {'.'.join(map(str, _OLDEST))}"
-        return topic.failed(message=text, fix="Update Docker.", code="CTO-1422")
+        return topic.failed(text, fix="Update Docker.", code="CTO-1422")
     if daemon.rootless and daemon.cgroup_version == 1:
         text = f"{found} runs without root on cgroup v1"
         fix = "Use a Docker that runs as root, or a machine with cgroup v2."
-        return topic.failed(message=text, fix=fix, code="CTO-1423")
+        return topic.failed(text, fix=fix, code="CTO-1423")
     if daemon.rootless:
         fix = "See https://kind.sigs.k8s.io/docs/user/rootless/ if nodes do not start."
-        return topic.warning(message=f"{found}, without root", fix=fix)
-    return topic.passed(message=found)
+        return topic.warning(f"{found}, without root", fix=fix)
+    return topic.passed(found)
 
 
 def place_check(standing: Standing, daemon: Daemon) -> Check:
     """Tell whether what Docker publishes on its loopback address can be reached from here."""
-    topic = _Topic("docker-place", "Docker's place")
+    topic = Topic("docker-place", "Docker's place")
     match standing:
         case Standing.REMOTE:
             text = f"Docker at {daemon.endpoint} is on another machine ({daemon.host})"
-            return topic.failed(message=text, fix=_SAME_PLACE, code="CTO-1423")
+            return topic.failed(text, fix=_SAME_PLACE, code="CTO-1423")
         case Standing.NESTED:
             text = (
                 f"Docker at {daemon.endpoint} does not run the container that cto is in: nothing "
                 "that it publishes can be reached from here"
             )
             fix = "Mount the socket of the Docker that runs this container, or add --network host."
-            return topic.failed(message=text, fix=fix, code="CTO-1423")
+            return topic.failed(text, fix=fix, code="CTO-1423")
         case Standing.INSIDE:
-            return topic.passed(message="cto runs in a container of it")
+            return topic.passed("cto runs in a container of it")
         case Standing.DESKTOP:
-            return topic.passed(message=f"in a virtual machine of its own ({daemon.host})")
+            return topic.passed(f"in a virtual machine of its own ({daemon.host})")
         case Standing.BESIDE:
-            return topic.passed(message="on this machine")
+            return topic.passed("on this machine")
 
 
 def room_check(daemon: Daemon, options: NodeOptions) -> Check:
@@ -125,49 +83,49 @@ def room_check(daemon: Daemon, options: NodeOptions) -> Check:
         f"{daemon.cpus} CPUs and {has:.1f} GiB, profile {options.profile} wants {options.cpu} "
         f"and {needs} GiB"
     )
-    topic = _Topic("docker-room", "CPUs and memory")
+    topic = Topic("docker-room", "CPUs and memory")
     fix = "Give Docker's machine more, or choose a smaller profile."
     if has < needs / 2:
-        return topic.failed(message=message, fix=fix)
+        return topic.failed(message, fix=fix)
     # A machine that is sold with 8 GiB shows 7.6.
     if has < needs * 0.9 or daemon.cpus < options.cpu:
-        return topic.warning(message=message, fix=fix)
-    return topic.passed(message=message)
+        return topic.warning(message, fix=fix)
+    return topic.passed(message)
 
 
 def disk_check(free: int | None, daemon: Daemon, options: NodeOptions, *, there: bool) -> Check:
     """Tell whether Docker's data has room: for the nodes (`there`: they exist) and the images."""
-    topic = _Topic("docker-disk", "Disk of Docker")
+    topic = Topic("docker-disk", "Disk of Docker")
     if free is None:
-        return topic.skipped(message="not measured: Docker's data cannot be seen from here")
+        return topic.skipped("not measured: Docker's data cannot be seen from here")
     least = _NODE_GIB if there else _NODE_IMAGE_GIB + _NODE_GIB * options.nodes
     message = f"{free / _GIB:.1f} GiB free in {daemon.root}"
     fix = "`docker system df` tells what takes room, `docker image prune` makes some."
     if free < least * _GIB:
-        return topic.failed(message=f"{message}, {least} GiB are needed", fix=fix)
+        return topic.failed(f"{message}, {least} GiB are needed", fix=fix)
     if not there and free < options.disk_gib * _GIB:
         text = f"{message}, profile {options.profile} wants {options.disk_gib} GiB"
-        return topic.warning(message=text, fix=fix)
-    return topic.passed(message=message)
+        return topic.warning(text, fix=fix)
+    return topic.passed(message)
 
 
 def cgroup_check(daemon: Daemon, kube_version: str) -> Check:
     """Tell whether kubelets of that version run on the host's cgroups."""
-    topic = _Topic("docker-cgroup", "Control groups")
+    topic = Topic("docker-cgroup", "Control groups")
     if not daemon.cgroup_version:
-        return topic.skipped(message="not measured: Docker does not tell the version")
+        return topic.skipped("not measured: Docker does not tell the version")
     message = f"cgroup v{daemon.cgroup_version}"
     if daemon.cgroup_version == 1 and minor(kube_version) >= CGROUP_V2_FROM:
         text = f"{message}: Kubernetes {kube_version} runs on it only because it is told to"
-        return topic.warning(message=text, fix="Switch the machine to cgroup v2 when you can.")
-    return topic.passed(message=message)
+        return topic.warning(text, fix="Switch the machine to cgroup v2 when you can.")
+    return topic.passed(message)
 
 
 def inotify_check(limits: tuple[int, int] | None, nodes: int) -> Check:
     """Tell whether programs in the nodes may watch enough files."""
-    topic = _Topic("docker-inotify", "Limits of inotify")
+    topic = Topic("docker-inotify", "Limits of inotify")
     if limits is None:
-        return topic.skipped(message="not measured: Docker's kernel cannot be seen from here")
+        return topic.skipped("not measured: Docker's kernel cannot be seen from here")
     instances, watches = limits
     message = f"{instances} instances, {watches} watches"
     fix = (
@@ -176,10 +134,10 @@ def inotify_check(limits: tuple[int, int] | None, nodes: int) -> Check:
     )
     if instances < _FEWEST_INSTANCES * nodes:
         text = f"{message}: {nodes} nodes need {_FEWEST_INSTANCES * nodes} instances"
-        return topic.failed(message=text, fix=fix)
+        return topic.failed(text, fix=fix)
     if instances < _INSTANCES and nodes > 1:
-        return topic.warning(message=f"{message}: often too few for {nodes} nodes", fix=fix)
-    return topic.passed(message=message)
+        return topic.warning(f"{message}: often too few for {nodes} nodes", fix=fix)
+    return topic.passed(message)
 
 
 def ports_check(wanted: Mapping[int, int], placed: Mapping[int, int]) -> Check:
@@ -190,26 +148,26 @@ def ports_check(wanted: Mapping[int, int], placed: Mapping[int, int]) -> Check:
         if placed[n] != port
     ]
     message = "ports " + ", ".join(str(port) for port in sorted(placed.values()))
-    topic = _Topic("docker-ports", "Ports of the host")
+    topic = Topic("docker-ports", "Ports of the host")
     if moved:
         fix = "Nothing has to be done. To get the usual ports, end what listens there first."
-        return topic.warning(message=message, fix=fix, items=tuple(moved))
-    return topic.passed(message=message)
+        return topic.warning(message, fix=fix, items=tuple(moved))
+    return topic.passed(message)
 
 
 def ranges_check(found: Ranges | None, taken: Sequence[str]) -> Check:
     """Tell whether pods and services get addresses that nobody else has."""
-    topic = _Topic("docker-subnets", "Address ranges")
+    topic = Topic("docker-subnets", "Address ranges")
     if found is None:
         fix = "Remove Docker networks that are not needed: `docker network prune`."
         text = "no private range is left for pods and services"
-        return topic.failed(message=text, fix=fix, items=tuple(taken))
-    return topic.passed(message=f"pods {found.pods}, services {found.services}")
+        return topic.failed(text, fix=fix, items=tuple(taken))
+    return topic.passed(f"pods {found.pods}, services {found.services}")
 
 
 def foreign_check(cluster: str, nodes: Sequence[str], marker: str) -> Check:
     """Refuse nodes of our cluster's name that lack our marker."""
-    return _Topic("kind-cluster", "Cluster").failed(
+    return Topic("kind-cluster", "Cluster").failed(
         message=f"there is a kind cluster {cluster} that cto did not make ({', '.join(nodes)}; no "
         f"container {marker})",
         fix=f"Install on it as it is: --provider existing --context kind-{cluster}\n"

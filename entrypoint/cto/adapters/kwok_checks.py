@@ -7,7 +7,9 @@ from typing import Protocol
 
 from cto.adapters.kwok_config import NEEDED_TOOLS
 from cto.errors import CtoError
-from cto.result import Check, CheckStatus
+from cto.result import Check, CheckStatus, Topic
+
+_KWOK_TOOLS = Topic("kwok-tools", "Programs for a simulated cluster")
 
 
 class Programs(Protocol):
@@ -27,11 +29,9 @@ def tools_check(tools: Programs) -> Check:
             lines.append(f"{name}: {tools.source(name)}")
         except CtoError as error:
             problems.append(f"{name}: {error.message}")
-    return Check(
-        name="kwok-tools",
-        title="Programs for a simulated cluster",
-        status=CheckStatus.FAILED if problems else CheckStatus.PASSED,
-        message=f"{len(problems)} of {len(NEEDED_TOOLS)} programs cannot be had"
+    return _KWOK_TOOLS.check(
+        CheckStatus.FAILED if problems else CheckStatus.PASSED,
+        f"{len(problems)} of {len(NEEDED_TOOLS)} programs cannot be had"
         if problems
         else f"{len(NEEDED_TOOLS)} programs",
         fix="Give a folder with these programs: --tools DIR" if problems else "",

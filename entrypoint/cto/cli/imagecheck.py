@@ -10,8 +10,9 @@ from threading import Event as Flag
 
 from cto.cli.relocating import Relocations
 from cto.config.sections import Registry as Settings
+from cto.engine.preflight import REGISTRY
 from cto.errors import ToolError
-from cto.result import Check, CheckStatus
+from cto.result import Check
 from cto_airgap.logins import Login
 from cto_airgap.parallel import each
 from cto_airgap.reference import Reference
@@ -19,7 +20,6 @@ from cto_airgap.registry import Registry
 from cto_airgap.session import Session
 
 _WORKERS = 8
-_NAME, _TITLE = "registry", "Images in the registry"
 
 
 def checks(
@@ -57,18 +57,15 @@ def _check(needed: Sequence[Reference], registry: Registry, address: str, stop: 
         return _silent(error)
     missing = tuple(line for line in lines if line)
     if missing:
-        return Check(
-            name=_NAME,
-            title=_TITLE,
-            status=CheckStatus.FAILED,
-            message=f"{len(missing)} of {len(needed)} are missing",
+        return REGISTRY.failed(
+            f"{len(missing)} of {len(needed)} are missing",
             fix=f"cto bundle push DIR {address} -o json > mapping.json, with the bundle of the "
             "profile, and registry.mapping: mapping.json",
             code="CTO-1440",
             items=missing,
         )
     message = f"all {len(needed)} are there"
-    return Check(name=_NAME, title=_TITLE, status=CheckStatus.PASSED, message=message)
+    return REGISTRY.passed(message)
 
 
 def _missing(wanted: Reference, registry: Registry) -> str:
@@ -83,11 +80,8 @@ def _missing(wanted: Reference, registry: Registry) -> str:
 def _silent(error: ToolError) -> Check:
     refused = error.login_is_refused
     hint = "Give registry.username and registry.password." if refused else error.hint
-    return Check(
-        name=_NAME,
-        title=_TITLE,
-        status=CheckStatus.FAILED,
-        message=": ".join(filter(None, (error.message, error.details))),
+    return REGISTRY.failed(
+        ": ".join(filter(None, (error.message, error.details))),
         fix=f"{hint} If only the cluster can reach the registry: registry.check: false",
         code="CTO-1441",
     )

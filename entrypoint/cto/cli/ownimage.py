@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 from cto.catalog import Component
 from cto.errors import CtoError
 from cto.objects import dump_yaml, load_yaml
-from cto.result import Check, CheckStatus
+from cto.result import Check, Topic
+
+_OWN_IMAGES = Topic("own_images", "Images of cto itself")
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,11 +93,8 @@ def checks(wish: Wanted) -> tuple[Check, ...]:
     if not names:
         return ()
     return (
-        Check(
-            name="own_images",
-            title="Images of cto itself",
-            status=CheckStatus.WARNING,
-            message=f"{' and '.join(names)}: no public registry has them, so nodes have to",
+        _OWN_IMAGES.warning(
+            f"{' and '.join(names)}: no public registry has them, so nodes have to",
             fix="Push a bundle to a registry of yours, and name that: docs/private-registry.md. Or "
             "name other images: components.controller.values.image, agents.NAME.image.",
         ),

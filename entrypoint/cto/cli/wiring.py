@@ -534,8 +534,8 @@ class Wiring:
         bundled = wish.provider == KIND and self.source and self.source.has_images
         if not (observed.simulated or bundled):
             checks = (*checks, *ownimage.checks(wish))
-        if REGISTRY in skip:
-            return (*checks, skipped(REGISTRY, "Images in the registry"))
+        if REGISTRY.name in skip:
+            return (*checks, skipped(REGISTRY))
         return (*checks, *self._image_checks(cluster))
 
     def _may_remove(

@@ -15,8 +15,10 @@ from cto.engine.planned import PlannedObject, workloads
 from cto.errors import ApiError
 from cto.objects import Manifest, labels_of
 from cto.ports import Clock, Cluster
-from cto.result import Check, CheckStatus
+from cto.result import Check, CheckStatus, Topic
 
+POLICIES = Topic("policies", "Admission policies")
+PODS = Topic("pods", "A pod's dry run")
 ENFORCE = "pod-security.kubernetes.io/enforce"
 _REGISTRATION = "admissionregistration.k8s.io/v1"
 _PARALLEL = 8
@@ -60,17 +62,9 @@ def policies(
     """
     found = (*_levels(cluster, namespaces, levels), *_webhooks(cluster), *_rules(cluster))
     if not found:
-        return Check(
-            name="policies",
-            title="Admission policies",
-            status=CheckStatus.PASSED,
-            message="none that looks at pods",
-        )
-    return Check(
-        name="policies",
-        title="Admission policies",
-        status=CheckStatus.WARNING,
-        message=f"{len(found)} may refuse or change pods",
+        return POLICIES.passed("none that looks at pods")
+    return POLICIES.warning(
+        f"{len(found)} may refuse or change pods",
         fix="If pods are refused, except the platform's namespaces from the policy that is named.",
         items=found,
     )
@@ -109,7 +103,6 @@ def dry_run(
     pods = [pod for name in present or ["default"] for pod in _trials(name, objects, image)]
     with ThreadPoolExecutor(_PARALLEL, thread_name_prefix="pod") as pool:
         answers = list(zip(pods, pool.map(partial(_try, cluster), pods), strict=True))
-    title = "A pod's dry run"
     refused = [(pod, text) for pod, text in answers if isinstance(text, str)]
     if refused:
         places = tuple(dict.fromkeys(pod.namespace for pod, _ in refused))
@@ -117,30 +110,20 @@ def dry_run(
         blocked = bool({*places} & {*present} - {*settled})
         plain = all(not pod.workload for pod, _ in refused)
         what = "a pod that follows all rules is" if plain else _count_of(refused)
-        return Check(
-            name="pods",
-            title=title,
-            status=CheckStatus.FAILED if blocked else CheckStatus.WARNING,
-            message=f"{what} refused in {', '.join(places)}",
+        return PODS.check(
+            CheckStatus.FAILED if blocked else CheckStatus.WARNING,
+            f"{what} refused in {', '.join(places)}",
             fix="\n".join(dict.fromkeys(_remedy(pod.namespace, text) for pod, text in refused)),
             code="CTO-1400" if blocked else "",
             items=tuple(f"{pod}: {text}" for pod, text in refused),
         )
     skew_s = max((_skew_s(pod, clock) for _, pod in answers), default=0.0)
     if skew_s > _SKEW_S:
-        return Check(
-            name="pods",
-            title=title,
-            status=CheckStatus.WARNING,
-            message=f"this machine's clock and the API server's differ by {skew_s:.0f} s",
+        return PODS.warning(
+            f"this machine's clock and the API server's differ by {skew_s:.0f} s",
             fix="Set the clock (NTP): log-ins and certificates depend on it.",
         )
-    return Check(
-        name="pods",
-        title=title,
-        status=CheckStatus.PASSED,
-        message=f"accepted in {', '.join(dict.fromkeys(pod.namespace for pod in pods))}",
-    )
+    return PODS.passed(f"accepted in {', '.join(dict.fromkeys(pod.namespace for pod in pods))}")
 
 
 def _count_of(refused: Sequence[object]) -> str:

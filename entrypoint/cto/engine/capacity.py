@@ -17,7 +17,7 @@ from cto.errors import ApiError
 from cto.objects import Manifest, ObjectRef, labels_of
 from cto.plan.labels import MANAGED_BY, OWNER
 from cto.ports import Cluster
-from cto.result import Check, CheckStatus
+from cto.result import Check, CheckStatus, Topic
 
 _SYSTEM = "kube-system"
 # It is written by every cluster-autoscaler, also by those that a provider runs out of sight.
@@ -72,6 +72,8 @@ def _autoscaler(cluster: Cluster) -> str:
     return ""
 
 
+ROOM = Topic("room", "Room")
+ARCHITECTURE = Topic("architecture", "Architecture of the nodes")
 _GIB = 1024**3
 _ENDED = "status.phase!=Succeeded,status.phase!=Failed"
 # Where nothing is rendered, as nothing changes: a pod without wishes.
@@ -147,34 +149,18 @@ def check(
     stuck = _stuck_lines(pods, nodes, free, images)
     message = f"{len(usable)} usable nodes have {total} left, and {needed} are needed"
     if total.covers(needed) and not stuck:
-        return _made(CheckStatus.PASSED, message)
+        return ROOM.passed(message)
     if grower := grower_of(cluster, nodes):
-        return _made(
-            CheckStatus.WARNING,
+        return ROOM.warning(
             f"{message}; {grower} adds nodes on demand",
             fix="Nothing, if it may add as many as are needed.",
             items=stuck,
         )
-    return _made(
-        CheckStatus.FAILED,
+    return ROOM.failed(
         message,
         fix="Add nodes, free what is not needed, or choose a smaller profile; if nodes will come, "
         "--skip-preflight room.",
         items=stuck,
-    )
-
-
-def _made(
-    status: CheckStatus, message: str, *, fix: str = "", items: tuple[str, ...] = ()
-) -> Check:
-    return Check(
-        name="room",
-        title="Room",
-        status=status,
-        message=message,
-        fix=fix,
-        code="CTO-1400" if status is CheckStatus.FAILED else "",
-        items=items,
     )
 
 
@@ -185,29 +171,21 @@ def check_architecture(
     nodes: Sequence[Manifest] | None = None,
 ) -> Check:
     """See that the nodes that pods are placed on can run the images."""
-    name, title = "architecture", "Architecture of the nodes"
     if not images.architectures:
-        return Check(
-            name=name,
-            title=title,
-            status=CheckStatus.SKIPPED,
-            message="for which machines the images are is not known here",
-        )
+        return ARCHITECTURE.skipped("for which machines the images are is not known here")
     nodes = real(cluster.list("v1", "Node") if nodes is None else nodes)
     pods = _pods(objects)
     open_ = [node for node in nodes if any(takers([node], p.template, Images())[0] for p in pods)]
     wrong = [node for node in open_ if not runs(node, images)]
     ours = ", ".join(sorted(images.architectures))
     if not wrong:
-        return Check(name=name, title=title, status=CheckStatus.PASSED, message=ours)
+        return ARCHITECTURE.passed(ours)
     theirs = ", ".join(sorted({architecture_of(node) for node in wrong}))
     everywhere = len(wrong) == len(open_)
     count = "every node that pods may run on is" if everywhere else f"{len(wrong)} nodes are"
-    return Check(
-        name=name,
-        title=title,
-        status=CheckStatus.FAILED if everywhere else CheckStatus.WARNING,
-        message=f"the images of {images.source} are for {ours}, and {count} {theirs}",
+    return ARCHITECTURE.check(
+        CheckStatus.FAILED if everywhere else CheckStatus.WARNING,
+        f"the images of {images.source} are for {ours}, and {count} {theirs}",
         fix=f"Take a bundle that was built with --platform linux/{theirs.partition(',')[0]}, or "
         f"nodes of {ours}."
         if everywhere

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from cto.objects import Manifest, ObjectRef
 from cto.plan.steps import Action, ApplyCrds, Plan
 from cto.ports import Cluster
-from cto.result import Check, CheckStatus
+from cto.result import Check, Topic
 
 _CRD = ("apiextensions.k8s.io/v1", "CustomResourceDefinition")
 _PARALLEL = 8
-_TITLE = "Versions of definitions"
+_STORED_VERSIONS = Topic("stored-versions", "Versions of definitions")
+_SERVED_VERSIONS = Topic("served-versions", "Versions of definitions")
 
 CrdSource = Callable[[ApplyCrds], Sequence[Manifest]]
 
@@ -84,22 +85,16 @@ def checks(plan: Plan, lost: Sequence[LostVersion]) -> Iterator[Check]:
         )
 
     if stored := lines(stored=True):
-        yield Check(
-            name="stored-versions",
-            title=_TITLE,
-            status=CheckStatus.FAILED,
-            message="objects are stored in versions that would be gone",
+        yield _STORED_VERSIONS.failed(
+            "objects are stored in versions that would be gone",
             fix="Take a chart whose definitions have these versions; or migrate the objects, and "
             "then take the version out of the definition's status.storedVersions.",
             code="CTO-1472",
             items=stored,
         )
     if served := lines(stored=False):
-        yield Check(
-            name="served-versions",
-            title=_TITLE,
-            status=CheckStatus.WARNING,
-            message="versions are no longer served",
+        yield _SERVED_VERSIONS.warning(
+            "versions are no longer served",
             fix="Whoever reads or writes objects of these versions has to be changed first.",
             items=served,
         )

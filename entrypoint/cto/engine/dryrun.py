@@ -20,7 +20,10 @@ from cto.objects import Manifest, ObjectRef, annotations_of, labels_of, ref_of
 from cto.plan.observed import Observed
 from cto.plan.steps import Action, ApplyManifests, ApplyRelease, Plan, Step, TakenBack
 from cto.ports import Cluster, Releases
-from cto.result import Check, CheckStatus
+from cto.result import Check, Topic
+
+_DRY_RUN = Topic("dry-run", "Dry run of what changes")
+_DRY_RUN_DOUBTS = Topic("dry-run-doubts", "Dry run of what changes")
 
 _HELM = "helm"
 _CTO = "cto"
@@ -235,22 +238,16 @@ def _with_taken(step: Step, answers: Sequence[_Answer]) -> Step:
 def _checks(plan: Plan, answers: Sequence[_Answer]) -> Iterator[Check]:
     refused = [answer for answer in answers if answer.fields]
     if refused:
-        yield Check(
-            name="dry-run",
-            title="Dry run of what changes",
-            status=CheckStatus.FAILED,
-            message=_many(len(refused), "would be refused by the API server"),
+        yield _DRY_RUN.failed(
+            _many(len(refused), "would be refused by the API server"),
             fix="\n".join(_fix(refused, plan.context)),
             code="CTO-1471",
             items=tuple(line for answer in refused for line in _refusal_lines(answer, plan)),
         )
     doubts = [answer for answer in answers if answer.doubt]
     if doubts:
-        yield Check(
-            name="dry-run-doubts",
-            title="Dry run of what changes",
-            status=CheckStatus.WARNING,
-            message=_many(len(doubts), "could not be tried, or were denied"),
+        yield _DRY_RUN_DOUBTS.warning(
+            _many(len(doubts), "could not be tried, or were denied"),
             fix="What denies a dry run will most likely deny the change itself.",
             items=_cut([f"{_owner(one.trial, plan)}: {one.doubt}" for one in doubts]),
         )

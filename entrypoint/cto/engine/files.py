@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from cto import storage
-from cto.result import Check, CheckStatus
+from cto.result import Check, Topic
 
 _GIB = 1 << 30
 
@@ -31,28 +31,17 @@ def folder_checks(
 def _check(
     folder: Path, needed: int, env: Mapping[str, str] | None, free: Callable[[Path], int]
 ) -> Check:
+    topic = Topic(f"folder-{folder.name}", f"Folder {folder}")
     refusal = storage.trial(folder)
     if refusal:
-        error = storage.unwritable(folder, refusal, env)
-        return _said(folder, error.message, fix=error.hint, code=error.code)
+        return topic.raised(storage.unwritable(folder, refusal, env))
     there = storage.nearest(folder)
     left = free(there)
     message = f"{left / _GIB:.1f} GiB are free, and {needed / _GIB:.1f} GiB are needed"
     if left < needed:
         lack = f"Free {(needed - left) / _GIB:.1f} GiB on the file system of {there}."
-        return _said(folder, message, fix=lack, code="CTO-1400")
-    return _said(folder, message)
-
-
-def _said(folder: Path, message: str, *, fix: str = "", code: str = "") -> Check:
-    return Check(
-        name=f"folder-{folder.name}",
-        title=f"Folder {folder}",
-        status=CheckStatus.FAILED if code else CheckStatus.PASSED,
-        message=message,
-        fix=fix,
-        code=code,
-    )
+        return topic.failed(message, fix=lack)
+    return topic.passed(message)
 
 
 def _free(folder: Path) -> int:

@@ -21,7 +21,7 @@ from cto.errors import KINDS, ApiError
 from cto.objects import Manifest, ObjectRef
 from cto.plan.observed import ReleaseState, State
 from cto.ports import Clock, Cluster
-from cto.result import Check, CheckStatus
+from cto.result import Check, CheckStatus, Topic
 
 _DEGRADED = "CTO-1900"
 _REPAIR = "Run `cto install` again: it repairs what was changed or deleted."
@@ -76,7 +76,7 @@ def run_checks(context: HealthContext) -> tuple[Check, ...]:
         first = _refused(_KUBERNETES, error)
         reason = "the API server could not be asked"
         first = _begun(first, began, context.clock)
-        return first, *(_skipped(check, reason) for check in _OTHERS)
+        return first, *(check.skipped(reason) for check in _OTHERS)
     view = context.view or ListCache(context.cluster, context.lacking)
     with ThreadPoolExecutor(len(_OTHERS) + 4, thread_name_prefix="check") as pool:
         look = _Look(
@@ -121,10 +121,8 @@ def _programs(context: HealthContext) -> dict[str, Program]:
 
 
 @dataclass(frozen=True)
-class _Definition:
-    name: str
-    title: str
-    run: Callable[[_Look, _Definition], Check]
+class _Definition(Topic):
+    run: Callable[[_Look, Topic], Check]
 
 
 def _timed(look: _Look, definition: _Definition) -> Check:
@@ -141,43 +139,23 @@ def _begun(check: Check, began: float, clock: Clock) -> Check:
     return replace(check, seconds=clock.monotonic() - began)
 
 
-def _refused(definition: _Definition, error: ApiError) -> Check:
-    return _failed(definition, error.message, code=error.code, fix=error.hint)
-
-
-def _passed(definition: _Definition, message: str) -> Check:
-    return Check(
-        name=definition.name,
-        title=definition.title,
-        status=CheckStatus.PASSED,
-        message=message,
-    )
-
-
-def _skipped(definition: _Definition, message: str) -> Check:
-    return replace(_passed(definition, message), status=CheckStatus.SKIPPED)
+def _refused(topic: Topic, error: ApiError) -> Check:
+    return _failed(topic, error.message, code=error.code, fix=error.hint)
 
 
 def _failed(
-    definition: _Definition,
+    topic: Topic,
     message: str,
     *,
     code: str = _DEGRADED,
     fix: str = "",
     items: tuple[str, ...] = (),
 ) -> Check:
-    return Check(
-        name=definition.name,
-        title=definition.title,
-        status=CheckStatus.FAILED,
-        message=message,
-        fix=fix or (_REPAIR if code == _DEGRADED else KINDS[code].fix),
-        code=code,
-        items=items,
-    )
+    fix = fix or (_REPAIR if code == _DEGRADED else KINDS[code].fix)
+    return topic.failed(message, fix=fix, code=code, items=items)
 
 
-def _kubernetes(look: _Look, definition: _Definition) -> Check:
+def _kubernetes(look: _Look, topic: Topic) -> Check:
     nodes = look.nodes.result()
     kind = "simulated nodes" if look.simulated else "nodes"
     counts = f"{look.version} answers, {nodes.answering} of {len(nodes.names)} {kind} ready"
@@ -193,8 +171,8 @@ def _kubernetes(look: _Look, definition: _Definition) -> Check:
     )
     if nodes.answering == 0:
         fix = _nodes_fix(nodes) or "Without a ready node no pod runs: add one."
-        return _failed(definition, message, fix=fix, items=items)
-    passed = _passed(definition, message)
+        return _failed(topic, message, fix=fix, items=items)
+    passed = topic.passed(message)
     if items or _unknown(nodes):
         fix = KINDS["CTO-1713"].fix if asleep else _nodes_fix(nodes)
         return replace(passed, status=CheckStatus.WARNING, fix=fix, items=items)
@@ -246,10 +224,10 @@ class _Problem:
     fix: str = ""
 
 
-def _components(look: _Look, definition: _Definition) -> Check:
+def _components(look: _Look, topic: Topic) -> Check:
     releases = look.releases
     if not releases and not (look.state and look.state.unfinished):
-        return _failed(definition, "the platform is not installed", code="CTO-1901")
+        return _failed(topic, "the platform is not installed", code="CTO-1901")
     view = look.view
     view.fetch(_groups(look.refs()))
     problems = {release.component: list(_problems(look, view, release)) for release in releases}
@@ -258,12 +236,12 @@ def _components(look: _Look, definition: _Definition) -> Check:
     bad = {component: found for component, found in problems.items() if found}
     message = f"{len(problems) - len(bad)} of {len(problems)} components ready"
     if not bad:
-        return _with_answers(look, _passed(definition, message))
+        return _with_answers(look, topic.passed(message))
     names = ", ".join(look.titles.get(component, component) for component in bad)
     worst = next((p for found in bad.values() for p in found if p.code != _DEGRADED), None)
     code = worst.code if worst else _DEGRADED
     return _failed(
-        definition,
+        topic,
         f"{message}; not ready: {names}",
         code=code,
         fix="" if worst else next((p.fix for found in bad.values() for p in found), ""),
@@ -389,29 +367,29 @@ def _stranded(
         yield _Problem(f"{text}, last heard of at {silent[name]}", fix=fix)
 
 
-def _github(look: _Look, definition: _Definition) -> Check:
+def _github(look: _Look, topic: Topic) -> Check:
     release = next((r for r in look.releases if r.component == CONTROLLER), None)
     if release is None:
-        return _skipped(definition, "the Multi-Agent Controller is not installed")
+        return topic.skipped("the Multi-Agent Controller is not installed")
     try:
         without = agents.without_app(look.cluster, release.namespace)
     except ApiError as error:
         # Not everybody who may look at the platform may look at Secrets, if only at their names.
-        return _skipped(definition, error.message)
+        return topic.skipped(error.message)
     lacking = [name for name, lacks in without.items() if lacks]
     if len(lacking) == len(without):
-        return _skipped(definition, "no agent has the key of a GitHub App")
+        return topic.skipped("no agent has the key of a GitHub App")
     message = f"{len(without) - len(lacking)} of {len(without)} agents have the key of a GitHub App"
     text = f"{message}, not {', '.join(lacking)}" if lacking else message
-    return _passed(definition, f"{text}; GitHub was not asked")
+    return topic.passed(f"{text}; GitHub was not asked")
 
 
-def _webhooks(look: _Look, definition: _Definition) -> Check:
+def _webhooks(look: _Look, topic: Topic) -> Check:
     if look.simulated:
-        return _skipped(definition, "simulated: only a running receiver could answer")
+        return topic.skipped("simulated: only a running receiver could answer")
     sources = [ref for ref in look.refs() if ref.kind == "EventSource"]
     if not sources:
-        return _skipped(definition, "no receiver for webhooks is installed")
+        return topic.skipped("no receiver for webhooks is installed")
     # A pod on a node of kwok's is ready at once, and hears nothing.
     fakes = look.simulated_nodes()
     found = {source: _receives(look.cluster, source, fakes) for source in sources}
@@ -422,10 +400,10 @@ def _webhooks(look: _Look, definition: _Definition) -> Check:
         namespace = next(iter(deaf)).namespace
         fix = f"Look at `kubectl -n {namespace} describe eventsource,pods`."
         items = tuple(f"{source}: {problem}" for source, problem in deaf.items())
-        return _failed(definition, message, fix=fix, items=items)
+        return _failed(topic, message, fix=fix, items=items)
     if unasked:
-        return _skipped(definition, f"{message}, the others could not be asked: {unasked[0]}")
-    return _passed(definition, message)
+        return topic.skipped(f"{message}, the others could not be asked: {unasked[0]}")
+    return topic.passed(message)
 
 
 def _receives(cluster: Cluster, source: ObjectRef, fakes: Collection[str]) -> ProbeAnswer:
@@ -457,23 +435,23 @@ def _selector(service: Manifest) -> Mapping[str, str]:
 OF_THE_CONTROLLER = (Right("create", _AGENTS, "coderuns"),)
 
 
-def _agents(look: _Look, definition: _Definition) -> Check:
+def _agents(look: _Look, topic: Topic) -> Check:
     release = next((r for r in look.releases if r.component == CONTROLLER), None)
     if release is None:
-        return _skipped(definition, "the Multi-Agent Controller is not installed")
+        return topic.skipped("the Multi-Agent Controller is not installed")
     namespace = release.namespace
     if refused := agents.refused(look.cluster, namespace):
         message = f"{len(refused)} of {len(agents.NEEDED)} permissions for a run are missing"
-        return _failed(definition, message, items=tuple(refused))
+        return _failed(topic, message, items=tuple(refused))
     look.cluster.create(agents.code_run(namespace), dry_run=True)
     message = "permissions are there, and a CodeRun would be accepted"
     if problem := look.asked.result().get(CONTROLLER, ProbeAnswer()).problem:
         fix = f"Look at `kubectl -n {namespace} get pods`: nobody acts on a CodeRun."
-        return _failed(definition, f"{message}, but not acted on", fix=fix, items=(problem,))
+        return _failed(topic, f"{message}, but not acted on", fix=fix, items=(problem,))
     settings = agents.settings_of(look.cluster, namespace)
     if missing := tuple(agents.missing(look.cluster, namespace, settings, look.lacking)):
-        return _failed(definition, f"{message}, but could not run", items=missing)
-    return _with_room(look, settings or {}, _passed(definition, message))
+        return _failed(topic, f"{message}, but could not run", items=missing)
+    return _with_room(look, settings or {}, topic.passed(message))
 
 
 def _with_room(look: _Look, settings: agents.Settings, check: Check) -> Check:

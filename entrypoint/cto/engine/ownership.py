@@ -15,7 +15,9 @@ from cto.objects import Manifest, ObjectRef, annotations_of, labels_of
 from cto.plan.labels import MANAGED, MANAGED_BY, OWNER, is_ours
 from cto.plan.observed import Observed, ReleaseRecord
 from cto.ports import Cluster
-from cto.result import Check, CheckStatus
+from cto.result import Check, Topic
+
+TOPIC = Topic("foreign", "Foreign objects")
 
 _HELM = "Helm"
 _RELEASE = ("meta.helm.sh/release-name", "meta.helm.sh/release-namespace")
@@ -178,19 +180,11 @@ def check(
         )
     )
     if not found:
-        return Check(
-            name="foreign",
-            title="Foreign objects",
-            status=CheckStatus.PASSED,
-            message="nothing is in the way",
-        )
+        return TOPIC.passed("nothing is in the way")
     lines = tuple(dict.fromkeys(item.text for item in found))
     count = "1 object was" if len(lines) == 1 else f"{len(lines)} objects were"
-    return Check(
-        name="foreign",
-        title="Foreign objects",
-        status=CheckStatus.FAILED,
-        message=f"{count} not made by this installer and in the way",
+    return TOPIC.failed(
+        f"{count} not made by this installer and in the way",
         fix=_fix(found),
         code="CTO-1401",
         items=lines,

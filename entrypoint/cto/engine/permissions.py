@@ -15,7 +15,9 @@ from cto.engine.rbac import Answers, Missing, Right, Rights, allowed, escalation
 from cto.errors import ApiError
 from cto.plan.labels import MANAGED_BY, OWNER
 from cto.ports import Cluster
-from cto.result import Check, CheckStatus
+from cto.result import Check, Topic
+
+TOPIC = Topic("permissions", "Permissions")
 
 _PARALLEL = 8
 _ANYTHING = "*"
@@ -29,7 +31,7 @@ def check(cluster: Cluster, rights_of: Callable[[], Rights]) -> Check:
         rights_of: Returns what is needed; asked only if not everything is allowed.
     """
     if allowed(cluster, Right(_ANYTHING, _ANYTHING, _ANYTHING)):
-        return _passed("everything is allowed")
+        return TOPIC.passed("everything is allowed")
     rights = rights_of()
     with ThreadPoolExecutor(_PARALLEL, thread_name_prefix="right") as pool:
         places = dict.fromkeys(right.namespace for right in rights.single if right.namespace)
@@ -38,7 +40,7 @@ def check(cluster: Cluster, rights_of: Callable[[], Rights]) -> Check:
         missing = [Missing(right) for right in answers.missing(rights.single)]
         missing += escalations(answers, rights)
     if not missing:
-        return _passed("everything that is needed is allowed")
+        return TOPIC.passed("everything that is needed is allowed")
     return _failed(missing, rights.absent, _user(cluster))
 
 
@@ -54,22 +56,13 @@ def _user(cluster: Cluster) -> str:
 def _failed(missing: Sequence[Missing], absent: Collection[str] | None, user: str) -> Check:
     bind = "" if user else " and to bind it to you"
     count = "1 permission is" if len(missing) == 1 else f"{len(missing)} permissions are"
-    return Check(
-        name="permissions",
-        title="Permissions",
-        status=CheckStatus.FAILED,
-        message=f"{count} missing{f': the API server knows you as {user}' if user else ''}",
+    return TOPIC.failed(
+        f"{count} missing{f': the API server knows you as {user}' if user else ''}",
         fix=f"Ask an administrator to `kubectl apply` what follows{bind}, or use another context. "
         "`kubectl auth can-i --list` shows what you may do.",
         code="CTO-1602",
         items=_texts(missing),
         manifests=roles_for([item.right for item in missing], absent, user),
-    )
-
-
-def _passed(message: str) -> Check:
-    return Check(
-        name="permissions", title="Permissions", status=CheckStatus.PASSED, message=message
     )
 
 

@@ -21,15 +21,17 @@ from cto.errors import ApiError
 from cto.objects import Manifest, annotations_of, labels_of, load_yaml
 from cto.plan.observed import Observed
 from cto.ports import Clock, Cluster
-from cto.result import Check, CheckStatus, unreachable
+from cto.result import Check, CheckStatus, Topic, unreachable
 
 _PARALLEL = 8
 # Where nothing is changed no pod is made by us. What a run may still write (the lock, the state,
 # Secrets that it compares when it is their turn) is asked for all the same: see `planned.writes`.
 _OF_NEW_PODS = frozenset({"storage", "policies", "pods", "architecture"})
-_PERMISSIONS = ("permissions", "Permissions")
-REGISTRY = "registry"
-"""The check of cto.cli.imagecheck, which others make."""
+_VERSION = Topic("version", "Kubernetes version")
+_STORAGE = Topic("storage", "Default StorageClass")
+_PROFILE = Topic("profile", "Profile")
+REGISTRY = Topic("registry", "Images in the registry")
+"""Of the check that cto.cli.imagecheck makes."""
 _DEFAULT_CLASS = (
     "storageclass.kubernetes.io/is-default-class",
     "storageclass.beta.kubernetes.io/is-default-class",
@@ -99,14 +101,9 @@ def supported(bundle: Path) -> VersionRange:
     return VersionRange(_minor(str(data["min"])), _minor(str(data["max"])))
 
 
-def skipped(name: str, title: str) -> Check:
+def skipped(topic: Topic) -> Check:
     """Return a check that the user wants to be left out."""
-    return Check(
-        name=name,
-        title=title,
-        status=CheckStatus.SKIPPED,
-        message=f"left out: --skip-preflight {name}, or cluster.skip_preflight",
-    )
+    return topic.skipped(f"left out: --skip-preflight {topic.name}, or cluster.skip_preflight")
 
 
 def cluster_checks(
@@ -130,17 +127,17 @@ def cluster_checks(
     if first.name == "api":
         return (first,)
     if first.name in skip:
-        first = skipped(first.name, first.title)
-    checks: tuple[tuple[str, str, Callable[[], Check]], ...] = (
-        (*_PERMISSIONS, partial(permissions.check, cluster, lambda: needs.rights)),
-        ("storage", "Default StorageClass", partial(_storage, cluster, needs=needs)),
-        ("room", "Room", partial(_room, cluster, needs)),
-        ("foreign", "Foreign objects", partial(_foreign, cluster, needs)),
-        ("policies", "Admission policies", partial(_policies, cluster, needs)),
-        ("pods", "A pod's dry run", partial(_pods, cluster, needs, clock)),
-        ("architecture", "Architecture of the nodes", partial(_architecture, cluster, needs)),
-        ("quotas", "Quotas", partial(_quotas, cluster, needs)),
-        ("webhooks", "Admission webhooks", partial(_webhooks, cluster, needs)),
+        first = skipped(_VERSION)
+    checks: tuple[tuple[Topic, Callable[[], Check]], ...] = (
+        (permissions.TOPIC, partial(permissions.check, cluster, lambda: needs.rights)),
+        (_STORAGE, partial(_storage, cluster, needs=needs)),
+        (capacity.ROOM, partial(_room, cluster, needs)),
+        (ownership.TOPIC, partial(_foreign, cluster, needs)),
+        (admission.POLICIES, partial(_policies, cluster, needs)),
+        (admission.PODS, partial(_pods, cluster, needs, clock)),
+        (capacity.ARCHITECTURE, partial(_architecture, cluster, needs)),
+        (quotas.TOPIC, partial(_quotas, cluster, needs)),
+        (webhooks.TOPIC, partial(_webhooks, cluster, needs)),
     )
     idle = () if needs.changes else _OF_NEW_PODS
     with ThreadPoolExecutor(_PARALLEL) as pool:
@@ -157,13 +154,9 @@ def profile_checks(installed: str, chosen: str) -> Sequence[Check]:
     if installed in ("", chosen):
         return ()
     return (
-        Check(
-            name="profile",
-            title="Profile",
-            status=CheckStatus.FAILED,
-            message=f"the platform has profile {installed}, and no profile is named",
+        _PROFILE.failed(
+            f"the platform has profile {installed}, and no profile is named",
             fix=f"`--profile {installed}` keeps it, `--profile {chosen}` changes it.",
-            code="CTO-1400",
         ),
     )
 
@@ -173,33 +166,22 @@ def removal_checks(
 ) -> Sequence[Check]:
     """Return the outcome of what is checked before something is taken away."""
     check = partial(permissions.check, cluster, rights_of)
-    return (_made(*_PERMISSIONS, check, skip=skip, idle=()),)
+    return (_made(permissions.TOPIC, check, skip=skip, idle=()),)
 
 
 def _made(
-    name: str,
-    title: str,
-    check: Callable[[], Check],
-    *,
-    skip: Collection[str],
-    idle: Collection[str],
+    topic: Topic, check: Callable[[], Check], *, skip: Collection[str], idle: Collection[str]
 ) -> Check:
-    if name in skip:
-        return skipped(name, title)
-    if name in idle:
-        message = "nothing is changed"
-        return Check(name=name, title=title, status=CheckStatus.SKIPPED, message=message)
+    if topic.name in skip:
+        return skipped(topic)
+    if topic.name in idle:
+        return topic.skipped("nothing is changed")
     begun = time.perf_counter()
     try:
         made = check()
     except ApiError as error:
-        made = Check(
-            name=name,
-            title=title,
-            status=CheckStatus.WARNING,
-            message=f"could not be checked: {error}",
-            fix="Nothing, if you know that it is fine.",
-        )
+        fix = "Nothing, if you know that it is fine."
+        made = topic.warning(f"could not be checked: {error}", fix=fix)
     return replace(made, seconds=time.perf_counter() - begun)
 
 
@@ -216,15 +198,9 @@ def _reachable(cluster: Cluster, versions: VersionRange) -> Check:
     elif minor > versions.high:
         status = CheckStatus.WARNING
         fix = f"Newer than what was tried ({versions}): a newer installer may know more."
-    return Check(
-        name="version",
-        title="Kubernetes version",
-        status=status,
-        message=f"{version}, and {versions} is supported",
-        fix=fix,
-        code="CTO-1400" if status is CheckStatus.FAILED else "",
-        seconds=time.perf_counter() - begun,
-    )
+    code = "CTO-1400" if status is CheckStatus.FAILED else ""
+    made = _VERSION.check(status, f"{version}, and {versions} is supported", fix=fix, code=code)
+    return replace(made, seconds=time.perf_counter() - begun)
 
 
 def _minor(version: str) -> tuple[int, int]:
@@ -234,11 +210,8 @@ def _minor(version: str) -> tuple[int, int]:
 
 
 def _storage(cluster: Cluster, needs: Needs) -> Check:
-    title = "Default StorageClass"
     if not needs.volumes:
-        return Check(
-            name="storage", title=title, status=CheckStatus.SKIPPED, message="no volumes are needed"
-        )
+        return _STORAGE.skipped("no volumes are needed")
     classes = cluster.list_metadata("storage.k8s.io/v1", "StorageClass")
     names = [item["metadata"]["name"] for item in classes]
     default = [
@@ -247,16 +220,12 @@ def _storage(cluster: Cluster, needs: Needs) -> Check:
         if any(annotations_of(item).get(key) == "true" for key in _DEFAULT_CLASS)
     ]
     if default:
-        return Check(name="storage", title=title, status=CheckStatus.PASSED, message=default[0])
+        return _STORAGE.passed(default[0])
     some = names[0] if names else "NAME"
-    return Check(
-        name="storage",
-        title=title,
-        status=CheckStatus.FAILED,
-        message=f"none of {', '.join(names)} is the default" if names else "there is no class",
+    return _STORAGE.failed(
+        f"none of {', '.join(names)} is the default" if names else "there is no class",
         fix=("" if names else "Install a provisioner, then: ")
         + f"kubectl annotate storageclass {some} {_DEFAULT_CLASS[0]}=true",
-        code="CTO-1400",
     )
 
 
@@ -279,7 +248,7 @@ def _room(cluster: Cluster, needs: Needs) -> Check:
     if needs.seen and not any(workloads(needs.objects)):
         # The pods of a whole cluster are megabytes.
         message = "no pod is added"
-        return Check(name="room", title="Room", status=CheckStatus.PASSED, message=message)
+        return capacity.ROOM.passed(message)
     wanted = capacity.Amount.of(needs.cpu, needs.memory)
     return capacity.check(cluster, wanted, needs.objects, needs.images, _nodes(needs))
 

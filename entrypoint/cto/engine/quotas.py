@@ -13,10 +13,10 @@ from cto.engine.planned import PlannedObject, PodTemplate
 from cto.engine.quantities import quantity, text_of
 from cto.objects import Manifest, ObjectRef
 from cto.ports import Cluster
-from cto.result import Check, CheckStatus
+from cto.result import Check, Topic
 
 _PARALLEL = 8
-_NAME, _TITLE = "quotas", "Quotas"
+TOPIC = Topic("quotas", "Quotas")
 _SHORT = {"cpu": "requests.cpu", "memory": "requests.memory"}
 # What has a name of its own in a quota, beside count/RESOURCE.GROUP.
 _COUNTED = frozenset(
@@ -47,18 +47,12 @@ def check(cluster: Cluster, objects: Sequence[PlannedObject], namespaces: Iterab
         found = pool.map(partial(_short, cluster), by_place, by_place.values())
         lines = tuple(line for lines in found for line in lines)
     if not lines:
-        return Check(
-            name=_NAME, title=_TITLE, status=CheckStatus.PASSED, message="nothing is too small"
-        )
+        return TOPIC.passed("nothing is too small")
     places = " ".join(sorted({line.partition(" in ")[2].partition(":")[0] for line in lines}))
-    return Check(
-        name=_NAME,
-        title=_TITLE,
-        status=CheckStatus.FAILED,
-        message=f"{len(lines)} of what namespaces allow is too little",
+    return TOPIC.failed(
+        f"{len(lines)} of what namespaces allow is too little",
         fix=f"Raise what is named (kubectl describe resourcequota -n NAMESPACE, of {places}), free "
         "what is not needed, or choose a smaller profile.",
-        code="CTO-1400",
         items=lines,
     )
 

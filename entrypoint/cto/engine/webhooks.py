@@ -20,12 +20,12 @@ from cto.engine.state import JOURNAL, NAMESPACE, STATE
 from cto.errors import ApiError
 from cto.objects import Manifest, ObjectRef, labels_of
 from cto.ports import Cluster
-from cto.result import Check, CheckStatus
+from cto.result import Check, Topic
 
 _REGISTRATION = "admissionregistration.k8s.io/v1"
 _KINDS = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
 _PARALLEL = 8
-_NAME, _TITLE = "webhooks", "Admission webhooks"
+TOPIC = Topic("webhooks", "Admission webhooks")
 _CODE = "CTO-1475"
 # https://github.com/kubernetes/apiserver/blob/v0.34.4/pkg/admission/plugin/webhook/errors
 _SILENT = re.compile(r'failed calling webhook "([^"]+)": (.*)', re.DOTALL)
@@ -129,16 +129,13 @@ def check(
     if not found:
         asked = sum(1 for hook in hooks if any(_sees(hook, look, write) for write in writes))
         message = "none is in the way" if asked else "none looks at what is written"
-        return Check(name=_NAME, title=_TITLE, status=CheckStatus.PASSED, message=message)
+        return TOPIC.passed(message)
     silent = sum(1 for trouble in found if trouble.silent)
     refusing = len(found) - silent
     words = [f"{silent} {'has' if silent == 1 else 'have'} to answer and cannot"] if silent else []
     words += [f"{refusing} {'refuses' if refusing == 1 else 'refuse'}"] if refusing else []
-    return Check(
-        name=_NAME,
-        title=_TITLE,
-        status=CheckStatus.FAILED,
-        message=" and ".join(words),
+    return TOPIC.failed(
+        " and ".join(words),
         fix="\n".join(dict.fromkeys(map(_fix, found))),
         code=_CODE,
         items=tuple(map(str, found)),

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from cto.plan import labels
 from cto.plan.steps import Action, ApplyCrds, ApplyRelease, Downgrade, Plan
 from cto.ports import Chart
-from cto.result import Check, CheckStatus
+from cto.result import Check, CheckStatus, Topic
 from cto.versions import is_older, key
 
 OPTION = "--allow-downgrade"
-_TITLE = "Downgrades"
+_DOWNGRADE = Topic("downgrade", "Downgrades")
 # Of what an older cto installed only the whole digest is known.
 _UNKNOWN = "its chart, values or images changed"
 
@@ -76,11 +76,9 @@ def check(plan: Plan, *, allowed: bool) -> tuple[Check, ...]:
     if not found:
         return ()
     return (
-        Check(
-            name="downgrade",
-            title=_TITLE,
-            status=CheckStatus.WARNING if allowed else CheckStatus.FAILED,
-            message="asked for" if allowed else "nobody asked for them",
+        _DOWNGRADE.check(
+            CheckStatus.WARNING if allowed else CheckStatus.FAILED,
+            "asked for" if allowed else "nobody asked for them",
             fix=""
             if allowed
             else "Take a cto, a bundle or charts that are not older, or no older `components.NAME"
