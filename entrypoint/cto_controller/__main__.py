@@ -12,10 +12,9 @@ from threading import Event as Flag
 
 from cto import assets
 from cto.adapters.clock import SystemClock
-from cto.adapters.cluster import KubeCluster
 from cto.adapters.host import Host
-from cto.adapters.incluster import Pod
-from cto.adapters.kubeconfig import choose_access
+from cto.adapters.kubernetes import KubeCluster, Pod
+from cto.adapters.kubernetes.kubeconfig import choose_access
 from cto.engine.lock import ClusterLock
 from cto.engine.watchcache import WatchCache
 from cto.engine.writeguard import Gate, guarded_cluster

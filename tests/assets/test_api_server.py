@@ -17,11 +17,11 @@ from typing import Any
 
 import pytest
 
-from cto.adapters.chartcrds import chart_crds
-from cto.adapters.charts import ChartResolver
 from cto.adapters.clock import SystemClock
-from cto.adapters.cluster import KubeCluster
-from cto.adapters.helm import HelmReleases
+from cto.adapters.helm.charts import ChartResolver
+from cto.adapters.helm.crds import chart_crds
+from cto.adapters.helm.releases import HelmReleases
+from cto.adapters.kubernetes.cluster import KubeCluster
 from cto.adapters.process import ProcessRunner
 from cto.catalog import Catalog, Component, load
 from cto.errors import ToolError

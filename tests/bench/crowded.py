@@ -26,7 +26,7 @@ import page
 from product import ROOT, Lab, Run
 
 from cto.adapters.clock import SystemClock
-from cto.adapters.cluster import KubeCluster
+from cto.adapters.kubernetes.cluster import KubeCluster
 from cto.objects import Manifest
 from cto.ports import Access
 

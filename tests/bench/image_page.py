@@ -10,7 +10,7 @@ from statistics import median
 import machine
 import page
 
-from cto.adapters.kind_config import PULLS
+from cto.adapters.kind.config import PULLS
 
 _MIB = 2**20
 

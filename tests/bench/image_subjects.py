@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cto.adapters.kind_config import PULLS
+from cto.adapters.kind.config import PULLS
 from e2e.daemon import DATA, Daemon
 from e2e.delivery import registries, sent
 from e2e.engine import Engine

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from cto.adapters.clock import SystemClock
-from cto.adapters.cluster import KubeCluster
-from cto.adapters.helm import HelmReleases
+from cto.adapters.helm.releases import HelmReleases
+from cto.adapters.kubernetes.cluster import KubeCluster
 from cto.adapters.process import ProcessRunner
 from cto.ports import Access, Releases
 from fakes.cluster import FakeCluster

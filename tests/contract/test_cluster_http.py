@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from cto.adapters.cluster import KubeCluster
+from cto.adapters.kubernetes.cluster import KubeCluster
 from cto.errors import ApiError, CtoError, PreflightError
 from cto.objects import Manifest, ObjectRef, dump_yaml
 from cto.ports import Access, WatchType

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from cto.adapters.clock import SystemClock
-from cto.adapters.cluster import KubeCluster
+from cto.adapters.kubernetes.cluster import KubeCluster
 from cto.errors import ApiError
 from cto.objects import Manifest, ObjectRef, dump_yaml, load_yaml
 from cto.ports import Access, WatchType

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from cto.adapters.clock import SystemClock
-from cto.adapters.container import ContainerSpec, Engine, Publish
-from cto.adapters.docker import Docker
+from cto.adapters.docker.client import Docker
+from cto.adapters.docker.container import ContainerSpec, Engine, Publish
 from cto.adapters.process import ProcessRunner
 from cto.errors import CtoError, PreflightError, ToolError
 from fakes.docker import FakeDocker

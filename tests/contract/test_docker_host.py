@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 
-from cto.adapters.docker_host import port_is_free
+from cto.adapters.docker.host import port_is_free
 
 
 def test_a_port_is_free_until_somebody_listens() -> None:

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from cto.adapters.clock import SystemClock
-from cto.adapters.connection import Connection, Request
-from cto.adapters.login import LoginPrograms
+from cto.adapters.kubernetes.connection import Connection, Request
+from cto.adapters.kubernetes.login import LoginPrograms
 from cto.adapters.process import ProcessRunner
 from cto.errors import ApiError, PreflightError
 from cto.objects import dump_yaml
@@ -327,7 +327,8 @@ def test_a_plugin_dies_with_us(tmp_path: Path) -> None:
     user = script(tmp_path, f"echo $$ > {tmp_path}/pid; exec sleep 600")
     given = access(tmp_path, "https://127.0.0.1:1", user)
     code = (
-        "from pathlib import Path; from cto.adapters.connection import Connection, Request; "
+        "from pathlib import Path; "
+        "from cto.adapters.kubernetes.connection import Connection, Request; "
         "from cto.ports import Access; "
         f"Connection(Access(Path({str(given.kubeconfig)!r}), 'x')).send("
         "Request(method='GET', path='/version', what='ask'))"

@@ -10,7 +10,7 @@ def test_adapters_import_no_client_before_they_need_it() -> None:
     program = f"""
 import sys
 sys.path[:0] = {sys.path!r}
-import cto.adapters.charts, cto.adapters.cluster, cto.adapters.download, cto.adapters.helm
+import cto.adapters.download, cto.adapters.helm, cto.adapters.kubernetes
 print(sorted({{"kubernetes", "requests", "urllib3", "jinja2", "rich"}} & set(sys.modules)))
 """
     done = subprocess.run(

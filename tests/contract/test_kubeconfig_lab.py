@@ -16,7 +16,7 @@ import yaml
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from cto.adapters.kubeconfig import Entry, SharedFile, fields
+from cto.adapters.kubernetes.kubeconfig import Entry, SharedFile, fields
 from fakes.clock import FakeClock
 from fakes.kubeconfigs import READABLE, UNREADABLE, UNUSABLE, USABLE
 from fakes.machine import FakeMachine

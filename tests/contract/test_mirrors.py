@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cto.adapters import mirrors
+from cto.adapters.kind import mirrors
 
 NAME = "cto-registry-0123456789ab"
 OLD = "cto-registry-ba9876543210"

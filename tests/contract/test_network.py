@@ -10,8 +10,8 @@ from threading import Event
 
 import pytest
 
-from cto.adapters.cluster import KubeCluster
 from cto.adapters.download import Downloader
+from cto.adapters.kubernetes.cluster import KubeCluster
 from cto.errors import ConfigError, CtoError
 from cto.objects import dump_yaml
 from cto.ports import Access

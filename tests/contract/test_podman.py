@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from cto.adapters import kind_checks
 from cto.adapters.clock import SystemClock
-from cto.adapters.docker import Docker
+from cto.adapters.docker.client import Docker
+from cto.adapters.kind import checks as kind_checks
 from cto.adapters.process import ProcessRunner
 from cto.errors import CtoError
 from cto.result import CheckStatus

@@ -14,7 +14,7 @@ from threading import Thread
 
 import pytest
 
-from cto.adapters.packing import pack
+from cto.adapters.helm.charts import pack
 from cto.errors import Cancelled, ToolError
 from cto.objects import Manifest, ObjectRef, annotations_of, dump_yaml, labels_of
 from cto.ports import Chart, ReleaseSpec

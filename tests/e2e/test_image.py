@@ -20,9 +20,9 @@ from pathlib import Path
 
 import pytest
 
-from cto.adapters.bundle_registry import BundleRegistry
 from cto.adapters.clock import SystemClock
-from cto.adapters.docker import Docker
+from cto.adapters.docker.client import Docker
+from cto.adapters.kind.supply import BundleRegistry
 from cto.adapters.process import ProcessRunner
 from cto.cli.containers import served
 from cto.errors import PreflightError

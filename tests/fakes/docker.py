@@ -1,4 +1,4 @@
-"""Docker in memory: `adapters.container.Engine`, as tests/contract/test_docker.py holds it."""
+"""Docker in memory: `adapters.docker.Engine`, as tests/contract/test_docker.py holds it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
-from cto.adapters.container import Container, ContainerSpec, Daemon, Image, Network
+from cto.adapters.docker.container import Container, ContainerSpec, Daemon, Image, Network
 from cto.errors import CtoError, ToolError
 from cto.ports import Completed
 

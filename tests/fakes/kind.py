@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from cto.adapters.container import Container
-from cto.adapters.docker_host import DockerHost
-from cto.adapters.kind import Kind
-from cto.adapters.kind_access import KindAccess
-from cto.adapters.kind_marker import Marker
-from cto.adapters.kind_program import KindProgram
+from cto.adapters.docker.container import Container
+from cto.adapters.docker.host import DockerHost
+from cto.adapters.kind.access import KindAccess
+from cto.adapters.kind.marker import Marker
+from cto.adapters.kind.program import KindProgram
+from cto.adapters.kind.provider import Kind
 from cto.objects import dump_yaml, load_yaml
 from cto.ports import NodeOptions
 from fakes.clock import FakeClock

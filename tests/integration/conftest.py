@@ -19,8 +19,8 @@ from typing import Any
 import pytest
 
 from cto.adapters.clock import SystemClock
-from cto.adapters.cluster import KubeCluster
-from cto.adapters.kubeconfig import choose_access
+from cto.adapters.kubernetes.cluster import KubeCluster
+from cto.adapters.kubernetes.kubeconfig import choose_access
 from cto.cli.options import ClusterOptions
 from cto.cli.wiring import Wiring
 from cto.ports import NodeOptions

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from cto.adapters.cluster import KubeCluster
+from cto.adapters.kubernetes.cluster import KubeCluster
 from cto.engine.observe import helm_records
 from cto.objects import Manifest, ObjectRef, annotations_of, labels_of, ref_of
 from cto.plan import labels

@@ -17,7 +17,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any, TypeAlias
 
-from cto.adapters.cluster import KubeCluster
+from cto.adapters.kubernetes.cluster import KubeCluster
 from cto.errors import CtoError
 from cto.objects import ObjectRef, labels_of
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from cto import assets
 from cto.adapters.clock import SystemClock
-from cto.adapters.cluster import KubeCluster
 from cto.adapters.download import Downloader
 from cto.adapters.host import Host
-from cto.adapters.kwok import Kwok
+from cto.adapters.kubernetes.cluster import KubeCluster
+from cto.adapters.kwok.provider import Kwok
 from cto.adapters.process import ProcessRunner
 from cto.adapters.tools import Tools
 from cto.objects import Manifest, load_documents

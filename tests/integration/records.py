@@ -7,7 +7,7 @@ import gzip
 import json
 from typing import Any
 
-from cto.adapters.cluster import KubeCluster
+from cto.adapters.kubernetes.cluster import KubeCluster
 from cto.objects import Manifest, labels_of
 
 

@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 import pytest
 
-from cto.adapters.cluster import KubeCluster
+from cto.adapters.kubernetes.cluster import KubeCluster
 from cto.objects import ObjectRef, ref_of
 
 from .conftest import Lab

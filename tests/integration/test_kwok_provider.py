@@ -14,11 +14,11 @@ import pytest
 import yaml
 
 from cto.adapters.clock import SystemClock
-from cto.adapters.cluster import KubeCluster
-from cto.adapters.existing import Existing
 from cto.adapters.host import Host, Process
-from cto.adapters.kwok import Kwok
-from cto.adapters.kwok_config import PROGRAMS
+from cto.adapters.kubernetes.cluster import KubeCluster
+from cto.adapters.kubernetes.existing import Existing
+from cto.adapters.kwok.config import PROGRAMS
+from cto.adapters.kwok.provider import Kwok
 from cto.engine.lock import ClusterLock
 from cto.engine.nodes import Images
 from cto.engine.ownership import ComponentNeeds

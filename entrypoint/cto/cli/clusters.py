@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cto import goyaml, storage
-from cto.adapters.docker_config import folder_of
-from cto.adapters.existing import Existing
-from cto.adapters.incluster import CONTEXT
-from cto.adapters.kubeconfig import NoContextError, choose_access
+from cto.adapters.docker import folder_of
+from cto.adapters.kubernetes import CONTEXT, Existing
+from cto.adapters.kubernetes.kubeconfig import NoContextError, choose_access
 from cto.adapters.kwok import Kwok
 from cto.cli import ownimage
 from cto.cli.bundled import KIND

@@ -9,18 +9,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cto import storage
-from cto.adapters.bundle_registry import Bundle, BundleRegistry
-from cto.adapters.container import Engine
-from cto.adapters.docker import Docker, own_ids
-from cto.adapters.docker_config import folder_of, proxies
-from cto.adapters.docker_host import DockerHost
-from cto.adapters.kind import Kind
-from cto.adapters.kind_access import KindAccess, owner_of
-from cto.adapters.kind_config import node_ports, without_proxy
-from cto.adapters.kind_marker import Marker
-from cto.adapters.kind_program import KindProgram
-from cto.adapters.known_containers import KnownContainers
-from cto.adapters.upstream_images import UpstreamImages
+from cto.adapters.docker import (
+    Docker,
+    DockerHost,
+    Engine,
+    KnownContainers,
+    folder_of,
+    own_ids,
+    proxies,
+)
+from cto.adapters.kind import (
+    Bundle,
+    BundleRegistry,
+    Kind,
+    KindAccess,
+    KindProgram,
+    Marker,
+    UpstreamImages,
+    node_ports,
+    owner_of,
+    without_proxy,
+)
 from cto.bundle.platform import node_image
 from cto.cli.bundled import KIND
 from cto.holder import Containers, NoContainers

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from cto.adapters.docker_config import folder_of
+from cto.adapters.docker import folder_of
 from cto.errors import UsageError
 
 EVERY_HOST = "*"

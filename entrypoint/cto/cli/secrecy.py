@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from cto.adapters import helm, postrender
+from cto.adapters import postrender
+from cto.adapters.helm import WORDS
 from cto.config.problems import Problem, failure
 from cto.plan import labels
 from cto.relocation import Relocation
@@ -68,7 +69,7 @@ def said_anyway(wiring: Wiring, config: Config) -> Iterator[str]:
     given = wiring.options
     folders = (wiring.root, wiring.cache, given.charts, given.tools, given.bundle)
     yield from (str(path) for path in (*folders, *wiring.kubeconfigs()) if path)
-    yield from helm.WORDS
+    yield from WORDS
     yield from (labels.MANAGED, labels.COMPONENT, labels.DIGEST, *labels.PARTS)
     yield from postrender.environment(Relocation()).values()
     name = config.cluster.name

@@ -15,18 +15,13 @@ from typing import TYPE_CHECKING, NoReturn
 
 from cto import __version__, assets, catalog, storage
 from cto.adapters import scratch
-from cto.adapters.chartcrds import chart_crds
-from cto.adapters.charts import ChartResolver
 from cto.adapters.clock import SystemClock
-from cto.adapters.cluster import KubeCluster
-from cto.adapters.docker_config import HelperRunner, as_docker_reads
+from cto.adapters.docker import HelperRunner, as_docker_reads
 from cto.adapters.download import Downloader
-from cto.adapters.guard import HelmGuard
-from cto.adapters.helm import HelmReleases
+from cto.adapters.helm import ChartResolver, HelmGuard, HelmReleases, chart_crds
 from cto.adapters.host import Host
-from cto.adapters.incluster import SERVICE_ACCOUNT, Pod
-from cto.adapters.kubeconfig import login_secrets, paths
-from cto.adapters.login import LoginPrograms
+from cto.adapters.kubernetes import SERVICE_ACCOUNT, KubeCluster, LoginPrograms, Pod
+from cto.adapters.kubernetes.kubeconfig import login_secrets, paths
 from cto.adapters.process import ProcessRunner, become
 from cto.adapters.tools import Tools
 from cto.cli import clusters, ownimage
@@ -67,7 +62,7 @@ from cto.redaction import Secrets
 from cto.result import Check, CheckStatus
 
 if TYPE_CHECKING:
-    from cto.adapters.container import Engine
+    from cto.adapters.docker import Engine
     from cto.cli.relocating import Relocations
     from cto.config.load import Loaded
     from cto.config.sections import Cluster as WishedCluster
@@ -87,7 +82,7 @@ def _helm(runner: Runner, program: Callable[[], Path], access: Access, home: Pat
 
 
 def _port_is_free(port: int) -> bool:
-    from cto.adapters.docker_host import port_is_free  # noqa: PLC0415 - most runs need no Docker
+    from cto.adapters.docker import port_is_free  # noqa: PLC0415 - most runs need no Docker
 
     return port_is_free(port)
 

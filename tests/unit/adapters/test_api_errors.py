@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cto.adapters import api_errors
+from cto.adapters.kubernetes import errors as api_errors
 
 
 def status(message: str, reason: str = "", **details: Any) -> bytes:

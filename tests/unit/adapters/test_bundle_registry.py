@@ -8,10 +8,9 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from cto.adapters.bundle_registry import BUNDLE_LABEL, Bundle, BundleRegistry
-from cto.adapters.container import Container, ContainerSpec, Image
-from cto.adapters.registries import ROLE_LABEL
-from cto.adapters.upstream_images import UpstreamImages
+from cto.adapters.docker.container import Container, ContainerSpec, Image
+from cto.adapters.kind.registries import ROLE_LABEL
+from cto.adapters.kind.supply import BUNDLE_LABEL, Bundle, BundleRegistry, UpstreamImages
 from cto.errors import IntegrityError, PreflightError, ToolError
 from fakes.clock import FakeClock
 from fakes.docker import FakeDocker

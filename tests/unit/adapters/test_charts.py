@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from cto.adapters.charts import ChartResolver, chart_crds
+from cto.adapters.helm.charts import ChartResolver
+from cto.adapters.helm.crds import chart_crds
 from cto.catalog import Category, ChartSource, Component, Crds
 from cto.errors import ConfigError, IntegrityError, ToolError
 from cto.objects import Manifest, dump_yaml

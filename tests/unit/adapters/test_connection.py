@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import urllib3
 
-from cto.adapters.connection import _new_session
-from cto.adapters.login import LoginPrograms
+from cto.adapters.kubernetes.connection import _new_session
+from cto.adapters.kubernetes.login import LoginPrograms
 from cto.objects import dump_yaml
 from cto.ports import Access
 from fakes.runner import FakeRunner

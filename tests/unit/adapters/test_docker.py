@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from cto.adapters.container import Container, ContainerSpec, Daemon, Publish
-from cto.adapters.docker import Docker, own_ids
-from cto.adapters.docker_errors import failure
+from cto.adapters.docker.client import Docker, own_ids
+from cto.adapters.docker.container import Container, ContainerSpec, Daemon, Publish
+from cto.adapters.docker.errors import failure
 from cto.errors import CtoError, PreflightError, ToolError, WaitError
 from fakes.runner import FakeRunner, Reply
 

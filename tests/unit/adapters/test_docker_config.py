@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cto.adapters.docker_config import HelperRunner, as_docker_reads, folder_of, proxies
+from cto.adapters.docker.config import HelperRunner, as_docker_reads, folder_of, proxies
 from fakes.runner import FakeRunner, Reply
 
 SOCKET = "unix:///var/run/docker.sock"

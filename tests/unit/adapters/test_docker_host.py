@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from cto.adapters.container import Container
-from cto.adapters.docker_host import DockerHost, Standing, sweep
+from cto.adapters.docker.container import Container
+from cto.adapters.docker.host import DockerHost, Standing, sweep
 from cto.errors import ToolError
 from fakes.docker import FakeDocker
 from fakes.machine import FakeMachine

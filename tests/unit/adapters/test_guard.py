@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cto.adapters.guard import HelmGuard
+from cto.adapters.helm.guard import HelmGuard
 from cto.errors import PreflightError, ToolError
 from fakes.clock import FakeClock
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from cto.adapters import postrender
-from cto.adapters.helm import WORDS, HelmReleases
+from cto.adapters.helm.releases import WORDS, HelmReleases
 from cto.errors import Cancelled, CtoError, ToolError
 from cto.ports import Access, Chart, ReleaseSpec
 from cto.relocation import Relocation

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from cto.adapters.helm_errors import explained
+from cto.adapters.helm.errors import explained
 from cto.errors import ToolError, WaitError
 from cto.ports import ReleaseSpec
 from fakes.components import chart

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from cto.adapters import folderlock
-from cto.adapters.folderlock import exclusive
 from cto.adapters.host import Host, Process
+from cto.adapters.kwok import lock as folderlock
+from cto.adapters.kwok.lock import exclusive
 from fakes.machine import FakeMachine
 
 

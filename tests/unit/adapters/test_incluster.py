@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from cto.adapters.incluster import CONTEXT, Pod
-from cto.adapters.kubeconfig import choose_access, read
-from cto.adapters.login import plain_login
+from cto.adapters.kubernetes.incluster import CONTEXT, Pod
+from cto.adapters.kubernetes.kubeconfig import choose_access, read
+from cto.adapters.kubernetes.login import plain_login
 from cto.objects import dump_yaml, load_yaml
 
 POD = {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "KUBERNETES_SERVICE_PORT": "443"}

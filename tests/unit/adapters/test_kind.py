@@ -10,10 +10,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from cto.adapters import mirrors
-from cto.adapters.container import Container
+from cto.adapters.docker.container import Container
 from cto.adapters.host import Host
-from cto.adapters.kind_access import NETWORK
+from cto.adapters.kind import mirrors
+from cto.adapters.kind.access import NETWORK
 from cto.errors import Cancelled, CtoError, LockedError, PreflightError, ToolError
 from cto.holder import Holder
 from cto.objects import labels_of, load_yaml

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cto.adapters.kind_access import owner_of
+from cto.adapters.kind.access import owner_of
 from cto.errors import PreflightError
 
 

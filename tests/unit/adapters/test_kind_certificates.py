@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from cto.adapters.container import Container
-from cto.adapters.kind_certificates import certify
+from cto.adapters.docker.container import Container
+from cto.adapters.kind.certificates import certify
 from fakes.cluster import FakeCluster
 from fakes.docker import FakeDocker
 

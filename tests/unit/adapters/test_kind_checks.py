@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from cto.adapters import kind_checks as checks
-from cto.adapters.container import Daemon
-from cto.adapters.docker_host import Standing
-from cto.adapters.kind_config import Ranges
+from cto.adapters.docker.container import Daemon
+from cto.adapters.docker.host import Standing
+from cto.adapters.kind import checks
+from cto.adapters.kind.config import Ranges
 from cto.ports import NodeOptions
 from cto.result import CheckStatus
 

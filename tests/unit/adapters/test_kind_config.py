@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cto.adapters.kind_config import (
+from cto.adapters.kind.config import (
     HOLD,
     Ranges,
     Shape,

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from cto.adapters.container import Container
-from cto.adapters.kind_marker import Marker, Stage
+from cto.adapters.docker.container import Container
+from cto.adapters.kind.marker import Marker, Stage
 from cto.errors import LockedError, ToolError
 from fakes.docker import FakeDocker
 from fakes.machine import FakeMachine

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from cto.adapters import kind_nodes
-from cto.adapters.kind_config import HOLD
+from cto.adapters.kind import nodes as kind_nodes
+from cto.adapters.kind.config import HOLD
 from cto.errors import ApiError, ToolError
 from cto.objects import Manifest
 from fakes.clock import FakeClock

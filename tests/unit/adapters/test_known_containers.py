@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cto.adapters.container import Container
-from cto.adapters.known_containers import KnownContainers
+from cto.adapters.docker.container import Container, KnownContainers
 from cto.errors import PreflightError
 from cto.holder import Containers
 from fakes.docker import FakeDocker

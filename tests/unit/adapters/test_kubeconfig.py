@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
-from cto.adapters.kubeconfig import Entry, SharedFile, choose_access, paths, read
-from cto.adapters.kubeconfig.shared import _unwritable
+from cto.adapters.kubernetes.kubeconfig import Entry, SharedFile, choose_access, paths, read
+from cto.adapters.kubernetes.kubeconfig.shared import _unwritable
 from cto.errors import PreflightError, UsageError
 from cto.ports import Access
 from fakes.clock import FakeClock

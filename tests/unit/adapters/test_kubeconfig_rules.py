@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from cto.adapters.kubeconfig import choose_access
-from cto.adapters.kubeconfig.fields import CLUSTER, CONFIG, USER, local
+from cto.adapters.kubernetes.kubeconfig import choose_access
+from cto.adapters.kubernetes.kubeconfig.fields import CLUSTER, CONFIG, USER, local
 from cto.errors import PreflightError
 from cto.objects import dump_yaml
 from cto.ports import Access

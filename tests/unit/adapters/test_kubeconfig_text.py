@@ -15,8 +15,8 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cto.adapters.kubeconfig import Entry, SharedFile, read
-from cto.adapters.kubeconfig.text import put, take
+from cto.adapters.kubernetes.kubeconfig import Entry, SharedFile, read
+from cto.adapters.kubernetes.kubeconfig.text import put, take
 from cto.errors import PreflightError
 from fakes.clock import FakeClock
 from fakes.machine import FakeMachine

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cto.adapters.host import Host
-from cto.adapters.kubelock import KubeLock
+from cto.adapters.kubernetes.kubeconfig.lock import KubeLock
 from cto.errors import PreflightError
 from cto.holder import Containers, Holder, NoContainers
 from fakes.clock import FakeClock

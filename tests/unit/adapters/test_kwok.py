@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
-from cto.adapters.folderlock import exclusive
-from cto.adapters.kwok import Kwok
-from cto.adapters.kwok_config import PROGRAMS, configuration, node
+from cto.adapters.kwok.config import PROGRAMS, configuration, node
+from cto.adapters.kwok.lock import exclusive
+from cto.adapters.kwok.provider import Kwok
 from cto.errors import ApiError, Cancelled, IntegrityError, LockedError, ToolError, WaitError
 from cto.objects import Manifest, ObjectRef
 from cto.ports import Access, NodeOptions, ProviderState

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cto.adapters.login import plain_login
+from cto.adapters.kubernetes.login import plain_login
 from cto.objects import dump_yaml
 from cto.ports import Access
 

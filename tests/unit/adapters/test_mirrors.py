@@ -6,7 +6,7 @@ import tomllib
 
 import pytest
 
-from cto.adapters import mirrors
+from cto.adapters.kind import mirrors
 
 NEW, OLD = "cto-registry-0123456789ab", "cto-registry-ba9876543210"
 SETTINGS = {"capabilities": ["pull", "resolve"], "override_path": True}

@@ -7,7 +7,7 @@ import hashlib
 import tarfile
 from pathlib import Path
 
-from cto.adapters.packing import pack
+from cto.adapters.helm.charts import pack
 from fakes.disk import no_room_after
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cto.adapters.upstream_images import UpstreamImages
+from cto.adapters.kind.supply import UpstreamImages
 from fakes.docker import FakeDocker
 
 NODE = "docker.io/kindest/node:v1.34.0@sha256:1"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cto.adapters.bundle_registry import Bundle
+from cto.adapters.kind.supply import Bundle
 from cto.cli.bundled import BundledCharts, described, lacking, lacks
 from cto.cli.containers import served
 from cto.cli.options import ClusterOptions

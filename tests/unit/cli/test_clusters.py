@@ -10,11 +10,10 @@ from typing import Any
 import pytest
 
 from cto import assets
-from cto.adapters.container import Container, Engine
-from cto.adapters.docker import Docker
-from cto.adapters.kind import Kind
-from cto.adapters.known_containers import KnownContainers
-from cto.adapters.upstream_images import UpstreamImages
+from cto.adapters.docker.client import Docker
+from cto.adapters.docker.container import Container, Engine, KnownContainers
+from cto.adapters.kind.provider import Kind
+from cto.adapters.kind.supply import UpstreamImages
 from cto.bundle.platform import node_image
 from cto.cli import clusters, containers
 from cto.cli.options import ClusterOptions

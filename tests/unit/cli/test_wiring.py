@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from cto import assets
-from cto.adapters.cluster import KubeCluster
-from cto.adapters.helm import HelmReleases
+from cto.adapters.helm.releases import HelmReleases
+from cto.adapters.kubernetes.cluster import KubeCluster
 from cto.cli.options import ClusterOptions
 from cto.cli.output import Terminal
 from cto.cli.wiring import Wiring

@@ -1,0 +1,37 @@
+"""Docker: the port to it, the client that is its command line, and what its configuration says."""
+
+from cto.adapters.docker.client import Docker, own_ids
+from cto.adapters.docker.config import HelperRunner, as_docker_reads, folder_of, proxies
+from cto.adapters.docker.container import (
+    LOOPBACK,
+    Container,
+    ContainerSpec,
+    Daemon,
+    Engine,
+    Image,
+    KnownContainers,
+    Publish,
+)
+from cto.adapters.docker.host import DockerHost, Standing, port_is_free, sweep, tries
+
+__all__ = [
+    "LOOPBACK",
+    "Container",
+    "ContainerSpec",
+    "Daemon",
+    "Docker",
+    "DockerHost",
+    "Engine",
+    "HelperRunner",
+    "Image",
+    "KnownContainers",
+    "Publish",
+    "Standing",
+    "as_docker_reads",
+    "folder_of",
+    "own_ids",
+    "port_is_free",
+    "proxies",
+    "sweep",
+    "tries",
+]
