@@ -17,7 +17,8 @@ from cto.engine.state import NAMESPACE
 from cto.events import Event
 from cto.objects import Manifest, ref_of
 from cto.plan.observed import Observed
-from cto.plan.steps import ApplyCrds
+from cto.plan.steps import ApplyCrds, Plan
+from cto.plan.wanted import select
 from cto.plan.wish import Wanted
 from cto.ports import Chart
 from cto.result import Check
@@ -112,7 +113,10 @@ class World:
             "preflight": self._preflight,
             "listen": self.events.append,
         }
-        return Installer(**{**settings, **changes})
+        settings |= changes
+        if config := settings["config"]:
+            settings.setdefault("selection", select(settings["catalog"], config))
+        return Installer(**{"selection": None, **settings})
 
     def _chart(self, component: Component) -> Chart:
         return self.charts.get(component.name) or chart(component.chart.name)
@@ -129,5 +133,5 @@ class World:
         self.during_lock(lost)
         yield lambda: not lost.is_set()
 
-    def _preflight(self, observed: Observed, wanted: Wanted) -> Sequence[Check]:
+    def _preflight(self, observed: Observed, wanted: Wanted, plan: Plan) -> Sequence[Check]:
         return self.checks

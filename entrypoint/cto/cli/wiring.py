@@ -52,10 +52,9 @@ from cto.errors import ApiError, PreflightError
 from cto.events import Event
 from cto.holder import Containers, NoContainers
 from cto.objects import Manifest, load_documents
-from cto.plan import build
 from cto.plan.observed import Observed
 from cto.plan.steps import ApplyCrds, Plan
-from cto.plan.wanted import select
+from cto.plan.wanted import Selection, select
 from cto.plan.wish import Wanted
 from cto.ports import Access, Clock, Cluster, NodeOptions, Provider, Releases, Runner
 from cto.redaction import Secrets
@@ -148,6 +147,11 @@ class Wiring:
         self.secrets.add(secrecy.secrets_of(loaded.config).values())
         secrecy.refuse_weak(loaded, secrecy.said_anyway(self, loaded.config))
         return loaded
+
+    @cached_property
+    def selection(self) -> Selection:
+        """What the configuration asks for, whatever the cluster may have already."""
+        return select(self.catalog, self.loaded.config)
 
     # folders
 
@@ -286,8 +290,8 @@ class Wiring:
             return None
         from cto.cli.relocating import relocations  # noqa: PLC0415 - slow to import
 
-        selected = select(self.catalog, self.loaded.config).managed
-        return relocations(self.loaded, selected, self.root / "bundle", self.options.bundle)
+        folder = self.root / "bundle"
+        return relocations(self.loaded, self.selection.managed, folder, self.options.bundle)
 
     @property
     def moved(self) -> Mapping[str, Relocation]:
@@ -410,7 +414,7 @@ class Wiring:
     def fetch(self) -> None:
         """Get helm and every chart: what cannot be had is told before anything is made."""
         self.relocations  # noqa: B018 - images without a digest are among that
-        charts_of(select(self.catalog, self.loaded.config), self.charts.resolve)
+        charts_of(self.selection, self.charts.resolve)
         self.tools.path("helm")
 
     @contextmanager
@@ -447,6 +451,7 @@ class Wiring:
             yield Installer(
                 catalog=self.catalog,
                 config=self.loaded.config if configured else None,
+                selection=self.selection if configured else None,
                 base=self.loaded.profile.base if configured else "",
                 provider=provider.name,
                 creates_cluster=provider.creates,
@@ -462,8 +467,8 @@ class Wiring:
                 crds_of=crds_of,
                 at_work=lambda: at_work(cluster, self.host, self._containers),
                 lock=lambda lost: self._lock(cluster, guard, screen, lost),
-                preflight=lambda observed, wish: self._preflight(
-                    cluster, observed, wish, crds_of, helm
+                preflight=lambda observed, wish, plan: self._preflight(
+                    cluster, observed, wish, plan, crds_of=crds_of, releases=helm
                 ),
                 removal_checks=lambda plan, observed: self._may_remove(
                     cluster, helm, plan, observed
@@ -511,10 +516,11 @@ class Wiring:
         cluster: Cluster,
         observed: Observed,
         wish: Wanted,
+        plan: Plan,
+        *,
         crds_of: CrdSource,
         releases: Releases,
     ) -> Sequence[Check]:
-        plan = build.install(wish, observed)
         known = known_of(plan, observed, cluster, crds_of, releases)
         needs = needs_of(wish, supported(self.root / "bundle"), known)
         # Of what could not be observed, nothing is known.

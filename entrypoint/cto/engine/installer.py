@@ -55,7 +55,7 @@ from cto.plan.steps import (
     ProbeService,
     Step,
 )
-from cto.plan.wanted import Selection, completed, select, wanted
+from cto.plan.wanted import Selection, completed, wanted
 from cto.plan.wish import Wanted
 from cto.ports import Chart, Clock, Cluster, Provider, Releases, Runner
 from cto.relocation import Relocation
@@ -65,7 +65,7 @@ _LOOK_S = 0.5
 _MADE = "The cluster is there; nothing was changed on it."
 
 ChartSource = Callable[[Component], Chart]
-Preflight = Callable[[Observed, Wanted], Sequence[Check]]
+Preflight = Callable[[Observed, Wanted, Plan], Sequence[Check]]
 RemovalChecks = Callable[[Plan, Observed], Sequence[Check]]
 
 
@@ -94,6 +94,7 @@ class Installer:
 
     Attributes:
         config: None for verbs that need no configuration.
+        selection: What the configuration asks for; None without one.
         base: The built-in profile that the configuration's profile is made from.
         provider: Name of the cluster's provider.
         resizes_cluster: Whether nodes can be added to the cluster.
@@ -109,6 +110,7 @@ class Installer:
 
     catalog: Catalog
     config: Config | None
+    selection: Selection | None
     base: str
     provider: str
     creates_cluster: bool
@@ -162,14 +164,15 @@ class Installer:
     def _unseen_checks(self) -> Sequence[Check]:
         """Check a cluster that may not be looked at, as if nothing were there."""
         observed = glimpsed(self.cluster, self.context)
-        found = self.preflight(observed, self.wanted(observed))
+        wish = self.wanted(observed)
+        found = self.preflight(observed, wish, install(wish, observed))
         # What could not be checked for want of the same permissions is no news.
         self.checks[:] = [check for check in found if check.status is CheckStatus.FAILED]
         return self.checks
 
     def wanted(self, observed: Observed) -> Wanted:
-        config = self._config()
-        selection = select(self.catalog, config, observed)
+        config, asked = self._config()
+        selection = asked.on(config, observed)
         return wanted(
             config,
             selection,
@@ -193,9 +196,10 @@ class Installer:
 
     def _checked(self, observed: Observed, wish: Wanted) -> Plan:
         """Return the plan, with everything told that speaks against it."""
-        found = self.preflight(observed, wish)
+        plan = install(wish, observed)
+        found = self.preflight(observed, wish, plan)
         try:
-            plan = self._planned(wish, observed)
+            plan = self._tried(plan, observed)
         except CtoError:
             # What the preflight found says more than what could not be tried because of it.
             self.checks[:] = found
@@ -206,9 +210,8 @@ class Installer:
             self.on_checks(self.checks)
         return plan
 
-    def _planned(self, wish: Wanted, observed: Observed) -> Plan:
+    def _tried(self, plan: Plan, observed: Observed) -> Plan:
         """Return the plan, with what it takes back and what speaks against it."""
-        plan = install(wish, observed)
         plan = replace(plan, checks=change.check(plan, allowed=self.allow_downgrade))
         trial = DryRun(cluster=self.cluster, releases=self.releases, crds_of=self.crds_of)
         return trial.tried(plan, observed)
@@ -327,9 +330,7 @@ class Installer:
 
     def secret_values(self, path: str) -> Mapping[str, str]:
         """Return the values of a secret field; references are read from the cluster."""
-        config = self._config()
-        full = completed(config, select(self.catalog, config))
-        return secret_values(full, self.cluster, path)
+        return secret_values(completed(*self._config()), self.cluster, path)
 
     @contextmanager
     def _step(self, name: str, title: str) -> Iterator[None]:
@@ -416,11 +417,11 @@ class Installer:
         hooks = HookWatch(release.namespace, live, self.clock, release=release.name)
         return PortsWatch(ports, release.name, hooks)
 
-    def _config(self) -> Config:
-        if self.config is None:
+    def _config(self) -> tuple[Config, Selection]:
+        if self.config is None or self.selection is None:
             text = "this verb needs a configuration"
             raise ValueError(text)
-        return self.config
+        return self.config, self.selection
 
     def _state(self, wish: Wanted, observed: Observed, plan: Plan) -> State:
         return State(
@@ -428,7 +429,7 @@ class Installer:
             provider=self.provider,
             profile=wish.profile,
             simulated=observed.simulated,
-            config=self._config().public(),
+            config=self._config()[0].public(),
             releases=observed.state.releases if observed.state else {},
             ports=wish.ports,
             namespaces=tuple(sorted({item.component.namespace for item in wish.components})),
@@ -491,7 +492,7 @@ def _lock_lost(progress: str) -> LockedError:
 
 
 def plan_new_cluster(
-    catalog: Catalog,
+    selection: Selection,
     config: Config,
     charts: ChartSource,
     provider: Provider,
@@ -507,7 +508,7 @@ def plan_new_cluster(
         nodes=config.cluster.nodes,
         simulated=provider.simulated,
     )
-    selection = select(catalog, config, observed)
+    selection = selection.on(config, observed)
     wish = wanted(
         config,
         selection,

@@ -41,23 +41,36 @@ class Selection:
 
     managed: tuple[Component, ...]
     external: tuple[Component, ...]
-    disabled: tuple[str, ...]
+    disabled: tuple[Component, ...]
+
+    def on(self, config: Config, observed: Observed) -> Selection:
+        """Leave out what a cluster turns out to have already.
+
+        Raises:
+            ConfigError: CTO-1320, something else needs what is left out.
+        """
+        asked = (*self.managed, *self.external, *self.disabled)
+        left = {c.name for c in asked if not _is_asked(c, config, observed)}
+        return self if not left else _selected([c for c in asked if c.name not in left], config)
 
 
-def select(catalog: Catalog, config: Config, observed: Observed | None = None) -> Selection:
+def select(catalog: Catalog, config: Config) -> Selection:
     """Return the components that are required, belong to a feature that is on, or bring a class.
 
-    Without an observed cluster, what it may turn out to have already is among them.
+    What the cluster may turn out to have already is among them, until `on` leaves it out.
 
     Raises:
         ConfigError: CTO-1320, a component is disabled that another one needs.
     """
-    features = config.features.model_dump()
-    asked = [
-        c
-        for c in catalog.components
-        if c.required or features.get(c.feature or "", False) or brings_class(c, config, observed)
-    ]
+    return _selected([c for c in catalog.components if _is_asked(c, config, None)], config)
+
+
+def _is_asked(component: Component, config: Config, observed: Observed | None) -> bool:
+    is_on = bool(getattr(config.features, component.feature or "", False))
+    return component.required or is_on or brings_class(component, config, observed)
+
+
+def _selected(asked: Sequence[Component], config: Config) -> Selection:
     mode = {c.name: _settings(config, c.name).mode for c in asked}
     for component in asked:
         missing = [d for d in component.depends_on if mode.get(d) in {None, Mode.DISABLED}]
@@ -68,7 +81,7 @@ def select(catalog: Catalog, config: Config, observed: Observed | None = None) -
     return Selection(
         managed=tuple(c for c in asked if mode[c.name] is Mode.MANAGED),
         external=tuple(c for c in asked if mode[c.name] is Mode.EXTERNAL),
-        disabled=tuple(c.name for c in asked if mode[c.name] is Mode.DISABLED),
+        disabled=tuple(c for c in asked if mode[c.name] is Mode.DISABLED),
     )
 
 
@@ -170,7 +183,7 @@ def wanted(
             for component in selection.managed
         ),
         external=tuple(c.name for c in selection.external),
-        disabled=selection.disabled,
+        disabled=tuple(c.name for c in selection.disabled),
         creates_cluster=creates_cluster,
         ports=ports,
         authority=(config.platform.domain or "") if own else "",

@@ -32,7 +32,7 @@ def catalog(*components: Component) -> Catalog:
 def names(selection: Selection) -> tuple[list[str], list[str], list[str]]:
     managed = [item.name for item in selection.managed]
     external = [item.name for item in selection.external]
-    return managed, external, list(selection.disabled)
+    return managed, external, [c.name for c in selection.disabled]
 
 
 def render(

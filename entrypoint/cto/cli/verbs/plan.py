@@ -69,7 +69,7 @@ def uninstall(wiring: Wiring, terminal: Terminal, removal: Options) -> Result:
 def _new_cluster(wiring: Wiring, provider: Provider) -> Plan:
     loaded = wiring.loaded
     return plan_new_cluster(
-        wiring.catalog,
+        wiring.selection,
         loaded.config,
         wiring.charts.resolve,
         provider,
