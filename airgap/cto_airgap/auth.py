@@ -1,9 +1,14 @@
-"""Log-ins and tokens, as https://distribution.github.io/distribution/spec/auth/token/ has them."""
+"""Challenges and tokens.
+
+RFC 9110, section 11.6.1, has what a registry asks for with status 401;
+https://distribution.github.io/distribution/spec/auth/token/ has how to answer.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -11,19 +16,44 @@ from urllib.parse import urlencode, urlsplit
 from cto import goyaml
 from cto.errors import ToolError
 from cto.ports import Clock
-from cto_airgap import challenge
-from cto_airgap.challenge import Challenge
-from cto_airgap.endpoints import Endpoint
-from cto_airgap.logins import Login, Logins
-from cto_airgap.transport import Request
+from cto_airgap.logins import Logins, RegistryLogin
+from cto_airgap.reference import Endpoint
+from cto_airgap.web import HttpRequest
+
+_SCHEME = re.compile(r"\s*([A-Za-z]+)(?:\s*,|\s+|$)")
+_PARAMETER = re.compile(r'([A-Za-z_]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))\s*(?:,|$)\s*')
 
 # What a token is good for that does not say it, and how long before its end it is not used again.
 _SECONDS = 60.0
 _MARGIN_S = 10.0
 
 Scopes = tuple[str, ...]
-Fetch = Callable[[Request], tuple[int, bytes]]
+Fetch = Callable[[HttpRequest], tuple[int, bytes]]
 """Sends a request as often as it takes; returns status and body."""
+
+
+@dataclass(frozen=True)
+class Challenge:
+    """One way to prove who one is; `scheme` is in lower case."""
+
+    scheme: str
+    parameters: Mapping[str, str] = field(default_factory=dict)
+
+
+def parse_challenges(header: str) -> tuple[Challenge, ...]:
+    """Return the challenges of a WWW-Authenticate header, those that can be read."""
+    found = []
+    at = 0
+    while match := _SCHEME.match(header, at):
+        at = match.end()
+        parameters = {}
+        while pair := _PARAMETER.match(header, at):
+            at = pair.end()
+            quoted = pair[2]
+            value = pair[3] if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
+            parameters[pair[1].lower()] = value
+        found.append(Challenge(match[1].lower(), parameters))
+    return tuple(found)
 
 
 def scope(repository: str, actions: str) -> str:
@@ -84,7 +114,7 @@ class Authorizer:
             header: WWW-Authenticate of the answer.
             sent: Authorization of the request.
         """
-        known = {item.scheme: item for item in challenge.parse(header)}
+        known = {item.scheme: item for item in parse_challenges(header)}
         asked = known.get("bearer") or known.get("basic")
         login = self._login(endpoint, scopes) if asked else None
         if asked is None:
@@ -98,12 +128,12 @@ class Authorizer:
                 del self._tokens[endpoint.origin, scopes]
         return True
 
-    def _login(self, endpoint: Endpoint, scopes: Scopes) -> Login | None:
+    def _login(self, endpoint: Endpoint, scopes: Scopes) -> RegistryLogin | None:
         repository = scopes[0].split(":")[1] if scopes else ""
         return self._logins.find(endpoint.host, repository)
 
     def _ask(
-        self, endpoint: Endpoint, asked: Challenge, scopes: Scopes, login: Login | None
+        self, endpoint: Endpoint, asked: Challenge, scopes: Scopes, login: RegistryLogin | None
     ) -> _Token:
         realm = asked.parameters.get("realm", "")
         secure = urlsplit(realm).scheme == "https"
@@ -127,15 +157,15 @@ class Authorizer:
         return _token(endpoint, body, begun)
 
 
-def _question(realm: str, service: str, scopes: Scopes, basic: str) -> Request:
+def _question(realm: str, service: str, scopes: Scopes, basic: str) -> HttpRequest:
     query = [("service", service)] if service else []
     query += [("scope", item) for item in scopes]
     joint = "&" if urlsplit(realm).query else "?"
     headers = {"Authorization": basic} if basic else {}
-    return Request(method="GET", url=f"{realm}{joint}{urlencode(query)}", headers=headers)
+    return HttpRequest(method="GET", url=f"{realm}{joint}{urlencode(query)}", headers=headers)
 
 
-def _exchange(realm: str, service: str, scopes: Scopes, identity_token: str) -> Request:
+def _exchange(realm: str, service: str, scopes: Scopes, identity_token: str) -> HttpRequest:
     """Ask for a token as https://distribution.github.io/distribution/spec/auth/oauth/ has it."""
     form = {
         "grant_type": "refresh_token",
@@ -145,7 +175,7 @@ def _exchange(realm: str, service: str, scopes: Scopes, identity_token: str) -> 
         "refresh_token": identity_token,
     }
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
-    return Request(method="POST", url=realm, headers=headers, body=urlencode(form).encode())
+    return HttpRequest(method="POST", url=realm, headers=headers, body=urlencode(form).encode())
 
 
 def _token(endpoint: Endpoint, body: bytes, begun: float) -> _Token:
@@ -159,7 +189,7 @@ def _token(endpoint: Endpoint, body: bytes, begun: float) -> _Token:
     return _Token(str(text), begun + max(seconds - _MARGIN_S, 1.0))
 
 
-def _refused(endpoint: Endpoint, realm: str, status: int, login: Login | None) -> ToolError:
+def _refused(endpoint: Endpoint, realm: str, status: int, login: RegistryLogin | None) -> ToolError:
     who = login.who if login else "without a log-in"
     details = f"{realm}: HTTP status {status} ({who})"
     text = f"the token server of {endpoint.host} gives no token"

@@ -8,26 +8,124 @@ from pathlib import Path
 from threading import Event as Flag
 from typing import TypeVar
 
-from cto.errors import ToolError
-from cto_airgap import charts as charting
-from cto_airgap.archive import ImageSource
-from cto_airgap.charts import ChartFiles
-from cto_airgap.contents import Contents, Item, Kind
-from cto_airgap.descriptor import Descriptor
-from cto_airgap.digest import Digest
-from cto_airgap.document import Document
-from cto_airgap.layout import Layout
-from cto_airgap.parallel import each
-from cto_airgap.progress import Counter, Listener
+from cto.errors import IntegrityError, ToolError
+from cto_airgap.bundle import Tree, open_item
+from cto_airgap.contents import Contents, Item, ItemKind
+from cto_airgap.images import ImageSource, platform_of
+from cto_airgap.layout import Layout, WrongBytesError
+from cto_airgap.oci import (
+    OCI_MANIFEST,
+    Descriptor,
+    Digest,
+    Document,
+    ImagePlatform,
+    parse_digest,
+    to_bytes,
+)
 from cto_airgap.reference import Reference
-from cto_airgap.resolve import platform_of
-from cto_airgap.tree import Tree, open_item
-from cto_airgap.wanted import Wanted, WantedImage
+from cto_airgap.transfers import Counter, Listener, each
+
+# https://helm.sh/docs/topics/registries/#helm-chart-manifest
+CHART_CONFIG = "application/vnd.cncf.helm.config.v1+json"
+CHART_CONTENT = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
 
 WORKERS = 6
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+@dataclass(frozen=True, order=True)
+class WantedImage:
+    """An image, by the name that it keeps, and the digest that the lock has for it."""
+
+    reference: Reference
+    digest: str
+
+    @property
+    def pinned(self) -> Reference:
+        return self.reference.at(parse_digest(self.digest))
+
+
+@dataclass(frozen=True, order=True)
+class WantedChart:
+    """A chart; `sha256` is that of its archive, in hex."""
+
+    name: str
+    version: str
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class WantedBundle:
+    """Everything that goes into a bundle."""
+
+    platform: ImagePlatform
+    profile: str = ""
+    images: tuple[WantedImage, ...] = ()
+    charts: tuple[WantedChart, ...] = ()
+
+    def check_resolved(self) -> None:
+        """Make sure that everything has a digest.
+
+        Raises:
+            IntegrityError: CTO-1801, with the names of what has none.
+        """
+        lacking = [str(one.reference) for one in self.images if not _is_digest(one.digest)]
+        lacking += [f"chart {c.name}" for c in self.charts if not _is_digest(f"sha256:{c.sha256}")]
+        if lacking:
+            text = f"{len(lacking)} of the bundle's parts have no digest"
+            hint = "Resolve them where the registries can be reached: `cto bundle lock`."
+            raise IntegrityError("CTO-1801", text, details="\n".join(lacking), hint=hint)
+
+
+def _is_digest(text: str) -> bool:
+    try:
+        parse_digest(text)
+    except ValueError:
+        return False
+    return True
+
+
+ChartFiles = Callable[[WantedChart], Path]
+"""Returns the archive of a chart."""
+
+
+def chart_name(chart: WantedChart) -> str:
+    """Return a chart's name in a bundle; a tag has no plus sign, and Helm writes it so."""
+    return f"charts/{chart.name}:{chart.version.replace('+', '_')}"
+
+
+def add_chart(layout: Layout, chart: WantedChart, path: Path) -> Item:
+    """Put a chart into a layout.
+
+    Raises:
+        IntegrityError: CTO-1800, the file is not the one that is pinned.
+    """
+    content = Descriptor(
+        media_type=CHART_CONTENT,
+        digest=Digest(f"sha256:{chart.sha256}"),
+        size=path.stat().st_size,
+        annotations={"org.opencontainers.image.title": f"{chart.name}-{chart.version}.tgz"},
+    )
+    try:
+        layout.take(path, content)
+    except WrongBytesError as error:
+        text = f"{path.name} has the wrong sha256"
+        raise IntegrityError("CTO-1800", text, details=str(error)) from None
+    config = {"apiVersion": "v2", "name": chart.name, "version": chart.version}
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": OCI_MANIFEST,
+        "config": layout.add(to_bytes(config), CHART_CONFIG).to_json(),
+        "layers": [content.to_json()],
+        "annotations": {
+            "org.opencontainers.image.title": chart.name,
+            "org.opencontainers.image.version": chart.version,
+        },
+    }
+    descriptor = layout.add(to_bytes(manifest), OCI_MANIFEST)
+    return Item(name=chart_name(chart), kind=ItemKind.CHART, descriptor=descriptor)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +181,7 @@ class Builder:
         self._progress = progress
         self._notice = notice
 
-    def build(self, wanted: Wanted, folder: Path) -> Built:
+    def build(self, wanted: WantedBundle, folder: Path) -> Built:
         """Make a bundle in a folder, go on with one, or change it into another one.
 
         Killed at any moment, the same call goes on from there; the bundle that was there before
@@ -102,9 +200,9 @@ class Builder:
             layout.check_is_ours()
             return self._fill(wanted, layout)
 
-    def _fill(self, wanted: Wanted, layout: Layout) -> Built:
+    def _fill(self, wanted: WantedBundle, layout: Layout) -> Built:
         charts = self._each(
-            lambda chart: charting.add(layout, chart, self._chart_files(chart)), wanted.charts
+            lambda chart: add_chart(layout, chart, self._chart_files(chart)), wanted.charts
         )
         images = self._each(lambda image: self._describe(layout, wanted, image), wanted.images)
         items = sorted([*charts, *images], key=lambda item: item.name)
@@ -119,7 +217,7 @@ class Builder:
             fetched=fetched,
         )
 
-    def _describe(self, layout: Layout, wanted: Wanted, image: WantedImage) -> Item:
+    def _describe(self, layout: Layout, wanted: WantedBundle, image: WantedImage) -> Item:
         """Bring the documents of an image; tell which of its manifests are not for us."""
         root = self._document(layout, image.pinned)
         if root.is_index:
@@ -135,7 +233,7 @@ class Builder:
             text = f"{image.reference} is not there for {wanted.platform}"
             raise ToolError("CTO-1513", text, details=_platforms(root))
         name = str(image.reference)
-        return Item(name=name, kind=Kind.IMAGE, descriptor=root.descriptor, absent=absent)
+        return Item(name=name, kind=ItemKind.IMAGE, descriptor=root.descriptor, absent=absent)
 
     def _document(
         self, layout: Layout, reference: Reference, known: Descriptor | None = None
@@ -146,7 +244,7 @@ class Builder:
         layout.put(found.data, found.descriptor)
         return found
 
-    def _fetch_all(self, layout: Layout, wanted: Wanted, trees: Iterable[Tree]) -> int:
+    def _fetch_all(self, layout: Layout, wanted: WantedBundle, trees: Iterable[Tree]) -> int:
         """Fetch each blob once, whoever has it; return how many bytes were missing."""
         references = {str(image.reference): image.reference for image in wanted.images}
         missing = _missing(layout, references, trees)

@@ -13,10 +13,15 @@ from enum import StrEnum
 from typing import Any
 
 from cto import goyaml
-from cto_airgap import digest as digests
-from cto_airgap.descriptor import OCI_INDEX, Descriptor, Platform
-from cto_airgap.digest import Digest
-from cto_airgap.document import to_bytes
+from cto_airgap.oci import (
+    OCI_INDEX,
+    Descriptor,
+    Digest,
+    ImagePlatform,
+    digest_of,
+    parse_digest,
+    to_bytes,
+)
 
 # The name, for crane, skopeo and oras, and for containerd and Docker:
 # https://github.com/opencontainers/image-spec/blob/main/annotations.md
@@ -34,7 +39,7 @@ _SEAL = "dev.cto.bundle.seal"
 FORMAT = "1"
 
 
-class Kind(StrEnum):
+class ItemKind(StrEnum):
     IMAGE = "image"
     CHART = "chart"
 
@@ -50,13 +55,13 @@ class Item:
     """
 
     name: str
-    kind: Kind
+    kind: ItemKind
     descriptor: Descriptor
     absent: frozenset[Digest] = frozenset()
 
     def to_json(self) -> dict[str, Any]:
         annotations = {_NAME: self.name, _KIND: self.kind.value}
-        if self.kind is Kind.IMAGE:
+        if self.kind is ItemKind.IMAGE:
             annotations[_CONTAINERD_NAME] = self.name
         if self.absent:
             annotations[_ABSENT] = " ".join(sorted(self.absent))
@@ -76,9 +81,9 @@ class Item:
             raise ValueError(message)
         return cls(
             name=said[_NAME],
-            kind=Kind(said.get(_KIND, "")),
+            kind=ItemKind(said.get(_KIND, "")),
             descriptor=replace(found, annotations={}, platform=None),
-            absent=frozenset(digests.parse(text) for text in said.get(_ABSENT, "").split()),
+            absent=frozenset(parse_digest(text) for text in said.get(_ABSENT, "").split()),
         )
 
 
@@ -90,7 +95,7 @@ class Contents:
         profile: What it was made to be enough for; '' if nobody said.
     """
 
-    platform: Platform
+    platform: ImagePlatform
     profile: str = ""
     items: tuple[Item, ...] = ()
 
@@ -102,19 +107,19 @@ class Contents:
 
     @property
     def images(self) -> tuple[Item, ...]:
-        return self._of(Kind.IMAGE)
+        return self._of(ItemKind.IMAGE)
 
     @property
     def charts(self) -> tuple[Item, ...]:
-        return self._of(Kind.CHART)
+        return self._of(ItemKind.CHART)
 
-    def _of(self, kind: Kind) -> tuple[Item, ...]:
+    def _of(self, kind: ItemKind) -> tuple[Item, ...]:
         return tuple(item for item in self.items if item.kind is kind)
 
     def to_bytes(self) -> bytes:
         """Return the index.json of the layout; the same items give the same bytes."""
         body = self._body()
-        body["annotations"][_SEAL] = digests.of_bytes(to_bytes(body))
+        body["annotations"][_SEAL] = digest_of(to_bytes(body))
         return to_bytes(body)
 
     def _body(self) -> dict[str, Any]:
@@ -129,7 +134,7 @@ class Contents:
         }
 
 
-def read(data: bytes) -> Contents:
+def read_contents(data: bytes) -> Contents:
     """Return what an index.json says.
 
     Raises:
@@ -141,7 +146,7 @@ def read(data: bytes) -> Contents:
         message = f"it is not the index of a bundle of format {FORMAT}"
         raise ValueError(message)
     found = Contents(
-        platform=Platform.parse(str(said.get(_PLATFORM))),
+        platform=ImagePlatform.parse(str(said.get(_PLATFORM))),
         profile=str(said.get(_PROFILE, "")),
         items=tuple(Item.from_json(item) for item in body.get("manifests") or ()),
     )

@@ -12,19 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cto_airgap import reference as references
-from cto_airgap.contents import Item, Kind
-from cto_airgap.descriptor import Descriptor
-from cto_airgap.digest import Digest, algorithm_of, hex_of
+from cto_airgap.bundle import Tree, open_whole
+from cto_airgap.contents import Item, ItemKind
 from cto_airgap.layout import Layout
-from cto_airgap.tree import Tree, open_whole
+from cto_airgap.oci import Descriptor, Digest, algorithm_of, hex_of
+from cto_airgap.reference import parse_reference
 
 _V2 = Path("docker", "registry", "v2")
 _DRAIN = "5s"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stored:
+class RegistryStorage:
     """A storage that was made.
 
     Attributes:
@@ -38,7 +37,7 @@ class Stored:
     size: int
 
 
-def store(bundle: Path, root: Path) -> Stored:
+def store(bundle: Path, root: Path) -> RegistryStorage:
     """Write the storage of a registry that serves a bundle to an empty folder.
 
     No blob is hashed: whoever pulls one does that. One that lacks bytes is found here.
@@ -53,7 +52,7 @@ def store(bundle: Path, root: Path) -> Stored:
         _link(_blob(root / _V2, digest), layout.blob(digest))
     for tree in trees:
         _write(root / _V2, tree)
-    return Stored(
+    return RegistryStorage(
         digest=layout.digest(),
         repositories=tuple(sorted({repository_of(tree.item)[0] for tree in trees})),
         size=sum(blob.size for blob in blobs.values()),
@@ -65,10 +64,10 @@ def repository_of(item: Item) -> tuple[str, str]:
 
     The tag is '' if upstream's reference has none. A port is no part of a repository's name.
     """
-    if item.kind is Kind.CHART:
+    if item.kind is ItemKind.CHART:
         repository, _, tag = item.name.partition(":")
         return repository, tag
-    found = references.parse(item.name)
+    found = parse_reference(item.name)
     return f"{prefix_of(found.host)}/{found.repository}", found.tag
 
 

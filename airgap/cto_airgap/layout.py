@@ -9,6 +9,7 @@ rename. Whoever is interrupted leaves the bundle that was there before, or none.
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
@@ -16,16 +17,25 @@ from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
+from types import TracebackType
+from typing import Self
 
 from cto.errors import IntegrityError, UsageError
 from cto.storage import named
-from cto_airgap import contents, document
-from cto_airgap import digest as digests
+from cto_airgap import contents
 from cto_airgap.contents import Contents
-from cto_airgap.descriptor import Descriptor
-from cto_airgap.digest import Digest, algorithm_of, hex_of
-from cto_airgap.document import Document
-from cto_airgap.part import Part
+from cto_airgap.oci import (
+    Descriptor,
+    Digest,
+    Document,
+    algorithm_of,
+    digest_of,
+    digest_of_file,
+    hex_of,
+    read_document,
+)
+
+_PIECE = 1 << 20
 
 INDEX = "index.json"
 MARKER = "oci-layout"
@@ -33,8 +43,98 @@ MARKER_BYTES = b'{"imageLayoutVersion":"1.0.0"}'
 BLOBS = "blobs"
 # Beginnings of blobs. A finished bundle has none.
 PARTS = ".parts"
-_PIECE = 1 << 20
 _OURS = frozenset({INDEX, MARKER, BLOBS, PARTS})
+
+
+class WrongBytesError(Exception):
+    """What was written is not what was promised.
+
+    Attributes:
+        found: The digest of what was written, or how much there was of it.
+    """
+
+    def __init__(self, wanted: Descriptor, found: str) -> None:
+        super().__init__(f"expected {wanted.digest} ({wanted.size} bytes)\nfound    {found}")
+        self.found = found
+
+
+class Part:
+    """The beginning of a blob. It outlives the process, and the next one goes on from it."""
+
+    def __init__(self, path: Path, target: Path, wanted: Descriptor) -> None:
+        self._path = path
+        self._target = target
+        self._wanted = wanted
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("a+b", buffering=0)
+        self._hash = hashlib.new(algorithm_of(wanted.digest))
+        self._size = 0
+        self._read_again()
+        self.resumed = self._size > 0
+
+    @property
+    def size(self) -> int:
+        return self._size
+
+    def write(self, data: bytes) -> None:
+        """Add bytes.
+
+        Raises:
+            WrongBytesError: They are more than were promised; the part is empty again.
+        """
+        if self._size + len(data) > self._wanted.size:
+            self.restart()
+            raise WrongBytesError(self._wanted, "more bytes than that")
+        view = memoryview(data)
+        with named(self._path):
+            while view:
+                view = view[self._file.write(view) :]
+        self._hash.update(data)
+        self._size += len(data)
+
+    def restart(self) -> None:
+        """Forget what was written."""
+        self._file.truncate(0)
+        self._hash = hashlib.new(algorithm_of(self._wanted.digest))
+        self._size = 0
+        self.resumed = False
+
+    def finish(self) -> None:
+        """Give the blob its name.
+
+        Raises:
+            WrongBytesError: It is not what was promised; the part is empty again.
+        """
+        found = self._hash.hexdigest()
+        if found != hex_of(self._wanted.digest) or self._size != self._wanted.size:
+            size = self._size
+            self.restart()
+            algorithm = algorithm_of(self._wanted.digest)
+            raise WrongBytesError(self._wanted, f"{algorithm}:{found} ({size} bytes)")
+        # A name must not outlive its bytes when the power fails.
+        os.fsync(self._file.fileno())
+        self._target.parent.mkdir(parents=True, exist_ok=True)
+        self._path.chmod(0o644)
+        self._path.replace(self._target)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._file.close()
+
+    def _read_again(self) -> None:
+        self._file.seek(0)
+        while data := self._file.read(_PIECE):
+            self._hash.update(data)
+            self._size += len(data)
+        if self._size > self._wanted.size:
+            self.restart()
 
 
 class Layout:
@@ -62,7 +162,7 @@ class Layout:
         if not path.is_file():
             return False
         if self.has(descriptor):
-            found = digests.of_file(path, algorithm_of(descriptor.digest))
+            found = digest_of_file(path, algorithm_of(descriptor.digest))
             if found == descriptor.digest:
                 return True
         path.unlink()
@@ -79,7 +179,7 @@ class Layout:
         if path.stat().st_size != descriptor.size:
             message = f"it has {path.stat().st_size} bytes, expected {descriptor.size}"
             raise ValueError(message)
-        found = document.read(
+        found = read_document(
             path.read_bytes(), descriptor.media_type, algorithm_of(descriptor.digest)
         )
         if found.digest != descriptor.digest:
@@ -94,7 +194,7 @@ class Layout:
             IntegrityError: CTO-1811, the folder holds no bundle, or the index is damaged.
         """
         try:
-            return contents.read((self.folder / INDEX).read_bytes())
+            return contents.read_contents((self.folder / INDEX).read_bytes())
         except (OSError, ValueError) as error:
             text = f"{self.folder} holds no bundle"
             details = f"{INDEX}: {getattr(error, 'strerror', None) or error}"
@@ -102,7 +202,7 @@ class Layout:
 
     def digest(self) -> Digest:
         """Return the digest of the bundle: that of its index, which names all else."""
-        return digests.of_file(self.folder / INDEX)
+        return digest_of_file(self.folder / INDEX)
 
     # writing
 
@@ -145,7 +245,7 @@ class Layout:
 
     def add(self, data: bytes, media_type: str) -> Descriptor:
         """Write a small blob, unless it is there."""
-        found = Descriptor(media_type=media_type, digest=digests.of_bytes(data), size=len(data))
+        found = Descriptor(media_type=media_type, digest=digest_of(data), size=len(data))
         self.put(data, found)
         return found
 

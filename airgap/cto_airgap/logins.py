@@ -2,22 +2,31 @@
 
 https://github.com/docker/cli/blob/master/cli/config/configfile/file.go reads the same file, and
 https://github.com/containers/image/blob/main/docs/containers-auth.json.5.md is podman's, whose
-entries may be of a folder of a registry.
+entries may be of a folder of a registry. A helper is a program, `docker-credential-NAME get`:
+https://github.com/docker/docker-credential-helpers#development says what it is told and answers.
 """
 
 from __future__ import annotations
 
 import base64
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from cto import goyaml
-from cto.errors import ConfigError
-from cto_airgap.helpers import Helpers
+from cto.errors import ConfigError, CtoError, ToolError
+from cto.ports import Completed, Runner
 from cto_airgap.reference import DOCKER
+
+PREFIX = "docker-credential-"
+# A helper may ask its user something, where nobody sees it.
+_ANSWER_S = 30.0
+_NOT_FOUND = "credentials not found in native keychain"
+_LONGEST_WORDS = 200
 
 # What Docker calls its own registry there.
 _DOCKER_HOSTS = frozenset({DOCKER, "index.docker.io", "registry-1.docker.io"})
@@ -29,8 +38,86 @@ _VERSIONS = ("v1", "v2")
 _TOKEN_USER = "<token>"  # noqa: S105 - a name, no secret
 
 
+class Helpers:
+    """Asks helpers. Each is asked once for each address, also by several threads."""
+
+    def __init__(self, runner: Runner, environ: Mapping[str, str]) -> None:
+        self._runner = runner
+        self._environ = environ
+        self._lock = Lock()
+        self._known: dict[tuple[str, str], tuple[str, str] | ToolError | None] = {}
+
+    def get(self, name: str, address: str, *, origin: str, needed: bool) -> tuple[str, str] | None:
+        """Return user and secret; None if the helper has none.
+
+        Args:
+            name: Of the helper, without what all are called.
+            address: Of the registry, as Docker calls it.
+            origin: What names the helper.
+            needed: Whether there is a log-in, so that it is an error not to get it.
+
+        Raises:
+            ToolError: CTO-1560, it cannot be asked, and that is needed.
+        """
+        with self._lock:
+            if (name, address) not in self._known:
+                try:
+                    self._known[name, address] = self._ask(name, address, origin)
+                except ToolError as error:
+                    self._known[name, address] = error
+            answer = self._known[name, address]
+        if isinstance(answer, ToolError):
+            if needed:
+                raise answer
+            return None
+        return answer
+
+    def _ask(self, name: str, address: str, origin: str) -> tuple[str, str] | None:
+        program = f"{PREFIX}{name}"
+        if "/" in name or not shutil.which(program, path=self._environ.get("PATH")):
+            raise _failed(program, address, origin, "which is not on PATH here")
+        try:
+            done = self._runner.run(
+                (program, "get"), timeout_s=_ANSWER_S, stdin=address, check=False
+            )
+        except CtoError as error:
+            raise _failed(program, address, origin, "which fails", error.message) from None
+        if done.returncode:
+            said = _words(done)
+            if said == _NOT_FOUND:
+                return None
+            raise _failed(program, address, origin, f"which ends with {done.returncode}", said)
+        return _read_answer(done.stdout, program, address, origin)
+
+
+def _read_answer(text: str, program: str, address: str, origin: str) -> tuple[str, str] | None:
+    try:
+        answer = goyaml.load_json(text)
+        user, secret = str(answer["Username"]), str(answer["Secret"])
+    except (ValueError, KeyError, TypeError):
+        # Not its text: that may well be the secret.
+        raise _failed(program, address, origin, "which answers something else") from None
+    return (user, secret) if secret else None
+
+
+def _words(done: Completed) -> str:
+    """Return why a helper gave nothing: it says so on stdout, where else the secret would be."""
+    words = done.stdout.strip() or done.stderr.strip()
+    return "" if words.startswith("{") else words.split("\n")[0][:_LONGEST_WORDS]
+
+
+def _failed(program: str, address: str, origin: str, why: str, details: str = "") -> ToolError:
+    text = f"the log-in for {address} is with {program}, {why} ({origin})"
+    hint = (
+        f"Run cto where {program} works (outside of a container), or give the log-in itself: "
+        "registry.username and registry.password, or a configuration without a helper, "
+        f"`DOCKER_CONFIG=DIR docker login {address}`, and DOCKER_CONFIG=DIR for cto."
+    )
+    return ToolError("CTO-1560", text, details=details, hint=hint)
+
+
 @dataclass(frozen=True)
-class Login:
+class RegistryLogin:
     """A log-in.
 
     Attributes:
@@ -67,7 +154,7 @@ class Login:
 class Logins(Protocol):
     """Knows who to be."""
 
-    def find(self, host: str, repository: str) -> Login | None:
+    def find(self, host: str, repository: str) -> RegistryLogin | None:
         """Return the log-in for a repository of a host.
 
         Raises:
@@ -77,30 +164,30 @@ class Logins(Protocol):
 
 
 @dataclass(frozen=True)
-class Given:
+class GivenLogins:
     """Log-ins by host; what it lacks is asked of others."""
 
-    logins: Mapping[str, Login] = field(default_factory=dict)
+    logins: Mapping[str, RegistryLogin] = field(default_factory=dict)
     others: Logins | None = None
 
-    def find(self, host: str, repository: str) -> Login | None:
+    def find(self, host: str, repository: str) -> RegistryLogin | None:
         if login := self.logins.get(host):
             return login
         return self.others.find(host, repository) if self.others else None
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredLogins:
     """Log-ins out of files, the first one that has one, and of the helpers that they name."""
 
-    files: Sequence[File]
+    files: Sequence[LoginFile]
     helpers: Helpers
 
-    def find(self, host: str, repository: str) -> Login | None:
+    def find(self, host: str, repository: str) -> RegistryLogin | None:
         found = (self._in(file, host, repository) for file in self.files)
         return next((login for login in found if login), None)
 
-    def _in(self, file: File, host: str, repository: str) -> Login | None:
+    def _in(self, file: LoginFile, host: str, repository: str) -> RegistryLogin | None:
         entries = _fitting(file.auths, host, repository)
         inline = next((login for _, login in entries if login), None)
         own = _fitting(file.helpers, host, repository)
@@ -114,11 +201,11 @@ class Stored:
         if answer is None:
             return inline
         user, secret = answer
-        return Login("", "", secret) if user == _TOKEN_USER else Login(user, secret)
+        return RegistryLogin("", "", secret) if user == _TOKEN_USER else RegistryLogin(user, secret)
 
 
 @dataclass(frozen=True)
-class File:
+class LoginFile:
     """What a file says, by its keys, in their order.
 
     Attributes:
@@ -129,26 +216,26 @@ class File:
     """
 
     origin: str
-    auths: Mapping[str, Login] = field(default_factory=dict)
+    auths: Mapping[str, RegistryLogin] = field(default_factory=dict)
     helpers: Mapping[str, str] = field(default_factory=dict)
     store: str = ""
 
 
-def read(path: Path) -> File:
+def read_logins(path: Path) -> LoginFile:
     """Read Docker's config.json, or podman's auth.json; it says nothing if there is none.
 
     Raises:
         ConfigError: CTO-1301, the file is not readable.
     """
     try:
-        return parse(path.read_text(encoding="utf-8"), str(path))
+        return parse_logins(path.read_text(encoding="utf-8"), str(path))
     except (FileNotFoundError, NotADirectoryError):
-        return File(str(path))
+        return LoginFile(str(path))
     except (OSError, UnicodeError) as error:
         raise _unreadable(str(path), error) from None
 
 
-def parse(text: str, origin: str) -> File:
+def parse_logins(text: str, origin: str) -> LoginFile:
     """Read what stands in such a file, or in a variable in place of one.
 
     Raises:
@@ -159,7 +246,7 @@ def parse(text: str, origin: str) -> File:
         auths, helpers = body.get("auths") or {}, body.get("credHelpers") or {}
         for key in (*auths, *helpers):
             _place(key)  # raises for what is no address
-        return File(
+        return LoginFile(
             origin,
             auths={key: _login(entry) for key, entry in auths.items()},
             helpers={key: str(name) for key, name in helpers.items()},
@@ -175,12 +262,12 @@ def _unreadable(origin: str, error: Exception) -> ConfigError:
     return ConfigError("CTO-1301", text, details=type(error).__name__)
 
 
-def _login(entry: Mapping[str, Any]) -> Login:
+def _login(entry: Mapping[str, Any]) -> RegistryLogin:
     user, password = str(entry.get("username") or ""), str(entry.get("password") or "")
     if auth := entry.get("auth"):
         user, _, password = base64.b64decode(auth).decode().partition(":")
     # Docker took C's habit of ending texts along for a while.
-    return Login(
+    return RegistryLogin(
         user,
         password.strip("\x00"),
         str(entry.get("identitytoken") or ""),

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event as Flag
 
 from cto_airgap.build import WORKERS
-from cto_airgap.contents import Kind
-from cto_airgap.descriptor import Descriptor
-from cto_airgap.digest import Digest
-from cto_airgap.document import Document, part_of
+from cto_airgap.bundle import Tree, open_item
+from cto_airgap.contents import Item, ItemKind
 from cto_airgap.layout import Layout
-from cto_airgap.naming import Target, names
-from cto_airgap.parallel import each
-from cto_airgap.progress import Counter, Listener
-from cto_airgap.reference import Reference
-from cto_airgap.registry import Registry
-from cto_airgap.tree import Tree, open_item
+from cto_airgap.oci import Descriptor, Digest, Document, part_of
+from cto_airgap.reference import PushTarget, Reference, parse_reference
+from cto_airgap.registry import RegistryClient
+from cto_airgap.transfers import Counter, Listener, each
 from cto_airgap.uploads import Sent, Uploader
 
 
@@ -37,7 +33,7 @@ class Pushed:
     """
 
     old: str
-    kind: Kind
+    kind: ItemKind
     new: Reference
     upstream: Digest
     manifest: Digest
@@ -45,7 +41,7 @@ class Pushed:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class PushOutcome:
     """What a push did; bytes are those of blobs."""
 
     pushed: tuple[Pushed, ...]
@@ -93,7 +89,7 @@ class Pusher:
 
     def __init__(
         self,
-        registry: Registry,
+        registry: RegistryClient,
         uploader: Uploader,
         *,
         stop: Flag,
@@ -106,7 +102,7 @@ class Pusher:
         self._workers = workers
         self._progress = progress
 
-    def push(self, folder: Path, target: Target) -> Outcome:
+    def push(self, folder: Path, target: PushTarget) -> PushOutcome:
         """Bring everything that the registry lacks. Killed, the same call goes on from there.
 
         Raises:
@@ -120,7 +116,7 @@ class Pusher:
         lacking = [move for move, is_there in zip(moves, there, strict=True) if not is_there]
         sizes = self._send_blobs(layout, lacking)
         self._send_documents(lacking)
-        return Outcome(
+        return PushOutcome(
             pushed=tuple(
                 _pushed(move, sent=not done) for move, done in zip(moves, there, strict=True)
             ),
@@ -175,15 +171,17 @@ def digests_of(folder: Path) -> dict[str, Digest]:
     Raises:
         IntegrityError: CTO-1810, a document is damaged; CTO-1811, there is no bundle.
     """
-    moves = _moves(Layout(folder), Target("registry.invalid"))
+    moves = _moves(Layout(folder), PushTarget("registry.invalid"))
     return {
-        move.tree.item.name: move.root.digest for move in moves if move.tree.item.kind is Kind.IMAGE
+        move.tree.item.name: move.root.digest
+        for move in moves
+        if move.tree.item.kind is ItemKind.IMAGE
     }
 
 
-def _moves(layout: Layout, target: Target) -> list[_Move]:
+def _moves(layout: Layout, target: PushTarget) -> list[_Move]:
     contents = layout.contents()
-    new = names(contents.items, target)
+    new = new_names(contents.items, target)
     trees = [open_item(layout, item) for item in contents.items]
     return [
         _Move(
@@ -216,3 +214,15 @@ def _pushed(move: _Move, *, sent: bool) -> Pushed:
         manifest=move.tree.manifests[0].digest,
         sent=sent,
     )
+
+
+def new_names(items: Iterable[Item], target: PushTarget) -> Mapping[str, Reference]:
+    """Return the new names by the old ones."""
+    return {item.name: _new(item, target) for item in items}
+
+
+def _new(item: Item, target: PushTarget) -> Reference:
+    if item.kind is ItemKind.IMAGE:
+        return target.of(parse_reference(item.name))
+    repository, _, tag = item.name.partition(":")
+    return target.reference(repository, tag)

@@ -1,4 +1,4 @@
-"""Names of images: `HOST/REPOSITORY:TAG@DIGEST`, as people write them and as registries want them.
+"""Names of images, `HOST/REPOSITORY:TAG@DIGEST`, and the addresses of what they name.
 
 The grammar is that of https://github.com/distribution/reference, the rules for short names are
 Docker's: no host means docker.io, and one word there means `library/`.
@@ -7,11 +7,12 @@ Docker's: no host means docker.io, and one word there means `library/`.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
+from urllib.parse import urlsplit
 
-from cto_airgap.digest import Digest
-from cto_airgap.digest import parse as parse_digest
+from cto_airgap.oci import Digest, parse_digest
 
 DOCKER = "docker.io"
 _DOCKER_ALIASES = frozenset({DOCKER, "index.docker.io", "registry-1.docker.io"})
@@ -24,6 +25,9 @@ _REPOSITORY = re.compile(rf"{_PART}(?:/{_PART})*")
 _TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
 _FORM = re.compile(rf"(?P<name>[^@]*?)(?::(?P<tag>{_TAG}))?(?:@(?P<digest>.*))?")
 _LONGEST = 255
+
+# The name in references has no registry behind it.
+_APIS = {DOCKER: "registry-1.docker.io"}
 
 
 class InvalidReferenceError(ValueError):
@@ -72,7 +76,7 @@ class Reference:
         return replace(self, digest=digest)
 
 
-def parse(text: str) -> Reference:
+def parse_reference(text: str) -> Reference:
     """Return what a reference names; without tag and digest it names `latest`.
 
     Raises:
@@ -100,7 +104,7 @@ def normalise(text: str) -> str:
     Raises:
         InvalidReferenceError: It names no image.
     """
-    return str(parse(text))
+    return str(parse_reference(text))
 
 
 def _split_host(name: str) -> tuple[str, str]:
@@ -120,3 +124,88 @@ def _digest(digest: str, text: str) -> Digest:
 def _invalid(text: str) -> InvalidReferenceError:
     message = f"not a reference of an image: {text[:300]!r}"
     return InvalidReferenceError(message)
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A registry's address, and what it puts before the names of repositories."""
+
+    origin: str
+    host: str
+    prefix: str = ""
+
+    def url(self, repository: str, rest: str) -> str:
+        return f"{self.origin}/v2/{self.repository(repository)}/{rest}"
+
+    def repository(self, repository: str) -> str:
+        return f"{self.prefix}{repository}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Endpoints:
+    """Knows which address to ask for which host.
+
+    Attributes:
+        mirrors: Host -> addresses to ask first: `mirror.example.com/docker.io`, with `http://` in
+            front if it is one without TLS. What follows the host comes before the repository.
+        plain: Hosts without TLS.
+    """
+
+    mirrors: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    plain: frozenset[str] = frozenset()
+
+    def to_read(self, reference: Reference) -> Iterator[Endpoint]:
+        for address in self.mirrors.get(reference.host, ()):
+            yield _mirror(address)
+        yield self.to_write(reference)
+
+    def to_write(self, reference: Reference) -> Endpoint:
+        scheme = "http" if reference.host in self.plain else "https"
+        host = _APIS.get(reference.host, reference.host)
+        return Endpoint(f"{scheme}://{host}", reference.host)
+
+
+def _mirror(address: str) -> Endpoint:
+    parts = urlsplit(address if "://" in address else f"https://{address}")
+    path = parts.path.strip("/")
+    # Passwords belong to log-ins; in an address they would be shown with it.
+    host = parts.netloc.rpartition("@")[2]
+    return Endpoint(f"{parts.scheme}://{host}", host, f"{path}/" if path else "")
+
+
+@dataclass(frozen=True)
+class PushTarget:
+    """A registry, and what comes before the names of repositories there (may be empty)."""
+
+    host: str
+    prefix: str = ""
+
+    def reference(self, repository: str, tag: str) -> Reference:
+        parts = (self.prefix, repository)
+        return Reference(self.host, "/".join(part for part in parts if part), tag)
+
+    @classmethod
+    def parse(cls, text: str) -> PushTarget:
+        """Return the target that `HOST[:PORT][/PREFIX]` names.
+
+        Raises:
+            InvalidReferenceError: It names none.
+        """
+        host, _, prefix = text.rstrip("/").partition("/")
+        probe = parse_reference(f"{host}/{prefix or 'x'}")
+        if probe.host != host or probe.tag != "latest":
+            message = f"not a registry: {text[:300]!r}"
+            raise InvalidReferenceError(message)
+        return cls(host, prefix)
+
+    def of(self, old: Reference, digest: Digest | Literal[""] = "") -> Reference:
+        """Return what an image is called here: its host is a part of the path.
+
+        That takes nothing but the image's own name, so whoever installs from a registry knows it
+        without asking; two images of one name on two hosts stay two; and a node that has this
+        registry as a mirror of all hosts finds it, too.
+        """
+        host = old.host.replace(":", "-").lower()
+        # An image that is named by digest alone needs a tag, or it is not to be found again.
+        tag = old.tag or f"sha256-{(digest or old.digest).partition(':')[2]}"
+        return replace(self.reference(f"{host}/{old.repository}", tag), digest=digest)

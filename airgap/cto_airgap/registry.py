@@ -5,22 +5,35 @@ https://github.com/opencontainers/distribution-spec/blob/main/spec.md is what th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
-from cto.errors import ToolError
-from cto_airgap import digest as digests
-from cto_airgap import document
+from cto import goyaml
+from cto.errors import IntegrityError, ToolError
 from cto_airgap.auth import Scopes, scope
-from cto_airgap.descriptor import INDEXES, MANIFESTS, Descriptor
-from cto_airgap.digest import algorithm_of
-from cto_airgap.document import Document
-from cto_airgap.endpoints import Endpoint, Endpoints
-from cto_airgap.part import Part, WrongBytesError
-from cto_airgap.reference import Reference
-from cto_airgap.refusals import all_of, name_of, refusal, strange, unreachable, wrong
+from cto_airgap.layout import Part, WrongBytesError
+from cto_airgap.oci import (
+    INDEXES,
+    LARGEST_DOCUMENT,
+    MANIFESTS,
+    Descriptor,
+    Document,
+    algorithm_of,
+    digest_of,
+    read_document,
+)
+from cto_airgap.reference import Endpoint, Endpoints, Reference
 from cto_airgap.session import Session
-from cto_airgap.transport import Answer, NoAnswerError, Request
+from cto_airgap.web import HttpAnswer, HttpRequest, TransportError
+
+_LONGEST_WORDS = 300
+_CODES = {401: "CTO-1511", 403: "CTO-1511", 404: "CTO-1513", 429: "CTO-1512"}
+_TEXTS = {
+    "CTO-1511": "{host} refuses access to {what}",
+    "CTO-1512": "{host} limits requests",
+    "CTO-1513": "{host} does not have {what}",
+    "CTO-1514": "{host} refused a request for {what}",
+}
 
 ACCEPT = ", ".join(sorted(INDEXES | MANIFESTS))
 _ATTEMPTS = 5
@@ -31,7 +44,69 @@ _LARGEST_CONFIG = 8 << 20
 T = TypeVar("T")
 
 
-class Registry:
+def refusal(
+    endpoint: Endpoint, what: str, status: int, body: bytes, *, retry_after: str = ""
+) -> ToolError:
+    """Return the error that a status means.
+
+    Args:
+        endpoint: Who answered.
+        what: What was asked for.
+        status: Of the answer.
+        body: Of the answer.
+        retry_after: What the answer said about another attempt.
+    """
+    code = _CODES.get(status, "CTO-1514")
+    said = _said(body)
+    details = f"HTTP status {status}{f': {said}' if said else ''}"
+    if retry_after:
+        details += f" (Retry-After: {retry_after[:40]})"
+    return ToolError(code, _TEXTS[code].format(host=endpoint.host, what=what), details=details)
+
+
+def unreachable(endpoint: Endpoint, error: TransportError) -> ToolError:
+    text = f"{endpoint.host} cannot be reached"
+    details = f"{endpoint.origin}: {error}"
+    return ToolError("CTO-1510", text, details=details, hint=error.hint)
+
+
+def wrong(endpoint: Endpoint, what: str, details: str) -> IntegrityError:
+    text = f"{endpoint.host} sends something else than {what}"
+    return IntegrityError("CTO-1800", text, details=details)
+
+
+def strange(endpoint: Endpoint, what: str, why: str) -> ToolError:
+    """Return the error for an answer that no registry gives."""
+    text = f"{endpoint.host} answered with something that is not {what}"
+    return ToolError("CTO-1514", text, details=why)
+
+
+def all_of(errors: Sequence[ToolError]) -> ToolError:
+    """Return one error for all addresses that were tried; it is that of the last one."""
+    last = errors[-1]
+    if len(errors) == 1:
+        return last
+    lines = [f"{error.message}: {error.details}" for error in errors]
+    return last.told(details="\n".join(lines))
+
+
+def name_of(wanted: Descriptor) -> str:
+    return f"{wanted.digest[:19]}..."
+
+
+def _said(body: bytes) -> str:
+    """Return a registry's own words."""
+    # https://github.com/opencontainers/distribution-spec/blob/main/spec.md#error-codes
+    try:
+        found: Any = goyaml.load_json(body)["errors"]
+        lines = [f"{item.get('code', '')} {item.get('message', '')}".strip() for item in found]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        lines = body.decode(errors="replace").split("\n")
+    text = "; ".join(line.strip() for line in lines if line.strip())
+    return "".join(c if c.isprintable() else " " for c in text)[:_LONGEST_WORDS]
+
+
+class RegistryClient:
     """Reads from registries, and asks what they have. May be used by several threads."""
 
     def __init__(self, session: Session, endpoints: Endpoints) -> None:
@@ -80,7 +155,7 @@ class Registry:
         url = endpoint.url(reference.repository, f"manifests/{reference.wanted}")
         status, headers, body = self._whole(
             endpoint,
-            Request(method="HEAD", url=url, headers={"Accept": ACCEPT}),
+            HttpRequest(method="HEAD", url=url, headers={"Accept": ACCEPT}),
             self._pull(endpoint, reference),
         )
         if status == 404:
@@ -98,7 +173,7 @@ class Registry:
         endpoint = self._endpoints.to_write(reference)
         url = endpoint.url(reference.repository, f"blobs/{wanted.digest}")
         scopes = self._pull(endpoint, reference)
-        status, _, body = self._whole(endpoint, Request(method="HEAD", url=url), scopes)
+        status, _, body = self._whole(endpoint, HttpRequest(method="HEAD", url=url), scopes)
         if status not in (200, 404):
             raise refusal(endpoint, reference.name, status, body)
         return status == 200
@@ -117,30 +192,30 @@ class Registry:
 
     def _manifest(self, endpoint: Endpoint, reference: Reference) -> Document:
         url = endpoint.url(reference.repository, f"manifests/{reference.wanted}")
-        request = Request(method="GET", url=url, headers={"Accept": ACCEPT})
+        request = HttpRequest(method="GET", url=url, headers={"Accept": ACCEPT})
         scopes = self._pull(endpoint, reference)
-        status, headers, body = self._whole(endpoint, request, scopes, document.LARGEST)
+        status, headers, body = self._whole(endpoint, request, scopes, LARGEST_DOCUMENT)
         if status != 200:
             raise refusal(endpoint, str(reference), status, body, retry_after=_later(headers))
         wanted = reference.digest
-        if wanted and digests.of_bytes(body, algorithm_of(wanted)) != wanted:
-            found = digests.of_bytes(body, algorithm_of(wanted))
+        if wanted and digest_of(body, algorithm_of(wanted)) != wanted:
+            found = digest_of(body, algorithm_of(wanted))
             details = f"expected {wanted}\nfound    {found} ({len(body)} bytes)"
             raise wrong(endpoint, str(reference), details)
         media_type = headers.get("content-type", "").partition(";")[0].strip()
         try:
-            return document.read(body, media_type, algorithm_of(wanted) if wanted else "sha256")
+            return read_document(body, media_type, algorithm_of(wanted) if wanted else "sha256")
         except ValueError as error:
             raise strange(endpoint, f"the manifest of {reference}", str(error)) from error
 
     def _config(self, endpoint: Endpoint, reference: Reference, wanted: Descriptor) -> bytes:
         what = f"{name_of(wanted)} of {reference}"
-        request = Request(method="GET", url=_blob_url(endpoint, reference, wanted))
+        request = HttpRequest(method="GET", url=_blob_url(endpoint, reference, wanted))
         scopes = self._pull(endpoint, reference)
         status, headers, body = self._whole(endpoint, request, scopes, _LARGEST_CONFIG)
         if status != 200:
             raise refusal(endpoint, what, status, body, retry_after=_later(headers))
-        if digests.of_bytes(body, algorithm_of(wanted.digest)) != wanted.digest:
+        if digest_of(body, algorithm_of(wanted.digest)) != wanted.digest:
             raise wrong(endpoint, what, f"expected {wanted.digest}")
         return body
 
@@ -166,7 +241,7 @@ class Registry:
             before = part.size
             try:
                 self._stream_once(endpoint, reference, wanted, part)
-            except NoAnswerError as error:
+            except TransportError as error:
                 failures = 0 if part.size - before >= _PROGRESS else failures + 1
                 if failures == _ATTEMPTS or not error.again:
                     raise unreachable(endpoint, error) from None
@@ -176,7 +251,9 @@ class Registry:
         self, endpoint: Endpoint, reference: Reference, wanted: Descriptor, part: Part
     ) -> None:
         headers = {"Range": f"bytes={part.size}-"} if part.size else {}
-        request = Request(method="GET", url=_blob_url(endpoint, reference, wanted), headers=headers)
+        request = HttpRequest(
+            method="GET", url=_blob_url(endpoint, reference, wanted), headers=headers
+        )
         answer = self._send(endpoint, request, self._pull(endpoint, reference))
         if answer.status not in (200, 206, 416):
             raise self._refusal(endpoint, f"{name_of(wanted)} of {reference}", answer)
@@ -185,12 +262,12 @@ class Registry:
         if answer.status == 416 or (answer.status == 206 and not _goes_on(answer, part)):
             answer.close()
             text = "it sent another part than the one that was asked for"
-            raise NoAnswerError(text, again=True)
+            raise TransportError(text, again=True)
         for piece in self._session.pieces(answer):
             part.write(piece)
         if part.size < wanted.size:
             text = f"it sent {part.size} bytes of {wanted.size}"
-            raise NoAnswerError(text, again=True)
+            raise TransportError(text, again=True)
 
     # all endpoints
 
@@ -204,30 +281,30 @@ class Registry:
         raise all_of(failed)
 
     def _whole(
-        self, endpoint: Endpoint, request: Request, scopes: Scopes, largest: int = 1 << 16
+        self, endpoint: Endpoint, request: HttpRequest, scopes: Scopes, largest: int = 1 << 16
     ) -> tuple[int, Mapping[str, str], bytes]:
         """Return an answer with its body, asked for again if that breaks off."""
         for attempt in range(_ATTEMPTS):
             answer = self._send(endpoint, request, scopes)
             try:
                 return answer.status, answer.headers, self._session.body(answer, largest)
-            except NoAnswerError as error:
+            except TransportError as error:
                 if attempt == _ATTEMPTS - 1 or not error.again:
                     raise unreachable(endpoint, error) from None
             self._session.pause(attempt)
         raise AssertionError  # the last attempt returns or raises
 
-    def _send(self, endpoint: Endpoint, request: Request, scopes: Scopes) -> Answer:
+    def _send(self, endpoint: Endpoint, request: HttpRequest, scopes: Scopes) -> HttpAnswer:
         try:
             return self._session.send(endpoint, request, scopes)
-        except NoAnswerError as error:
+        except TransportError as error:
             raise unreachable(endpoint, error) from None
 
-    def _refusal(self, endpoint: Endpoint, what: str, answer: Answer) -> ToolError:
+    def _refusal(self, endpoint: Endpoint, what: str, answer: HttpAnswer) -> ToolError:
         later = _later(answer.headers)
         try:
             body = self._session.body(answer, 1 << 16)
-        except NoAnswerError:
+        except TransportError:
             body = b""
         return refusal(endpoint, what, answer.status, body, retry_after=later)
 
@@ -244,7 +321,7 @@ def _later(headers: Mapping[str, str]) -> str:
     return headers.get("retry-after", "")
 
 
-def _goes_on(answer: Answer, part: Part) -> bool:
+def _goes_on(answer: HttpAnswer, part: Part) -> bool:
     """Tell whether an answer begins where the part ends."""
     if answer.status == 206:
         return answer.headers.get("content-range", "").startswith(f"bytes {part.size}-")

@@ -13,9 +13,9 @@ from urllib.parse import urljoin, urlsplit
 from cto.errors import Cancelled
 from cto.ports import Clock
 from cto_airgap.auth import Authorizer, Scopes
-from cto_airgap.endpoints import Endpoint
 from cto_airgap.logins import Logins
-from cto_airgap.transport import Answer, NoAnswerError, Request, Transport
+from cto_airgap.reference import Endpoint
+from cto_airgap.web import HttpAnswer, HttpRequest, Transport, TransportError
 
 _TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -49,21 +49,21 @@ class Session:
         # Host -> when it may be asked again: it said so to one thread, and means all.
         self._closed_until: dict[str, float] = {}
 
-    def send(self, endpoint: Endpoint, request: Request, scopes: Scopes) -> Answer:
+    def send(self, endpoint: Endpoint, request: HttpRequest, scopes: Scopes) -> HttpAnswer:
         """Send a request that may be repeated; return the answer, whatever its status.
 
         Raises:
-            NoAnswerError: There was none, several times.
+            TransportError: There was none, several times.
             ToolError: The token server refuses.
             Cancelled: The run is stopping.
         """
         return self._patiently(lambda: self.once(endpoint, request, scopes), request.url)
 
-    def once(self, endpoint: Endpoint, request: Request, scopes: Scopes) -> Answer:
+    def once(self, endpoint: Endpoint, request: HttpRequest, scopes: Scopes) -> HttpAnswer:
         """Send a request once; a second time only if the registry wants to know who asks.
 
         Raises:
-            NoAnswerError: There was no answer.
+            TransportError: There was no answer.
             ToolError: The token server refuses.
             Cancelled: The run is stopping.
         """
@@ -86,11 +86,11 @@ class Session:
         """
         self._wait(min(_FIRST_PAUSE_S * 2.0**attempt, _LONGEST_PAUSE_S))
 
-    def pieces(self, answer: Answer) -> Iterator[bytes]:
+    def pieces(self, answer: HttpAnswer) -> Iterator[bytes]:
         """Yield the body of an answer, and close it.
 
         Raises:
-            NoAnswerError: It broke off.
+            TransportError: It broke off.
             Cancelled: The run is stopping.
         """
         try:
@@ -101,11 +101,11 @@ class Session:
         finally:
             answer.close()
 
-    def body(self, answer: Answer, largest: int = _LARGEST_BODY) -> bytes:
+    def body(self, answer: HttpAnswer, largest: int = _LARGEST_BODY) -> bytes:
         """Return the body of an answer, and close it; what is too long is cut off.
 
         Raises:
-            NoAnswerError: It broke off.
+            TransportError: It broke off.
             Cancelled: The run is stopping.
         """
         found = bytearray()
@@ -116,17 +116,17 @@ class Session:
         answer.close()
         return bytes(found[: largest + 1])
 
-    def _fetch(self, request: Request) -> tuple[int, bytes]:
+    def _fetch(self, request: HttpRequest) -> tuple[int, bytes]:
         answer = self._patiently(lambda: self._transport.send(request), request.url)
         return answer.status, self.body(answer)
 
-    def _patiently(self, send: Callable[[], Answer], url: str) -> Answer:
+    def _patiently(self, send: Callable[[], HttpAnswer], url: str) -> HttpAnswer:
         for attempt in range(_ATTEMPTS):
             last = attempt == _ATTEMPTS - 1
             pause = min(_FIRST_PAUSE_S * 2.0**attempt, _LONGEST_PAUSE_S)
             try:
                 answer = send()
-            except NoAnswerError as error:
+            except TransportError as error:
                 if attempt == _SILENT_ATTEMPTS - 1 or not error.again:
                     raise
             else:
@@ -140,7 +140,9 @@ class Session:
             self._wait(pause)
         raise AssertionError  # the last attempt returns or raises
 
-    def _redirected(self, endpoint: Endpoint, request: Request, authorization: str) -> Answer:
+    def _redirected(
+        self, endpoint: Endpoint, request: HttpRequest, authorization: str
+    ) -> HttpAnswer:
         current = request
         for _ in range(_MOST_REDIRECTS + 1):
             headers = dict(current.headers)
@@ -155,10 +157,10 @@ class Session:
             url = urljoin(current.url, target)
             if _scheme(current.url) == "https" and _scheme(url) != "https":
                 text = f"{_origin(current.url)} redirects to an address without TLS"
-                raise NoAnswerError(text, again=False)
+                raise TransportError(text, again=False)
             current = replace(current, url=url)
         text = f"{endpoint.origin} redirects without end"
-        raise NoAnswerError(text, again=False)
+        raise TransportError(text, again=False)
 
     def _close_until(self, url: str, seconds: float) -> None:
         with self._lock:
@@ -183,7 +185,7 @@ def _scheme(url: str) -> str:
     return urlsplit(url).scheme
 
 
-def _retry_after(answer: Answer, clock: Clock) -> float:
+def _retry_after(answer: HttpAnswer, clock: Clock) -> float:
     """Return for how many seconds an answer asks: it says seconds, or a date."""
     text = answer.headers.get("retry-after", "").strip()
     if text.isdigit():

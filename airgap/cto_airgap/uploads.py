@@ -9,13 +9,11 @@ from urllib.parse import quote, urlencode, urljoin
 
 from cto.errors import ToolError
 from cto_airgap.auth import Scopes, scope
-from cto_airgap.descriptor import Descriptor
-from cto_airgap.document import Document
-from cto_airgap.endpoints import Endpoint, Endpoints
-from cto_airgap.reference import Reference
-from cto_airgap.refusals import name_of, refusal, strange, unreachable
+from cto_airgap.oci import Descriptor, Document
+from cto_airgap.reference import Endpoint, Endpoints, Reference
+from cto_airgap.registry import name_of, refusal, strange, unreachable
 from cto_airgap.session import Session
-from cto_airgap.transport import Answer, NoAnswerError, Piece, Request
+from cto_airgap.web import FilePiece, HttpAnswer, HttpRequest, TransportError
 
 _ATTEMPTS = 5
 # Below it one request does; a break costs no more than what it would take to ask how far it came.
@@ -77,10 +75,10 @@ class Uploader:
                 return Sent.MOUNTED
             try:
                 self._send(upload, location)
-            except (NoAnswerError, _LostError) as error:
-                again = not isinstance(error, NoAnswerError) or error.again
+            except (TransportError, _LostError) as error:
+                again = not isinstance(error, TransportError) or error.again
                 if attempt == _ATTEMPTS - 1 or not again:
-                    silent = NoAnswerError(str(error), again=False)
+                    silent = TransportError(str(error), again=False)
                     raise unreachable(upload.endpoint, silent) from None
             else:
                 return Sent.UPLOADED
@@ -95,7 +93,7 @@ class Uploader:
         """
         endpoint = self._endpoints.to_write(reference)
         name = reference.tag or found.digest
-        request = Request(
+        request = HttpRequest(
             method="PUT",
             url=endpoint.url(reference.repository, f"manifests/{name}"),
             headers={"Content-Type": found.media_type},
@@ -104,7 +102,7 @@ class Uploader:
         what = f"{reference.name}:{name}"
         try:
             answer = self._session.send(endpoint, request, _push(endpoint, reference))
-        except NoAnswerError as error:
+        except TransportError as error:
             raise unreachable(endpoint, error) from None
         if answer.status != 201:
             raise self._refusal(endpoint, what, answer)
@@ -129,10 +127,10 @@ class Uploader:
         url = f"{upload.endpoint.origin}/v2/{repository}/blobs/uploads/"
         if source:
             url += "?" + urlencode({"mount": upload.wanted.digest, "from": source})
-        request = Request(method="POST", url=url)
+        request = HttpRequest(method="POST", url=url)
         try:
             answer = self._session.send(upload.endpoint, request, upload.scopes)
-        except NoAnswerError as error:
+        except TransportError as error:
             raise unreachable(upload.endpoint, error) from None
         if answer.status == 201 and source:
             answer.close()
@@ -145,14 +143,14 @@ class Uploader:
     def _send(self, upload: _Upload, location: str) -> None:
         size = upload.wanted.size
         if size <= _SMALL:
-            self._put(upload, location, Piece(upload.path, 0, size))
+            self._put(upload, location, FilePiece(upload.path, 0, size))
             return
         self._put(upload, self._patch(upload, location), b"")
 
-    def _put(self, upload: _Upload, location: str, body: Piece | bytes) -> None:
+    def _put(self, upload: _Upload, location: str, body: FilePiece | bytes) -> None:
         joint = "&" if "?" in location else "?"
         url = f"{location}{joint}digest={quote(upload.wanted.digest, safe=':')}"
-        request = Request(method="PUT", url=url, headers=_BYTES, body=body)
+        request = HttpRequest(method="PUT", url=url, headers=_BYTES, body=body)
         answer = self._session.once(upload.endpoint, request, upload.scopes)
         self._expect(upload, answer, 201)
 
@@ -163,11 +161,11 @@ class Uploader:
             headers = dict(_BYTES)
             if start:
                 headers["Content-Range"] = f"{start}-{size - 1}"
-            body = Piece(upload.path, start, size - start)
-            request = Request(method="PATCH", url=location, headers=headers, body=body)
+            body = FilePiece(upload.path, start, size - start)
+            request = HttpRequest(method="PATCH", url=location, headers=headers, body=body)
             try:
                 answer = self._session.once(upload.endpoint, request, upload.scopes)
-            except NoAnswerError as error:
+            except TransportError as error:
                 begun, (start, location) = start, self._how_far(upload, location)
                 # Distribution before 3.0 loses an upload that broke, and there is no progress:
                 # https://github.com/distribution/distribution/pull/3755
@@ -181,7 +179,7 @@ class Uploader:
 
     def _how_far(self, upload: _Upload, location: str) -> tuple[int, str]:
         """Return how many bytes a registry has of an upload, and where to go on."""
-        request = Request(method="GET", url=location)
+        request = HttpRequest(method="GET", url=location)
         answer = self._session.send(upload.endpoint, request, upload.scopes)
         answer.close()
         first, _, last = answer.headers.get("range", "").removeprefix("bytes=").partition("-")
@@ -189,7 +187,7 @@ class Uploader:
             return 0, location
         return int(last) + 1, _next(upload.endpoint, location, answer)
 
-    def _expect(self, upload: _Upload, answer: Answer, status: int) -> None:
+    def _expect(self, upload: _Upload, answer: HttpAnswer, status: int) -> None:
         if answer.status == status:
             answer.close()
         elif answer.status in _LOST | _BUSY:
@@ -199,11 +197,11 @@ class Uploader:
         else:
             raise self._refusal(upload.endpoint, upload.what, answer)
 
-    def _refusal(self, endpoint: Endpoint, what: str, answer: Answer) -> ToolError:
+    def _refusal(self, endpoint: Endpoint, what: str, answer: HttpAnswer) -> ToolError:
         later = answer.headers.get("retry-after", "")
         try:
             body = self._session.body(answer, 1 << 16)
-        except NoAnswerError:
+        except TransportError:
             body = b""
         return refusal(endpoint, what, answer.status, body, retry_after=later)
 
@@ -212,7 +210,7 @@ def _push(endpoint: Endpoint, reference: Reference) -> Scopes:
     return (scope(endpoint.repository(reference.repository), "pull,push"),)
 
 
-def _next(endpoint: Endpoint, url: str, answer: Answer) -> str:
+def _next(endpoint: Endpoint, url: str, answer: HttpAnswer) -> str:
     """Return where an upload goes on."""
     location = answer.headers.get("location", "")
     if not location:

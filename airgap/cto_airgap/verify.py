@@ -10,14 +10,11 @@ from pathlib import Path
 from threading import Event as Flag
 
 from cto.errors import IntegrityError
-from cto_airgap import digest as digests
+from cto_airgap.bundle import children
 from cto_airgap.contents import Item
-from cto_airgap.descriptor import Descriptor
-from cto_airgap.digest import Digest, algorithm_of
-from cto_airgap.document import Document
 from cto_airgap.layout import INDEX, MARKER, MARKER_BYTES, Layout
-from cto_airgap.parallel import each
-from cto_airgap.tree import children
+from cto_airgap.oci import Descriptor, Digest, Document, algorithm_of, digest_of_file
+from cto_airgap.transfers import each
 
 _NAMED = 5
 
@@ -32,7 +29,7 @@ class Flaw(StrEnum):
 
 
 @dataclass(frozen=True, order=True)
-class Problem:
+class DamagedFile:
     """One file that is not right.
 
     Attributes:
@@ -68,7 +65,7 @@ class Verified:
     digest: Digest
     files: int
     size: int
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[DamagedFile, ...] = ()
 
 
 @dataclass
@@ -162,35 +159,35 @@ def _open(layout: Layout, descriptor: Descriptor) -> Document | None:
         return None
 
 
-def _look(layout: Layout, one: _Needed) -> Problem | None:
+def _look(layout: Layout, one: _Needed) -> DamagedFile | None:
     wanted, path = one.descriptor, layout.blob(one.descriptor.digest)
     name, by = _name(layout, path), tuple(one.by)
     try:
         size = path.stat().st_size
         if size != wanted.size:
-            return Problem(name, Flaw.SIZE, f"{size} bytes instead of {wanted.size}", by)
-        found = digests.of_file(path, algorithm_of(wanted.digest))
+            return DamagedFile(name, Flaw.SIZE, f"{size} bytes instead of {wanted.size}", by)
+        found = digest_of_file(path, algorithm_of(wanted.digest))
     except FileNotFoundError:
-        return Problem(name, Flaw.MISSING, needed_by=by)
+        return DamagedFile(name, Flaw.MISSING, needed_by=by)
     except OSError as error:
-        return Problem(name, Flaw.BYTES, error.strerror or str(error), by)
-    return None if found == wanted.digest else Problem(name, Flaw.BYTES, f"found {found}", by)
+        return DamagedFile(name, Flaw.BYTES, error.strerror or str(error), by)
+    return None if found == wanted.digest else DamagedFile(name, Flaw.BYTES, f"found {found}", by)
 
 
-def _marker(layout: Layout) -> Iterator[Problem]:
+def _marker(layout: Layout) -> Iterator[DamagedFile]:
     try:
         if (layout.folder / MARKER).read_bytes() != MARKER_BYTES:
-            yield Problem(MARKER, Flaw.BYTES)
+            yield DamagedFile(MARKER, Flaw.BYTES)
     except OSError:
-        yield Problem(MARKER, Flaw.MISSING)
+        yield DamagedFile(MARKER, Flaw.MISSING)
 
 
-def _surplus(layout: Layout, needed: dict[Digest, _Needed]) -> Iterator[Problem]:
+def _surplus(layout: Layout, needed: dict[Digest, _Needed]) -> Iterator[DamagedFile]:
     known = {layout.blob(digest) for digest in needed}
     known |= {layout.folder / INDEX, layout.folder / MARKER}
     for path in layout.folder.rglob("*"):
         if path not in known and not path.is_dir():
-            yield Problem(_name(layout, path), Flaw.SURPLUS)
+            yield DamagedFile(_name(layout, path), Flaw.SURPLUS)
 
 
 def _name(layout: Layout, path: Path) -> str:

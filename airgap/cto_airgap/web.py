@@ -1,20 +1,92 @@
-"""Carries requests over HTTP."""
+"""Carries requests over HTTP, for whoever speaks with registries.
+
+`tests/fakes/registry.py` is a registry in memory, behind the same protocol.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO, Protocol, Self
 
 import requests
 
 from cto.network import trust, web
-from cto_airgap.transport import NoAnswerError, Piece, Request
 
 _PIECE = 1 << 18
+
+
+@dataclass(frozen=True)
+class FilePiece:
+    """A piece of a file, as the body of a request; it is never in memory as a whole."""
+
+    path: Path
+    start: int
+    size: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class HttpRequest:
+    """A request. Its headers and its body may hold a secret, and are not shown."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes | FilePiece = field(default=b"", repr=False)
+
+
+class HttpAnswer(Protocol):
+    """An answer, whose body comes in pieces, or not at all."""
+
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Return the headers; their names are in lower case."""
+        ...
+
+    def pieces(self) -> Iterator[bytes]:
+        """Yield the body as it comes.
+
+        Raises:
+            TransportError: The connection broke.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of the connection; what was not read is lost."""
+        ...
+
+
+class TransportError(Exception):
+    """There was no answer, or it broke off.
+
+    Attributes:
+        again: Whether the same request may work in a moment.
+        hint: What to do about it; the error's own fix when empty.
+    """
+
+    def __init__(self, text: str, *, again: bool, hint: str = "") -> None:
+        super().__init__(text)
+        self.again = again
+        self.hint = hint
+
+
+class Transport(Protocol):
+    """Carries requests. May be called by several threads; follows no redirects."""
+
+    def send(self, request: HttpRequest) -> HttpAnswer:
+        """Send a request and return what was answered, whatever its status.
+
+        Raises:
+            TransportError: Nothing was.
+        """
+        ...
 
 
 class WebTransport:
@@ -42,7 +114,7 @@ class WebTransport:
         verified = trust.context(environ, ca_file=ca_file)
         self._session = web.session(environ, verified=verified, log=log)
 
-    def send(self, request: Request) -> WebAnswer:
+    def send(self, request: HttpRequest) -> WebAnswer:
         # Layers are compressed already, and their digests are of the bytes as they are.
         headers = {"Accept-Encoding": "identity", "User-Agent": self._user_agent, **request.headers}
         try:
@@ -77,7 +149,7 @@ class WebTransport:
 
 
 class WebAnswer:
-    """Implements `Answer`."""
+    """Implements `HttpAnswer`."""
 
     def __init__(self, response: requests.Response) -> None:
         self._response = response
@@ -99,7 +171,7 @@ class WebAnswer:
 class _File:
     """A piece of a file for `requests`, which asks for its length and reads it block by block."""
 
-    def __init__(self, file: BinaryIO, piece: Piece) -> None:
+    def __init__(self, file: BinaryIO, piece: FilePiece) -> None:
         self._file = file
         self._file.seek(piece.start)
         self._left = piece.size
@@ -118,7 +190,7 @@ class _File:
 
 
 @contextmanager
-def _opened(body: bytes | Piece) -> Iterator[Any]:
+def _opened(body: bytes | FilePiece) -> Iterator[Any]:
     if isinstance(body, bytes):
         yield body
         return
@@ -131,6 +203,6 @@ def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 
 
-def _no_answer(error: requests.RequestException) -> NoAnswerError:
+def _no_answer(error: requests.RequestException) -> TransportError:
     hint = str(error) if isinstance(error, web.ProxyRefusedError) else ""
-    return NoAnswerError(web.reason(error), again=web.may_heal(error), hint=hint)
+    return TransportError(web.reason(error), again=web.may_heal(error), hint=hint)

@@ -14,12 +14,11 @@ from signal import SIGTERM
 
 import pytest
 
-from cto_airgap.descriptor import Descriptor
-from cto_airgap.document import Document
+from cto_airgap.build import WantedBundle
+from cto_airgap.bundle import open_item
 from cto_airgap.layout import Layout
-from cto_airgap.tree import open_item
+from cto_airgap.oci import Descriptor, Document
 from cto_airgap.verify import check
-from cto_airgap.wanted import Wanted
 from cto_airgap.web import WebTransport
 from fakes.depot import Depot
 from lab.registry import running
@@ -34,7 +33,7 @@ class Served:
     """A bundle, what was wanted of it, and the registry that serves it."""
 
     folder: Path
-    wanted: Wanted
+    wanted: WantedBundle
     upstream: str
     process: subprocess.Popen[str]
     host: str = ""

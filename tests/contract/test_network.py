@@ -15,10 +15,9 @@ from cto.adapters.kubernetes.cluster import KubeCluster
 from cto.errors import ConfigError, CtoError
 from cto.objects import dump_yaml
 from cto.ports import Access
-from cto_airgap.endpoints import Endpoints
-from cto_airgap.logins import Given
-from cto_airgap.reference import parse
-from cto_airgap.registry import Registry
+from cto_airgap.logins import GivenLogins
+from cto_airgap.reference import Endpoints, parse_reference
+from cto_airgap.registry import RegistryClient
 from cto_airgap.session import Session
 from cto_airgap.web import WebTransport
 from fakes.certificates import AUTHORITY, authority, server_side
@@ -49,8 +48,10 @@ def registry(url: str, folder: Path, log: Logs) -> None:
     host = url.rpartition("/")[2]
     plain = frozenset({host} if url.startswith("http://") else ())
     with WebTransport(log=log.append) as transport:
-        session = Session(transport, Given(), FakeClock(), Event())
-        Registry(session, Endpoints(plain=plain)).digest(parse(f"{host}/team/app:1"))
+        session = Session(transport, GivenLogins(), FakeClock(), Event())
+        RegistryClient(session, Endpoints(plain=plain)).digest(
+            parse_reference(f"{host}/team/app:1")
+        )
 
 
 def cluster(url: str, folder: Path, log: Logs) -> None:

@@ -8,18 +8,15 @@ from pathlib import Path
 import pytest
 
 from cto.errors import CtoError, IntegrityError, ToolError
-from cto_airgap import digest as digests
-from cto_airgap import reference as references
-from cto_airgap.contents import Kind
-from cto_airgap.descriptor import Descriptor
+from cto_airgap.build import WantedBundle, WantedImage
+from cto_airgap.bundle import listing
+from cto_airgap.contents import ItemKind
+from cto_airgap.images import resolve
 from cto_airgap.layout import Layout
-from cto_airgap.listing import listing
-from cto_airgap.naming import Target
-from cto_airgap.reference import Reference
-from cto_airgap.resolve import resolve
+from cto_airgap.oci import Descriptor, digest_of
+from cto_airgap.reference import PushTarget, Reference, parse_reference
 from cto_airgap.uploads import Sent
 from cto_airgap.verify import check
-from cto_airgap.wanted import Wanted, WantedImage
 from cto_airgap.web import WebTransport
 from fakes import images
 from fakes.depot import BIG, SHARED, Depot, blob_file, described
@@ -112,7 +109,7 @@ def test_what_is_not_there_is_said_to_be_missing(depot: Depot, tmp_path: Path) -
         assert caught.value.code == "CTO-1513"
         assert name in caught.value.message
         assert depot.registry.digest(depot.reference(name)) == ""
-    none = described(digests.of_bytes(b"none"), b"none")
+    none = described(digest_of(b"none"), b"none")
     assert not depot.registry.has_blob(depot.reference("here:1"), none)
     assert depot.clock.waits == []
 
@@ -149,7 +146,7 @@ def test_a_blob_is_mounted_where_another_repository_has_it(depot: Depot, tmp_pat
     assert not depot.registry.has_blob(second, wanted)
     assert depot.uploader.blob(second, wanted, path, source="first") is Sent.MOUNTED
     assert depot.registry.has_blob(second, wanted)
-    other = described(digests.of_bytes(b"other"), b"other")
+    other = described(digest_of(b"other"), b"other")
     (tmp_path / "other").write_bytes(b"other")
     sent = depot.uploader.blob(second, other, tmp_path / "other", source="first")
     assert sent is Sent.UPLOADED
@@ -230,7 +227,7 @@ def test_mirrors_are_asked_first(depot: Depot, tmp_path: Path) -> None:
     depot.mirrors = {
         "quay.io": [f"{scheme}{depot.host}/nothing", f"{scheme}{depot.host}/mirror/quay.io"]
     }
-    found = depot.registry.manifest(references.parse("quay.io/team/x:1"))
+    found = depot.registry.manifest(parse_reference("quay.io/team/x:1"))
     assert found.digest == made.root
 
 
@@ -240,7 +237,7 @@ def test_a_bundle_goes_from_one_registry_to_another_place(depot: Depot, tmp_path
     depot.builder(tmp_path).build(wanted, tmp_path / "bundle")
     check(tmp_path / "bundle")
     entries = {entry.name: entry for entry in listing(tmp_path / "bundle").entries}
-    outcome = depot.pusher.push(tmp_path / "bundle", Target(depot.host, "mine"))
+    outcome = depot.pusher.push(tmp_path / "bundle", PushTarget(depot.host, "mine"))
     assert [one.sent for one in outcome.pushed] == [True, True, True]
     for one in outcome.pushed:
         found = depot.registry.manifest(one.new)
@@ -254,7 +251,7 @@ def test_a_bundle_goes_from_one_registry_to_another_place(depot: Depot, tmp_path
             assert one.upstream != one.new.digest
     assert outcome.uploaded > len(SHARED)
     assert outcome.mounted == len(SHARED)
-    again = depot.pusher.push(tmp_path / "bundle", Target(depot.host, "mine"))
+    again = depot.pusher.push(tmp_path / "bundle", PushTarget(depot.host, "mine"))
     assert (again.mapping, again.uploaded, again.mounted) == (outcome.mapping, 0, 0)
     assert not any(one.sent for one in again.pushed)
 
@@ -263,13 +260,13 @@ def test_a_bundle_goes_from_one_registry_to_another_place(depot: Depot, tmp_path
 def test_what_was_pushed_can_be_bundled_again(depot: Depot, tmp_path: Path) -> None:
     wanted = depot.fill(tmp_path)
     depot.builder(tmp_path).build(wanted, tmp_path / "bundle")
-    outcome = depot.pusher.push(tmp_path / "bundle", Target(depot.host, "mine"))
+    outcome = depot.pusher.push(tmp_path / "bundle", PushTarget(depot.host, "mine"))
     moved = [
         WantedImage(Reference(one.new.host, one.new.repository, one.new.tag), one.new.digest)
         for one in outcome.pushed
-        if one.kind is Kind.IMAGE
+        if one.kind is ItemKind.IMAGE
     ]
-    again = Wanted(platform=wanted.platform, images=tuple(moved))
+    again = WantedBundle(platform=wanted.platform, images=tuple(moved))
     built = depot.builder(tmp_path).build(again, tmp_path / "again")
     assert not any(item.absent for item in built.contents.items)
     check(tmp_path / "again")

@@ -11,7 +11,7 @@ from time import monotonic, sleep
 
 import pytest
 
-from cto_airgap.naming import Target
+from cto_airgap.reference import PushTarget
 from cto_airgap.verify import check
 from cto_airgap.web import WebTransport
 from fakes.depot import Depot
@@ -24,7 +24,7 @@ _PROGRAM = """
 import sys
 sys.path[:0] = {path!r}
 from pathlib import Path
-from cto_airgap.naming import Target
+from cto_airgap.reference import Target
 from cto_airgap.web import WebTransport
 from fakes.depot import Depot
 folder = Path({folder!r})
@@ -94,8 +94,8 @@ def test_killed_at_many_moments_a_push_ends_as_if_it_had_not_been(
         depot.builder(tmp_path).build(depot.fill(tmp_path), tmp_path / "bundle")
         for requests in (1, 4, 7, 10, 13, 16):
             killed(proxy, tmp_path / "bundle", "push", requests)
-        outcome = depot.pusher.push(tmp_path / "bundle", Target(proxy.host, "mine"))
+        outcome = depot.pusher.push(tmp_path / "bundle", PushTarget(proxy.host, "mine"))
         for one in outcome.pushed:
             assert depot.registry.manifest(one.new).digest == one.new.digest
-        again = depot.pusher.push(tmp_path / "bundle", Target(proxy.host, "mine"))
+        again = depot.pusher.push(tmp_path / "bundle", PushTarget(proxy.host, "mine"))
         assert (again.uploaded, again.mounted) == (0, 0)

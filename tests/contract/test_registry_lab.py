@@ -14,13 +14,12 @@ from click.testing import CliRunner
 
 from cto.cli.root import cli
 from cto.errors import ConfigError, ToolError
-from cto_airgap.contents import Item, Kind
-from cto_airgap.descriptor import Descriptor
-from cto_airgap.document import Document
+from cto_airgap.bundle import open_item
+from cto_airgap.contents import Item, ItemKind
 from cto_airgap.layout import Layout
-from cto_airgap.logins import Login
-from cto_airgap.naming import Target
-from cto_airgap.tree import open_item
+from cto_airgap.logins import RegistryLogin
+from cto_airgap.oci import Descriptor, Document
+from cto_airgap.reference import PushTarget
 from cto_airgap.verify import check
 from cto_airgap.web import WebTransport
 from fakes.depot import SHARED, Depot
@@ -28,7 +27,7 @@ from lab.registry import running
 from lab.registry.running import Registries
 
 pytestmark = pytest.mark.lab
-LOGIN = Login("robot", running.PASSWORD)
+LOGIN = RegistryLogin("robot", running.PASSWORD)
 
 
 @pytest.fixture(scope="module")
@@ -49,16 +48,16 @@ def test_a_strict_registry_serves_who_may(
     with WebTransport(ca_file=registries.trust / "ca.pem") as transport:
         depot = Depot(host, transport, logins=logins)
         depot.builder(tmp_path).build(depot.fill(tmp_path), tmp_path / "bundle")
-        outcome = depot.pusher.push(tmp_path / "bundle", Target(host, "mine"))
+        outcome = depot.pusher.push(tmp_path / "bundle", PushTarget(host, "mine"))
         assert outcome.mounted == len(SHARED)
         check(tmp_path / "bundle")
         assert depot.clock.waits == []
 
 
 @pytest.mark.parametrize("auth", ["basic", "token"])
-@pytest.mark.parametrize("login", [None, Login("robot", "mistake")])
+@pytest.mark.parametrize("login", [None, RegistryLogin("robot", "mistake")])
 def test_a_strict_registry_refuses_who_may_not(
-    registries: Registries, auth: str, login: Login | None
+    registries: Registries, auth: str, login: RegistryLogin | None
 ) -> None:
     host = registries.start(tls=True, auth=auth)
     logins = {host: login} if login else {}
@@ -105,7 +104,7 @@ def test_crane_takes_a_bundle_to_a_registry_whole(registries: Registries, tmp_pa
             name = f"{host}/crane/{one.name.lower()}:1"
             crane("push", "--insecure", one, name)
             assert crane("digest", "--insecure", name) == item.descriptor.digest
-            if item.kind is Kind.IMAGE:
+            if item.kind is ItemKind.IMAGE:
                 crane("validate", "--insecure", "--remote", name)
 
 

@@ -26,8 +26,8 @@ from cto.adapters.kind.supply import BundleRegistry
 from cto.adapters.process import ProcessRunner
 from cto.cli.containers import served
 from cto.errors import PreflightError
+from cto_airgap.bundle import BundleSource
 from cto_airgap.layout import Layout
-from cto_airgap.source import Source
 from cto_airgap.web import WebTransport
 from fakes.depot import Depot
 from lab.registry import running
@@ -121,8 +121,8 @@ class Made:
     upstream: str
 
     @property
-    def source(self) -> Source:
-        return Source(self.bundle)
+    def source(self) -> BundleSource:
+        return BundleSource(self.bundle)
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,8 @@ from typing import Any
 from cto import assets
 from cto.bundle import content
 from cto.catalog import load
-from cto_airgap import digest as digests
-from cto_airgap.descriptor import OCI_INDEX, OCI_MANIFEST
-from cto_airgap.reference import parse
+from cto_airgap.oci import OCI_INDEX, OCI_MANIFEST, digest_of
+from cto_airgap.reference import parse_reference
 from fakes import images
 
 CREATED = "2026-01-02T03:04:05Z"
@@ -20,7 +19,7 @@ Change = Callable[[dict[str, Any]], None]
 
 
 def blob(data: bytes, kind: str) -> tuple[str, dict[str, Any]]:
-    digest = digests.of_bytes(data)
+    digest = digest_of(data)
     name = f"blobs/{digest.replace(':', '/')}"
     return name, {"mediaType": kind, "digest": digest, "size": len(data)}
 
@@ -28,7 +27,7 @@ def blob(data: bytes, kind: str) -> tuple[str, dict[str, Any]]:
 def program(folder: Path, change: Change = lambda _: None) -> Path:
     """Write an image of one layer; `change` gets its index, manifest, config and files."""
     layer = images.layer({"bin/cto": b"program"})
-    diff = digests.of_bytes(images.tar({"bin/cto": b"program"}))
+    diff = digest_of(images.tar({"bin/cto": b"program"}))
     config = {
         "created": CREATED,
         "os": "linux",
@@ -63,7 +62,7 @@ def ours(folder: Path, platform: str = "linux/amd64") -> dict[str, Path]:
     catalog = load(assets.root() / "bundle")
     found = {}
     for name in content.ours(catalog.components):
-        reference = parse(name).name
+        reference = parse_reference(name).name
         (place := folder / reference.rpartition("/")[2]).mkdir(parents=True, exist_ok=True)
 
         def change(parts: dict[str, Any]) -> None:

@@ -7,20 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event as Flag
 
-from cto_airgap import document
-from cto_airgap import reference as references
-from cto_airgap.build import Builder
-from cto_airgap.descriptor import Descriptor, Platform
-from cto_airgap.digest import Digest
-from cto_airgap.endpoints import Endpoints
-from cto_airgap.logins import Given, Login
+from cto_airgap.build import Builder, WantedBundle, WantedChart, WantedImage
+from cto_airgap.logins import GivenLogins, RegistryLogin
+from cto_airgap.oci import Descriptor, Digest, ImagePlatform, read_document
 from cto_airgap.push import Pusher
-from cto_airgap.reference import Reference
-from cto_airgap.registry import Registry
+from cto_airgap.reference import Endpoints, Reference, parse_reference
+from cto_airgap.registry import RegistryClient
 from cto_airgap.session import Session
-from cto_airgap.transport import Transport
 from cto_airgap.uploads import Uploader
-from cto_airgap.wanted import Wanted, WantedChart, WantedImage
+from cto_airgap.web import Transport
 from fakes import images
 from fakes.clock import FakeClock
 from fakes.images import Image
@@ -45,13 +40,13 @@ class Depot:
     troubles: Troubles = field(default_factory=Troubles)
     count: Callable[[str, str], int] = lambda _method, _fragment: 0
     plain: bool = False
-    logins: Mapping[str, Login] = field(default_factory=dict)
+    logins: Mapping[str, RegistryLogin] = field(default_factory=dict)
     clock: FakeClock = field(default_factory=FakeClock)
     mirrors: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def session(self) -> Session:
-        return Session(self.transport, Given(self.logins), self.clock, Flag())
+        return Session(self.transport, GivenLogins(self.logins), self.clock, Flag())
 
     @property
     def endpoints(self) -> Endpoints:
@@ -59,8 +54,8 @@ class Depot:
         return Endpoints(mirrors=self.mirrors, plain=plain)
 
     @property
-    def registry(self) -> Registry:
-        return Registry(self.session, self.endpoints)
+    def registry(self) -> RegistryClient:
+        return RegistryClient(self.session, self.endpoints)
 
     @property
     def uploader(self) -> Uploader:
@@ -70,7 +65,7 @@ class Depot:
     def pusher(self) -> Pusher:
         session = self.session
         return Pusher(
-            Registry(session, self.endpoints),
+            RegistryClient(session, self.endpoints),
             Uploader(session, self.endpoints),
             stop=Flag(),
             workers=3,
@@ -82,7 +77,7 @@ class Depot:
         )
 
     def reference(self, text: str) -> Reference:
-        return references.parse(f"{self.host}/{text}")
+        return parse_reference(f"{self.host}/{text}")
 
     def add(self, name: str, image: Image, folder: Path) -> Image:
         """Push an image, blob by blob."""
@@ -94,11 +89,11 @@ class Depot:
         *below, root = image.documents.values()
         nameless = Reference(reference.host, reference.repository)
         for kind, data in below:
-            self.uploader.manifest(nameless, document.read(data, kind))
-        self.uploader.manifest(reference, document.read(root[1], root[0]))
+            self.uploader.manifest(nameless, read_document(data, kind))
+        self.uploader.manifest(reference, read_document(root[1], root[0]))
         return image
 
-    def fill(self, folder: Path) -> Wanted:
+    def fill(self, folder: Path) -> WantedBundle:
         """Push two images that share a layer; return what a bundle is to hold."""
         own = images.layer({"own": b"own"})
         arm = images.image(images.layer({"arm": b"arm"}), platform="linux/arm64")
@@ -107,8 +102,8 @@ class Depot:
         self.add("team/one:1", one, folder)
         self.add("two:2", two, folder)
         sha256 = images.chart(folder / "thing.tgz", "thing", "0.1.0")
-        return Wanted(
-            platform=Platform("linux", "amd64"),
+        return WantedBundle(
+            platform=ImagePlatform("linux", "amd64"),
             images=(
                 WantedImage(self.reference("team/one:1"), one.root),
                 WantedImage(self.reference("two:2"), two.root),

@@ -22,7 +22,7 @@ from cto.cli.root import cli
 from cto.cli.wiring import Wiring
 from cto.objects import Manifest, dump_yaml
 from cto.ports import Clock, Provider
-from cto_airgap.transport import Transport
+from cto_airgap.web import Transport
 from fakes.cluster import FakeCluster
 from fakes.controllers import make_ready
 from fakes.handclock import HandClock

@@ -12,9 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cto_airgap import digest as digests
-from cto_airgap.descriptor import DOCKER_INDEX, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
-from cto_airgap.digest import Digest
+from cto_airgap.oci import DOCKER_INDEX, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, Digest, digest_of
 
 _LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 _CONFIG = "application/vnd.oci.image.config.v1+json"
@@ -69,21 +67,20 @@ def image(
         "config": {"Labels": {"text": text}},
         "rootfs": {
             "type": "layers",
-            "diff_ids": [digests.of_bytes(gzip.decompress(data)) for data in layers],
+            "diff_ids": [digest_of(gzip.decompress(data)) for data in layers],
         },
     }
     if variant:
         config["variant"] = variant[0]
     parts = [(_CONFIG, json.dumps(config).encode()), *((_LAYER, data) for data in layers)]
     entries = [
-        {"mediaType": kind, "digest": digests.of_bytes(data), "size": len(data)}
-        for kind, data in parts
+        {"mediaType": kind, "digest": digest_of(data), "size": len(data)} for kind, data in parts
     ]
     kind = DOCKER_MANIFEST if docker else OCI_MANIFEST
     body = {"schemaVersion": 2, "mediaType": kind, "config": entries[0], "layers": entries[1:]}
     data = json.dumps(body, indent=3).encode()
-    root = digests.of_bytes(data)
-    blobs = {digests.of_bytes(part): part for _, part in parts}
+    root = digest_of(data)
+    blobs = {digest_of(part): part for _, part in parts}
     return Image(blobs, {root: (kind, data)}, root)
 
 
@@ -108,7 +105,7 @@ def index(
     kind = DOCKER_INDEX if docker else OCI_INDEX
     body = {"schemaVersion": 2, "mediaType": kind, "manifests": entries}
     data = json.dumps(body, indent=2).encode()
-    root = digests.of_bytes(data)
+    root = digest_of(data)
     return Image(blobs, documents | {root: (kind, data)}, root)
 
 
@@ -117,4 +114,4 @@ def chart(path: Path, name: str, version: str) -> str:
     text = f"apiVersion: v2\nname: {name}\nversion: {version}\n"
     data = layer({f"{name}/Chart.yaml": text.encode()})
     path.write_bytes(data)
-    return digests.of_bytes(data).partition(":")[2]
+    return digest_of(data).partition(":")[2]

@@ -11,10 +11,8 @@ from threading import RLock
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlsplit
 
-from cto_airgap import digest as digests
-from cto_airgap.descriptor import INDEXES
-from cto_airgap.digest import Digest
-from cto_airgap.transport import NoAnswerError, Piece, Request
+from cto_airgap.oci import INDEXES, Digest, digest_of
+from cto_airgap.web import FilePiece, HttpRequest, TransportError
 from fakes.images import Image
 from fakes.trouble import Trouble, Troubles
 
@@ -23,7 +21,7 @@ _PATH = re.compile(r"/v2/(?P<name>.+?)/(?P<what>manifests|blobs/uploads|blobs)/(
 
 
 class FakeAnswer:
-    """Implements `Answer`."""
+    """Implements `HttpAnswer`."""
 
     def __init__(
         self, status: int, body: bytes = b"", headers: Mapping[str, str] | None = None
@@ -40,7 +38,7 @@ class FakeAnswer:
             yield self._body[at : min(at + _PIECE, end)]
         if self.cut >= 0:
             text = "the connection broke"
-            raise NoAnswerError(text, again=True)
+            raise TransportError(text, again=True)
 
     def close(self) -> None:
         self.closed = True
@@ -140,7 +138,7 @@ class FakeRegistry:
 
     # the transport
 
-    def send(self, request: Request) -> FakeAnswer:
+    def send(self, request: HttpRequest) -> FakeAnswer:
         with self._lock:
             trouble = self.troubles.for_request(request.method, request.url)
             answer = self._trouble(request, trouble) if trouble else self._answer(request)
@@ -149,7 +147,7 @@ class FakeRegistry:
             self.seen.append(Seen(request.method, path, dict(request.headers), answer.status))
             return answer
 
-    def _trouble(self, request: Request, trouble: Trouble) -> FakeAnswer:
+    def _trouble(self, request: HttpRequest, trouble: Trouble) -> FakeAnswer:
         if trouble.status:
             return FakeAnswer(trouble.status, b"", trouble.headers)
         if trouble.cut >= 0 and request.method == "GET":
@@ -160,9 +158,9 @@ class FakeRegistry:
             upload = self._uploads[urlsplit(request.url).path.rpartition("/")[2]]
             upload += _bytes(request.body)[: trouble.cut]
         text = "the connection broke"
-        raise NoAnswerError(text, again=True)
+        raise TransportError(text, again=True)
 
-    def _answer(self, request: Request) -> FakeAnswer:
+    def _answer(self, request: HttpRequest) -> FakeAnswer:
         parts = urlsplit(request.url)
         if parts.path == "/token":
             return self._token(request, parse_qs(parts.query))
@@ -179,7 +177,9 @@ class FakeRegistry:
 
     # who may
 
-    def _refused(self, request: Request, name: str, query: Mapping[str, str]) -> FakeAnswer | None:
+    def _refused(
+        self, request: HttpRequest, name: str, query: Mapping[str, str]
+    ) -> FakeAnswer | None:
         sent = request.headers.get("Authorization", "")
         actions = "pull" if request.method in ("GET", "HEAD") else "pull,push"
         if self._auth == "basic" and not self._is_login(sent):
@@ -209,7 +209,7 @@ class FakeRegistry:
         login = base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
         return sent == f"Basic {login}"
 
-    def _token(self, request: Request, query: Mapping[str, list[str]]) -> FakeAnswer:
+    def _token(self, request: HttpRequest, query: Mapping[str, list[str]]) -> FakeAnswer:
         if not self._is_login(request.headers.get("Authorization", "")):
             return FakeAnswer(401)
         text = " ".join([str(len(self.seen)), *query.get("scope", [])])
@@ -220,7 +220,7 @@ class FakeRegistry:
     # manifests
 
     def _manifests_get(
-        self, request: Request, name: str, rest: str, _: Mapping[str, str]
+        self, request: HttpRequest, name: str, rest: str, _: Mapping[str, str]
     ) -> FakeAnswer:
         found = self._repositories.get(name, _Repository())
         digest = found.tags.get(rest, rest)
@@ -233,7 +233,7 @@ class FakeRegistry:
     _manifests_head = _manifests_get
 
     def _manifests_put(
-        self, request: Request, name: str, rest: str, _: Mapping[str, str]
+        self, request: HttpRequest, name: str, rest: str, _: Mapping[str, str]
     ) -> FakeAnswer:
         data, media_type = _bytes(request.body), request.headers["Content-Type"]
         found = self._repositories.setdefault(name, _Repository())
@@ -244,7 +244,7 @@ class FakeRegistry:
             known, needed = found.blobs, [body["config"], *body["layers"]]
         if not {item["digest"] for item in needed} <= known:
             return _error(404, "MANIFEST_BLOB_UNKNOWN", "blob unknown to registry")
-        digest = digests.of_bytes(data)
+        digest = digest_of(data)
         found.manifests[digest] = (media_type, data)
         if not rest.startswith("sha256:"):
             found.tags[rest] = digest
@@ -252,12 +252,14 @@ class FakeRegistry:
 
     # blobs
 
-    def _blobs_head(self, _: Request, name: str, rest: str, __: Mapping[str, str]) -> FakeAnswer:
+    def _blobs_head(
+        self, _: HttpRequest, name: str, rest: str, __: Mapping[str, str]
+    ) -> FakeAnswer:
         known = rest in self._repositories.get(name, _Repository()).blobs
         return FakeAnswer(200 if known else 404)
 
     def _blobs_get(
-        self, request: Request, name: str, rest: str, _: Mapping[str, str]
+        self, request: HttpRequest, name: str, rest: str, _: Mapping[str, str]
     ) -> FakeAnswer:
         if rest not in self._repositories.get(name, _Repository()).blobs:
             return _error(404, "BLOB_UNKNOWN", "blob unknown to registry")
@@ -276,7 +278,7 @@ class FakeRegistry:
     # uploads
 
     def _blobs_uploads_post(
-        self, _: Request, name: str, __: str, query: Mapping[str, str]
+        self, _: HttpRequest, name: str, __: str, query: Mapping[str, str]
     ) -> FakeAnswer:
         found = self._repositories.setdefault(name, _Repository())
         source = self._repositories.get(query.get("from", ""), _Repository())
@@ -288,14 +290,14 @@ class FakeRegistry:
         return self._status(202, name, upload)
 
     def _blobs_uploads_get(
-        self, _: Request, name: str, rest: str, __: Mapping[str, str]
+        self, _: HttpRequest, name: str, rest: str, __: Mapping[str, str]
     ) -> FakeAnswer:
         if not self._resumes:
             return _error(404, "BLOB_UPLOAD_UNKNOWN", "blob upload unknown")
         return self._status(204, name, rest)
 
     def _blobs_uploads_patch(
-        self, request: Request, name: str, rest: str, _: Mapping[str, str]
+        self, request: HttpRequest, name: str, rest: str, _: Mapping[str, str]
     ) -> FakeAnswer:
         upload = self._uploads[rest]
         span = request.headers.get("Content-Range", "")
@@ -305,13 +307,13 @@ class FakeRegistry:
         return self._status(202, name, rest)
 
     def _blobs_uploads_put(
-        self, request: Request, name: str, rest: str, query: Mapping[str, str]
+        self, request: HttpRequest, name: str, rest: str, query: Mapping[str, str]
     ) -> FakeAnswer:
         upload = self._uploads.pop(rest, None)
         if upload is None:
             return _error(404, "BLOB_UPLOAD_UNKNOWN", "blob upload unknown")
         data = bytes(upload) + _bytes(request.body)
-        if digests.of_bytes(data) != query["digest"]:
+        if digest_of(data) != query["digest"]:
             return _error(400, "DIGEST_INVALID", "provided digest did not match uploaded content")
         self._blobs[query["digest"]] = data
         self._repositories[name].blobs.add(query["digest"])
@@ -329,31 +331,31 @@ class FakeWeb:
     def __init__(self, *registries: FakeRegistry) -> None:
         self._registries = {registry.origin: registry for registry in registries}
 
-    def send(self, request: Request) -> FakeAnswer:
+    def send(self, request: HttpRequest) -> FakeAnswer:
         parts = urlsplit(request.url)
         found = self._registries.get(f"{parts.scheme}://{parts.netloc}")
         if found is None:
             text = f"no such host: {parts.netloc}"
-            raise NoAnswerError(text, again=True)
+            raise TransportError(text, again=True)
         return found.send(request)
 
 
 class Scripted:
     """Implements `Transport`: answers one after the other, the last one again and again."""
 
-    def __init__(self, *answers: FakeAnswer | NoAnswerError) -> None:
+    def __init__(self, *answers: FakeAnswer | TransportError) -> None:
         self._answers = [*answers]
-        self.seen: list[Request] = []
+        self.seen: list[HttpRequest] = []
 
-    def send(self, request: Request) -> FakeAnswer:
+    def send(self, request: HttpRequest) -> FakeAnswer:
         self.seen.append(request)
         answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
-        if isinstance(answer, NoAnswerError):
+        if isinstance(answer, TransportError):
             raise answer
         return answer
 
 
-def _bytes(body: bytes | Piece) -> bytes:
+def _bytes(body: bytes | FilePiece) -> bytes:
     if isinstance(body, bytes):
         return body
     with body.path.open("rb") as file:

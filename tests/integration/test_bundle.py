@@ -21,7 +21,7 @@ import pytest
 from cto import __version__
 from cto.bundle import lock as locks
 from cto.bundle.lock import Lock, LockedImage
-from cto_airgap.reference import parse
+from cto_airgap.reference import parse_reference
 from fakes.archives import ours
 from integration.bundle_registry import PLATFORMS, Distribution, distribution
 
@@ -103,7 +103,7 @@ def upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Distribution]
     """A registry that has every image of the committed lock."""
     with distribution(tmp_path_factory.mktemp("upstream") / "registry") as registry:
         for image in locks.read(COMMITTED).images:
-            name = parse(image.image)
+            name = parse_reference(image.image)
             registry.put_image(name.repository, name.tag)
         yield registry
 
@@ -161,7 +161,7 @@ def test_the_committed_lock_is_what_charts_and_catalog_say(resolved: Path) -> No
 
 def test_the_lock_has_what_the_registries_have(resolved: Path, upstream: Distribution) -> None:
     for image in locks.read(resolved).images:
-        name = parse(image.image)
+        name = parse_reference(image.image)
         assert image.digest == upstream.digest(name.repository, name.tag)
         assert image.platforms == PLATFORMS
         assert image.size > 0
@@ -203,7 +203,7 @@ def test_round_trip(desk: Desk, tmp_path: Path) -> None:
         assert first["mapping"].keys() == {
             one["name"] for one in [*listed["images"], *listed["charts"]]
         }
-        for new in map(parse, first["mapping"].values()):
+        for new in map(parse_reference, first["mapping"].values()):
             assert private.digest(new.repository, new.tag) == new.digest
         again = desk.data("push", bundle, f"{private.url}/mirror")
         assert (again["uploaded"], again["mounted"]) == (0, 0)

@@ -27,8 +27,8 @@ from cto.objects import Manifest, ObjectRef
 from cto.plan.observed import Observed
 from cto.plan.wanted import select, wanted
 from cto.ports import ReleaseSpec
-from cto_airgap import digest as digests
-from cto_airgap.reference import parse
+from cto_airgap.oci import digest_of
+from cto_airgap.reference import parse_reference
 from lab.registry import running
 from lab.registry.running import Registries
 
@@ -39,12 +39,12 @@ from .test_bundle import COMMITTED, Desk
 
 LOCK = locks.read(COMMITTED)
 MIRROR = "registry.example.com/cto/"
-UPSTREAM = sorted({parse(item.image).host for item in LOCK.images} | {"cto.internal"})
+UPSTREAM = sorted({parse_reference(item.image).host for item in LOCK.images} | {"cto.internal"})
 # Whatever is pulled without naming a host comes from Docker's.
 SHORT = sorted(
     name.partition(":")[0]
     for item in LOCK.images
-    for name in parse(item.image).spellings
+    for name in parse_reference(item.image).spellings
     if len(name) < len(item.image)
 )
 # What is one word before a slash may be a namespace.
@@ -90,7 +90,7 @@ def rendered(lab: Lab) -> Iterator[tuple[str, Manifest]]:
     wiring = Wiring(ClusterOptions(charts=lab.charts, tools=lab.tools), env=lab.env)
     catalog, helm, seen = wiring.catalog, wiring.templates(), set()
     images = [*(item.image for item in LOCK.images), *ours(catalog.components)]
-    known = {name: digests.of_bytes(name.encode()) for name in images}
+    known = {name: digest_of(name.encode()) for name in images}
     login = {"url": "registry.example.com", "username": "robot", "password": "hunter2"}
     newest = supported(wiring.root / "bundle").ends[1]
     for wish in wishes(wiring.root / "profiles", [item.name for item in catalog.components]):
@@ -226,7 +226,7 @@ def private(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Priv
 
 
 def name_of(image: str) -> tuple[str, str]:
-    return parse(image).repository, parse(image).tag
+    return parse_reference(image).repository, parse_reference(image).tag
 
 
 def images_in(objects: list[Manifest]) -> set[str]:

@@ -13,7 +13,7 @@ from cto.ports import Chart
 
 if TYPE_CHECKING:
     from cto.cli.wiring import Wiring
-    from cto_airgap.source import Source
+    from cto_airgap.bundle import BundleSource
 
 
 KIND = "kind"
@@ -27,7 +27,7 @@ class BundledCharts:
         notice: Told.
     """
 
-    def __init__(self, source: Source | None, notice: Callable[[str], None]) -> None:
+    def __init__(self, source: BundleSource | None, notice: Callable[[str], None]) -> None:
         self._source = source
         self._notice = notice
         self._found: dict[str, Chart | None] = {}
@@ -54,14 +54,14 @@ def lacking(wiring: Wiring, provider: str) -> Callable[[str], str]:
     return lambda image: _lacks_and_instead(wiring, source, image)
 
 
-def _lacks_and_instead(wiring: Wiring, source: Source, image: str) -> str:
+def _lacks_and_instead(wiring: Wiring, source: BundleSource, image: str) -> str:
     components = wiring.catalog.components
     told = lacks(source, components, image)
     better = ownimage.instead(wiring, _needing(components, image)) if told else ""
     return f"{told}. {better}" if better else told
 
 
-def lacks(source: Source, components: Iterable[Component], image: str) -> str:
+def lacks(source: BundleSource, components: Iterable[Component], image: str) -> str:
     """Say that a bundle lacks an image, and who needs it; '' if it has it.
 
     Args:
@@ -81,13 +81,13 @@ def lacks(source: Source, components: Iterable[Component], image: str) -> str:
 
 
 def _needing(components: Iterable[Component], image: str) -> list[Component]:
-    from cto_airgap.reference import parse  # noqa: PLC0415 - most installers have no bundle
+    from cto_airgap.reference import parse_reference  # noqa: PLC0415 - most installers have no bundle
 
-    wanted = parse(image).name
-    return [c for c in components if any(parse(i.ref).name == wanted for i in c.images)]
+    wanted = parse_reference(image).name
+    return [c for c in components if any(parse_reference(i.ref).name == wanted for i in c.images)]
 
 
-def described(source: Source, folder: Path) -> str:
+def described(source: BundleSource, folder: Path) -> str:
     """Return one line about a bundle."""
     what = "charts and images" if source.has_images else "charts"
     profile = f"profile {source.profile}, " if source.profile else ""

@@ -10,8 +10,8 @@ from cto.bundle.lock import Lock, LockedImage
 from cto.bundle.resolve import Changes, Outcome
 from cto_airgap import push
 from cto_airgap.build import Built
-from cto_airgap.contents import Kind
-from cto_airgap.listing import Difference, Entry, Listing
+from cto_airgap.bundle import BundleDifference, BundleEntry, BundleListing
+from cto_airgap.contents import ItemKind
 
 _DIGEST = 19
 """Characters of a digest that people compare: `sha256:` and twelve."""
@@ -142,27 +142,27 @@ def built_data(folder: Path, built: Built, profile: str) -> dict[str, Any]:
     }
 
 
-def listing_text(found: Listing) -> str:
+def listing_text(found: BundleListing) -> str:
     """Return what a bundle holds, and how much it is."""
     rows = [(entry.digest[:_DIGEST], amount(entry.size), entry.name) for entry in found.entries]
-    images = count(len(found.of(Kind.IMAGE)), "image")
-    charts = count(len(found.of(Kind.CHART)), "chart")
+    images = count(len(found.of(ItemKind.IMAGE)), "image")
+    charts = count(len(found.of(ItemKind.CHART)), "chart")
     end = f"{images}, {charts} for {found.platform}, {amount(found.size)}"
     return "\n".join([*table([_HEAD[:3], *rows]), end, found.digest])
 
 
-def listing_data(folder: Path, found: Listing) -> dict[str, Any]:
+def listing_data(folder: Path, found: BundleListing) -> dict[str, Any]:
     return {
         "bundle": str(folder),
         "digest": found.digest,
         "platform": str(found.platform),
         "size": found.size,
-        "images": [_entry(entry) for entry in found.of(Kind.IMAGE)],
-        "charts": [_entry(entry) for entry in found.of(Kind.CHART)],
+        "images": [_entry(entry) for entry in found.of(ItemKind.IMAGE)],
+        "charts": [_entry(entry) for entry in found.of(ItemKind.CHART)],
     }
 
 
-def _entry(entry: Entry) -> dict[str, Any]:
+def _entry(entry: BundleEntry) -> dict[str, Any]:
     return {
         "name": entry.name,
         "digest": entry.digest,
@@ -171,7 +171,7 @@ def _entry(entry: Entry) -> dict[str, Any]:
     }
 
 
-def difference_text(found: Difference) -> str:
+def difference_text(found: BundleDifference) -> str:
     """Return what changes from one bundle to another, and how many bytes an update is."""
     if found.old == found.new:
         return f"no difference: {found.new}"
@@ -189,7 +189,7 @@ def difference_text(found: Difference) -> str:
     return "\n".join([*(table(rows) if rows else []), *ends])
 
 
-def difference_data(found: Difference) -> dict[str, Any]:
+def difference_data(found: BundleDifference) -> dict[str, Any]:
     return {
         "old": found.old,
         "new": found.new,
@@ -205,7 +205,7 @@ def difference_data(found: Difference) -> dict[str, Any]:
     }
 
 
-def pushed_text(to: str, done: push.Outcome) -> str:
+def pushed_text(to: str, done: push.PushOutcome) -> str:
     """Return the new name of everything, and how much was sent."""
     lines = [f"{old} -> {new}" for old, new in done.mapping.items()]
     sent = sum(one.sent for one in done.pushed)
@@ -216,7 +216,7 @@ def pushed_text(to: str, done: push.Outcome) -> str:
     return "\n".join([*lines, end])
 
 
-def pushed_data(folder: Path, to: str, done: push.Outcome) -> dict[str, Any]:
+def pushed_data(folder: Path, to: str, done: push.PushOutcome) -> dict[str, Any]:
     return {
         "bundle": str(folder),
         "registry": to,

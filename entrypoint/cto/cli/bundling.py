@@ -27,20 +27,17 @@ from cto.errors import IntegrityError, UsageError
 from cto.ports import Chart
 from cto.result import Result
 from cto.storage import writing
-from cto_airgap.archive import Archive, WithArchives
-from cto_airgap.build import Builder
-from cto_airgap.descriptor import Platform
-from cto_airgap.endpoints import Endpoints
-from cto_airgap.listing import difference, listing
-from cto_airgap.naming import Target
-from cto_airgap.progress import Progress
+from cto_airgap.build import Builder, WantedBundle, WantedChart, WantedImage
+from cto_airgap.bundle import difference, listing
+from cto_airgap.images import ImageArchive, WithArchives
+from cto_airgap.oci import ImagePlatform
 from cto_airgap.push import Pusher
-from cto_airgap.reference import normalise, parse
-from cto_airgap.registry import Registry
+from cto_airgap.reference import Endpoints, PushTarget, normalise, parse_reference
+from cto_airgap.registry import RegistryClient
 from cto_airgap.session import Session
+from cto_airgap.transfers import TransferProgress
 from cto_airgap.uploads import Uploader
 from cto_airgap.verify import check
-from cto_airgap.wanted import Wanted, WantedChart, WantedImage
 
 OpenSession = Callable[[Flag], AbstractContextManager[Session]]
 """Takes what stops all requests when it is set."""
@@ -99,7 +96,7 @@ class Bundling:
         out: Path,
         *,
         profile: str,
-        platform: Platform,
+        platform: ImagePlatform,
         with_images: bool = True,
         archives: Mapping[str, Path] = MappingProxyType({}),
     ) -> Result:
@@ -116,14 +113,14 @@ class Bundling:
         components = components_of(self.catalog, self.wishes(), profile)
         check_fresh(lock, components, normalise, self._node())
         images = lock.of_profile(profile) if with_images else ()
-        wanted = Wanted(
+        wanted = WantedBundle(
             platform=platform,
             profile=profile,
-            images=tuple(WantedImage(parse(one.image), one.digest) for one in images),
+            images=tuple(WantedImage(parse_reference(one.image), one.digest) for one in images),
         )
         # Charts may have to be fetched, and for nothing if images lack digests.
         wanted.check_resolved()
-        ours = [parse(name) for name in content.ours(components)] if with_images else []
+        ours = [parse_reference(name) for name in content.ours(components)] if with_images else []
         opened = _opened(archives, [one.name for one in ours])
         made = [WantedImage(one, opened[one.name].manifest.digest) for one in ours]
         wanted = replace(wanted, images=tuple(sorted([*wanted.images, *made])))
@@ -154,7 +151,7 @@ class Bundling:
         with self.open_session(stop) as session:
             endpoints = Endpoints(plain=plain)
             pushed = Pusher(
-                Registry(session, endpoints),
+                RegistryClient(session, endpoints),
                 Uploader(session, endpoints),
                 stop=stop,
                 progress=Tenths(self.screen, "pushed"),
@@ -169,11 +166,11 @@ class Bundling:
         return node_need(self.node, PROFILES, normalise) if self.node else {}
 
     @contextmanager
-    def _registry(self, images: Sequence[LockedImage]) -> Iterator[tuple[Registry, Flag]]:
-        mirrors = self.registries.mirrors_of(parse(one.image).host for one in images)
+    def _registry(self, images: Sequence[LockedImage]) -> Iterator[tuple[RegistryClient, Flag]]:
+        mirrors = self.registries.mirrors_of(parse_reference(one.image).host for one in images)
         stop = Flag()
         with self.open_session(stop) as session:
-            yield Registry(session, Endpoints(mirrors=mirrors)), stop
+            yield RegistryClient(session, Endpoints(mirrors=mirrors)), stop
 
     def _chart(self, component: Component) -> Chart:
         """Return the chart of a component; say so if it is not the one that is pinned."""
@@ -188,7 +185,7 @@ class Bundling:
 class Tenths:
     """Tells of a transfer each time that another tenth of it is done.
 
-    Threads call it, but one at a time: `cto_airgap.progress.Counter` sees to that.
+    Threads call it, but one at a time: `cto_airgap.transfers.Counter` sees to that.
     """
 
     def __init__(self, screen: Screen, verb: str) -> None:
@@ -196,7 +193,7 @@ class Tenths:
         self._verb = verb
         self._told = 0
 
-    def __call__(self, progress: Progress) -> None:
+    def __call__(self, progress: TransferProgress) -> None:
         tenth = 10 * progress.done // (progress.total or 1)
         if tenth > self._told:
             self._told = tenth
@@ -254,7 +251,7 @@ def compared(old: Path, new: Path) -> Result:
     )
 
 
-def target_of(text: str) -> tuple[Target, frozenset[str]]:
+def target_of(text: str) -> tuple[PushTarget, frozenset[str]]:
     """Return the place that a registry's address names, and its host if that has no TLS.
 
     Raises:
@@ -262,7 +259,7 @@ def target_of(text: str) -> tuple[Target, frozenset[str]]:
     """
     scheme, _, rest = text.rpartition("://")
     try:
-        target = Target.parse(rest)
+        target = PushTarget.parse(rest)
     except ValueError as error:
         raise _not_a_registry(text) from error
     if scheme not in {"", "http", "https"}:
@@ -270,14 +267,14 @@ def target_of(text: str) -> tuple[Target, frozenset[str]]:
     return target, frozenset({target.host} if scheme == "http" else ())
 
 
-def platform_of(text: str) -> Platform:
+def platform_of(text: str) -> ImagePlatform:
     """Return the platform that a text names.
 
     Raises:
         UsageError: CTO-1200, it names none.
     """
     try:
-        return Platform.parse(text).plain
+        return ImagePlatform.parse(text).plain
     except ValueError as error:
         raise UsageError("CTO-1200", f"--platform {text}: {error}") from error
 
@@ -287,7 +284,7 @@ def _not_a_registry(text: str) -> UsageError:
     return UsageError("CTO-1200", f"{text} is not the address of a registry", hint=hint)
 
 
-def _opened(archives: Mapping[str, Path], wanted: Sequence[str]) -> dict[str, Archive]:
+def _opened(archives: Mapping[str, Path], wanted: Sequence[str]) -> dict[str, ImageArchive]:
     """Open the files of our images, by their names: all of them, and no others."""
     if strange := sorted({*archives} - {*wanted}):
         what = ", ".join(wanted) or "none: it has no image of ours"
@@ -297,7 +294,7 @@ def _opened(archives: Mapping[str, Path], wanted: Sequence[str]) -> dict[str, Ar
         text = f"{bundletext.count(len(lacking), 'image')} of ours: no file is given"
         hint = "`make image` makes them, and gives the files: --archive NAME=FILE for each."
         raise IntegrityError("CTO-1801", text, details="\n".join(lacking), hint=hint)
-    return {name: Archive(path) for name, path in archives.items()}
+    return {name: ImageArchive(path) for name, path in archives.items()}
 
 
 def archives_of(given: Sequence[str]) -> dict[str, Path]:

@@ -37,7 +37,7 @@ from cto.ports import ImageSupply
 
 if TYPE_CHECKING:
     from cto.cli.wiring import Wiring
-    from cto_airgap.source import Source
+    from cto_airgap.bundle import BundleSource
 
 
 def engine(wiring: Wiring) -> Engine:
@@ -152,7 +152,7 @@ def _kube_version(wiring: Wiring) -> str:
     return tag if tag.startswith("v") and tag[1:2].isdecimal() else usual
 
 
-def served(source: Source, node: str) -> Bundle:
+def served(source: BundleSource, node: str) -> Bundle:
     """Return what has to be known of a bundle to serve it.
 
     Args:

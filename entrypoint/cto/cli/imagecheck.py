@@ -13,11 +13,11 @@ from cto.config.sections import Registry as Settings
 from cto.engine.preflight import REGISTRY
 from cto.errors import ToolError
 from cto.result import Check
-from cto_airgap.logins import Login
-from cto_airgap.parallel import each
+from cto_airgap.logins import RegistryLogin
 from cto_airgap.reference import Reference
-from cto_airgap.registry import Registry
+from cto_airgap.registry import RegistryClient
 from cto_airgap.session import Session
+from cto_airgap.transfers import each
 
 _WORKERS = 8
 
@@ -26,17 +26,19 @@ def checks(
     settings: Settings,
     password: str,
     relocations: Relocations,
-    open_session: Callable[[Mapping[str, Login], Flag], AbstractContextManager[Session]],
+    open_session: Callable[[Mapping[str, RegistryLogin], Flag], AbstractContextManager[Session]],
 ) -> Sequence[Check]:
     """Return the check, with the log-in that nodes get."""
     user = settings.username
     stop = Flag()
-    with open_session({settings.host: Login(user, password)} if user else {}, stop) as session:
-        asked = Registry(session, relocations.endpoints)
+    with open_session(
+        {settings.host: RegistryLogin(user, password)} if user else {}, stop
+    ) as session:
+        asked = RegistryClient(session, relocations.endpoints)
         return (check(relocations.needed, asked, settings.address, stop),)
 
 
-def check(needed: Sequence[Reference], registry: Registry, address: str, stop: Flag) -> Check:
+def check(needed: Sequence[Reference], registry: RegistryClient, address: str, stop: Flag) -> Check:
     """Ask for every image; all that are missing are named at once.
 
     Args:
@@ -50,7 +52,9 @@ def check(needed: Sequence[Reference], registry: Registry, address: str, stop: F
     return replace(found, seconds=time.perf_counter() - begun)
 
 
-def _check(needed: Sequence[Reference], registry: Registry, address: str, stop: Flag) -> Check:
+def _check(
+    needed: Sequence[Reference], registry: RegistryClient, address: str, stop: Flag
+) -> Check:
     try:
         lines = each(lambda one: _missing(one, registry), needed, workers=_WORKERS, stop=stop)
     except ToolError as error:
@@ -68,7 +72,7 @@ def _check(needed: Sequence[Reference], registry: Registry, address: str, stop: 
     return REGISTRY.passed(message)
 
 
-def _missing(wanted: Reference, registry: Registry) -> str:
+def _missing(wanted: Reference, registry: RegistryClient) -> str:
     """Return a line about an image that is not there by its digest, else nothing."""
     if registry.digest(wanted):
         return ""

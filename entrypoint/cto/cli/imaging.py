@@ -8,8 +8,8 @@ from cto.cli.bundletext import amount, count
 from cto.errors import UsageError
 from cto.result import Result
 from cto.storage import unwritable
-from cto_airgap import imaging
-from cto_airgap.reference import InvalidReferenceError, parse
+from cto_airgap.image import write_image
+from cto_airgap.reference import InvalidReferenceError, parse_reference
 
 
 def written(program: Path, bundle: Path, out: Path, name: str) -> Result:
@@ -21,10 +21,10 @@ def written(program: Path, bundle: Path, out: Path, name: str) -> Result:
         UsageError: CTO-1200, the name is none.
     """
     try:
-        if parse(name).digest:
+        if parse_reference(name).digest:
             text = f"--name {name}: a digest is found out, not given"
             raise UsageError("CTO-1200", text)
-        made = imaging.write(program, bundle, out, name)
+        made = write_image(program, bundle, out, name)
     except InvalidReferenceError as error:
         raise UsageError("CTO-1200", f"--name: {error}") from error
     except OSError as error:

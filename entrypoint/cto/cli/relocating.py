@@ -24,12 +24,9 @@ from cto.config.sections import Registry, RegistryType
 from cto.errors import ConfigError
 from cto.plan.pulling import SECRET
 from cto.relocation import Relocation
-from cto_airgap import digest as digests
-from cto_airgap.digest import Digest
-from cto_airgap.endpoints import Endpoints
-from cto_airgap.naming import Target
+from cto_airgap.oci import Digest, parse_digest
 from cto_airgap.push import digests_of
-from cto_airgap.reference import Reference, parse
+from cto_airgap.reference import Endpoints, PushTarget, Reference, parse_reference
 
 
 @dataclass(frozen=True)
@@ -116,7 +113,7 @@ def source_of(registry: Registry, bundle: Path | None, lock: Lock) -> Source:
         return Source(str(path), read_mapping(path), f"{again}.")
     if bundle:
         return Source(str(bundle), digests_of(bundle), "Take the bundle of the profile.")
-    known = {one.image: digests.parse(one.digest) for one in lock.images if one.resolved}
+    known = {one.image: parse_digest(one.digest) for one in lock.images if one.resolved}
     hint = (
         f"{again}, and name that file (`registry.mapping`). If the registry mirrors upstream, "
         "lock the digests instead: `cto bundle lock`."
@@ -135,7 +132,11 @@ def read_mapping(path: Path) -> dict[str, Digest]:
     try:
         document = goyaml.load_json(path.read_text(encoding="utf-8"))
         mapping = _mapping_in(document)
-        new = {str(parse(old)): parse(name) for old, name in mapping.items() if _is_image(old)}
+        new = {
+            str(parse_reference(old)): parse_reference(name)
+            for old, name in mapping.items()
+            if _is_image(old)
+        }
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise _no_mapping(path, getattr(error, "strerror", None) or str(error)) from error
     without = sorted(old for old, reference in new.items() if not reference.digest)
@@ -192,20 +193,27 @@ class _Needs:
 
 
 def _listed(component: Component) -> dict[str, None]:
-    return dict.fromkeys(str(parse(image.reference)) for image in component.images)
+    return dict.fromkeys(str(parse_reference(image.reference)) for image in component.images)
 
 
-def _new_names(component: Component, source: Source, target: Target) -> dict[str, Reference | None]:
+def _new_names(
+    component: Component, source: Source, target: PushTarget
+) -> dict[str, Reference | None]:
     """Return the new name of each image, None for those without a digest."""
     found: dict[str, Reference | None] = {}
     for image in _listed(component):
         digest = source.digests.get(image)
-        found[image] = target.of(parse(image), digest) if digest else None
+        found[image] = target.of(parse_reference(image), digest) if digest else None
     return found
 
 
 def _spelled(names: Mapping[str, Reference | None]) -> dict[str, str]:
-    return {text: str(new) for old, new in names.items() if new for text in parse(old).spellings}
+    return {
+        text: str(new)
+        for old, new in names.items()
+        if new
+        for text in parse_reference(old).spellings
+    }
 
 
 def _check(needed: Mapping[str, Reference | None], source: Source) -> None:

@@ -71,9 +71,9 @@ def _said(command: Sequence[str]) -> str:
 
 
 def _bundle(folder: Path) -> dict[str, str]:
-    from cto_airgap.source import Source  # noqa: PLC0415 - most installers have no bundle
+    from cto_airgap.bundle import BundleSource  # noqa: PLC0415 - most installers have no bundle
 
-    source = Source(folder)
+    source = BundleSource(folder)
     return {
         "folder": str(folder),
         "digest": source.digest,

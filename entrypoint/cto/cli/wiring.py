@@ -66,10 +66,10 @@ if TYPE_CHECKING:
     from cto.config.load import Loaded
     from cto.config.sections import Cluster as WishedCluster
     from cto.relocation import Relocation
-    from cto_airgap.logins import File, Login, Logins
+    from cto_airgap.bundle import BundleSource
+    from cto_airgap.logins import LoginFile, Logins, RegistryLogin
     from cto_airgap.session import Session
-    from cto_airgap.source import Source
-    from cto_airgap.transport import Transport
+    from cto_airgap.web import Transport
 
 
 # Where even the cluster's identity may not be read: the first look at it ends the run.
@@ -210,13 +210,13 @@ class Wiring:
         )
 
     @cached_property
-    def source(self) -> Source | None:
+    def source(self) -> BundleSource | None:
         """The bundle that was named."""
         if self.options.bundle is None:
             return None
-        from cto_airgap.source import Source  # noqa: PLC0415 - most runs have none
+        from cto_airgap.bundle import BundleSource  # noqa: PLC0415 - most runs have none
 
-        return Source(self.options.bundle)
+        return BundleSource(self.options.bundle)
 
     @property
     def air_gapped(self) -> bool:
@@ -258,7 +258,7 @@ class Wiring:
 
     @contextmanager
     def session(
-        self, ca_file: Path | None, logins: Mapping[str, Login], stop: Flag
+        self, ca_file: Path | None, logins: Mapping[str, RegistryLogin], stop: Flag
     ) -> Iterator[Session]:
         """Open connections to registries; log-ins before those that `docker login` keeps."""
         from cto_airgap.session import Session  # noqa: PLC0415 - most runs ask no registry
@@ -266,14 +266,18 @@ class Wiring:
         with (self.open_web or self._web)(ca_file) as transport:
             yield Session(transport, self.logins(logins), self.clock, stop)
 
-    def logins(self, given: Mapping[str, Login]) -> Logins:
+    def logins(self, given: Mapping[str, RegistryLogin]) -> Logins:
         """Return who knows whom to be at registries; its secrets are shown nowhere from now on."""
-        from cto_airgap.helpers import Helpers  # noqa: PLC0415 - most runs ask no registry
-        from cto_airgap.logins import Given, Stored, parse  # noqa: PLC0415 - as above
+        from cto_airgap.logins import (  # noqa: PLC0415 - as above
+            GivenLogins,
+            Helpers,
+            StoredLogins,
+            parse_logins,
+        )
 
         files = [_logins(file) for file in login_files(self.env)]
         if text := self.env.get(LOGINS):
-            files.insert(0, parse(as_docker_reads(text), LOGINS))
+            files.insert(0, parse_logins(as_docker_reads(text), LOGINS))
         for login in (*given.values(), *(one for f in files for one in f.auths.values())):
             self.secrets.add(login.secrets)
         asking = HelperRunner(
@@ -281,7 +285,7 @@ class Wiring:
             lambda text: self.notice(text),  # noqa: PLW0108 - it is set late
             self.secrets.add,
         )
-        return Given(given, Stored(files, Helpers(asking, self.env)))
+        return GivenLogins(given, StoredLogins(files, Helpers(asking, self.env)))
 
     @cached_property
     def relocations(self) -> Relocations | None:
@@ -596,12 +600,12 @@ class Wiring:
         return tuple(secrecy.secrets_of(self.loaded.config).values())
 
 
-def _logins(path: Path) -> File:
+def _logins(path: Path) -> LoginFile:
     """Return the log-ins of docker's or podman's file, as docker reads it."""
-    from cto_airgap.logins import parse, read  # noqa: PLC0415 - most runs ask no registry
+    from cto_airgap.logins import parse_logins, read_logins  # noqa: PLC0415 - most runs ask no registry
 
     try:
-        return parse(as_docker_reads(path.read_text(encoding="utf-8")), str(path))
+        return parse_logins(as_docker_reads(path.read_text(encoding="utf-8")), str(path))
     except (OSError, UnicodeError):
         # It says what is wrong, if it is wrong that there is none.
-        return read(path)
+        return read_logins(path)

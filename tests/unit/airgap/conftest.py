@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from cto_airgap import reference as references
-from cto_airgap.descriptor import Platform
-from cto_airgap.wanted import Wanted, WantedChart, WantedImage
+from cto_airgap.build import WantedBundle, WantedChart, WantedImage
+from cto_airgap.oci import ImagePlatform
+from cto_airgap.reference import parse_reference
 from fakes import images
 from fakes.registry import FakeRegistry
 from unit.airgap.world import HOST, Client, World
@@ -42,11 +42,11 @@ def world(fake: FakeRegistry, client: Client, tmp_path: Path) -> World:
     fake.add("two", two, "2.0")
     client.charts = tmp_path
     sha256 = images.chart(tmp_path / "thing-0.1.0+build.tgz", "thing", "0.1.0+build")
-    wanted = Wanted(
-        platform=Platform("linux", "amd64"),
+    wanted = WantedBundle(
+        platform=ImagePlatform("linux", "amd64"),
         images=(
-            WantedImage(references.parse(f"{HOST}/two:2.0"), two.root),
-            WantedImage(references.parse(f"{HOST}/team/one:1.0"), one.root),
+            WantedImage(parse_reference(f"{HOST}/two:2.0"), two.root),
+            WantedImage(parse_reference(f"{HOST}/team/one:1.0"), one.root),
         ),
         charts=(WantedChart("thing", "0.1.0+build", sha256),),
     )

@@ -9,19 +9,16 @@ from typing import Any
 import pytest
 
 from cto.errors import IntegrityError
-from cto_airgap import digest as digests
-from cto_airgap.archive import Archive, WithArchives
-from cto_airgap.build import Builder
-from cto_airgap.descriptor import Descriptor, Platform
-from cto_airgap.document import Document
-from cto_airgap.part import Part
-from cto_airgap.reference import Reference, parse
+from cto_airgap.build import Builder, WantedBundle, WantedImage
+from cto_airgap.images import ImageArchive, WithArchives
+from cto_airgap.layout import Part
+from cto_airgap.oci import Descriptor, Document, ImagePlatform, hex_of
+from cto_airgap.reference import Reference, parse_reference
 from cto_airgap.verify import check
-from cto_airgap.wanted import Wanted, WantedImage
 from fakes.archives import program
 
-OURS = parse("cto.internal/controller:1")
-AMD64 = Platform("linux", "amd64")
+OURS = parse_reference("cto.internal/controller:1")
+AMD64 = ImagePlatform("linux", "amd64")
 
 
 class Nobody:
@@ -47,24 +44,24 @@ def amd64(parts: dict[str, Any]) -> None:
     parts["config"]["architecture"] = "amd64"
 
 
-def build(archive: Archive, out: Path) -> None:
+def build(archive: ImageArchive, out: Path) -> None:
     images = WithArchives(Nobody(), {OURS.name: archive})
-    wanted = Wanted(platform=AMD64, images=(WantedImage(OURS, archive.manifest.digest),))
+    wanted = WantedBundle(platform=AMD64, images=(WantedImage(OURS, archive.manifest.digest),))
     Builder(images, lambda chart: Path(chart.name), stop=Flag()).build(wanted, out)
 
 
 def test_a_bundle_has_the_image_under_its_name_and_whole(tmp_path: Path) -> None:
-    archive = Archive(program(tmp_path, amd64))
+    archive = ImageArchive(program(tmp_path, amd64))
     build(archive, tmp_path / "bundle")
     found = check(tmp_path / "bundle")
     blobs = {path.name for path in (tmp_path / "bundle" / "blobs").rglob("*") if path.is_file()}
     assert found.files > len(archive.manifest.blobs)
-    assert {digests.hex_of(blob.digest) for blob in archive.manifest.blobs} <= blobs
+    assert {hex_of(blob.digest) for blob in archive.manifest.blobs} <= blobs
 
 
 def test_all_others_come_from_the_registry() -> None:
     nobody = Nobody()
-    other = parse("r.example/web:1")
+    other = parse_reference("r.example/web:1")
     with pytest.raises(LookupError):
         WithArchives(nobody, {}).manifest(other)
     assert nobody.asked == ["r.example/web:1"]
@@ -75,12 +72,12 @@ def test_an_image_for_another_platform_is_refused(tmp_path: Path) -> None:
         parts["config"]["architecture"] = "arm64"
 
     with pytest.raises(Exception, match="is not there for linux/amd64"):
-        build(Archive(program(tmp_path, arm64)), tmp_path / "bundle")
+        build(ImageArchive(program(tmp_path, arm64)), tmp_path / "bundle")
 
 
 def test_a_damaged_layer_gets_into_no_bundle(tmp_path: Path) -> None:
     path = program(tmp_path, amd64)
-    archive = Archive(path)
+    archive = ImageArchive(path)
     layer = archive.manifest.blobs[1]
     data = path.read_bytes()
     at = data.index(b"".join(archive.pieces(layer)))
@@ -99,5 +96,5 @@ def test_a_manifest_that_is_not_the_named_one_is_refused(tmp_path: Path) -> None
         parts["files"] = {f"blobs/sha256/{'0' * 64}": b"{}"}
 
     with pytest.raises(IntegrityError) as caught:
-        Archive(program(tmp_path, other))
+        ImageArchive(program(tmp_path, other))
     assert caught.value.code == "CTO-1811"

@@ -11,15 +11,13 @@ from typing import Any
 import pytest
 
 from cto.errors import Cancelled, IntegrityError, ToolError, UsageError
-from cto_airgap import digest as digests
-from cto_airgap import reference as references
-from cto_airgap.build import Builder
-from cto_airgap.contents import Kind
-from cto_airgap.descriptor import Platform
+from cto_airgap.build import Builder, WantedChart, WantedImage
+from cto_airgap.bundle import difference, listing
+from cto_airgap.contents import ItemKind
 from cto_airgap.layout import Layout
-from cto_airgap.listing import difference, listing
+from cto_airgap.oci import ImagePlatform, digest_of
+from cto_airgap.reference import parse_reference
 from cto_airgap.verify import Flaw, check, verify
-from cto_airgap.wanted import WantedChart, WantedImage
 from fakes import images
 from fakes.trouble import Trouble
 from unit.airgap.world import HOST, World, files_of
@@ -29,18 +27,21 @@ def test_a_bundle_holds_what_was_wanted_and_nothing_else(world: World) -> None:
     built = world.build()
     entries = listing(world.bundle)
     assert [(entry.name, entry.kind) for entry in entries.entries] == [
-        ("charts/thing:0.1.0_build", Kind.CHART),
-        (f"{HOST}/team/one:1.0", Kind.IMAGE),
-        (f"{HOST}/two:2.0", Kind.IMAGE),
+        ("charts/thing:0.1.0_build", ItemKind.CHART),
+        (f"{HOST}/team/one:1.0", ItemKind.IMAGE),
+        (f"{HOST}/two:2.0", ItemKind.IMAGE),
     ]
-    assert [entry.digest for entry in entries.of(Kind.IMAGE)] == [world.one.root, world.two.root]
+    assert [entry.digest for entry in entries.of(ItemKind.IMAGE)] == [
+        world.one.root,
+        world.two.root,
+    ]
     assert (entries.digest, entries.size) == (built.digest, built.size)
-    assert entries.platform == Platform("linux", "amd64")
+    assert entries.platform == ImagePlatform("linux", "amd64")
     files = files_of(world.bundle)
     blobs = [data for name, data in files.items() if name.startswith("blobs/")]
     assert built.size == sum(map(len, blobs))
     assert blobs.count(world.shared) == 1
-    assert len(world.fake.requests("GET", digests.of_bytes(world.shared))) == 1
+    assert len(world.fake.requests("GET", digest_of(world.shared))) == 1
     assert check(world.bundle).files == len(blobs)
 
 
@@ -82,7 +83,7 @@ def test_what_the_new_bundle_does_not_need_is_removed(world: World) -> None:
 
 
 def test_a_build_that_broke_off_is_no_bundle_and_goes_on(world: World) -> None:
-    shared = digests.of_bytes(world.shared)
+    shared = digest_of(world.shared)
     world.fake.troubles.add(Trouble("GET", shared, cut=20_000), Trouble("GET", shared, status=403))
     with pytest.raises(ToolError) as caught:
         world.build()
@@ -98,7 +99,7 @@ def test_a_build_that_broke_off_is_no_bundle_and_goes_on(world: World) -> None:
 
 
 def test_a_beginning_that_was_damaged_is_fetched_anew(world: World) -> None:
-    shared = digests.of_bytes(world.shared)
+    shared = digest_of(world.shared)
     part = world.bundle / ".parts" / shared.replace(":", "-")
     part.parent.mkdir(parents=True)
     part.write_bytes(b"x" * 1000)
@@ -138,7 +139,7 @@ def test_verify_finds_any_flipped_bit(world: World, seed: int) -> None:
 def test_verify_names_file_flaw_and_images(world: World) -> None:
     world.build()
     blobs = Layout(world.bundle)
-    shared = blobs.blob(digests.of_bytes(world.shared))
+    shared = blobs.blob(digest_of(world.shared))
     shared.write_bytes(world.shared[:-1])
     root = blobs.blob(world.one.root)
     root.unlink()
@@ -164,7 +165,7 @@ def test_verify_names_file_flaw_and_images(world: World) -> None:
 
 def test_a_blob_that_is_no_file_is_a_problem(world: World) -> None:
     world.build()
-    path = Layout(world.bundle).blob(digests.of_bytes(world.shared))
+    path = Layout(world.bundle).blob(digest_of(world.shared))
     path.unlink()
     path.mkdir()
     problems = verify(world.bundle).problems
@@ -174,9 +175,9 @@ def test_a_blob_that_is_no_file_is_a_problem(world: World) -> None:
 def test_a_problem_names_only_the_first_images(world: World) -> None:
     many = [f"quay.io/team/x{number}:1" for number in range(7)]
     for name in many:
-        reference = references.parse(f"{HOST}/{name.partition('/')[2]}")
+        reference = parse_reference(f"{HOST}/{name.partition('/')[2]}")
         world.fake.add(reference.repository, world.two, reference.tag)
-    wanted = [references.parse(f"{HOST}/{name.partition('/')[2]}") for name in many]
+    wanted = [parse_reference(f"{HOST}/{name.partition('/')[2]}") for name in many]
     found = tuple(WantedImage(one, world.two.root) for one in wanted)
     world.wanted = replace(world.wanted, images=found, charts=())
     world.build()
@@ -194,7 +195,7 @@ def test_verify_can_be_stopped(world: World) -> None:
 
 
 def test_what_is_unresolved_is_refused_by_name(world: World) -> None:
-    two = references.parse("quay.io/a/b:1")
+    two = parse_reference("quay.io/a/b:1")
     world.wanted = replace(
         world.wanted,
         images=(*world.wanted.images, WantedImage(two, "unresolved")),
@@ -210,7 +211,7 @@ def test_what_is_unresolved_is_refused_by_name(world: World) -> None:
 @pytest.mark.parametrize(("number", "known"), [(1, "linux/amd64, linux/arm64/v8"), (0, "")])
 def test_an_image_of_another_platform_is_refused(world: World, number: int, known: str) -> None:
     image = world.wanted.images[number]
-    world.wanted = replace(world.wanted, platform=Platform("linux", "s390x"), images=(image,))
+    world.wanted = replace(world.wanted, platform=ImagePlatform("linux", "s390x"), images=(image,))
     with pytest.raises(ToolError, match="is not there for linux/s390x") as caught:
         world.build()
     assert caught.value.code == "CTO-1513"
@@ -218,7 +219,7 @@ def test_an_image_of_another_platform_is_refused(world: World, number: int, know
 
 
 def test_other_bytes_than_those_of_the_digest_are_refused(world: World) -> None:
-    shared = digests.of_bytes(world.shared)
+    shared = digest_of(world.shared)
     world.fake.damage(shared, images.noise(len(world.shared), 9))
     with pytest.raises(IntegrityError) as caught:
         world.build()
@@ -279,8 +280,8 @@ def test_a_difference_is_told_in_images_and_bytes(world: World) -> None:
     world.fake.add("two", two, "2.0")
     three = world.fake.add("three", images.image(layer), "3")
     kept = world.wanted.images[1]
-    new = WantedImage(references.parse(f"{HOST}/three:3"), three.root)
-    changed = WantedImage(references.parse(f"{HOST}/two:2.0"), two.root)
+    new = WantedImage(parse_reference(f"{HOST}/three:3"), three.root)
+    changed = WantedImage(parse_reference(f"{HOST}/two:2.0"), two.root)
     world.wanted = replace(world.wanted, images=(kept, new, changed), charts=())
     world.build("new")
     found = difference(world.folder / "old", world.folder / "new")

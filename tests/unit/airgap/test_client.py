@@ -9,21 +9,19 @@ from typing import Any
 import pytest
 
 from cto.errors import Cancelled, ToolError
-from cto_airgap import digest as digests
-from cto_airgap import reference as references
-from cto_airgap.endpoints import Endpoints
 from cto_airgap.layout import Layout
-from cto_airgap.logins import Login
-from cto_airgap.naming import Target
-from cto_airgap.registry import Registry
-from cto_airgap.transport import NoAnswerError, Request
+from cto_airgap.logins import RegistryLogin
+from cto_airgap.oci import digest_of
+from cto_airgap.reference import Endpoints, PushTarget, parse_reference
+from cto_airgap.registry import RegistryClient
+from cto_airgap.web import HttpRequest, TransportError
 from fakes import images
 from fakes.depot import described
 from fakes.registry import FakeAnswer, FakeRegistry, FakeWeb, Scripted
 from unit.airgap.world import HOST, Client, World
 
-X = references.parse(f"{HOST}/x:1")
-LOGIN = {HOST: Login("robot", "hunter2")}
+X = parse_reference(f"{HOST}/x:1")
+LOGIN = {HOST: RegistryLogin("robot", "hunter2")}
 BIG = images.noise((1 << 20) + 50_000, 3)
 
 
@@ -31,7 +29,7 @@ def asks(challenge: str) -> FakeAnswer:
     return FakeAnswer(401, b"", {"WWW-Authenticate": challenge})
 
 
-def refused(*answers: FakeAnswer | NoAnswerError, **fields: Any) -> ToolError:
+def refused(*answers: FakeAnswer | TransportError, **fields: Any) -> ToolError:
     with pytest.raises(ToolError) as caught:
         Client(Scripted(*answers), **fields).registry.manifest(X)
     return caught.value
@@ -70,9 +68,9 @@ def test_tokens_are_asked_for_what_is_done(world: World) -> None:
     mine = FakeRegistry("https://mine.example.com", auth="token")
     world.build()
     client = Client(
-        FakeWeb(world.fake, mine), logins={"mine.example.com": Login("robot", "hunter2")}
+        FakeWeb(world.fake, mine), logins={"mine.example.com": RegistryLogin("robot", "hunter2")}
     )
-    outcome = client.pusher.push(world.bundle, Target("mine.example.com"))
+    outcome = client.pusher.push(world.bundle, PushTarget("mine.example.com"))
     assert outcome.mounted == len(world.shared)
     assert any(path.path.count("scope=") == 2 for path in mine.requests("GET", "/token"))
 
@@ -96,7 +94,7 @@ def test_a_registry_without_tls_may_have_such_a_token_server() -> None:
     fake = FakeRegistry(f"http://{HOST}", auth="token")
     made = fake.add("x", images.image(), "1")
     client = Client(fake, logins=LOGIN)
-    registry = Registry(client.session, Endpoints(plain=frozenset({HOST})))
+    registry = RegistryClient(client.session, Endpoints(plain=frozenset({HOST})))
     assert registry.manifest(X).digest == made.root
 
 
@@ -128,7 +126,7 @@ def test_both_names_of_a_token_will_do() -> None:
 
 
 TOKENS = 'Bearer realm="https://auth.example.com/token",service="r s"'
-IDENTITY = {HOST: Login("0-0", "", "hunter2")}
+IDENTITY = {HOST: RegistryLogin("0-0", "", "hunter2")}
 
 
 def answered(token: str) -> list[FakeAnswer]:
@@ -155,7 +153,7 @@ def test_an_identity_token_is_exchanged_for_one_of_the_registry() -> None:
 @pytest.mark.parametrize("status", [404, 405])
 def test_where_there_is_no_exchange_a_password_beside_it_will_do(status: int) -> None:
     transport = Scripted(asks(TOKENS), FakeAnswer(status), *answered("t"))
-    login = Login("me", "p", "hunter2")
+    login = RegistryLogin("me", "p", "hunter2")
     assert Client(transport, logins={HOST: login}).registry.manifest(X).is_index
     assert transport.seen[2].method == "GET"
     assert transport.seen[2].headers == {"Authorization": login.basic}
@@ -178,13 +176,15 @@ def test_a_token_server_without_tls_gets_no_identity_token() -> None:
 
 def test_a_registry_token_is_shown_as_it_is() -> None:
     transport = Scripted(asks(TOKENS), answered("")[1])
-    login = {HOST: Login("", "", "", "hunter2")}
+    login = {HOST: RegistryLogin("", "", "", "hunter2")}
     assert Client(transport, logins=login).registry.manifest(X).is_index
     assert transport.seen[1].headers["Authorization"] == "Bearer hunter2"
 
 
-@pytest.mark.parametrize("login", [Login("", "", "hunter2"), Login("", "", "", "hunter2")])
-def test_a_token_is_no_password(login: Login) -> None:
+@pytest.mark.parametrize(
+    "login", [RegistryLogin("", "", "hunter2"), RegistryLogin("", "", "", "hunter2")]
+)
+def test_a_token_is_no_password(login: RegistryLogin) -> None:
     transport = Scripted(asks("Basic realm=x"))
     with pytest.raises(ToolError) as caught:
         Client(transport, logins={HOST: login}).registry.manifest(X)
@@ -270,14 +270,14 @@ def test_retry_after_may_be_a_date(said: str, waited: float) -> None:
 
 def test_what_one_thread_is_told_holds_for_all() -> None:
     transport = Scripted(
-        FakeAnswer(429, b"", {"Retry-After": "9"}), NoAnswerError("gone", again=False)
+        FakeAnswer(429, b"", {"Retry-After": "9"}), TransportError("gone", again=False)
     )
     client = Client(transport)
     session = client.session
     endpoint = Endpoints().to_write(X)
-    request = Request(method="GET", url=f"https://{HOST}/v2/")
+    request = HttpRequest(method="GET", url=f"https://{HOST}/v2/")
     client.clock.at(9, lambda: None)
-    with pytest.raises(NoAnswerError):
+    with pytest.raises(TransportError):
         session.send(endpoint, request, ())
     assert client.clock.waits == [9.0]
 
@@ -291,11 +291,11 @@ def test_a_stopped_run_asks_nobody() -> None:
 
 def test_a_stop_ends_a_download(tmp_path: Path) -> None:
     client = Client(Scripted(FakeAnswer(200, BIG)))
-    wanted = described(digests.of_bytes(BIG), BIG)
+    wanted = described(digest_of(BIG), BIG)
     layout = Layout(tmp_path)
 
     class Stopping(Scripted):
-        def send(self, request: Request) -> FakeAnswer:
+        def send(self, request: HttpRequest) -> FakeAnswer:
             client.stop.set()
             return super().send(request)
 
@@ -329,17 +329,17 @@ def test_who_does_not_answer_is_not_asked_for_another_image_and_the_others_are()
     registry = client.registry
     for name in ("x", "y"):
         with pytest.raises(ToolError, match=f"{HOST} cannot be reached") as caught:
-            registry.manifest(references.parse(f"{HOST}/{name}:1"))
+            registry.manifest(parse_reference(f"{HOST}/{name}:1"))
         assert caught.value.code == "CTO-1510"
         assert caught.value.details.startswith("mirror.example.com does not have")
         # Three pauses between four attempts, once.
         assert len(client.clock.waits) == 3
-    assert registry.manifest(references.parse(f"{HOST}/z:1"))
+    assert registry.manifest(parse_reference(f"{HOST}/z:1"))
 
 
 def test_the_name_of_docker_s_registry_is_not_its_address() -> None:
     transport = Scripted(FakeAnswer(404))
     with pytest.raises(ToolError, match=r"docker\.io does not have"):
-        Client(transport).registry.manifest(references.parse("busybox:1"))
+        Client(transport).registry.manifest(parse_reference("busybox:1"))
     url = "https://registry-1.docker.io/v2/library/busybox/manifests/1"
     assert transport.seen[0].url == url

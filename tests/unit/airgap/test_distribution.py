@@ -7,19 +7,17 @@ from pathlib import Path
 import pytest
 
 from cto.errors import IntegrityError
-from cto_airgap.contents import Item, Kind
-from cto_airgap.descriptor import OCI_INDEX, Descriptor
-from cto_airgap.digest import Digest, hex_of
+from cto_airgap.bundle import BundleSource, open_item
+from cto_airgap.contents import Item, ItemKind
 from cto_airgap.distribution import configuration, repository_of, store
 from cto_airgap.layout import Layout
-from cto_airgap.source import Source
-from cto_airgap.tree import open_item
+from cto_airgap.oci import OCI_INDEX, Descriptor, Digest, hex_of
 from unit.airgap.world import HOST, World
 
 DIGEST = Digest("sha256:" + "ab" * 32)
 
 
-def item(name: str, kind: Kind = Kind.IMAGE) -> Item:
+def item(name: str, kind: ItemKind = ItemKind.IMAGE) -> Item:
     found = Descriptor(media_type=OCI_INDEX, digest=DIGEST, size=1)
     return Item(name=name, kind=kind, descriptor=found)
 
@@ -78,7 +76,7 @@ def test_a_bundle_that_lacks_bytes_is_refused(world: World, root: Path) -> None:
     with pytest.raises(IntegrityError) as caught:
         store(world.bundle, root)
     with pytest.raises(IntegrityError) as before:
-        Source(world.bundle).check()
+        BundleSource(world.bundle).check()
     assert before.value.details == caught.value.details
     assert caught.value.code == "CTO-1810"
     assert caught.value.details == (
@@ -100,7 +98,7 @@ def test_a_folder_without_a_bundle_is_none(tmp_path: Path) -> None:
         (item("docker.io/library/nats:2.10.10"), ("docker.io/library/nats", "2.10.10")),
         (item(f"quay.io/a/b@{DIGEST}"), ("quay.io/a/b", "")),
         (item("Registry.local:5000/a:1"), ("registry.local-5000/a", "1")),
-        (item("charts/thing:0.1.0_build", Kind.CHART), ("charts/thing", "0.1.0_build")),
+        (item("charts/thing:0.1.0_build", ItemKind.CHART), ("charts/thing", "0.1.0_build")),
     ],
 )
 def test_repositories_begin_with_the_upstream_host(found: Item, name: tuple[str, str]) -> None:

@@ -9,13 +9,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cto_airgap import contents, document
-from cto_airgap import digest as digests
-from cto_airgap.contents import Contents, Item, Kind
-from cto_airgap.descriptor import OCI_INDEX, OCI_MANIFEST, Descriptor, Platform
+from cto_airgap import contents
+from cto_airgap.contents import Contents, Item, ItemKind
+from cto_airgap.oci import (
+    LARGEST_DOCUMENT,
+    OCI_INDEX,
+    OCI_MANIFEST,
+    Descriptor,
+    ImagePlatform,
+    algorithm_of,
+    digest_of,
+    hex_of,
+    parse_digest,
+    part_of,
+    read_document,
+)
 from fakes import images
 
-SUM = digests.of_bytes(b"x")
+SUM = digest_of(b"x")
 ENTRY: dict[str, Any] = {"mediaType": OCI_MANIFEST, "digest": SUM, "size": 3}
 
 
@@ -26,7 +37,7 @@ def raw(**fields: Any) -> bytes:
 def test_a_manifest_names_its_configuration_and_its_layers() -> None:
     made = images.image(images.layer({"a": b"1"}))
     kind, data = made.documents[made.root]
-    found = document.read(data, kind)
+    found = read_document(data, kind)
     assert [blob.digest for blob in found.blobs] == [*made.blobs]
     assert not found.is_index
     assert found.descriptor == Descriptor(media_type=kind, digest=made.root, size=len(data))
@@ -35,17 +46,17 @@ def test_a_manifest_names_its_configuration_and_its_layers() -> None:
 def test_an_index_finds_the_child_for_a_platform() -> None:
     amd, arm = images.image(text="amd"), images.image(platform="linux/arm64/v8")
     made = images.index({"linux/amd64": amd, "linux/arm64/v8": arm})
-    found = document.read(made.documents[made.root][1])
+    found = read_document(made.documents[made.root][1])
     for text, wanted in (("linux/amd64", amd), ("linux/arm64", arm), ("linux/amd64/v1", amd)):
-        child = found.child_for(Platform.parse(text))
+        child = found.child_for(ImagePlatform.parse(text))
         assert child
         assert child.digest == wanted.root
-    assert found.child_for(Platform("linux", "s390x")) is None
-    assert found.child_for(Platform("linux", "amd64", "v3")) is None
+    assert found.child_for(ImagePlatform("linux", "s390x")) is None
+    assert found.child_for(ImagePlatform("linux", "amd64", "v3")) is None
 
 
 def test_the_type_may_be_told_by_who_points_there() -> None:
-    assert document.read(raw(manifests=[]), OCI_INDEX).is_index
+    assert read_document(raw(manifests=[]), OCI_INDEX).is_index
 
 
 @pytest.mark.parametrize(
@@ -62,19 +73,19 @@ def test_the_type_may_be_told_by_who_points_there() -> None:
         (raw(manifests=[{**ENTRY, "size": True}]), OCI_INDEX, "mediaType or size"),
         (raw(manifests=[{**ENTRY, "digest": "sha256:../../x"}]), OCI_INDEX, "not a digest"),
         (raw(layers=[]), OCI_MANIFEST, "no object"),
-        (b" " * (document.LARGEST + 1), OCI_INDEX, "larger than"),
+        (b" " * (LARGEST_DOCUMENT + 1), OCI_INDEX, "larger than"),
     ],
 )
 def test_what_is_no_document_is_refused(data: bytes, media_type: str, why: str) -> None:
     with pytest.raises(ValueError, match=why):
-        document.read(data, media_type)
+        read_document(data, media_type)
 
 
 def test_a_part_of_an_index_keeps_everything_else() -> None:
     entries = [{**ENTRY, "platform": {"os": "linux", "architecture": "amd64", "os.version": "1"}}]
-    entries.append({**ENTRY, "digest": digests.of_bytes(b"y")})
-    index = document.read(raw(mediaType=OCI_INDEX, manifests=entries, annotations={"a": "b"}))
-    part = document.part_of(index, [SUM])
+    entries.append({**ENTRY, "digest": digest_of(b"y")})
+    index = read_document(raw(mediaType=OCI_INDEX, manifests=entries, annotations={"a": "b"}))
+    part = part_of(index, [SUM])
     assert json.loads(part.data) == {
         "schemaVersion": 2,
         "mediaType": OCI_INDEX,
@@ -82,13 +93,13 @@ def test_a_part_of_an_index_keeps_everything_else() -> None:
         "annotations": {"a": "b"},
     }
     assert part.digest != index.digest
-    assert document.part_of(index, [child.digest for child in index.children]) is index
+    assert part_of(index, [child.digest for child in index.children]) is index
 
 
 @pytest.mark.parametrize("text", ["linux", "linux/", "/amd64", "a/b/c/d", ""])
 def test_what_is_no_platform_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="not a platform"):
-        Platform.parse(text)
+        ImagePlatform.parse(text)
 
 
 def test_a_descriptor_is_written_as_it_was_read() -> None:
@@ -102,11 +113,11 @@ def test_a_descriptor_is_written_as_it_was_read() -> None:
 
 
 names = st.from_regex(r"[a-z]{1,8}\.io/[a-z]{1,8}:[a-z0-9]{1,5}", fullmatch=True)
-sums = st.binary(max_size=3).map(digests.of_bytes)
+sums = st.binary(max_size=3).map(digest_of)
 items = st.builds(
     Item,
     name=names,
-    kind=st.sampled_from(Kind),
+    kind=st.sampled_from(ItemKind),
     descriptor=st.builds(
         Descriptor,
         media_type=st.sampled_from([OCI_INDEX, OCI_MANIFEST]),
@@ -117,7 +128,7 @@ items = st.builds(
 )
 bundles = st.lists(items, max_size=5, unique_by=lambda item: item.name).map(
     lambda found: Contents(
-        platform=Platform("linux", "arm64"),
+        platform=ImagePlatform("linux", "arm64"),
         items=tuple(sorted(found, key=lambda item: item.name)),
     )
 )
@@ -126,8 +137,8 @@ bundles = st.lists(items, max_size=5, unique_by=lambda item: item.name).map(
 @given(bundles)
 def test_contents_survive_a_round_trip(found: Contents) -> None:
     data = found.to_bytes()
-    assert contents.read(data) == found
-    assert contents.read(data).to_bytes() == data
+    assert contents.read_contents(data) == found
+    assert contents.read_contents(data).to_bytes() == data
     assert {*found.images, *found.charts} == {*found.items}
 
 
@@ -137,7 +148,7 @@ def test_no_bit_of_the_index_can_be_flipped(found: Contents, choice: st.DataObje
     at = choice.draw(st.integers(0, len(data) * 8 - 1))
     data[at // 8] ^= 1 << (at % 8)
     with pytest.raises(ValueError):  # noqa: PT011 - json, digests and contents have their own words
-        contents.read(bytes(data))
+        contents.read_contents(bytes(data))
 
 
 @pytest.mark.parametrize(
@@ -145,7 +156,7 @@ def test_no_bit_of_the_index_can_be_flipped(found: Contents, choice: st.DataObje
 )
 def test_another_index_is_not_that_of_a_bundle(data: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - json and contents have their own words
-        contents.read(data)
+        contents.read_contents(data)
 
 
 def test_an_entry_without_a_name_is_not_ours() -> None:
@@ -154,11 +165,11 @@ def test_an_entry_without_a_name_is_not_ours() -> None:
 
 
 def test_contents_are_sorted_and_unique() -> None:
-    one = Item(name="a", kind=Kind.IMAGE, descriptor=Descriptor.from_json(ENTRY))
+    one = Item(name="a", kind=ItemKind.IMAGE, descriptor=Descriptor.from_json(ENTRY))
     with pytest.raises(ValueError, match="twice"):
-        Contents(platform=Platform("linux", "amd64"), items=(one, one))
+        Contents(platform=ImagePlatform("linux", "amd64"), items=(one, one))
 
 
 def test_sha512_will_do() -> None:
-    found = digests.parse(f"sha512:{'a' * 128}")
-    assert (digests.algorithm_of(found), digests.hex_of(found)) == ("sha512", "a" * 128)
+    found = parse_digest(f"sha512:{'a' * 128}")
+    assert (algorithm_of(found), hex_of(found)) == ("sha512", "a" * 128)

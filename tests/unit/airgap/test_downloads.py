@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 
 from cto.errors import IntegrityError, ToolError
-from cto_airgap import digest as digests
-from cto_airgap import reference as references
+from cto_airgap.images import resolve
 from cto_airgap.layout import Layout
-from cto_airgap.resolve import resolve
+from cto_airgap.oci import digest_of
+from cto_airgap.reference import parse_reference
 from fakes import images
 from fakes.depot import described
 from fakes.registry import FakeAnswer, FakeRegistry, Scripted
 from fakes.trouble import Trouble
 from unit.airgap.world import HOST, Client
 
-X = references.parse(f"{HOST}/x:1")
+X = parse_reference(f"{HOST}/x:1")
 BIG = images.noise((1 << 20) + 50_000, 3)
 
 
@@ -35,7 +35,7 @@ def test_a_server_without_ranges_starts_again(tmp_path: Path, *, ranges: bool) -
 
 
 def test_a_server_that_answers_another_part_is_asked_anew(tmp_path: Path) -> None:
-    wanted = described(digests.of_bytes(BIG), BIG)
+    wanted = described(digest_of(BIG), BIG)
     layout = Layout(tmp_path)
     with layout.part(wanted) as part:
         part.write(BIG[:10])
@@ -46,7 +46,7 @@ def test_a_server_that_answers_another_part_is_asked_anew(tmp_path: Path) -> Non
 
 
 def test_a_line_that_breaks_without_progress_is_given_up(tmp_path: Path) -> None:
-    wanted = described(digests.of_bytes(BIG), BIG)
+    wanted = described(digest_of(BIG), BIG)
     client = Client(Scripted(FakeAnswer(200, b"short")))
     with Layout(tmp_path).part(wanted) as part, pytest.raises(ToolError) as caught:
         client.registry.fetch(X, wanted, part)
@@ -69,14 +69,14 @@ def test_a_manifest_whose_body_breaks_is_asked_for_again() -> None:
 def test_a_refusal_whose_body_breaks_is_a_refusal(tmp_path: Path) -> None:
     broken = FakeAnswer(403, b"x" * 100)
     broken.cut = 10
-    wanted = described(digests.of_bytes(BIG), BIG)
+    wanted = described(digest_of(BIG), BIG)
     with Layout(tmp_path).part(wanted) as part, pytest.raises(ToolError) as caught:
         Client(Scripted(broken)).registry.fetch(X, wanted, part)
     assert caught.value.code == "CTO-1511"
 
 
 def test_a_wrong_configuration_is_refused() -> None:
-    wanted = described(digests.of_bytes(b"config"), b"config")
+    wanted = described(digest_of(b"config"), b"config")
     with pytest.raises(IntegrityError, match="something else"):
         Client(Scripted(FakeAnswer(200, b"other"))).registry.config(X, wanted)
     with pytest.raises(ToolError, match="does not have"):
@@ -87,7 +87,7 @@ def test_a_wrong_configuration_is_refused() -> None:
 
 
 def test_a_question_that_is_not_answered_is_an_error() -> None:
-    wanted = described(digests.of_bytes(b"x"), b"x")
+    wanted = described(digest_of(b"x"), b"x")
     registry = Client(Scripted(FakeAnswer(403))).registry
     with pytest.raises(ToolError):
         registry.digest(X)
@@ -98,12 +98,12 @@ def test_a_question_that_is_not_answered_is_an_error() -> None:
 @pytest.mark.parametrize("config", [b"{}", b"[]", b"no json"])
 def test_what_is_no_image_has_no_platform(config: bytes) -> None:
     made = images.image()
-    digest = digests.of_bytes(config)
+    digest = digest_of(config)
     entry = {"mediaType": "x", "digest": digest, "size": len(config)}
     kind, data = made.documents[made.root]
     body = json.dumps({**json.loads(data), "config": entry}).encode()
     fake = FakeRegistry(f"https://{HOST}")
-    root = digests.of_bytes(body)
+    root = digest_of(body)
     fake.add("x", images.Image({digest: config}, {root: (kind, body)}, root), "1")
     with pytest.raises(ToolError, match="names no platform"):
         resolve(Client(fake).registry, X)

@@ -13,11 +13,8 @@ from click.testing import CliRunner, Result
 
 from cto.cli.root import cli
 from cto.errors import IntegrityError
-from cto_airgap import digest as digests
-from cto_airgap import imaging
-from cto_airgap.descriptor import OCI_INDEX
-from cto_airgap.document import to_bytes
-from cto_airgap.layer import Entry, Layer
+from cto_airgap.image import TarEntry, TarLayer, write_image
+from cto_airgap.oci import OCI_INDEX, digest_of, to_bytes
 from fakes.archives import Change, program
 from unit.airgap.world import World, files_of
 
@@ -52,7 +49,7 @@ def image_of(path: Path) -> tuple[dict[str, Any], dict[str, Any], dict[str, byte
 
 
 def test_the_bundle_is_in_the_image_file_by_file(bundle: Path, tmp_path: Path) -> None:
-    made = imaging.write(program(tmp_path), bundle, tmp_path / "out.tar", NAME)
+    made = write_image(program(tmp_path), bundle, tmp_path / "out.tar", NAME)
     manifest, config, found = image_of(tmp_path / "out.tar")
     assert made.layers == 1
     assert made.size == (tmp_path / "out.tar").stat().st_size
@@ -74,9 +71,9 @@ def test_the_bundle_is_in_the_image_file_by_file(bundle: Path, tmp_path: Path) -
 
 
 def test_the_program_stays_as_it_was(bundle: Path, tmp_path: Path) -> None:
-    made = imaging.write(program(tmp_path), bundle, tmp_path / "out.tar", NAME)
+    made = write_image(program(tmp_path), bundle, tmp_path / "out.tar", NAME)
     manifest, config, found = image_of(tmp_path / "out.tar")
-    assert digests.of_bytes(to_bytes(manifest)) == made.digest
+    assert digest_of(to_bytes(manifest)) == made.digest
     assert manifest["layers"][0]["mediaType"].endswith("gzip")
     assert config["config"] == {
         "Env": ["A=b", "CTO_BUNDLE=/opt/cto/bundle", f"CTO_IMAGE_NAME={NAME}"],
@@ -91,12 +88,12 @@ def test_the_program_stays_as_it_was(bundle: Path, tmp_path: Path) -> None:
     wanted = [manifest["config"], *manifest["layers"], {"digest": made.digest}]
     assert names == {f"blobs/{one['digest'].replace(':', '/')}" for one in wanted}
     for name in names:
-        assert digests.of_bytes(found[name]) == name.removeprefix("blobs/").replace("/", ":")
+        assert digest_of(found[name]) == name.removeprefix("blobs/").replace("/", ":")
 
 
 def test_docker_is_told_the_name_in_both_of_its_languages(bundle: Path, tmp_path: Path) -> None:
     """Docker before 25 reads manifest.json, containerd the annotations of the index."""
-    imaging.write(program(tmp_path), bundle, tmp_path / "out.tar", NAME)
+    write_image(program(tmp_path), bundle, tmp_path / "out.tar", NAME)
     manifest, _, found = image_of(tmp_path / "out.tar")
     (entry,) = json.loads(found["manifest.json"])
     assert entry["RepoTags"] == [NAME]
@@ -108,10 +105,10 @@ def test_docker_is_told_the_name_in_both_of_its_languages(bundle: Path, tmp_path
 
 
 def test_the_same_parts_give_the_same_bytes(bundle: Path, tmp_path: Path) -> None:
-    first = imaging.write(program(tmp_path), bundle, tmp_path / "one.tar", NAME)
+    first = write_image(program(tmp_path), bundle, tmp_path / "one.tar", NAME)
     for path in bundle.rglob("*"):
         path.touch()
-    second = imaging.write(program(tmp_path), bundle, tmp_path / "two.tar", NAME)
+    second = write_image(program(tmp_path), bundle, tmp_path / "two.tar", NAME)
     assert first == second
     assert (tmp_path / "one.tar").read_bytes() == (tmp_path / "two.tar").read_bytes()
 
@@ -122,7 +119,7 @@ def test_big_blobs_are_layers_by_themselves(world: World, tmp_path: Path) -> Non
     layout = world.bundle / "blobs" / "sha256"
     big = layout / ("f" * 64)
     big.write_bytes(bytes(32 << 20))
-    made = imaging.write(program(tmp_path), world.bundle, tmp_path / "out.tar", NAME)
+    made = write_image(program(tmp_path), world.bundle, tmp_path / "out.tar", NAME)
     manifest, config, _ = image_of(tmp_path / "out.tar")
     assert made.layers == 2
     sizes = [one["size"] for one in manifest["layers"][1:]]
@@ -150,21 +147,21 @@ def _cut(parts: dict[str, Any]) -> None:
 @pytest.mark.parametrize("change", [_two, _index_of_indexes, _no_index, _cut])
 def test_what_is_no_image_is_refused(bundle: Path, tmp_path: Path, change: Change) -> None:
     with pytest.raises(IntegrityError) as caught:
-        imaging.write(program(tmp_path, change), bundle, tmp_path / "out.tar", NAME)
+        write_image(program(tmp_path, change), bundle, tmp_path / "out.tar", NAME)
     assert caught.value.code == "CTO-1811"
     assert not (tmp_path / "out.tar").exists()
 
 
 def test_a_folder_without_a_bundle_is_refused(tmp_path: Path) -> None:
     with pytest.raises(IntegrityError) as caught:
-        imaging.write(program(tmp_path), tmp_path / "none", tmp_path / "out.tar", NAME)
+        write_image(program(tmp_path), tmp_path / "none", tmp_path / "out.tar", NAME)
     assert caught.value.code == "CTO-1811"
 
 
 def test_a_file_that_becomes_shorter_is_not_written_as_if_it_were_whole(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(bytes(3 << 20))
-    pieces = Layer(entries=(Entry("file", path),), time=TIME).pieces()
+    pieces = TarLayer(entries=(TarEntry("file", path),), time=TIME).pieces()
     next(pieces)
     path.write_bytes(b"")
     with pytest.raises(OSError, match="shorter"):
@@ -180,7 +177,7 @@ def test_on_the_command_line(bundle: Path, tmp_path: Path) -> None:
     made = program(tmp_path)
     done = run(bundle, tmp_path / "dist" / "out.tar", made=made)
     assert done.exit_code == 0, done.output
-    again = imaging.write(made, bundle, tmp_path / "two.tar", NAME)
+    again = write_image(made, bundle, tmp_path / "two.tar", NAME)
     head, digest, rest = done.stdout.splitlines()
     assert head.startswith(f"{tmp_path / 'dist' / 'out.tar'}: {NAME}, ")
     assert (digest, rest) == (again.digest, f"with the bundle {again.bundle} in 1 layer")

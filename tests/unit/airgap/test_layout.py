@@ -10,17 +10,15 @@ from threading import Thread
 import pytest
 
 from cto.errors import Cancelled, IntegrityError
-from cto_airgap import digest as digests
-from cto_airgap.contents import Contents, Item, Kind
-from cto_airgap.descriptor import OCI_INDEX, OCI_MANIFEST, Descriptor, Platform
-from cto_airgap.layout import Layout
-from cto_airgap.parallel import each
-from cto_airgap.part import WrongBytesError
-from cto_airgap.tree import open_item
+from cto_airgap.bundle import open_item
+from cto_airgap.contents import Contents, Item, ItemKind
+from cto_airgap.layout import Layout, WrongBytesError
+from cto_airgap.oci import OCI_INDEX, OCI_MANIFEST, Descriptor, ImagePlatform, digest_of
+from cto_airgap.transfers import each
 from fakes.depot import described
 
 DATA = b"some bytes"
-WANTED = described(digests.of_bytes(DATA), DATA)
+WANTED = described(digest_of(DATA), DATA)
 
 
 def test_a_blob_has_no_name_before_it_is_complete(tmp_path: Path) -> None:
@@ -72,7 +70,7 @@ def test_a_document_is_what_its_descriptor_says(tmp_path: Path) -> None:
 
 def test_an_item_whose_manifest_is_gone_is_named(tmp_path: Path) -> None:
     descriptor = Descriptor(media_type=OCI_MANIFEST, digest=WANTED.digest, size=1)
-    item = Item(name="quay.io/x:1", kind=Kind.IMAGE, descriptor=descriptor)
+    item = Item(name="quay.io/x:1", kind=ItemKind.IMAGE, descriptor=descriptor)
     with pytest.raises(IntegrityError, match="is damaged") as caught:
         open_item(Layout(tmp_path), item)
     assert caught.value.details.endswith("No such file or directory, needed by quay.io/x:1")
@@ -81,7 +79,7 @@ def test_an_item_whose_manifest_is_gone_is_named(tmp_path: Path) -> None:
 def test_an_empty_bundle_is_one(tmp_path: Path) -> None:
     layout = Layout(tmp_path)
     layout.add(DATA, "text/plain")
-    layout.finish(Contents(platform=Platform("linux", "amd64")), frozenset())
+    layout.finish(Contents(platform=ImagePlatform("linux", "amd64")), frozenset())
     assert layout.contents().items == ()
     assert sorted(path.name for path in tmp_path.rglob("*")) == [
         "blobs",

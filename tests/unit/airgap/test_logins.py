@@ -11,8 +11,14 @@ from typing import Any
 import pytest
 
 from cto.errors import ConfigError, ToolError
-from cto_airgap.helpers import Helpers
-from cto_airgap.logins import Given, Login, Stored, parse, read
+from cto_airgap.logins import (
+    GivenLogins,
+    Helpers,
+    RegistryLogin,
+    StoredLogins,
+    parse_logins,
+    read_logins,
+)
 from fakes.runner import FakeRunner, Reply
 
 SECRET = "hunter2"
@@ -30,7 +36,7 @@ class Desk:
         self.folder = folder
         self.file = folder / "config.json"
         self.runner = FakeRunner()
-        self.found: Stored | None = None
+        self.found: StoredLogins | None = None
 
     def write(self, name: str = "config.json", **body: Any) -> Path:
         (self.folder / name).write_text(json.dumps(body))
@@ -42,9 +48,9 @@ class Desk:
         program.chmod(0o755)
         self.runner.on(program.name, reply=reply or Reply(stdout=json.dumps(answer)))
 
-    def find(self, host: str, repository: str = "team/app", *more: Path) -> Login | None:
+    def find(self, host: str, repository: str = "team/app", *more: Path) -> RegistryLogin | None:
         helpers = Helpers(self.runner, {"PATH": str(self.folder)})
-        self.found = Stored([read(file) for file in (self.file, *more)], helpers)
+        self.found = StoredLogins([read_logins(file) for file in (self.file, *more)], helpers)
         return self.found.find(host, repository)
 
     def fails(self, host: str) -> ToolError:
@@ -69,19 +75,19 @@ class TestFile:
     @pytest.mark.parametrize(
         ("entry", "expected"),
         [
-            (auth("me:se:cret"), Login("me", "se:cret")),
-            (auth("me:cret\x00"), Login("me", "cret")),
-            ({"username": "me", "password": "p"}, Login("me", "p")),
-            ({**auth("me:p"), "username": "old", "password": "old"}, Login("me", "p")),
-            ({"identitytoken": "t"}, Login("", "", "t")),
-            ({**auth("0-0-0:"), "identitytoken": "t"}, Login("0-0-0", "", "t")),
-            ({"registrytoken": "t"}, Login("", "", "", "t")),
+            (auth("me:se:cret"), RegistryLogin("me", "se:cret")),
+            (auth("me:cret\x00"), RegistryLogin("me", "cret")),
+            ({"username": "me", "password": "p"}, RegistryLogin("me", "p")),
+            ({**auth("me:p"), "username": "old", "password": "old"}, RegistryLogin("me", "p")),
+            ({"identitytoken": "t"}, RegistryLogin("", "", "t")),
+            ({**auth("0-0-0:"), "identitytoken": "t"}, RegistryLogin("0-0-0", "", "t")),
+            ({"registrytoken": "t"}, RegistryLogin("", "", "", "t")),
             ({}, None),
             ({"email": "me@example.com"}, None),
         ],
     )
     def test_every_kind_of_log_in_is_read(
-        self, desk: Desk, entry: Mapping[str, str], expected: Login | None
+        self, desk: Desk, entry: Mapping[str, str], expected: RegistryLogin | None
     ) -> None:
         desk.write(auths={"r.io": entry})
         found = desk.find("r.io")
@@ -91,7 +97,7 @@ class TestFile:
     @pytest.mark.parametrize("key", [HUB, "docker.io", "index.docker.io", "registry-1.docker.io"])
     def test_docker_hub_has_several_names(self, desk: Desk, key: str) -> None:
         desk.write(auths={key: auth("me:p")})
-        assert desk.find("docker.io", "library/nginx") == Login("me", "p")
+        assert desk.find("docker.io", "library/nginx") == RegistryLogin("me", "p")
 
     @pytest.mark.parametrize(
         "key",
@@ -102,7 +108,7 @@ class TestFile:
     )
     def test_a_host_is_written_in_many_ways(self, desk: Desk, key: str) -> None:
         desk.write(auths={key: auth("me:p")})
-        assert desk.find("r.io:5000") == Login("me", "p")
+        assert desk.find("r.io:5000") == RegistryLogin("me", "p")
         assert desk.find("r.io") is None
         assert desk.find("other.io") is None
 
@@ -112,7 +118,7 @@ class TestFile:
     ) -> None:
         entries = [("r.io", {}), ("https://r.io/v2/", auth("me:p")), ("https://r.io", {})]
         desk.write(auths=dict(reversed(entries) if turned else entries))
-        assert desk.find("r.io") == Login("me", "p")
+        assert desk.find("r.io") == RegistryLogin("me", "p")
 
     @pytest.mark.parametrize("turned", [False, True])
     def test_and_the_one_that_docker_would_write_before_others(
@@ -121,8 +127,8 @@ class TestFile:
         entries = [("r.io", auth("new:p")), ("https://r.io/v1/", auth("old:p"))]
         entries += [(HUB, auth("hub:p")), ("docker.io", auth("other:p"))]
         desk.write(auths=dict(reversed(entries) if turned else entries))
-        assert desk.find("r.io") == Login("new", "p")
-        assert desk.find("docker.io") == Login("hub", "p")
+        assert desk.find("r.io") == RegistryLogin("new", "p")
+        assert desk.find("docker.io") == RegistryLogin("hub", "p")
 
     def test_docker_desktop_s_own_tokens_are_no_log_ins(self, desk: Desk) -> None:
         desk.write(auths={f"{HUB}refresh-token": auth("me:r"), f"{HUB}access-token": auth("me:a")})
@@ -144,14 +150,14 @@ class TestFile:
     ) -> None:
         entries = {"r.io": "host", "r.io/team": "team", "r.io/team/app": "app"}
         desk.write(auths={key: auth(f"{name}:p") for key, name in entries.items()})
-        assert desk.find("r.io", repository) == Login(user, "p")
+        assert desk.find("r.io", repository) == RegistryLogin(user, "p")
 
     def test_what_is_not_in_one_file_may_be_in_the_next(self, desk: Desk) -> None:
         desk.write(auths={"r.io": auth("me:p"), "q.io": {}})
         podman = desk.write("auth.json", auths={"r.io": auth("you:p"), "q.io": auth("you:p")})
         missing = desk.folder / "nowhere" / "auth.json"
-        assert desk.find("r.io", "x", missing, podman) == Login("me", "p")
-        assert desk.find("q.io", "x", missing, podman) == Login("you", "p")
+        assert desk.find("r.io", "x", missing, podman) == RegistryLogin("me", "p")
+        assert desk.find("q.io", "x", missing, podman) == RegistryLogin("you", "p")
 
     def test_there_may_be_no_log_ins(self, desk: Desk) -> None:
         assert desk.find("r.io") is None
@@ -176,36 +182,36 @@ class TestFile:
     def test_log_ins_that_cannot_be_read_are_not_shown(self, desk: Desk, text: str) -> None:
         desk.file.write_text(text)
         with pytest.raises(ConfigError) as caught:
-            read(desk.file)
+            read_logins(desk.file)
         assert str(desk.file) in caught.value.message
         assert SECRET not in f"{caught.value.message}{caught.value.details}"
 
     def test_a_variable_may_stand_for_a_file(self, desk: Desk) -> None:
         text = json.dumps({"auths": {"r.io": auth("me:p")}})
-        known = Stored([parse(text, "DOCKER_AUTH_CONFIG")], Helpers(desk.runner, {}))
-        assert known.find("r.io", "a") == Login("me", "p")
+        known = StoredLogins([parse_logins(text, "DOCKER_AUTH_CONFIG")], Helpers(desk.runner, {}))
+        assert known.find("r.io", "a") == RegistryLogin("me", "p")
         with pytest.raises(ConfigError, match="DOCKER_AUTH_CONFIG cannot be read"):
-            parse(text[:-1], "DOCKER_AUTH_CONFIG")
+            parse_logins(text[:-1], "DOCKER_AUTH_CONFIG")
 
     def test_what_is_given_comes_before_what_is_stored(self, desk: Desk) -> None:
         desk.write(auths={"r.io": auth("me:p"), "q.io": auth("me:p")})
         desk.find("r.io")
-        known = Given({"r.io": Login("robot", "x")}, desk.found)
-        assert known.find("r.io", "a") == Login("robot", "x")
-        assert known.find("q.io", "a") == Login("me", "p")
+        known = GivenLogins({"r.io": RegistryLogin("robot", "x")}, desk.found)
+        assert known.find("r.io", "a") == RegistryLogin("robot", "x")
+        assert known.find("q.io", "a") == RegistryLogin("me", "p")
 
 
 class TestHelpers:
     def test_the_store_has_every_host(self, desk: Desk) -> None:
         desk.write(credsStore="desktop", auths={"r.io": {}})
         desk.helper("desktop", Username="me", Secret=SECRET)
-        assert desk.find("r.io") == Login("me", SECRET)
+        assert desk.find("r.io") == RegistryLogin("me", SECRET)
         assert desk.asked() == [(("docker-credential-desktop", "get"), "r.io")]
 
     def test_docker_hub_is_asked_for_by_its_old_name(self, desk: Desk) -> None:
         desk.write(credsStore="pass")
         desk.helper("pass", Username="me", Secret=SECRET)
-        assert desk.find("docker.io") == Login("me", SECRET)
+        assert desk.find("docker.io") == RegistryLogin("me", SECRET)
         assert desk.asked()[0][1] == HUB
 
     @pytest.mark.parametrize("key", ["r.io", "https://r.io", "r.io/team"])
@@ -213,13 +219,13 @@ class TestHelpers:
         desk.write(credsStore="desktop", credHelpers={key: "ecr-login"})
         desk.helper("ecr-login", Username="AWS", Secret=SECRET)
         desk.helper("desktop", Username="me", Secret="other")
-        assert desk.find("r.io") == Login("AWS", SECRET)
-        assert desk.find("q.io") == Login("me", "other")
+        assert desk.find("r.io") == RegistryLogin("AWS", SECRET)
+        assert desk.find("q.io") == RegistryLogin("me", "other")
 
     def test_a_token_is_told_by_its_user(self, desk: Desk) -> None:
         desk.write(credsStore="acr")
         desk.helper("acr", Username="<token>", Secret=SECRET)
-        assert desk.find("r.io") == Login("", "", SECRET)
+        assert desk.find("r.io") == RegistryLogin("", "", SECRET)
 
     def test_it_is_asked_once_for_each_host(self, desk: Desk) -> None:
         desk.write(credsStore="desktop")
@@ -302,4 +308,4 @@ class TestHelpers:
 
     def test_a_log_in_beside_it_will_do(self, desk: Desk) -> None:
         desk.write(credsStore="desktop", auths={"r.io": auth("me:p")})
-        assert desk.find("r.io") == Login("me", "p")
+        assert desk.find("r.io") == RegistryLogin("me", "p")

@@ -5,13 +5,10 @@ from __future__ import annotations
 import pytest
 
 from cto.errors import ToolError
-from cto_airgap import digest as digests
-from cto_airgap import document
-from cto_airgap.contents import Item, Kind
-from cto_airgap.descriptor import OCI_MANIFEST, Descriptor
-from cto_airgap.naming import Target, names
-from cto_airgap.push import Outcome, digests_of
-from cto_airgap.reference import InvalidReferenceError, parse
+from cto_airgap.contents import Item, ItemKind
+from cto_airgap.oci import OCI_MANIFEST, Descriptor, digest_of, read_document
+from cto_airgap.push import PushOutcome, digests_of, new_names
+from cto_airgap.reference import InvalidReferenceError, PushTarget, parse_reference
 from fakes.registry import FakeRegistry, FakeWeb
 from fakes.trouble import Trouble
 from unit.airgap.world import HOST, Client, World
@@ -24,16 +21,16 @@ def mine() -> FakeRegistry:
     return FakeRegistry(f"https://{MINE}")
 
 
-def push(world: World, mine: FakeRegistry) -> Outcome:
+def push(world: World, mine: FakeRegistry) -> PushOutcome:
     client = Client(FakeWeb(world.fake, mine))
-    return client.pusher.push(world.bundle, Target(MINE, "cto"))
+    return client.pusher.push(world.bundle, PushTarget(MINE, "cto"))
 
 
 def test_everything_arrives_under_its_new_name(world: World, mine: FakeRegistry) -> None:
     world.build()
     outcome = push(world, mine)
-    one = document.read(mine.manifest(f"cto/{HOST}/team/one", "1.0"))
-    chart = document.read(mine.manifest("cto/charts/thing", "0.1.0_build"))
+    one = read_document(mine.manifest(f"cto/{HOST}/team/one", "1.0"))
+    chart = read_document(mine.manifest("cto/charts/thing", "0.1.0_build"))
     assert outcome.mapping == {
         f"{HOST}/team/one:1.0": f"{MINE}/cto/{HOST}/team/one:1.0@{one.digest}",
         f"{HOST}/two:2.0": f"{MINE}/cto/{HOST}/two:2.0@{world.two.root}",
@@ -47,7 +44,7 @@ def test_an_index_of_which_platforms_are_absent_becomes_another_one(
 ) -> None:
     world.build()
     pushed = {one.old: one for one in push(world, mine).pushed}[f"{HOST}/team/one:1.0"]
-    found = document.read(mine.manifest(f"cto/{HOST}/team/one", "1.0"))
+    found = read_document(mine.manifest(f"cto/{HOST}/team/one", "1.0"))
     assert [child.digest for child in found.children] == [pushed.manifest]
     assert (pushed.upstream, pushed.new.digest) == (world.one.root, found.digest)
     assert pushed.upstream != found.digest
@@ -56,7 +53,7 @@ def test_an_index_of_which_platforms_are_absent_becomes_another_one(
 def test_what_is_shared_is_sent_once_and_mounted(world: World, mine: FakeRegistry) -> None:
     world.build()
     outcome = push(world, mine)
-    shared = digests.of_bytes(world.shared)
+    shared = digest_of(world.shared)
     assert outcome.mounted == len(world.shared)
     assert shared in mine.blobs(f"cto/{HOST}/two")
     assert shared in mine.blobs(f"cto/{HOST}/team/one")
@@ -93,8 +90,8 @@ def test_a_registry_that_mounts_nothing_gets_the_bytes(world: World, mine: FakeR
     assert outcome.uploaded > 2 * len(world.shared)
 
 
-def item(name: str, text: bytes, kind: Kind = Kind.IMAGE) -> Item:
-    descriptor = Descriptor(media_type=OCI_MANIFEST, digest=digests.of_bytes(text), size=1)
+def item(name: str, text: bytes, kind: ItemKind = ItemKind.IMAGE) -> Item:
+    descriptor = Descriptor(media_type=OCI_MANIFEST, digest=digest_of(text), size=1)
     return Item(name=name, kind=kind, descriptor=descriptor)
 
 
@@ -113,11 +110,11 @@ def test_the_host_becomes_a_part_of_the_path_whatever_else_is_there() -> None:
         item("quay.io/team/x:1", b"other"),
         item("docker.io/library/redis:8", b"same"),
         item("registry.example.com:5000/library/redis:8", b"same"),
-        item(f"quay.io/y@{digests.of_bytes(b'y')}", b"y"),
-        item("charts/x:1", b"chart", Kind.CHART),
+        item(f"quay.io/y@{digest_of(b'y')}", b"y"),
+        item("charts/x:1", b"chart", ItemKind.CHART),
     ]
-    found = {old: str(new) for old, new in names(items, Target("r.io")).items()}
-    tag = digests.of_bytes(b"y").replace(":", "-")
+    found = {old: str(new) for old, new in new_names(items, PushTarget("r.io")).items()}
+    tag = digest_of(b"y").replace(":", "-")
     assert [*found.values()] == [
         "r.io/docker.io/team/x:1",
         "r.io/quay.io/team/x:1",
@@ -129,27 +126,27 @@ def test_the_host_becomes_a_part_of_the_path_whatever_else_is_there() -> None:
 
 
 def test_an_image_has_its_new_name_without_a_bundle() -> None:
-    target, digest = Target("r.io", "cto"), digests.of_bytes(b"x")
-    assert str(target.of(parse("nats:2.10"), digest)) == (
+    target, digest = PushTarget("r.io", "cto"), digest_of(b"x")
+    assert str(target.of(parse_reference("nats:2.10"), digest)) == (
         f"r.io/cto/docker.io/library/nats:2.10@{digest}"
     )
     tag = digest.replace(":", "-")
-    assert str(target.of(parse(f"quay.io/y@{digest}"))) == f"r.io/cto/quay.io/y:{tag}"
+    assert str(target.of(parse_reference(f"quay.io/y@{digest}"))) == f"r.io/cto/quay.io/y:{tag}"
 
 
 @pytest.mark.parametrize(
     ("text", "target"),
     [
-        ("r.io", Target("r.io")),
-        ("r.io:5000/", Target("r.io:5000")),
-        ("localhost/a/b", Target("localhost", "a/b")),
+        ("r.io", PushTarget("r.io")),
+        ("r.io:5000/", PushTarget("r.io:5000")),
+        ("localhost/a/b", PushTarget("localhost", "a/b")),
     ],
 )
-def test_a_target_is_a_host_and_a_prefix(text: str, target: Target) -> None:
-    assert Target.parse(text) == target
+def test_a_target_is_a_host_and_a_prefix(text: str, target: PushTarget) -> None:
+    assert PushTarget.parse(text) == target
 
 
 @pytest.mark.parametrize("text", ["", "registry", "r.io/x:1", "https://r.io", "r.io/UPPER"])
 def test_what_is_no_target_is_refused(text: str) -> None:
     with pytest.raises(InvalidReferenceError):
-        Target.parse(text)
+        PushTarget.parse(text)

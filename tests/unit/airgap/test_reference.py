@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cto_airgap import digest as digests
-from cto_airgap import reference as references
-from cto_airgap.reference import InvalidReferenceError, Reference
+from cto_airgap.oci import digest_of
+from cto_airgap.reference import InvalidReferenceError, Reference, normalise, parse_reference
 
 SUM = f"sha256:{'0' * 64}"
 
@@ -21,31 +20,31 @@ hosts = st.one_of(
 part = st.from_regex(r"[a-z0-9]+((\.|_|__|-{1,3})[a-z0-9]+){0,2}", fullmatch=True)
 repositories = st.lists(part, min_size=2, max_size=4).map("/".join)
 tags = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,20}", fullmatch=True)
-sums = st.binary(max_size=4).map(digests.of_bytes)
+sums = st.binary(max_size=4).map(digest_of)
 
 
 @given(hosts, repositories, tags, st.one_of(st.just(""), sums))
 def test_what_is_written_is_read_again(host: str, repository: str, tag: str, digest: str) -> None:
     reference = Reference(host, repository, tag, digest)  # type: ignore[arg-type] # as it is
-    assert references.parse(str(reference)) == reference
+    assert parse_reference(str(reference)) == reference
 
 
 @given(st.text(max_size=60))
 def test_any_text_is_a_reference_or_an_error(text: str) -> None:
     try:
-        found = references.parse(text)
+        found = parse_reference(text)
     except InvalidReferenceError:
         return
-    assert references.parse(str(found)) == found
+    assert parse_reference(str(found)) == found
 
 
 @given(st.text(alphabet="ab.:/@_-A1", max_size=40))
 def test_normalising_twice_changes_nothing(text: str) -> None:
     try:
-        once = references.normalise(text)
+        once = normalise(text)
     except InvalidReferenceError:
         return
-    assert references.normalise(once) == once
+    assert normalise(once) == once
 
 
 @pytest.mark.parametrize(
@@ -70,7 +69,7 @@ def test_normalising_twice_changes_nothing(text: str) -> None:
     ],
 )
 def test_short_names_mean_what_they_mean_to_docker(text: str, full: str) -> None:
-    assert references.normalise(text) == full
+    assert normalise(text) == full
 
 
 @pytest.mark.parametrize(
@@ -97,21 +96,21 @@ def test_short_names_mean_what_they_mean_to_docker(text: str, full: str) -> None
 )
 def test_what_names_no_image_is_refused(text: str) -> None:
     with pytest.raises(InvalidReferenceError, match="not a reference of an image"):
-        references.parse(text)
+        parse_reference(text)
 
 
 def test_a_digest_is_asked_for_before_a_tag() -> None:
-    found = references.parse(f"quay.io/a/b:1@{SUM}")
+    found = parse_reference(f"quay.io/a/b:1@{SUM}")
     assert (found.wanted, found.name) == (SUM, "quay.io/a/b")
-    assert references.parse("quay.io/a/b:1").wanted == "1"
+    assert parse_reference("quay.io/a/b:1").wanted == "1"
 
 
 def test_dockers_own_images_have_many_names() -> None:
-    nats = references.parse("nats:2.1")
-    assert {references.normalise(text) for text in nats.spellings} == {str(nats)}
+    nats = parse_reference("nats:2.1")
+    assert {normalise(text) for text in nats.spellings} == {str(nats)}
     assert {"nats:2.1", "docker.io/nats:2.1", "index.docker.io/library/nats:2.1"} <= set(
         nats.spellings
     )
     assert len(nats.spellings) == 8
-    assert len(references.parse("team/x:1").spellings) == 4
-    assert references.parse("quay.io/x:1").spellings == ("quay.io/x:1",)
+    assert len(parse_reference("team/x:1").spellings) == 4
+    assert parse_reference("quay.io/x:1").spellings == ("quay.io/x:1",)

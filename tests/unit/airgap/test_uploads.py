@@ -8,23 +8,22 @@ from typing import Any
 import pytest
 
 from cto.errors import ToolError
-from cto_airgap import digest as digests
-from cto_airgap import document
-from cto_airgap import reference as references
-from cto_airgap.transport import NoAnswerError
+from cto_airgap.oci import digest_of, read_document
+from cto_airgap.reference import parse_reference
+from cto_airgap.web import TransportError
 from fakes import images
 from fakes.depot import described
 from fakes.registry import FakeAnswer, FakeRegistry, Scripted
 from fakes.trouble import Trouble
 from unit.airgap.world import HOST, Client
 
-X = references.parse(f"{HOST}/x:1")
+X = parse_reference(f"{HOST}/x:1")
 BIG = images.noise((1 << 20) + 50_000, 3)
 
 
 def sent(fake: FakeRegistry, data: bytes, folder: Path) -> None:
     (folder / "blob").write_bytes(data)
-    wanted = described(digests.of_bytes(data), data)
+    wanted = described(digest_of(data), data)
     Client(fake).uploader.blob(X, wanted, folder / "blob")
     assert wanted.digest in fake.blobs("x")
 
@@ -79,7 +78,7 @@ def test_a_registry_that_refuses_an_upload_is_quoted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("answers", "code"),
     [
-        ((NoAnswerError("gone", again=False),), "CTO-1510"),
+        ((TransportError("gone", again=False),), "CTO-1510"),
         ((FakeAnswer(202),), "CTO-1514"),
     ],
 )
@@ -87,7 +86,7 @@ def test_an_upload_that_cannot_begin_is_an_error(
     tmp_path: Path, answers: tuple[Any, ...], code: str
 ) -> None:
     (tmp_path / "blob").write_bytes(b"x")
-    wanted = described(digests.of_bytes(b"x"), b"x")
+    wanted = described(digest_of(b"x"), b"x")
     with pytest.raises(ToolError) as caught:
         Client(Scripted(*answers)).uploader.blob(X, wanted, tmp_path / "blob")
     assert caught.value.code == code
@@ -97,7 +96,7 @@ def test_an_address_that_forgot_tls_is_put_right(tmp_path: Path) -> None:
     (tmp_path / "blob").write_bytes(b"x")
     place = FakeAnswer(202, b"", {"Location": f"http://{HOST}/v2/x/blobs/uploads/1"})
     transport = Scripted(place, FakeAnswer(201))
-    wanted = described(digests.of_bytes(b"x"), b"x")
+    wanted = described(digest_of(b"x"), b"x")
     Client(transport).uploader.blob(X, wanted, tmp_path / "blob")
     url = f"https://{HOST}/v2/x/blobs/uploads/1?digest={wanted.digest}"
     assert transport.seen[1].url == url
@@ -105,11 +104,11 @@ def test_an_address_that_forgot_tls_is_put_right(tmp_path: Path) -> None:
 
 def test_a_manifest_that_is_stored_otherwise_is_noticed() -> None:
     made = images.image()
-    found = document.read(made.documents[made.root][1])
-    stored = {"Docker-Content-Digest": digests.of_bytes(b"other")}
+    found = read_document(made.documents[made.root][1])
+    stored = {"Docker-Content-Digest": digest_of(b"other")}
     with pytest.raises(ToolError, match="something that is not"):
         Client(Scripted(FakeAnswer(201, b"", stored))).uploader.manifest(X, found)
-    gone = NoAnswerError("gone", again=False)
+    gone = TransportError("gone", again=False)
     with pytest.raises(ToolError, match="cannot be reached"):
         Client(Scripted(gone)).uploader.manifest(X, found)
     broken = FakeAnswer(400, b"x" * 50)

@@ -7,16 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event as Flag
 
-from cto_airgap.build import Builder, Built
-from cto_airgap.endpoints import Endpoints
-from cto_airgap.logins import Given, Login
-from cto_airgap.progress import Progress
+from cto_airgap.build import Builder, Built, WantedBundle
+from cto_airgap.logins import GivenLogins, RegistryLogin
 from cto_airgap.push import Pusher
-from cto_airgap.registry import Registry
+from cto_airgap.reference import Endpoints
+from cto_airgap.registry import RegistryClient
 from cto_airgap.session import Session
-from cto_airgap.transport import Transport
+from cto_airgap.transfers import TransferProgress
 from cto_airgap.uploads import Uploader
-from cto_airgap.wanted import Wanted
+from cto_airgap.web import Transport
 from fakes import images
 from fakes.clock import FakeClock
 from fakes.registry import FakeRegistry
@@ -29,20 +28,20 @@ class Client:
     """A client of registries that are in memory."""
 
     transport: Transport
-    logins: Mapping[str, Login] = field(default_factory=dict)
+    logins: Mapping[str, RegistryLogin] = field(default_factory=dict)
     mirrors: Mapping[str, Sequence[str]] = field(default_factory=dict)
     clock: FakeClock = field(default_factory=FakeClock)
     stop: Flag = field(default_factory=Flag)
-    said: list[Progress] = field(default_factory=list)
+    said: list[TransferProgress] = field(default_factory=list)
     charts: Path = Path()
 
     @property
     def session(self) -> Session:
-        return Session(self.transport, Given(self.logins), self.clock, self.stop)
+        return Session(self.transport, GivenLogins(self.logins), self.clock, self.stop)
 
     @property
-    def registry(self) -> Registry:
-        return Registry(self.session, Endpoints(mirrors=self.mirrors))
+    def registry(self) -> RegistryClient:
+        return RegistryClient(self.session, Endpoints(mirrors=self.mirrors))
 
     @property
     def uploader(self) -> Uploader:
@@ -74,7 +73,7 @@ class World:
     one: images.Image
     two: images.Image
     shared: bytes
-    wanted: Wanted
+    wanted: WantedBundle
     folder: Path
 
     def build(self, name: str = "bundle") -> Built:

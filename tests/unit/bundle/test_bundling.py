@@ -25,11 +25,11 @@ from cto.errors import ConfigError, CtoError, IntegrityError, UsageError
 from cto.events import Event
 from cto.objects import load_yaml
 from cto.ports import Chart
-from cto_airgap.archive import Archive
-from cto_airgap.descriptor import Platform
-from cto_airgap.progress import Progress
+from cto_airgap.bundle import BundleSource
+from cto_airgap.images import ImageArchive
+from cto_airgap.oci import ImagePlatform
 from cto_airgap.session import Session
-from cto_airgap.source import Source
+from cto_airgap.transfers import TransferProgress
 from fakes import images
 from fakes.archives import program
 from fakes.clock import FakeClock
@@ -38,7 +38,7 @@ from fakes.registry import FakeRegistry, FakeWeb
 from lab.nodeimage import programs
 from unit.bundle.parts import rendering
 
-AMD64 = Platform("linux", "amd64")
+AMD64 = ImagePlatform("linux", "amd64")
 UPSTREAM = "http://mirror.example"
 PRIVATE = "http://private.example"
 NAMES = ("r.example/op/db:1", "r.example/op/op:1", "r.example/web/web:1")
@@ -291,10 +291,10 @@ def test_no_lock_names_an_image_of_ours(owning: World) -> None:
 
 def test_an_image_of_ours_comes_out_of_its_file_and_has_our_version(owning: World) -> None:
     file = program(owning.folder, amd64)
-    source = Source(taken(owning, {OURS: file}))
+    source = BundleSource(taken(owning, {OURS: file}))
     item = source.image(f"{OURS}:{__version__}")
     assert item is not None
-    assert item.descriptor.digest == Archive(file).manifest.digest
+    assert item.descriptor.digest == ImageArchive(file).manifest.digest
     assert "cto.internal" in source.hosts
 
 
@@ -476,7 +476,7 @@ def test_what_is_no_registry_is_refused(text: str) -> None:
 
 
 def test_platforms_have_two_or_three_parts() -> None:
-    assert platform_of("linux/arm64/v8") == Platform("linux", "arm64")
+    assert platform_of("linux/arm64/v8") == ImagePlatform("linux", "arm64")
     with pytest.raises(UsageError, match="--platform amd64: not a platform"):
         platform_of("amd64")
 
@@ -485,10 +485,10 @@ def test_a_transfer_is_told_by_tenths() -> None:
     screen = Screen()
     tell = Tenths(screen, "fetched")
     for done in range(0, 2001, 50):
-        tell(Progress("x", done, 2000))
+        tell(TransferProgress("x", done, 2000))
     assert len(screen.said) == 10
     assert screen.said[0] == "fetched 10 % of 2.0 kB"
-    tell(Progress("x", 0, 0))
+    tell(TransferProgress("x", 0, 0))
     assert len(screen.said) == 10
 
 
@@ -504,7 +504,7 @@ def test_the_nodes_image_is_locked_like_the_others(world: World) -> None:
     assert (need.component, need.where) == ("cluster", "node")
     assert need.profiles == ("minimal", "standard", "production")
     work.build(world.lock, world.folder / "out", profile="minimal", platform=AMD64)
-    assert Source(world.folder / "out").image(node.image) is not None
+    assert BundleSource(world.folder / "out").image(node.image) is not None
 
 
 def test_a_lock_without_the_nodes_image_is_older_than_the_platform(locked: World) -> None:
@@ -535,6 +535,6 @@ def test_a_bundle_without_images_has_the_charts(locked: World) -> None:
     locked.bundling().build(
         locked.lock, folder, profile="standard", platform=AMD64, with_images=False
     )
-    source = Source(folder)
+    source = BundleSource(folder)
     assert not source.has_images
     assert {item.name for item in source.contents.charts} == {"charts/op:1.0.0", "charts/web:1.0.0"}

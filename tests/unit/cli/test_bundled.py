@@ -12,7 +12,7 @@ from cto.cli.bundled import BundledCharts, described, lacking, lacks
 from cto.cli.containers import served
 from cto.cli.options import ClusterOptions
 from cto.cli.wiring import Wiring
-from cto_airgap.source import Source
+from cto_airgap.bundle import BundleSource
 from fakes.components import component
 from fakes.desk import Desk, node
 from unit.airgap.conftest import client, fake, world
@@ -22,10 +22,10 @@ __all__ = ["client", "fake", "world"]
 
 
 @pytest.fixture
-def bundle(world: World) -> Source:
+def bundle(world: World) -> BundleSource:
     world.wanted = replace(world.wanted, profile="minimal")
     world.build()
-    return Source(world.bundle)
+    return BundleSource(world.bundle)
 
 
 def test_without_a_bundle_there_is_no_chart() -> None:
@@ -34,7 +34,7 @@ def test_without_a_bundle_there_is_no_chart() -> None:
     assert said == []
 
 
-def test_the_pinned_chart_is_taken_without_a_word(world: World, bundle: Source) -> None:
+def test_the_pinned_chart_is_taken_without_a_word(world: World, bundle: BundleSource) -> None:
     said: list[str] = []
     sha256 = world.wanted.charts[0].sha256
     found = BundledCharts(bundle, said.append).find("thing", "0.1.0+build", sha256)
@@ -43,29 +43,29 @@ def test_the_pinned_chart_is_taken_without_a_word(world: World, bundle: Source) 
     assert said == []
 
 
-def test_another_chart_is_told_once(bundle: Source) -> None:
+def test_another_chart_is_told_once(bundle: BundleSource) -> None:
     said: list[str] = []
     charts = BundledCharts(bundle, said.append)
     assert charts.find("thing", "0.1.0", "0" * 64) is charts.find("thing", "0.1.0", "0" * 64)
     assert said == ["chart thing 0.1.0+build of the bundle is not the one that is pinned"]
 
 
-def test_a_chart_that_it_lacks_is_looked_for_elsewhere(bundle: Source) -> None:
+def test_a_chart_that_it_lacks_is_looked_for_elsewhere(bundle: BundleSource) -> None:
     said: list[str] = []
     assert BundledCharts(bundle, said.append).find("other", "1", "0" * 64) is None
     assert said == []
 
 
-def test_a_bundle_is_described_in_a_line(world: World, bundle: Source) -> None:
+def test_a_bundle_is_described_in_a_line(world: World, bundle: BundleSource) -> None:
     text = f"profile minimal, linux/amd64, {bundle.digest}"
     assert described(bundle, Path("b")) == f"charts and images come from b: {text}"
     world.wanted = replace(world.wanted, images=(), profile="")
     world.build()
-    slim = Source(world.bundle)
+    slim = BundleSource(world.bundle)
     assert described(slim, Path("b")) == f"charts come from b: linux/amd64, {slim.digest}"
 
 
-def test_what_serving_takes_is_known(bundle: Source, world: World) -> None:
+def test_what_serving_takes_is_known(bundle: BundleSource, world: World) -> None:
     found = served(bundle, f"{HOST}/two:2.0")
     assert found == Bundle(
         digest=bundle.digest,
@@ -94,7 +94,7 @@ NEEDS = component("web", images=[{"ref": f"{HOST}/three:3.0", "why": "it"}])
     ],
 )
 def test_what_a_bundle_lacks_is_told_with_who_needs_it(
-    bundle: Source, image: str, told: str
+    bundle: BundleSource, image: str, told: str
 ) -> None:
     assert lacks(bundle, [NEEDS], image) == told
 
@@ -108,7 +108,7 @@ def test_what_a_bundle_lacks_is_told_with_who_needs_it(
     ],
 )
 def test_only_nodes_that_ask_nobody_else_lack_what_the_bundle_lacks(
-    bundle: Source, provider: str, *, words: tuple[str, ...], told: bool
+    bundle: BundleSource, provider: str, *, words: tuple[str, ...], told: bool
 ) -> None:
     flags = {"air_gapped": ("--air-gapped", "false")} if words else {}
     wiring = Wiring(ClusterOptions(bundle=bundle.folder, flags=flags), env={})
@@ -124,7 +124,7 @@ def test_without_a_bundle_nothing_is_lacking() -> None:
     ("words", "gapped"), [((), True), (("--no-air-gapped",), False), (("--air-gapped",), True)]
 )
 def test_an_installation_from_a_bundle_says_so_and_fetches_nothing_else(
-    desk: Desk, bundle: Source, *, words: tuple[str, ...], gapped: bool
+    desk: Desk, bundle: BundleSource, *, words: tuple[str, ...], gapped: bool
 ) -> None:
     """A chart that the bundle lacks is looked for where it is published only if that is allowed."""
     desk.component(ELSEWHERE)
@@ -138,7 +138,7 @@ def test_an_installation_from_a_bundle_says_so_and_fetches_nothing_else(
 
 @pytest.mark.parametrize("command", [("install",), ("plan", "install")])
 def test_nodes_that_cannot_run_its_images_are_refused_with_both_names(
-    desk: Desk, bundle: Source, command: tuple[str, ...]
+    desk: Desk, bundle: BundleSource, command: tuple[str, ...]
 ) -> None:
     other = node("one")
     other["status"]["nodeInfo"] = {"architecture": "arm64"}

@@ -11,8 +11,8 @@ from cto.cli.imagecheck import checks
 from cto.cli.relocating import Relocations
 from cto.config.sections import Registry
 from cto.result import Check, CheckStatus
-from cto_airgap import digest as digests
-from cto_airgap.logins import Given, Login
+from cto_airgap.logins import GivenLogins, RegistryLogin
+from cto_airgap.oci import digest_of, parse_digest
 from cto_airgap.reference import Reference
 from cto_airgap.session import Session
 from fakes import images
@@ -24,15 +24,15 @@ ADDRESS = f"{HOST}/cto"
 
 
 def reference(name: str, digest: str) -> Reference:
-    return Reference(HOST, f"cto/{name}", "1", digests.parse(digest))
+    return Reference(HOST, f"cto/{name}", "1", parse_digest(digest))
 
 
 def asked(fake: FakeRegistry | None, *needed: Reference, **settings: Any) -> Check:
     web = FakeWeb(*([fake] if fake else []))
 
     @contextmanager
-    def opened(logins: Mapping[str, Login], stop: Flag) -> Iterator[Session]:
-        yield Session(web, Given(logins), FakeClock(), stop)
+    def opened(logins: Mapping[str, RegistryLogin], stop: Flag) -> Iterator[Session]:
+        yield Session(web, GivenLogins(logins), FakeClock(), stop)
 
     registry = Registry.model_validate({"type": "generic", "url": HOST, **settings})
     (found,) = checks(registry, settings.get("password", ""), Relocations(needed=needed), opened)
@@ -50,7 +50,7 @@ def test_everything_is_there() -> None:
 def test_all_that_are_missing_are_named_and_why() -> None:
     fake = FakeRegistry(f"https://{HOST}")
     one = fake.add("cto/one", images.image(text="one"), "1")
-    wanted = digests.of_bytes(b"another platform, or another bundle")
+    wanted = digest_of(b"another platform, or another bundle")
     needed = [reference(name, wanted) for name in ("one", "two")]
     found = asked(fake, *needed)
     assert (found.status, found.code) == (CheckStatus.FAILED, "CTO-1440")
@@ -74,7 +74,7 @@ def test_the_configurations_log_in_is_used() -> None:
 
 
 def test_a_registry_that_does_not_answer_is_told_with_the_way_round() -> None:
-    found = asked(None, reference("one", digests.of_bytes(b"x")))
+    found = asked(None, reference("one", digest_of(b"x")))
     assert (found.status, found.code) == (CheckStatus.FAILED, "CTO-1441")
     assert found.message.startswith(f"{HOST} cannot be reached: https://{HOST}: no such host")
     assert found.fix.endswith("registry.check: false")

@@ -15,7 +15,7 @@ from cto.cli.wiring import Wiring
 from cto.plan.wish import Wanted
 from cto.relocation import Relocation
 from cto.result import CheckStatus
-from cto_airgap.source import Source
+from cto_airgap.bundle import BundleSource
 from fakes.components import component, wanted, wanted_component
 from fakes.desk import Desk
 from unit.airgap.conftest import client, fake, world
@@ -26,13 +26,13 @@ NEEDED = component("grafana", feature="monitoring")
 
 
 @pytest.fixture
-def bundle(world: World) -> Source:
+def bundle(world: World) -> BundleSource:
     world.wanted = replace(world.wanted, profile="minimal")
     world.build()
-    return Source(world.bundle)
+    return BundleSource(world.bundle)
 
 
-def wiring(bundle: Source | None, **env: str) -> Wiring:
+def wiring(bundle: BundleSource | None, **env: str) -> Wiring:
     return Wiring(ClusterOptions(bundle=bundle.folder if bundle else None), env=env)
 
 
@@ -62,7 +62,7 @@ def test_our_image_is_called_what_is_known(env: dict[str, str], name: str) -> No
     ],
 )
 def test_what_the_bundle_lacks_is_told_with_where_it_is(
-    bundle: Source, image: str, sibling: str
+    bundle: BundleSource, image: str, sibling: str
 ) -> None:
     env = {"CTO_IMAGE_NAME": image} if image else {}
     told = ownimage.instead(wiring(bundle, **env), [NEEDED]).splitlines()
@@ -85,20 +85,20 @@ def test_what_the_bundle_lacks_is_told_with_where_it_is(
     ],
 )
 def test_the_smallest_profile_with_all_of_it_comes_first(
-    bundle: Source, components: Sequence[Component], profiles: str
+    bundle: BundleSource, components: Sequence[Component], profiles: str
 ) -> None:
     assert profiles in ownimage.instead(wiring(bundle), components)
 
 
-def test_where_no_profile_would_help_nothing_is_said(bundle: Source, world: World) -> None:
+def test_where_no_profile_would_help_nothing_is_said(bundle: BundleSource, world: World) -> None:
     assert ownimage.instead(wiring(bundle), [component("core")]) == ""
     assert ownimage.instead(wiring(None), [NEEDED]) == ""
     world.wanted = replace(world.wanted, profile="")
     world.build()
-    assert ownimage.instead(wiring(Source(world.bundle)), [NEEDED]) == ""
+    assert ownimage.instead(wiring(BundleSource(world.bundle)), [NEEDED]) == ""
 
 
-def test_an_installation_says_which_image_has_the_chart(desk: Desk, bundle: Source) -> None:
+def test_an_installation_says_which_image_has_the_chart(desk: Desk, bundle: BundleSource) -> None:
     """A feature that is switched on, with an image of profile minimal."""
     desk.component(MONITORED)
     desk.env["CTO_IMAGE_NAME"] = "cto:1-minimal"

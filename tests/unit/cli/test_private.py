@@ -11,7 +11,7 @@ import pytest
 
 from cto.objects import Manifest, ObjectRef
 from cto.ports import ReleaseSpec
-from cto_airgap import digest as digests
+from cto_airgap.oci import digest_of
 from fakes import images
 from fakes.desk import Desk
 from fakes.registry import FakeRegistry, FakeWeb
@@ -176,7 +176,7 @@ def test_the_password_is_in_no_plan_and_no_output(private: Private) -> None:
 
 
 def test_what_is_missing_is_told_before_anything_is_done(private: Private) -> None:
-    wanted = digests.of_bytes(b"never pushed")
+    wanted = digest_of(b"never pushed")
     mapping = {name: f"{HOST}/{name}@{wanted}" for name in private.push("cto")}
     (private.desk.folder / "mapping.json").write_text(json.dumps(mapping))
     error = private.install(code=4)["error"]

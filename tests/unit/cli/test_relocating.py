@@ -14,11 +14,9 @@ from cto.cli.relocating import Relocations, Source, moved, read_mapping, relocat
 from cto.config.load import Loaded, load
 from cto.config.model import Config
 from cto.errors import ConfigError, IntegrityError
-from cto_airgap import digest as digests
-from cto_airgap.descriptor import Platform
-from cto_airgap.naming import Target
-from cto_airgap.reference import parse
-from cto_airgap.wanted import Wanted, WantedImage
+from cto_airgap.build import WantedBundle, WantedImage
+from cto_airgap.oci import ImagePlatform, digest_of
+from cto_airgap.reference import PushTarget, parse_reference
 from fakes import images
 from fakes.components import component
 from fakes.registry import FakeRegistry
@@ -34,7 +32,7 @@ COMPONENT = component(
         {"ref": BIG, "why": "only in production"},
     ],
 )
-DIGEST = {name: digests.of_bytes(name.encode()) for name in (NATS, WEB, BIG)}
+DIGEST = {name: digest_of(name.encode()) for name in (NATS, WEB, BIG)}
 PROFILES = {NATS: ("minimal", "production"), WEB: ("minimal",), BIG: ("production",)}
 
 
@@ -80,8 +78,8 @@ def test_nodes_log_in_if_there_is_a_name_for_it() -> None:
 
 
 def test_a_name_is_that_which_a_push_gives() -> None:
-    target = Target("r.example.com:5000", "team/cto")
-    assert str(target.of(parse(NATS), DIGEST[NATS])) == new(NATS)
+    target = PushTarget("r.example.com:5000", "team/cto")
+    assert str(target.of(parse_reference(NATS), DIGEST[NATS])) == new(NATS)
 
 
 @pytest.mark.parametrize(
@@ -171,8 +169,9 @@ class TestSource:
         }
         fake = FakeRegistry("https://quay.io")
         whole = fake.add("x/web", images.index(both), "1")
-        wanted = Wanted(
-            platform=Platform("linux", "amd64"), images=(WantedImage(parse(WEB), whole.root),)
+        wanted = WantedBundle(
+            platform=ImagePlatform("linux", "amd64"),
+            images=(WantedImage(parse_reference(WEB), whole.root),),
         )
         Client(fake).builder.build(wanted, tmp_path / "bundle")
         found = source_of(config().registry, tmp_path / "bundle", EVERYTHING)

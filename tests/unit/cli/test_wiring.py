@@ -19,7 +19,7 @@ from cto.cli.output import Terminal
 from cto.cli.wiring import Wiring
 from cto.errors import ConfigError, UsageError
 from cto.ports import Access
-from cto_airgap.logins import Login
+from cto_airgap.logins import RegistryLogin
 from fakes.cluster import FakeCluster
 from fakes.desk import Desk, write_kubeconfig
 from fakes.registry import FakeWeb
@@ -67,7 +67,7 @@ class TestRegistries:
         variable = json.dumps({"auths": {"q.io": {"registrytoken": "reg-hunter2"}}})
         made = wiring(tmp_path, {"DOCKER_AUTH_CONFIG": variable})
         made.open_web = lambda ca_file: nullcontext(FakeWeb())
-        with made.session(None, {"x.io": Login("me", "given-hunter2")}, Event()):
+        with made.session(None, {"x.io": RegistryLogin("me", "given-hunter2")}, Event()):
             said = made.secrets.redacted("file-hunter2 idt-hunter2 reg-hunter2 given-hunter2")
         assert "hunter2" not in said
 
@@ -92,8 +92,8 @@ class TestRegistries:
         found = {host: logins.find(host, "r") for host in ("a.io", "b.io", "c.io")}
         assert found == {
             "a.io": None,
-            "b.io": Login("me", "hunter2"),
-            "c.io": Login("", "helped-hunter2"),
+            "b.io": RegistryLogin("me", "hunter2"),
+            "c.io": RegistryLogin("", "helped-hunter2"),
         }
         assert "hunter2" not in made.secrets.redacted("helped-hunter2")
 

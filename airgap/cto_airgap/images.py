@@ -1,26 +1,98 @@
-"""An image in a file: an OCI layout in a tar, as `docker buildx build --output type=oci` writes it.
+"""Where images come from: a registry, or files that were built here.
 
-https://github.com/opencontainers/image-spec/blob/main/image-layout.md has the format.
+https://github.com/opencontainers/image-spec/blob/main/image-layout.md has the format of such a
+file: an OCI layout in a tar, as `docker buildx build --output type=oci` writes it.
 """
 
 from __future__ import annotations
 
 import tarfile
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from cto import goyaml
-from cto.errors import IntegrityError
-from cto_airgap import document
-from cto_airgap.descriptor import OCI_MANIFEST, Descriptor
-from cto_airgap.digest import Digest, algorithm_of, hex_of
-from cto_airgap.document import Document
-from cto_airgap.layout import INDEX
-from cto_airgap.part import Part, WrongBytesError
+from cto.errors import IntegrityError, ToolError
+from cto_airgap.layout import INDEX, Part, WrongBytesError
+from cto_airgap.oci import (
+    OCI_MANIFEST,
+    Descriptor,
+    Digest,
+    Document,
+    ImagePlatform,
+    algorithm_of,
+    hex_of,
+    read_document,
+)
 from cto_airgap.reference import Reference
 
 _PIECE = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResolvedImage:
+    """What a registry says about a reference.
+
+    Attributes:
+        digest: Of the index, or of the manifest where there is no index.
+        size: Bytes to download for all platforms together.
+        platforms: Sorted.
+    """
+
+    digest: Digest
+    size: int
+    platforms: tuple[ImagePlatform, ...]
+
+
+def resolve(registry: ImageSource, reference: Reference) -> ResolvedImage:
+    """Return what is behind a reference.
+
+    Raises:
+        ToolError: CTO-1510 to 1514, the registry does not say.
+        IntegrityError: CTO-1800, it sends other bytes than those of a digest.
+    """
+    root = registry.manifest(reference)
+    manifests = [*_manifests(registry, reference, root)]
+    parts = {root.digest: len(root.data)}
+    for _, found in manifests:
+        parts[found.digest] = len(found.data)
+        parts |= {blob.digest: blob.size for blob in found.blobs}
+    platforms = tuple(sorted({platform for platform, _ in manifests}))
+    return ResolvedImage(digest=root.digest, size=sum(parts.values()), platforms=platforms)
+
+
+def platform_of(registry: ImageSource, reference: Reference, manifest: Document) -> ImagePlatform:
+    """Return the platform of an image that has no index: its configuration says so.
+
+    Raises:
+        ToolError: CTO-1510 to 1514, the registry does not say.
+    """
+    config = _config_of(reference, manifest)
+    try:
+        body = goyaml.load_json(registry.config(reference, config))
+        parts = (body["os"], body["architecture"], body.get("variant") or "")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        text = f"{reference} is not an image: its configuration names no platform"
+        raise ToolError("CTO-1514", text) from None
+    return ImagePlatform(*(str(part) for part in parts)).plain
+
+
+def _config_of(reference: Reference, manifest: Document) -> Descriptor:
+    if not manifest.blobs:
+        text = f"{reference} is not an image: it has no configuration"
+        raise ToolError("CTO-1514", text)
+    return manifest.blobs[0]
+
+
+def _manifests(
+    registry: ImageSource, reference: Reference, root: Document
+) -> Iterator[tuple[ImagePlatform, Document]]:
+    if not root.is_index:
+        yield platform_of(registry, reference, root), root
+    for child in root.children:
+        if child.platform and child.platform.is_real:
+            yield child.platform.plain, registry.manifest(reference.at(child.digest))
 
 
 class ImageSource(Protocol):
@@ -33,7 +105,7 @@ class ImageSource(Protocol):
     def fetch(self, reference: Reference, wanted: Descriptor, part: Part) -> None: ...
 
 
-class Archive:
+class ImageArchive:
     """One image for one platform. May be read by several threads.
 
     Raises:
@@ -73,7 +145,7 @@ class Archive:
             raise ValueError(text)
         wanted = Descriptor.from_json(entries[0])
         data = b"".join(self.pieces(wanted))
-        found = document.read(data, wanted.media_type, algorithm_of(wanted.digest))
+        found = read_document(data, wanted.media_type, algorithm_of(wanted.digest))
         if found.digest != wanted.digest or not found.blobs:
             text = f"{INDEX} names {wanted.digest}, the manifest there is {found.digest}"
             raise ValueError(text)
@@ -97,24 +169,24 @@ class WithArchives:
         archives: By the name of the image, without tag and digest.
     """
 
-    def __init__(self, images: ImageSource, archives: Mapping[str, Archive]) -> None:
+    def __init__(self, images: ImageSource, archives: Mapping[str, ImageArchive]) -> None:
         self._images = images
         self._archives = archives
 
     def manifest(self, reference: Reference) -> Document:
-        """Return the manifest behind a reference; see `Registry.manifest`."""
+        """Return the manifest behind a reference; see `RegistryClient.manifest`."""
         if archive := self._archives.get(reference.name):
             return archive.manifest
         return self._images.manifest(reference)
 
     def config(self, reference: Reference, wanted: Descriptor) -> bytes:
-        """Return an image's configuration; see `Registry.config`."""
+        """Return an image's configuration; see `RegistryClient.config`."""
         if archive := self._archives.get(reference.name):
             return b"".join(archive.pieces(wanted))
         return self._images.config(reference, wanted)
 
     def fetch(self, reference: Reference, wanted: Descriptor, part: Part) -> None:
-        """Complete a blob; see `Registry.fetch`.
+        """Complete a blob; see `RegistryClient.fetch`.
 
         Raises:
             IntegrityError: CTO-1800, the file has other bytes than its manifest says.

@@ -1,10 +1,12 @@
-"""Several things at once; the first that fails ends the others."""
+"""Several transfers at once, and how far they are."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from threading import Event as Flag
+from threading import Lock
 from typing import TypeVar
 
 from cto.errors import Cancelled
@@ -50,3 +52,36 @@ def each(action: Callable[[T], R], things: Iterable[T], *, workers: int, stop: F
     if errors:
         raise errors[0]
     return [future.result() for future in futures]
+
+
+@dataclass(frozen=True)
+class TransferProgress:
+    """A step of a transfer.
+
+    Attributes:
+        text: What was just done, e.g. `docker.io/library/busybox:1.38.0`.
+        done: Bytes.
+        total: Bytes.
+    """
+
+    text: str
+    done: int
+    total: int
+
+
+Listener = Callable[[TransferProgress], None]
+
+
+class Counter:
+    """Adds up what several threads did."""
+
+    def __init__(self, total: int, listener: Listener) -> None:
+        self._total = total
+        self._listener = listener
+        self._done = 0
+        self._lock = Lock()
+
+    def add(self, text: str, size: int) -> None:
+        with self._lock:
+            self._done += size
+            self._listener(TransferProgress(text, self._done, self._total))

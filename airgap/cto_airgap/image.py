@@ -7,24 +7,25 @@ Big ones are layers by themselves: the next image has most of them, too.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
-from cto_airgap import digest as digests
-from cto_airgap import reference as references
-from cto_airgap.archive import Archive, blob_path
-from cto_airgap.descriptor import OCI_INDEX, OCI_MANIFEST, Descriptor
-from cto_airgap.digest import Digest
-from cto_airgap.document import to_bytes
-from cto_airgap.layer import Entry, Layer, head
+from cto_airgap.images import ImageArchive, blob_path
 from cto_airgap.layout import INDEX, MARKER, MARKER_BYTES, Layout
+from cto_airgap.oci import OCI_INDEX, OCI_MANIFEST, Descriptor, Digest, digest_of, to_bytes
+from cto_airgap.reference import normalise
+
+TAR = "application/vnd.oci.image.layer.v1.tar"
+_PIECE = 1 << 20
+_BLOCK = tarfile.BLOCKSIZE
 
 FOLDER = "opt/cto/bundle"
 LABEL = "cto.dev/bundle"
@@ -33,6 +34,73 @@ NAME_VARIABLE = "CTO_IMAGE_NAME"
 _OWN_LAYER = 32 << 20
 # overlay2 takes 128 layers, and the program has some.
 _MOST = 64
+
+
+@dataclass(frozen=True)
+class TarEntry:
+    """A file of this machine, and where it is in the image."""
+
+    name: str
+    path: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class TarLayer:
+    """Files that go into an image together, not compressed.
+
+    Attributes:
+        time: Of all files, in seconds of the epoch.
+    """
+
+    entries: tuple[TarEntry, ...]
+    time: int
+
+    def pieces(self) -> Iterator[bytes]:
+        """Yield the bytes of the tar."""
+        for name in _folders(self.entries):
+            yield self._head(name, tarfile.DIRTYPE, 0)
+        for entry in self.entries:
+            size = entry.path.stat().st_size
+            yield self._head(entry.name, tarfile.REGTYPE, size)
+            yield from _content(entry.path, size)
+            yield bytes(-size % _BLOCK)
+        yield bytes(2 * _BLOCK)
+
+    def describe(self) -> Descriptor:
+        """Return what points to the layer. Reads all of it."""
+        digest, size = hashlib.sha256(), 0
+        for piece in self.pieces():
+            digest.update(piece)
+            size += len(piece)
+        found = Digest(f"sha256:{digest.hexdigest()}")
+        return Descriptor(media_type=TAR, digest=found, size=size)
+
+    def _head(self, name: str, kind: bytes, size: int) -> bytes:
+        return tar_head(name, size, self.time, kind=kind)
+
+
+def tar_head(name: str, size: int, time: int, *, kind: bytes = tarfile.REGTYPE) -> bytes:
+    """Return what a tar has in front of a file, or for a folder: owned by root, for all to read."""
+    info = tarfile.TarInfo(name)
+    info.type, info.size, info.mtime = kind, size, time
+    info.mode = 0o755 if kind == tarfile.DIRTYPE else 0o644
+    return info.tobuf(tarfile.GNU_FORMAT)
+
+
+def _folders(entries: Sequence[TarEntry]) -> list[str]:
+    parents = {parent for entry in entries for parent in PurePosixPath(entry.name).parents}
+    return sorted(str(parent) for parent in parents if str(parent) != ".")
+
+
+def _content(path: Path, size: int) -> Iterator[bytes]:
+    left = size
+    with path.open("rb") as file:
+        while left and (piece := file.read(min(left, _PIECE))):
+            left -= len(piece)
+            yield piece
+    if left:
+        text = f"{path} became shorter while it was read"
+        raise OSError(text)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +120,7 @@ class Imaged:
     size: int
 
 
-def write(program: Path, bundle: Path, out: Path, name: str) -> Imaged:
+def write_image(program: Path, bundle: Path, out: Path, name: str) -> Imaged:
     """Write an image with a bundle in it.
 
     Args:
@@ -67,7 +135,7 @@ def write(program: Path, bundle: Path, out: Path, name: str) -> Imaged:
     """
     layout = Layout(bundle)
     layout.contents()
-    found = Archive(program)
+    found = ImageArchive(program)
     time = _time(found)
     layers = [*_layers(layout, time)]
     described = [layer.describe() for layer in layers]
@@ -76,40 +144,40 @@ def write(program: Path, bundle: Path, out: Path, name: str) -> Imaged:
     with _writing(out) as file:
         _write(_Tar(file, time), found, layers, (name, manifest, config, described))
     return Imaged(
-        digest=digests.of_bytes(manifest),
+        digest=digest_of(manifest),
         bundle=layout.digest(),
         layers=len(layers),
         size=out.stat().st_size,
     )
 
 
-def _time(program: Archive) -> int:
+def _time(program: ImageArchive) -> int:
     """Return when it was made, as it says: its builder was told, so it is the same each time."""
     said = str(program.config.get("created", "1980-01-01T00:00:00Z"))
     return int(datetime.fromisoformat(said).timestamp())
 
 
-def _layers(layout: Layout, time: int) -> Iterator[Layer]:
+def _layers(layout: Layout, time: int) -> Iterator[TarLayer]:
     """Yield the layers of a bundle: the biggest blobs one by one, then all else."""
     blobs = sorted(path for path in (layout.folder / "blobs").rglob("*") if path.is_file())
     big = sorted((path for path in blobs if path.stat().st_size >= _OWN_LAYER), key=_size)[-_MOST:]
     for path in sorted(big):
-        yield Layer(entries=(_entry(layout, path),), time=time)
+        yield TarLayer(entries=(_entry(layout, path),), time=time)
     rest = [path for path in blobs if path not in big]
     rest += [layout.folder / INDEX, layout.folder / MARKER]
-    yield Layer(entries=tuple(_entry(layout, path) for path in sorted(rest)), time=time)
+    yield TarLayer(entries=tuple(_entry(layout, path) for path in sorted(rest)), time=time)
 
 
 def _size(path: Path) -> tuple[int, str]:
     return path.stat().st_size, path.name
 
 
-def _entry(layout: Layout, path: Path) -> Entry:
-    return Entry(f"{FOLDER}/{path.relative_to(layout.folder).as_posix()}", path)
+def _entry(layout: Layout, path: Path) -> TarEntry:
+    return TarEntry(f"{FOLDER}/{path.relative_to(layout.folder).as_posix()}", path)
 
 
 def _config(
-    program: Archive, bundle: Digest, layers: list[Descriptor], name: str
+    program: ImageArchive, bundle: Digest, layers: list[Descriptor], name: str
 ) -> dict[str, Any]:
     body = json.loads(json.dumps(program.config))
     # A layer that is not compressed has the digest of its contents.
@@ -123,10 +191,10 @@ def _config(
     return dict(body)
 
 
-def _manifest(program: Archive, config: bytes, layers: list[Descriptor]) -> dict[str, Any]:
+def _manifest(program: ImageArchive, config: bytes, layers: list[Descriptor]) -> dict[str, Any]:
     body = json.loads(program.manifest.data)
     own = Descriptor.from_json(body["config"])
-    found = replace(own, digest=digests.of_bytes(config), size=len(config))
+    found = replace(own, digest=digest_of(config), size=len(config))
     body["config"] = found.to_json()
     body["layers"] = [*body["layers"], *(layer.to_json() for layer in layers)]
     return dict(body)
@@ -140,7 +208,7 @@ class _Tar:
         self._time = time
 
     def add(self, name: str, size: int, pieces: Iterator[bytes]) -> None:
-        self._file.write(head(name, size, self._time))
+        self._file.write(tar_head(name, size, self._time))
         for piece in pieces:
             self._file.write(piece)
         self._file.write(bytes(-size % tarfile.BLOCKSIZE))
@@ -154,23 +222,23 @@ class _Tar:
 
 def _write(
     tar: _Tar,
-    program: Archive,
-    layers: list[Layer],
+    program: ImageArchive,
+    layers: list[TarLayer],
     what: tuple[str, bytes, bytes, list[Descriptor]],
 ) -> None:
     name, manifest, config, described = what
     tar.add_bytes(MARKER, MARKER_BYTES)
-    tar.add_bytes(blob_path(digests.of_bytes(config)), config)
+    tar.add_bytes(blob_path(digest_of(config)), config)
     # The first is the configuration, and there is another one now.
     for old in program.manifest.blobs[1:]:
         tar.add(blob_path(old.digest), old.size, program.pieces(old))
     for layer, new in zip(layers, described, strict=True):
         tar.add(blob_path(new.digest), new.size, layer.pieces())
-    tar.add_bytes(blob_path(digests.of_bytes(manifest)), manifest)
+    tar.add_bytes(blob_path(digest_of(manifest)), manifest)
     tar.add_bytes(INDEX, to_bytes(_index(name, manifest)))
     body = json.loads(manifest)
     paths = [blob_path(Digest(layer["digest"])) for layer in body["layers"]]
-    entry = {"Config": blob_path(digests.of_bytes(config)), "RepoTags": [name], "Layers": paths}
+    entry = {"Config": blob_path(digest_of(config)), "RepoTags": [name], "Layers": paths}
     tar.add_bytes("manifest.json", to_bytes([entry]))
     tar.end()
 
@@ -178,10 +246,10 @@ def _write(
 def _index(name: str, manifest: bytes) -> dict[str, Any]:
     found = Descriptor(
         media_type=OCI_MANIFEST,
-        digest=digests.of_bytes(manifest),
+        digest=digest_of(manifest),
         size=len(manifest),
         annotations={
-            "io.containerd.image.name": references.normalise(name),
+            "io.containerd.image.name": normalise(name),
             "org.opencontainers.image.ref.name": name.rpartition(":")[2],
         },
     )
