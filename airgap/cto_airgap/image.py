@@ -12,19 +12,18 @@ import json
 import os
 import tarfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
-from cto_airgap.images import ImageArchive, blob_path
+from cto.storage import replacing
+from cto_airgap.images import ImageArchive, blob_path, file_pieces
 from cto_airgap.layout import INDEX, MARKER, MARKER_BYTES, Layout
 from cto_airgap.oci import OCI_INDEX, OCI_MANIFEST, Descriptor, Digest, digest_of, to_bytes
 from cto_airgap.reference import normalise
 
 TAR = "application/vnd.oci.image.layer.v1.tar"
-_PIECE = 1 << 20
 _BLOCK = tarfile.BLOCKSIZE
 
 FOLDER = "opt/cto/bundle"
@@ -62,7 +61,7 @@ class TarLayer:
         for entry in self.entries:
             size = entry.path.stat().st_size
             yield self._head(entry.name, tarfile.REGTYPE, size)
-            yield from _content(entry.path, size)
+            yield from file_pieces(entry.path, 0, size)
             yield bytes(-size % _BLOCK)
         yield bytes(2 * _BLOCK)
 
@@ -90,17 +89,6 @@ def tar_head(name: str, size: int, time: int, *, kind: bytes = tarfile.REGTYPE) 
 def _folders(entries: Sequence[TarEntry]) -> list[str]:
     parents = {parent for entry in entries for parent in PurePosixPath(entry.name).parents}
     return sorted(str(parent) for parent in parents if str(parent) != ".")
-
-
-def _content(path: Path, size: int) -> Iterator[bytes]:
-    left = size
-    with path.open("rb") as file:
-        while left and (piece := file.read(min(left, _PIECE))):
-            left -= len(piece)
-            yield piece
-    if left:
-        text = f"{path} became shorter while it was read"
-        raise OSError(text)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +129,8 @@ def write_image(program: Path, bundle: Path, out: Path, name: str) -> Imaged:
     described = [layer.describe() for layer in layers]
     config = to_bytes(_config(found, layout.digest(), described, name))
     manifest = to_bytes(_manifest(found, config, described))
-    with _writing(out) as file:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(out, str(os.getpid())) as file:
         _write(_Tar(file, time), found, layers, (name, manifest, config, described))
     return Imaged(
         digest=digest_of(manifest),
@@ -254,17 +243,3 @@ def _index(name: str, manifest: bytes) -> dict[str, Any]:
         },
     )
     return {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [found.to_json()]}
-
-
-@contextmanager
-def _writing(out: Path) -> Iterator[BinaryIO]:
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(f".{out.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(out)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -131,12 +131,7 @@ class ImageArchive:
 
     def _pieces(self, name: str) -> Iterator[bytes]:
         member = self._members[name]
-        left = member.size
-        with self._path.open("rb") as file:
-            file.seek(member.offset_data)
-            while left and (piece := file.read(min(left, _PIECE))):
-                left -= len(piece)
-                yield piece
+        return file_pieces(self._path, member.offset_data, member.size)
 
     def _manifest(self) -> Document:
         entries = goyaml.load_json(b"".join(self._pieces(INDEX)))["manifests"]
@@ -208,3 +203,20 @@ class WithArchives:
 def blob_path(digest: Digest) -> str:
     """Return where a layout has a blob."""
     return f"blobs/{algorithm_of(digest)}/{hex_of(digest)}"
+
+
+def file_pieces(path: Path, start: int, size: int) -> Iterator[bytes]:
+    """Yield a part of a file; it is never in memory as a whole.
+
+    Raises:
+        OSError: The file is shorter than that.
+    """
+    left = size
+    with path.open("rb") as file:
+        file.seek(start)
+        while left and (piece := file.read(min(left, _PIECE))):
+            left -= len(piece)
+            yield piece
+    if left:
+        text = f"{path} became shorter while it was read"
+        raise OSError(text)

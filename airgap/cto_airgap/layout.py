@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Self
 
 from cto.errors import IntegrityError, UsageError
-from cto.storage import named
+from cto.storage import named, replacing
 from cto_airgap import contents
 from cto_airgap.contents import Contents
 from cto_airgap.oci import (
@@ -279,8 +279,9 @@ class Layout:
 
     def finish(self, found: Contents, blobs: AbstractSet[Digest]) -> Digest:
         """Write the index, and then remove whatever it does not name."""
-        _replace(self.folder / MARKER, MARKER_BYTES)
-        _replace(self.folder / INDEX, found.to_bytes())
+        for name, data in ((MARKER, MARKER_BYTES), (INDEX, found.to_bytes())):
+            with replacing(self.folder / name) as file:
+                file.write(data)
         self._prune(blobs)
         return self.digest()
 
@@ -293,12 +294,3 @@ class Layout:
         for path in (self.folder / BLOBS).iterdir():
             with suppress(OSError):
                 path.rmdir()
-
-
-def _replace(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    with named(temporary), temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)

@@ -36,7 +36,9 @@ _TEXTS = {
 }
 
 ACCEPT = ", ".join(sorted(INDEXES | MANIFESTS))
-_ATTEMPTS = 5
+# How often something is begun again that is more than one request.
+ATTEMPTS = 5
+_SMALL = 1 << 16
 # A connection that broke after at least this much does not count as a failed attempt.
 _PROGRESS = 1 << 16
 _LARGEST_CONFIG = 8 << 20
@@ -44,23 +46,44 @@ _LARGEST_CONFIG = 8 << 20
 T = TypeVar("T")
 
 
+def send(session: Session, endpoint: Endpoint, request: HttpRequest, scopes: Scopes) -> HttpAnswer:
+    """Return a registry's answer, whatever its status.
+
+    Raises:
+        ToolError: CTO-1510, there was none.
+    """
+    try:
+        return session.send(endpoint, request, scopes)
+    except TransportError as error:
+        raise unreachable(endpoint, error) from None
+
+
+def refused(session: Session, endpoint: Endpoint, what: str, answer: HttpAnswer) -> ToolError:
+    """Return the error that an answer means whose body was not read; closes it."""
+    try:
+        body = session.body(answer, _SMALL)
+    except TransportError:
+        body = b""
+    return refusal(endpoint, what, answer.status, body, answer.headers)
+
+
 def refusal(
-    endpoint: Endpoint, what: str, status: int, body: bytes, *, retry_after: str = ""
+    endpoint: Endpoint, what: str, status: int, body: bytes, headers: Mapping[str, str]
 ) -> ToolError:
-    """Return the error that a status means.
+    """Return the error that an answer means.
 
     Args:
         endpoint: Who answered.
         what: What was asked for.
         status: Of the answer.
         body: Of the answer.
-        retry_after: What the answer said about another attempt.
+        headers: Of the answer; they may say when to ask again.
     """
     code = _CODES.get(status, "CTO-1514")
     said = _said(body)
     details = f"HTTP status {status}{f': {said}' if said else ''}"
-    if retry_after:
-        details += f" (Retry-After: {retry_after[:40]})"
+    if later := headers.get("retry-after", ""):
+        details += f" (Retry-After: {later[:40]})"
     return ToolError(code, _TEXTS[code].format(host=endpoint.host, what=what), details=details)
 
 
@@ -161,7 +184,7 @@ class RegistryClient:
         if status == 404:
             return ""
         if status != 200:
-            raise refusal(endpoint, str(reference), status, body)
+            raise refusal(endpoint, str(reference), status, body, headers)
         return headers.get("docker-content-digest", "")
 
     def has_blob(self, reference: Reference, wanted: Descriptor) -> bool:
@@ -173,9 +196,9 @@ class RegistryClient:
         endpoint = self._endpoints.to_write(reference)
         url = endpoint.url(reference.repository, f"blobs/{wanted.digest}")
         scopes = self._pull(endpoint, reference)
-        status, _, body = self._whole(endpoint, HttpRequest(method="HEAD", url=url), scopes)
+        status, headers, body = self._whole(endpoint, HttpRequest(method="HEAD", url=url), scopes)
         if status not in (200, 404):
-            raise refusal(endpoint, reference.name, status, body)
+            raise refusal(endpoint, reference.name, status, body, headers)
         return status == 200
 
     # one endpoint
@@ -196,7 +219,7 @@ class RegistryClient:
         scopes = self._pull(endpoint, reference)
         status, headers, body = self._whole(endpoint, request, scopes, LARGEST_DOCUMENT)
         if status != 200:
-            raise refusal(endpoint, str(reference), status, body, retry_after=_later(headers))
+            raise refusal(endpoint, str(reference), status, body, headers)
         wanted = reference.digest
         if wanted and digest_of(body, algorithm_of(wanted)) != wanted:
             found = digest_of(body, algorithm_of(wanted))
@@ -214,7 +237,7 @@ class RegistryClient:
         scopes = self._pull(endpoint, reference)
         status, headers, body = self._whole(endpoint, request, scopes, _LARGEST_CONFIG)
         if status != 200:
-            raise refusal(endpoint, what, status, body, retry_after=_later(headers))
+            raise refusal(endpoint, what, status, body, headers)
         if digest_of(body, algorithm_of(wanted.digest)) != wanted.digest:
             raise wrong(endpoint, what, f"expected {wanted.digest}")
         return body
@@ -243,7 +266,7 @@ class RegistryClient:
                 self._stream_once(endpoint, reference, wanted, part)
             except TransportError as error:
                 failures = 0 if part.size - before >= _PROGRESS else failures + 1
-                if failures == _ATTEMPTS or not error.again:
+                if failures == ATTEMPTS or not error.again:
                     raise unreachable(endpoint, error) from None
                 self._session.pause(failures)
 
@@ -254,9 +277,9 @@ class RegistryClient:
         request = HttpRequest(
             method="GET", url=_blob_url(endpoint, reference, wanted), headers=headers
         )
-        answer = self._send(endpoint, request, self._pull(endpoint, reference))
+        answer = send(self._session, endpoint, request, self._pull(endpoint, reference))
         if answer.status not in (200, 206, 416):
-            raise self._refusal(endpoint, f"{name_of(wanted)} of {reference}", answer)
+            raise refused(self._session, endpoint, f"{name_of(wanted)} of {reference}", answer)
         if not _goes_on(answer, part):
             part.restart()
         if answer.status == 416 or (answer.status == 206 and not _goes_on(answer, part)):
@@ -281,32 +304,18 @@ class RegistryClient:
         raise all_of(failed)
 
     def _whole(
-        self, endpoint: Endpoint, request: HttpRequest, scopes: Scopes, largest: int = 1 << 16
+        self, endpoint: Endpoint, request: HttpRequest, scopes: Scopes, largest: int = _SMALL
     ) -> tuple[int, Mapping[str, str], bytes]:
         """Return an answer with its body, asked for again if that breaks off."""
-        for attempt in range(_ATTEMPTS):
-            answer = self._send(endpoint, request, scopes)
-            try:
-                return answer.status, answer.headers, self._session.body(answer, largest)
-            except TransportError as error:
-                if attempt == _ATTEMPTS - 1 or not error.again:
-                    raise unreachable(endpoint, error) from None
-            self._session.pause(attempt)
-        raise AssertionError  # the last attempt returns or raises
 
-    def _send(self, endpoint: Endpoint, request: HttpRequest, scopes: Scopes) -> HttpAnswer:
+        def ask() -> tuple[int, Mapping[str, str], bytes]:
+            answer = send(self._session, endpoint, request, scopes)
+            return answer.status, answer.headers, self._session.body(answer, largest)
+
         try:
-            return self._session.send(endpoint, request, scopes)
+            return self._session.repeated(ask, ATTEMPTS)
         except TransportError as error:
             raise unreachable(endpoint, error) from None
-
-    def _refusal(self, endpoint: Endpoint, what: str, answer: HttpAnswer) -> ToolError:
-        later = _later(answer.headers)
-        try:
-            body = self._session.body(answer, 1 << 16)
-        except TransportError:
-            body = b""
-        return refusal(endpoint, what, answer.status, body, retry_after=later)
 
     @staticmethod
     def _pull(endpoint: Endpoint, reference: Reference) -> Scopes:
@@ -315,10 +324,6 @@ class RegistryClient:
 
 def _blob_url(endpoint: Endpoint, reference: Reference, wanted: Descriptor) -> str:
     return endpoint.url(reference.repository, f"blobs/{wanted.digest}")
-
-
-def _later(headers: Mapping[str, str]) -> str:
-    return headers.get("retry-after", "")
 
 
 def _goes_on(answer: HttpAnswer, part: Part) -> bool:

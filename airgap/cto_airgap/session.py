@@ -8,6 +8,7 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from threading import Event as Flag
 from threading import Lock
+from typing import TypeVar
 from urllib.parse import urljoin, urlsplit
 
 from cto.errors import Cancelled
@@ -28,6 +29,8 @@ _LONGEST_PAUSE_S = 30.0
 # Whoever asks for more is not waited for: a person has to know.
 _LONGEST_ASKED_S = 300.0
 _LARGEST_BODY = 8 << 20
+
+T = TypeVar("T")
 
 
 class Session:
@@ -84,7 +87,23 @@ class Session:
         Raises:
             Cancelled: The run is stopping.
         """
-        self._wait(min(_FIRST_PAUSE_S * 2.0**attempt, _LONGEST_PAUSE_S))
+        self._wait(_pause_s(attempt))
+
+    def repeated(self, action: Callable[[], T], attempts: int) -> T:
+        """Return what an action of several requests returns; begin it again where it breaks.
+
+        Raises:
+            TransportError: It broke each time, or for good.
+            Cancelled: The run is stopping.
+        """
+        for attempt in range(attempts):
+            try:
+                return action()
+            except TransportError as error:
+                if attempt == attempts - 1 or not error.again:
+                    raise
+            self.pause(attempt)
+        raise AssertionError  # the last attempt returns or raises
 
     def pieces(self, answer: HttpAnswer) -> Iterator[bytes]:
         """Yield the body of an answer, and close it.
@@ -123,7 +142,7 @@ class Session:
     def _patiently(self, send: Callable[[], HttpAnswer], url: str) -> HttpAnswer:
         for attempt in range(_ATTEMPTS):
             last = attempt == _ATTEMPTS - 1
-            pause = min(_FIRST_PAUSE_S * 2.0**attempt, _LONGEST_PAUSE_S)
+            pause = _pause_s(attempt)
             try:
                 answer = send()
             except TransportError as error:
@@ -174,6 +193,10 @@ class Session:
     def _wait(self, seconds: float) -> None:
         if self._stop.is_set() or (seconds > 0 and self._clock.wait(self._stop, seconds)):
             raise Cancelled
+
+
+def _pause_s(attempt: int) -> float:
+    return min(_FIRST_PAUSE_S * 2.0**attempt, _LONGEST_PAUSE_S)
 
 
 def _origin(url: str) -> str:

@@ -7,15 +7,13 @@ from enum import StrEnum
 from pathlib import Path
 from urllib.parse import quote, urlencode, urljoin
 
-from cto.errors import ToolError
 from cto_airgap.auth import Scopes, scope
 from cto_airgap.oci import Descriptor, Document
 from cto_airgap.reference import Endpoint, Endpoints, Reference
-from cto_airgap.registry import name_of, refusal, strange, unreachable
+from cto_airgap.registry import ATTEMPTS, name_of, refused, send, strange, unreachable
 from cto_airgap.session import Session
 from cto_airgap.web import FilePiece, HttpAnswer, HttpRequest, TransportError
 
-_ATTEMPTS = 5
 # Below it one request does; a break costs no more than what it would take to ask how far it came.
 _SMALL = 1 << 20
 _BYTES = {"Content-Type": "application/octet-stream"}
@@ -42,10 +40,6 @@ class _Upload:
     path: Path
 
 
-class _LostError(Exception):
-    """This attempt came to nothing, another one may not."""
-
-
 class Uploader:
     """Writes to the host that a reference names. May be used by several threads."""
 
@@ -69,21 +63,18 @@ class Uploader:
             Cancelled: The run is stopping.
         """
         upload = self._upload_of(reference, wanted, path, source)
-        for attempt in range(_ATTEMPTS):
+
+        def bring() -> Sent:
             location = self._begin(upload, source)
             if not location:
                 return Sent.MOUNTED
-            try:
-                self._send(upload, location)
-            except (TransportError, _LostError) as error:
-                again = not isinstance(error, TransportError) or error.again
-                if attempt == _ATTEMPTS - 1 or not again:
-                    silent = TransportError(str(error), again=False)
-                    raise unreachable(upload.endpoint, silent) from None
-            else:
-                return Sent.UPLOADED
-            self._session.pause(attempt)
-        raise AssertionError  # the last attempt returns or raises
+            self._send(upload, location)
+            return Sent.UPLOADED
+
+        try:
+            return self._session.repeated(bring, ATTEMPTS)
+        except TransportError as error:
+            raise unreachable(upload.endpoint, error) from None
 
     def manifest(self, reference: Reference, found: Document) -> None:
         """Write an index or manifest under the tag of a reference, or its digest if it has none.
@@ -100,12 +91,9 @@ class Uploader:
             body=found.data,
         )
         what = f"{reference.name}:{name}"
-        try:
-            answer = self._session.send(endpoint, request, _push(endpoint, reference))
-        except TransportError as error:
-            raise unreachable(endpoint, error) from None
+        answer = send(self._session, endpoint, request, _push(endpoint, reference))
         if answer.status != 201:
-            raise self._refusal(endpoint, what, answer)
+            raise refused(self._session, endpoint, what, answer)
         answer.close()
         stored = answer.headers.get("docker-content-digest", found.digest)
         if stored != found.digest:
@@ -128,15 +116,12 @@ class Uploader:
         if source:
             url += "?" + urlencode({"mount": upload.wanted.digest, "from": source})
         request = HttpRequest(method="POST", url=url)
-        try:
-            answer = self._session.send(upload.endpoint, request, upload.scopes)
-        except TransportError as error:
-            raise unreachable(upload.endpoint, error) from None
+        answer = send(self._session, upload.endpoint, request, upload.scopes)
         if answer.status == 201 and source:
             answer.close()
             return ""
         if answer.status != 202:
-            raise self._refusal(upload.endpoint, upload.what, answer)
+            raise refused(self._session, upload.endpoint, upload.what, answer)
         answer.close()
         return _next(upload.endpoint, url, answer)
 
@@ -193,17 +178,9 @@ class Uploader:
         elif answer.status in _LOST | _BUSY:
             answer.close()
             text = f"HTTP status {answer.status} in the middle of an upload"
-            raise _LostError(text)
+            raise TransportError(text, again=True)
         else:
-            raise self._refusal(upload.endpoint, upload.what, answer)
-
-    def _refusal(self, endpoint: Endpoint, what: str, answer: HttpAnswer) -> ToolError:
-        later = answer.headers.get("retry-after", "")
-        try:
-            body = self._session.body(answer, 1 << 16)
-        except TransportError:
-            body = b""
-        return refusal(endpoint, what, answer.status, body, retry_after=later)
+            raise refused(self._session, upload.endpoint, upload.what, answer)
 
 
 def _push(endpoint: Endpoint, reference: Reference) -> Scopes:

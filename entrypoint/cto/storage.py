@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from cto.errors import PreflightError
 
@@ -116,6 +117,26 @@ def named(path: Path) -> Iterator[None]:
         if error.filename is not None or error.errno not in _REFUSALS:
             raise
         raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+@contextmanager
+def replacing(path: Path, suffix: str = "tmp") -> Iterator[BinaryIO]:
+    """Write a file beside another one; it takes its place as soon as it is whole.
+
+    Args:
+        path: The file to replace.
+        suffix: Of the new one's name until then, `.NAME.SUFFIX`; a killed run leaves it.
+    """
+    temporary = path.with_name(f".{path.name}.{suffix}")
+    try:
+        with named(temporary), temporary.open("wb") as file:
+            yield file
+            file.flush()
+            # A name must not outlive its bytes when the power fails.
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def is_refusal(error: OSError) -> bool:

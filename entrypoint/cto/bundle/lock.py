@@ -17,6 +17,7 @@ from cto.bundle.collect import Need
 from cto.errors import ConfigError
 from cto.goyaml import YAMLError
 from cto.objects import dump_yaml, load_yaml
+from cto.storage import replacing
 
 UNRESOLVED = "unresolved"
 HEADER = """\
@@ -120,12 +121,8 @@ def write(path: Path, lock: Lock) -> bool:
     try:
         if path.is_file() and path.read_text(encoding="utf-8") == text:
             return False
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            temporary.write_text(text, encoding="utf-8")
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with replacing(path, str(os.getpid())) as file:
+            file.write(text.encode())
     except OSError as error:
         text = f"{path} cannot be written"
         hint = "Name another file (`--lock FILE`), or work in a checkout."
