@@ -7,13 +7,14 @@ lists and mappings are YAML text. A variable that is set and empty is as good as
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 
 from cto.config import tree, variables
 from cto.config.problems import Problem
 from cto.config.shape import Kind, paths, shape_at
-from cto.config.source import Source, parse, relabelled
-from cto.config.tree import Branch, Layer, Node, Origin, Scalar
+from cto.config.source import YamlSource, parse
+from cto.config.tree import Layer, Origin, Setting, Settings
 from cto.errors import nearest
 
 PREFIX = "CTO_"
@@ -22,9 +23,9 @@ _SHORT = {"CTO_CONTEXT": ("cluster", "context")}
 _NESTED = "__"
 
 
-def read(env: Mapping[str, str], component_names: Sequence[str]) -> tuple[Branch, list[Problem]]:
+def read(env: Mapping[str, str], component_names: Sequence[str]) -> tuple[Settings, list[Problem]]:
     """Return the settings that the environment gives, and what is wrong with them."""
-    layer: Node = Branch({}, Origin(Layer.ENV, "env"))
+    layer = tree.from_plain({}, Origin(Layer.ENV, "env"))
     problems: list[Problem] = []
     # The more exact variable is merged later, and wins: CTO_SMTP, then CTO_SMTP__HOST.
     for name in sorted(env, key=lambda item: (item.count(_NESTED), item)):
@@ -34,11 +35,10 @@ def read(env: Mapping[str, str], component_names: Sequence[str]) -> tuple[Branch
         if path is None:
             problems += _unknown(name)
             continue
-        node, wrong = _value(name, env[name], path)
+        found, wrong = _value(name, env[name], path)
         problems += wrong
-        if node is not None:
-            layer = tree.merge(layer, tree.at(path, node))
-    assert isinstance(layer, Branch)  # noqa: S101 - paths are never empty; for the type checker
+        if found is not None:
+            layer = tree.merge(layer, tree.at(path, found))
     return layer, problems
 
 
@@ -77,17 +77,19 @@ def _component(key: str, names: Sequence[str]) -> str:
     return same[0] if same else key
 
 
-def _value(name: str, text: str, path: tuple[str, ...]) -> tuple[Node | None, list[Problem]]:
+def _value(name: str, text: str, path: tuple[str, ...]) -> tuple[Settings | None, list[Problem]]:
     origin = Origin(Layer.ENV, f"env {name}")
     shape = shape_at(path)
     if shape is None or shape.kind in {Kind.VALUE, Kind.SECRET}:
-        return Scalar(text, origin, text), []
-    parsed = parse(text, Source(Layer.ENV, origin.text, lines=False))
+        return {(): Setting(text, origin, text)}, []
+    parsed = parse(text, YamlSource(Layer.ENV, origin.text, lines=False))
     problems = [
         Problem(path=".".join(path), origin=origin.text, reason=item.reason)
         for item in parsed.problems
     ]
-    return (relabelled(parsed.tree, origin) if parsed.tree else None), problems
+    if parsed.settings is None:
+        return None, problems
+    return {at: replace(item, origin=origin) for at, item in parsed.settings.items()}, problems
 
 
 def _unknown(name: str) -> list[Problem]:

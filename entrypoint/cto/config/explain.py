@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from cto.config.problems import Path, Problem, did_you_mean, dotted
 from cto.config.shape import Kind, paths, shape_at
-from cto.config.tree import Node, Scalar, find, nearest_origin
+from cto.config.tree import Settings, nearest_origin
 from cto.errors import nearest
 
 # pydantic's mark for "the key of a mapping, not its value".
@@ -31,28 +31,31 @@ _REASONS: Mapping[str, tuple[str, str]] = {
 
 
 def problems_of(
-    error: ValidationError, node: Node, root: type[BaseModel], components: Sequence[str] = ()
+    error: ValidationError,
+    settings: Settings,
+    root: type[BaseModel],
+    components: Sequence[str] = (),
 ) -> list[Problem]:
-    """Return a problem for each finding; values come from the tree, and no secret ones.
+    """Return a problem for each finding; values come from the settings, and no secret ones.
 
     `components` are the names of those that there are: some take them for features.
     """
     found = error.errors(include_url=False, include_input=False)
-    return [_problem(dict(item), node, root, components) for item in found]
+    return [_problem(dict(item), settings, root, components) for item in found]
 
 
 def _problem(
-    item: dict[str, Any], node: Node, root: type[BaseModel], components: Sequence[str]
+    item: dict[str, Any], settings: Settings, root: type[BaseModel], components: Sequence[str]
 ) -> Problem:
     is_key = _KEY in item["loc"]
     context = item.get("ctx", {})
     below = context.get("field", "")
     path: Path = tuple(part for part in item["loc"] if part != _KEY)
     path = (*path, *below.split(".")) if below else path
-    value = "" if is_key else _value(node, path, root)
+    value = "" if is_key else _value(settings, path, root)
     if item["type"] == "extra_forbidden":
         reason, fix = "there is no such field", _field_hint(path, root, components)
-    elif item["type"] not in {"missing", "cto"} and _is_null(find(node, path)):
+    elif item["type"] not in {"missing", "cto"} and _is_null(settings, path):
         value = ""
         reason, fix = _REASONS["string_too_short"]
     else:
@@ -60,20 +63,20 @@ def _problem(
     return Problem(
         path=dotted(path),
         value=value,
-        origin=str(nearest_origin(node, path)),
+        origin=str(nearest_origin(settings, path)),
         reason=reason,
         fix=fix,
     )
 
 
-def _is_null(node: Node | None) -> bool:
-    return isinstance(node, Scalar) and node.value is None
+def _is_null(settings: Settings, path: Path) -> bool:
+    return path in settings and settings[path].value is None
 
 
-def _value(node: Node, path: Path, root: type[BaseModel]) -> str:
+def _value(settings: Settings, path: Path, root: type[BaseModel]) -> str:
     """Return the value as it was written, if it may be shown."""
-    shape, found = shape_at(path, root), find(node, path)
-    if shape is None or shape.kind is not Kind.VALUE or not isinstance(found, Scalar):
+    shape, found = shape_at(path, root), settings.get(path)
+    if shape is None or shape.kind is not Kind.VALUE or found is None or not found.is_single:
         return ""
     return found.text
 

@@ -12,14 +12,14 @@ from pydantic import ValidationError
 
 from cto.config import environment, explain, profile, tree
 from cto.config.model import Config
-from cto.config.placeholders import Resolver
+from cto.config.placeholders import resolve
 from cto.config.problems import Path, Problem, dotted, failure
 from cto.config.profile import Profile
 from cto.config.secret import Secret
 from cto.config.sections import Cluster
 from cto.config.shape import Kind, shape_at
-from cto.config.source import Source, parse
-from cto.config.tree import DEFAULT, Branch, Layer, Node, Origin, Scalar
+from cto.config.source import YamlSource, parse
+from cto.config.tree import DEFAULT, Layer, Origin, Setting, Settings
 from cto.errors import nearest
 
 STDIN = "-"
@@ -116,7 +116,7 @@ class _Load:
     component_names: Sequence[str]
     problems: list[Problem] = field(default_factory=list)
 
-    def files(self, names: Sequence[str], stdin: Callable[[], str]) -> list[Node]:
+    def files(self, names: Sequence[str], stdin: Callable[[], str]) -> list[Settings]:
         layers = []
         for index, name in enumerate(names):
             if name == STDIN and STDIN in names[:index]:
@@ -131,51 +131,53 @@ class _Load:
             raise failure(unreadable, hint=_NAME_ONE if absent else "")
         return layers
 
-    def environment(self) -> Node:
+    def environment(self) -> Settings:
         layer, problems = environment.read(self.env, self.component_names)
         self.problems += problems
-        return _without_empty(layer, ())
+        return _without_empty(layer)
 
-    def profile(self, layers: Sequence[Node], folder: File) -> tuple[Node, Profile | None]:
+    def profile(self, layers: Sequence[Settings], folder: File) -> tuple[Settings, Profile | None]:
         """Read the profile that the layers name."""
-        named = tree.find(functools.reduce(tree.merge, layers, _defaults()), ("profile",))
-        resolved = Resolver(self.env).resolve(named or Scalar("", DEFAULT), ("profile",))
-        empty = Branch({}, Origin(Layer.PROFILE, "profile"))
-        if not isinstance(resolved, Scalar) or not isinstance(resolved.value, str):
+        path = ("profile",)
+        named = functools.reduce(tree.merge, layers, _defaults())[path]
+        resolved = resolve({path: named}, self.env)[0][path]
+        empty = tree.from_plain({}, Origin(Layer.PROFILE, "profile"))
+        if not isinstance(resolved.value, str):
             return empty, None  # the model says what is wrong with it
         found = profile.read(resolved.value, folder, resolved)
         self.problems += found.problems
-        return _without_empty(found.layer or empty, ()), found.profile
+        return _without_empty(found.layer or empty), found.profile
 
-    def finish(self, merged: Node, chosen: Profile | None) -> Loaded:
+    def finish(self, merged: Settings, chosen: Profile | None) -> Loaded:
         resolved, config = self._checked(merged)
         if config is None or chosen is None or self.problems:
             raise failure(self.problems)
         return Loaded(config=config, profile=chosen, origins=_origins(resolved, config))
 
-    def cluster(self, merged: Node) -> Cluster:
+    def cluster(self, merged: Settings) -> Cluster:
         """Check the one section, and the names of all."""
-        assert isinstance(merged, Branch)  # noqa: S101 - so are the defaults; for the type checker
-        sections = merged.children.items()
-        kept = {k: child for k, child in sections if k == "cluster" or shape_at((k,)) is None}
-        _, config = self._checked(Branch(kept, merged.origin))
+        kept = {
+            path: item
+            for path, item in merged.items()
+            if path[:1] in {(), ("cluster",)} or shape_at(path[:1]) is None
+        }
+        _, config = self._checked(kept)
         if config is None or self.problems:
             raise failure(self.problems)
         return config.cluster
 
-    def _checked(self, merged: Node) -> tuple[Node, Config | None]:
-        resolver = Resolver(self.env)
-        resolved = resolver.resolve(merged)
-        self.problems += resolver.problems
-        return resolved, self._config(resolved, {problem.path for problem in resolver.problems})
+    def _checked(self, merged: Settings) -> tuple[Settings, Config | None]:
+        resolved, problems = resolve(merged, self.env)
+        self.problems += problems
+        return resolved, self._config(resolved, {problem.path for problem in problems})
 
-    def _config(self, node: Node, unresolved: set[str]) -> Config | None:
+    def _config(self, settings: Settings, unresolved: set[str]) -> Config | None:
         context = {"component_names": self.component_names}
-        data = tree.to_plain(_with_secrets(node, ()))
+        data = tree.to_plain(_with_secrets(settings))
         try:
             return Config.model_validate(data, context=context)
         except ValidationError as error:
-            problems = explain.problems_of(error, node, Config, self.component_names)
+            problems = explain.problems_of(error, settings, Config, self.component_names)
         # A field whose variable is not set has one problem, not two.
         self.problems += [item for item in problems if item.path not in unresolved]
         return None
@@ -193,14 +195,13 @@ class _Load:
         self._unreadable(name, reason)
         return None
 
-    def _parsed(self, text: str, label: str) -> list[Node]:
-        parsed = parse(text, Source(Layer.FILE, label))
+    def _parsed(self, text: str, label: str) -> list[Settings]:
+        parsed = parse(text, YamlSource(Layer.FILE, label))
         self.problems += parsed.problems
-        if parsed.tree is None:
+        if parsed.settings is None:
             return []
-        layer = _without_empty(parsed.tree, ())
-        if isinstance(layer, Branch):
-            return [layer]
+        if parsed.settings[()].is_mapping:
+            return [_without_empty(parsed.settings)]
         self._unreadable(label, "must be a mapping of settings, `key: value`")
         return []
 
@@ -219,58 +220,58 @@ def _similar(file: File) -> str:
     return f"did you mean {file.with_name(near)}?" if near else ""
 
 
-def _defaults() -> Node:
+def _defaults() -> Settings:
     return tree.from_plain(Config().model_dump(mode="json"), DEFAULT)
 
 
-def _flags(flags: Mapping[str, Any]) -> Node:
-    layer: Node = Branch({}, Origin(Layer.FLAG, "flags"))
+def _flags(flags: Mapping[str, Any]) -> Settings:
+    layer = tree.from_plain({}, Origin(Layer.FLAG, "flags"))
     for path, value in flags.items():
         if value is None or value == "":
             continue
-        keys = path.split(".")
+        keys = tuple(path.split("."))
         origin = Origin(Layer.FLAG, f"--{keys[-1].replace('_', '-')}")
         layer = tree.merge(layer, tree.at(keys, tree.from_plain(value, origin)))
     return layer
 
 
-def _without_empty(node: Node, path: Path) -> Node:
+def _without_empty(settings: Settings) -> Settings:
     """Take out what is only a headline: `smtp:` with every line below it commented out."""
-    shape = shape_at(path)
-    if not isinstance(node, Branch) or shape is None or shape.kind is Kind.OPEN:
-        return node
-    children = {}
-    for key, child in node.children.items():
-        below = shape_at((*path, key))
-        takes_more = below is not None and (below.is_container or below.kind is Kind.LIST)
-        if not (takes_more and isinstance(child, Scalar) and child.value is None):
-            children[key] = _without_empty(child, (*path, key))
-    return Branch(children, node.origin)
+    return {
+        path: item
+        for path, item in settings.items()
+        if item.value is not None or not _takes_more(path)
+    }
 
 
-def _with_secrets(node: Node, path: Path) -> Node:
+def _takes_more(path: Path) -> bool:
+    """Tell whether lines belong below a key of ours."""
+    above, shape = shape_at(path[:-1]), shape_at(path)
+    own = above is not None and above.kind in {Kind.SECTION, Kind.MAPPING}
+    return own and shape is not None and (shape.is_container or shape.kind is Kind.LIST)
+
+
+def _with_secrets(settings: Settings) -> Settings:
     """Wrap the values of secret fields, so that nothing after this can show them."""
-    if isinstance(node, Branch):
-        children = {k: _with_secrets(child, (*path, k)) for k, child in node.children.items()}
-        return Branch(children, node.origin)
+    return {path: _wrapped(item, path) for path, item in settings.items()}
+
+
+def _wrapped(item: Setting, path: Path) -> Setting:
     shape = shape_at(path)
     is_secret = shape is not None and shape.kind is Kind.SECRET
-    if not is_secret or not isinstance(node, Scalar) or node.value is None:
-        return node
+    if not is_secret or not item.is_single or item.value is None:
+        return item
     # As it was written: 0123 is a password, not the number 83.
-    value = node.value if isinstance(node.value, str) else node.text
-    return replace(node, value=Secret(value, _source(node)))
+    value = item.value if isinstance(item.value, str) else item.text
+    source = f"env {', '.join(item.variables)}" if item.variables else str(item.origin)
+    return replace(item, value=Secret(value, source))
 
 
-def _source(node: Scalar) -> str:
-    return f"env {', '.join(node.variables)}" if node.variables else str(node.origin)
-
-
-def _origins(node: Node, config: Config) -> dict[str, Origin]:
-    origins = {_value_path(path): leaf.origin for path, leaf in tree.leaves(node)}
+def _origins(settings: Settings, config: Config) -> dict[str, Origin]:
+    origins = {_value_path(path): leaf.origin for path, leaf in tree.leaves(settings)}
     # What a user's own agent or component leaves out comes from the model.
     for path, _ in tree.leaves(tree.from_plain(config.public(), DEFAULT)):
-        if tree.find(node, path) is None and not _is_marker(path):
+        if path not in settings and not _is_marker(path):
             origins.setdefault(_value_path(path), DEFAULT)
     return origins
 

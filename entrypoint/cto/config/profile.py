@@ -11,8 +11,8 @@ from cto.config import explain, tree
 from cto.config.base import Section
 from cto.config.problems import Problem, did_you_mean
 from cto.config.sections import Features
-from cto.config.source import Parsed, Source, parse
-from cto.config.tree import Branch, Layer, Node, Scalar
+from cto.config.source import Parsed, YamlSource, parse
+from cto.config.tree import Layer, Setting, Settings
 
 _UNKNOWN = "CTO-1302"
 _DEFAULT_BASE = "minimal"
@@ -45,7 +45,7 @@ class Read:
     """A profile and the layer of settings that it gives."""
 
     profile: Profile | None = None
-    layer: Node | None = None
+    layer: Settings | None = None
     problems: list[Problem] = field(default_factory=list)
 
 
@@ -56,12 +56,12 @@ def names(folder: Path) -> tuple[str, ...]:
 
 
 def parse_size(file: Path) -> int:
-    node = parse(file.read_text(encoding="utf-8"), Source(Layer.PROFILE, file.stem)).tree
-    cpu = tree.find(node, ("cpu",)) if node else None
-    return cpu.value if isinstance(cpu, Scalar) and isinstance(cpu.value, int) else 0
+    found = parse(file.read_text(encoding="utf-8"), YamlSource(Layer.PROFILE, file.stem)).settings
+    cpu = found.get(("cpu",)) if found else None
+    return cpu.value if cpu and isinstance(cpu.value, int) else 0
 
 
-def read(name: str, folder: Path, given: Scalar) -> Read:
+def read(name: str, folder: Path, given: Setting) -> Read:
     """Read a built-in profile by its name, or one's own by its path.
 
     Args:
@@ -85,25 +85,25 @@ def read(name: str, folder: Path, given: Scalar) -> Read:
 def _own(file: Path, folder: Path) -> Read:
     """Read a profile of the user's: a built-in one with differences."""
     own = _parsed(file, f"profile {file}", lines=True)
-    if not isinstance(own.tree, Branch):
+    if own.settings is None or not own.settings[()].is_mapping:
         return _checked(file.stem, "", own)
-    extends = tree.find(own.tree, ("extends",))
-    base = extends.value if isinstance(extends, Scalar) else _DEFAULT_BASE
+    extends = own.settings.get(("extends",))
+    base = extends.value if extends and extends.is_single else _DEFAULT_BASE
     source = folder / f"{base}.yaml"
     if not source.is_file():
-        origin = extends.origin if extends else own.tree.origin
+        origin = tree.nearest_origin(own.settings, ("extends",))
         fix = did_you_mean(str(base), names(folder))
         reason = "is no built-in profile"
         problem = Problem(path="extends", origin=str(origin), reason=reason, fix=fix, code=_UNKNOWN)
         return Read(problems=[*own.problems, problem])
     below = _parsed(source, f"profile {base}", lines=False)
-    assert below.tree is not None  # noqa: S101 - ours, and tested; for the type checker
-    merged = tree.merge(below.tree, own.tree)
+    assert below.settings is not None  # noqa: S101 - ours, and tested; for the type checker
+    merged = tree.merge(below.settings, own.settings)
     return _checked(file.stem, str(base), Parsed(merged, own.problems))
 
 
 def _parsed(file: Path, label: str, *, lines: bool) -> Parsed:
-    source = Source(Layer.PROFILE, label, lines=lines)
+    source = YamlSource(Layer.PROFILE, label, lines=lines)
     try:
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError):
@@ -113,14 +113,17 @@ def _parsed(file: Path, label: str, *, lines: bool) -> Parsed:
 
 
 def _checked(name: str, base: str, parsed: Parsed) -> Read:
-    if not isinstance(parsed.tree, Branch):
+    if parsed.settings is None or not parsed.settings[()].is_mapping:
         reason = "a profile must be a mapping"
         problem = Problem(path="profile", origin=name, reason=reason, code=_UNKNOWN)
         return Read(problems=parsed.problems or [problem])
-    fields = {k: v for k, v in parsed.tree.children.items() if k not in {"config", "extends"}}
-    settings = parsed.tree.children.get("config")
+    settings = tree.part(parsed.settings, ("config",))
     problems = [*parsed.problems, *_misplaced(settings)]
-    requirements = Branch(fields, parsed.tree.origin)
+    requirements = {
+        path: item
+        for path, item in parsed.settings.items()
+        if not path or path[0] not in {"config", "extends"}
+    }
     data = {**tree.to_plain(requirements), "name": name, "base": base}
     try:
         profile = Profile.model_validate(data)
@@ -131,27 +134,25 @@ def _checked(name: str, base: str, parsed: Parsed) -> Read:
     return Read(problems=[*problems, *explain.problems_of(refused, requirements, Profile)])
 
 
-def _misplaced(settings: Node | None) -> list[Problem]:
-    if settings is None:
-        return []
-    found = [(name, tree.find(settings, (name,))) for name in _NOT_IN_PROFILE]
+def _misplaced(settings: Settings) -> list[Problem]:
+    found = [(name, settings.get((name,))) for name in _NOT_IN_PROFILE]
     reason = "a profile cannot set this"
     return [
-        Problem(path=f"config.{name}", origin=str(node.origin), reason=reason, fix="remove it")
-        for name, node in found
-        if node is not None
+        Problem(path=f"config.{name}", origin=str(item.origin), reason=reason, fix="remove it")
+        for name, item in found
+        if item is not None
     ]
 
 
-def _layer(requirements: Branch, settings: Node | None) -> Node:
+def _layer(requirements: Settings, settings: Settings) -> Settings:
     """Return the settings: those under `config`, and what the requirements say about them."""
-    fields = requirements.children
-    nodes = tree.at(("cluster", "nodes"), fields["nodes"])
-    layer = tree.merge(tree.at(("features",), fields["features"]), nodes)
-    return tree.merge(layer, settings) if isinstance(settings, Branch) else layer
+    nodes = tree.at(("cluster", "nodes"), tree.part(requirements, ("nodes",)))
+    features = tree.at(("features",), tree.part(requirements, ("features",)))
+    layer = tree.merge(features, nodes)
+    return tree.merge(layer, settings) if settings and settings[()].is_mapping else layer
 
 
-def _unknown(name: str, folder: Path, given: Scalar) -> Problem:
+def _unknown(name: str, folder: Path, given: Setting) -> Problem:
     known = names(folder)
     return Problem(
         path="profile",

@@ -1,16 +1,17 @@
-"""Reads YAML into a tree that knows the line of every value."""
+"""Reads YAML into settings that know the lines they stand in."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 from cto import goyaml
 from cto.config.problems import Path, Problem, dotted
-from cto.config.tree import Branch, Layer, Listing, Node, Origin, Scalar
+from cto.config.tree import Container, Layer, Origin, Setting, Settings
 
-# Aliases can make a small file a tree of billions of nodes.
+# Aliases can make a small file billions of values.
 _MOST_NODES = 100_000
 _QUOTED = re.compile(r"'([^']*)'|\"([^\"]*)\"")
 _FLOW_HINT = "inside { } and [ ] put ${NAME} in quotes"
@@ -18,7 +19,7 @@ _PARSER = "CTO-1301"
 
 
 @dataclass(frozen=True)
-class Source:
+class YamlSource:
     """Where a text is from.
 
     Attributes:
@@ -38,13 +39,13 @@ class Source:
 
 @dataclass
 class Parsed:
-    """A tree and what was wrong with its text. Without a tree the text is no YAML at all."""
+    """Settings and what was wrong with their text. Without any the text is no YAML at all."""
 
-    tree: Node | None = None
+    settings: Settings | None = None
     problems: list[Problem] = field(default_factory=list)
 
 
-def parse(text: str, source: Source) -> Parsed:
+def parse(text: str, source: YamlSource) -> Parsed:
     """Read one YAML document; an empty text is an empty mapping.
 
     Problems never quote the text: it may hold secrets.
@@ -53,13 +54,12 @@ def parse(text: str, source: Source) -> Parsed:
     if broken is not None:
         return Parsed(problems=[broken])
     if root is None:
-        return Parsed(Branch({}, source.origin()))
+        return Parsed({(): Setting(Container.MAPPING, source.origin())})
     reader = _Reader(source)
-    tree = reader.node(root, ())
-    return Parsed(tree, reader.problems)
+    return Parsed(reader.node(root, ()), reader.problems)
 
 
-def _compose(text: str, source: Source) -> tuple[goyaml.Node | None, Problem | None]:
+def _compose(text: str, source: YamlSource) -> tuple[goyaml.Node | None, Problem | None]:
     try:
         documents = goyaml.compose(text)
     except goyaml.MarkedYAMLError as error:
@@ -89,15 +89,15 @@ def _unquoted(match: re.Match[str]) -> str:
 
 
 class _Reader:
-    """Turns composed nodes into a tree. Keeps what is wrong, and goes on."""
+    """Turns composed nodes into settings. Keeps what is wrong, and goes on."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: YamlSource) -> None:
         self.problems: list[Problem] = []
         self._source = source
         self._above: set[int] = set()
         self._count = 0
 
-    def node(self, node: goyaml.Node, path: Path, origin: Origin | None = None) -> Node:
+    def node(self, node: goyaml.Node, path: Path, origin: Origin | None = None) -> Settings:
         origin = origin or self._source.origin(node)
         self._count += 1
         if id(node) in self._above:
@@ -105,19 +105,21 @@ class _Reader:
         if self._count > _MOST_NODES:
             if self._count == _MOST_NODES + 1:
                 self._refuse((), origin, f"more than {_MOST_NODES} values: aliases of aliases?")
-            return Scalar(None, origin)
+            return {path: Setting(None, origin)}
         if isinstance(node, goyaml.ScalarNode):
             return self._scalar(node, path, origin)
         self._above.add(id(node))
         try:
             if isinstance(node, goyaml.MappingNode):
                 return self._mapping(node, path, origin)
-            items = (self.node(item, (*path, i)) for i, item in enumerate(node.value))
-            return Listing(tuple(items), origin)
+            found = {path: Setting(Container.LIST, origin)}
+            for index, item in enumerate(node.value):
+                found |= self.node(item, (*path, index))
+            return found
         finally:
             self._above.discard(id(node))
 
-    def _scalar(self, node: goyaml.ScalarNode, path: Path, origin: Origin) -> Node:
+    def _scalar(self, node: goyaml.ScalarNode, path: Path, origin: Origin) -> Settings:
         text: str = node.value
         if node.tag not in goyaml.JSON_TAGS:
             return self._refuse(path, origin, "has a YAML tag that is not supported")
@@ -125,34 +127,41 @@ class _Reader:
             value = goyaml.scalar(node)
         except goyaml.MarkedYAMLError as error:
             return self._refuse(path, origin, error.problem or "")
-        return Scalar(value, origin, text)
+        return {path: Setting(value, origin, text)}
 
-    def _mapping(self, node: goyaml.MappingNode, path: Path, origin: Origin) -> Branch:
-        children: dict[str, Node] = {}
+    def _mapping(self, node: goyaml.MappingNode, path: Path, origin: Origin) -> Settings:
+        own: dict[str, Settings] = {}
         lines: dict[str, Origin] = {}
-        merged: dict[str, Node] = {}
+        merged: dict[str, Settings] = {}
         for key, value in node.value:
             place = self._source.origin(key)
             if key.tag == goyaml.MERGE:
-                for branch in self._merged(value, path):
-                    merged = {**branch.children, **merged}
+                for keys in self._merged(value, path):
+                    merged = {**keys, **merged}
                 continue
             name = self._key(key, path, place)
             if name in lines:
                 self._duplicate((*path, name), lines[name], place)
             lines[name] = place
-            children[name] = self.node(value, (*path, name), place)
-        return Branch({**merged, **children}, origin)
+            own[name] = self.node(value, (*path, name), place)
+        found = {path: Setting(Container.MAPPING, origin)}
+        for below in {**merged, **own}.values():
+            found |= below
+        return found
 
-    def _merged(self, node: goyaml.Node, path: Path) -> Iterator[Branch]:
-        """Yield the mappings of a `<<` key; the first one wins."""
+    def _merged(self, node: goyaml.Node, path: Path) -> Iterator[Mapping[str, Settings]]:
+        """Yield what the mappings of a `<<` key hold, by key; the first one wins."""
         wanted = node.value if isinstance(node, goyaml.SequenceNode) else [node]
         for item in wanted:
             found = self.node(item, path)
-            if isinstance(found, Branch):
-                yield found
-            else:
+            if not found[path].is_mapping:
                 self._refuse(path, self._source.origin(item), "<< takes mappings only")
+                continue
+            keys: defaultdict[str, dict[Path, Setting]] = defaultdict(dict)
+            for place, setting in found.items():
+                if place != path:
+                    keys[str(place[len(path)])][place] = setting
+            yield keys
 
     def _key(self, node: goyaml.Node, path: Path, origin: Origin) -> str:
         try:
@@ -166,20 +175,8 @@ class _Reader:
         where = f" in {first}" if self._source.lines else ""
         self._refuse(path, second, f"is given twice, first{where}" if where else "is given twice")
 
-    def _refuse(self, path: Path, origin: Origin, reason: str) -> Scalar:
+    def _refuse(self, path: Path, origin: Origin, reason: str) -> Settings:
         problem = Problem(path=dotted(path), origin=str(origin), reason=reason)
         if problem not in self.problems:
             self.problems.append(problem)
-        return Scalar(None, origin)
-
-
-def relabelled(node: Node, origin: Origin) -> Node:
-    """Return the tree with one origin for all values."""
-    match node:
-        case Branch():
-            children = {key: relabelled(child, origin) for key, child in node.children.items()}
-            return Branch(children, origin)
-        case Listing():
-            return Listing(tuple(relabelled(item, origin) for item in node.items), origin)
-        case Scalar():
-            return replace(node, origin=origin)
+        return {path: Setting(None, origin)}

@@ -1,10 +1,10 @@
-"""Settings before they are checked: a tree in which every node knows where it came from."""
+"""Settings before they are checked: what stands at each path, and where it came from."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import IntEnum
+from enum import Enum, IntEnum
 from typing import Any, TypeAlias
 
 from cto.config.problems import Path
@@ -34,11 +34,19 @@ class Origin:
 DEFAULT = Origin(Layer.DEFAULT, "default")
 
 
+class Container(Enum):
+    """What stands where others are below."""
+
+    MAPPING = "mapping"
+    LIST = "list"
+
+
 @dataclass(frozen=True)
-class Scalar:
-    """A single value, and the text it was written as. Neither shows in repr: it may be secret.
+class Setting:
+    """A value, and the text it was written as. Neither shows in repr: it may be secret.
 
     Attributes:
+        value: A single value, or a container.
         variables: Environment variables that it was made from.
     """
 
@@ -47,92 +55,97 @@ class Scalar:
     text: str = field(default="", repr=False)
     variables: tuple[str, ...] = ()
 
+    @property
+    def is_single(self) -> bool:
+        return not isinstance(self.value, Container)
 
-@dataclass(frozen=True)
-class Listing:
-    """A list. Layers replace it as a whole."""
-
-    items: tuple[Node, ...]
-    origin: Origin
-
-
-@dataclass(frozen=True)
-class Branch:
-    """A mapping. Layers merge it key by key."""
-
-    children: Mapping[str, Node]
-    origin: Origin
+    @property
+    def is_mapping(self) -> bool:
+        return self.value is Container.MAPPING
 
 
-Node: TypeAlias = Scalar | Listing | Branch
+Settings: TypeAlias = Mapping[Path, Setting]
+"""What stands at which path; () is the whole. A container comes before what is in it."""
 
 
-def merge(base: Node, over: Node) -> Node:
-    """Return both in one: mappings are merged deeply, anything else is replaced.
+def merge(base: Settings, over: Settings) -> Settings:
+    """Return both in one: mappings are merged deeply, anything else is replaced as a whole.
 
     Associative as long as no layer puts a single value where another has a mapping.
     """
-    if not (isinstance(base, Branch) and isinstance(over, Branch)):
-        return over
-    children = dict(base.children)
-    for key, child in over.children.items():
-        children[key] = merge(children[key], child) if key in children else child
-    return Branch(children, over.origin)
+    both = base.keys() & over.keys()
+    replaced = {path for path in both if not (base[path].is_mapping and over[path].is_mapping)}
+    kept = {
+        path: item
+        for path, item in base.items()
+        if not any(path[:end] in replaced for end in range(len(path)))
+    }
+    return _in_order({**kept, **over})
 
 
-def from_plain(data: Any, origin: Origin) -> Node:
-    """Return a tree whose values all have one origin."""
+def _in_order(settings: Settings) -> Settings:
+    """Put together what is in one container; otherwise as it was mentioned first."""
+    seen = {path: number for number, path in enumerate(settings)}
+    place = {path: [seen[path[:end]] for end in range(len(path) + 1)] for path in settings}
+    return dict(sorted(settings.items(), key=lambda item: place[item[0]]))
+
+
+def from_plain(data: Any, origin: Origin, path: Path = ()) -> Settings:
+    """Return settings that all have one origin."""
     if isinstance(data, Mapping):
-        return Branch({str(key): from_plain(item, origin) for key, item in data.items()}, origin)
-    if isinstance(data, Sequence) and not isinstance(data, str | bytes):
-        return Listing(tuple(from_plain(item, origin) for item in data), origin)
-    return Scalar(data, origin, text="" if data is None else str(data))
+        below = [((*path, str(key)), item) for key, item in data.items()]
+        found = {path: Setting(Container.MAPPING, origin)}
+    elif isinstance(data, Sequence) and not isinstance(data, str | bytes):
+        below = [((*path, index), item) for index, item in enumerate(data)]
+        found = {path: Setting(Container.LIST, origin)}
+    else:
+        return {path: Setting(data, origin, text="" if data is None else str(data))}
+    for place, item in below:
+        found |= from_plain(item, origin, place)
+    return found
 
 
-def to_plain(node: Node) -> Any:
+def to_plain(settings: Settings) -> Any:
     """Return the values without their origins."""
-    match node:
-        case Branch():
-            return {key: to_plain(child) for key, child in node.children.items()}
-        case Listing():
-            return [to_plain(item) for item in node.items]
-        case Scalar():
-            return node.value
-
-
-def at(path: Sequence[str], node: Node) -> Node:
-    """Return the node with branches put above it, so that it comes to lie at the path."""
-    for key in reversed(path):
-        node = Branch({key: node}, node.origin)
-    return node
-
-
-def find(node: Node, path: Path) -> Node | None:
-    """Return the node at a path, if there is one."""
-    for part in path:
-        match node:
-            case Branch() if str(part) in node.children:
-                node = node.children[str(part)]
-            case Listing() if isinstance(part, int) and part < len(node.items):
-                node = node.items[part]
+    made: dict[Path, Any] = {}
+    for path, item in settings.items():
+        match item.value:
+            case Container.MAPPING:
+                made[path] = {}
+            case Container.LIST:
+                made[path] = []
             case _:
-                return None
-    return node
+                made[path] = item.value
+        if path and isinstance(path[-1], int):
+            made[path[:-1]].append(made[path])
+        elif path:
+            made[path[:-1]][path[-1]] = made[path]
+    return made[()]
 
 
-def nearest_origin(node: Node, path: Path) -> Origin:
-    """Return the origin of the deepest node on the way to a path."""
-    for end in range(len(path), 0, -1):
-        found = find(node, path[:end])
-        if found is not None:
-            return found.origin
-    return node.origin
+def at(path: Path, settings: Settings) -> Settings:
+    """Return the settings moved to a path, with mappings above them."""
+    above = Setting(Container.MAPPING, settings[()].origin)
+    moved = {(*path, *rest): item for rest, item in settings.items()}
+    return {path[:end]: above for end in range(len(path))} | moved
 
 
-def leaves(node: Node, path: Path = ()) -> Iterator[tuple[Path, Node]]:
+def part(settings: Settings, path: Path) -> Settings:
+    """Return what is at a path and below it, as a whole of its own; nothing if nothing is there."""
+    length = len(path)
+    return {place[length:]: item for place, item in settings.items() if place[:length] == path}
+
+
+def nearest_origin(settings: Settings, path: Path) -> Origin:
+    """Return the origin of the deepest setting on the way to a path."""
+    ends = (path[:end] for end in range(len(path), -1, -1))
+    return next(settings[place].origin for place in ends if place in settings)
+
+
+def leaves(settings: Settings) -> Iterator[tuple[Path, Setting]]:
     """Yield every single value, list and empty mapping with its path."""
-    if isinstance(node, Branch) and node.children:
-        for key, child in node.children.items():
-            yield from leaves(child, (*path, key))
-    elif path:
-        yield path, node
+    above = {path[:-1] for path in settings if path}
+    for path, item in settings.items():
+        in_list = any(isinstance(key, int) for key in path)
+        if path and not in_list and not (item.is_mapping and path in above):
+            yield path, item

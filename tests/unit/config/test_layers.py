@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cto.config import tree
-from cto.config.tree import Branch, Layer, Listing, Node, Origin, Scalar
+from cto.config.problems import Path as PathOf
+from cto.config.tree import Layer, Origin, Settings
 from cto.errors import ConfigError
 from unit.config.loading import Loader
 
@@ -151,7 +152,7 @@ def test_unreadable_files_are_all_named(loading: Loader) -> None:
     ]
 
 
-# Trees in which a key of one letter holds a mapping, one of two letters a value or list: layers
+# Settings in which a key of one letter holds a mapping, one of two letters a value or list: layers
 # that put a value where others have a mapping are the one case where order of merging matters.
 _values = st.one_of(st.integers(), st.text(max_size=3), st.none(), st.lists(st.integers()))
 _plain: st.SearchStrategy[dict[str, Any]] = st.recursive(
@@ -161,7 +162,7 @@ _plain: st.SearchStrategy[dict[str, Any]] = st.recursive(
 )
 
 
-def _layer(data: dict[str, Any], layer: Layer) -> Node:
+def _layer(data: dict[str, Any], layer: Layer) -> Settings:
     return tree.from_plain(data, Origin(layer, layer.name))
 
 
@@ -186,34 +187,48 @@ def test_the_later_layer_wins_and_the_origin_names_the_winner(
 ) -> None:
     merged = tree.merge(_layer(first, Layer.FILE), _layer(second, Layer.FLAG))
     earlier = {path for path, _ in tree.leaves(_layer(first, Layer.FILE))}
-    later = dict(tree.leaves(_layer(second, Layer.FLAG)))
-    for path, node in tree.leaves(merged):
-        if path in later and not isinstance(node, Branch):
-            assert tree.to_plain(node) == tree.to_plain(later[path])
-            assert node.origin.layer is Layer.FLAG
-        elif not isinstance(node, Branch):
+    later = {path for path, _ in tree.leaves(_layer(second, Layer.FLAG))}
+    for path, item in tree.leaves(merged):
+        if path in later and not item.is_mapping:
+            assert _at(merged, path) == _at(_layer(second, Layer.FLAG), path)
+            assert item.origin.layer is Layer.FLAG
+        elif not item.is_mapping:
             assert path in earlier
-            assert node.origin.layer is Layer.FILE
+            assert item.origin.layer is Layer.FILE
+
+
+def _at(settings: Settings, path: PathOf) -> Any:
+    return tree.to_plain(tree.part(settings, path))
 
 
 @given(_plain)
 def test_merging_with_nothing_or_itself_changes_nothing(data: dict[str, Any]) -> None:
-    node = _layer(data, Layer.FILE)
-    empty = Branch({}, node.origin)
-    assert tree.merge(node, node) == node
-    assert tree.to_plain(tree.merge(empty, node)) == data
-    assert tree.to_plain(tree.merge(node, empty)) == data
+    layer = _layer(data, Layer.FILE)
+    empty = _layer({}, Layer.FILE)
+    assert tree.merge(layer, layer) == layer
+    assert tree.to_plain(tree.merge(empty, layer)) == data
+    assert tree.to_plain(tree.merge(layer, empty)) == data
 
 
-def test_nodes_are_found_by_path_and_the_nearest_origin_is_told() -> None:
+@given(_plain, _plain)
+def test_the_order_is_that_of_the_first_mention(
+    first: dict[str, Any], second: dict[str, Any]
+) -> None:
+    merged = tree.to_plain(tree.merge(_layer(first, Layer.FILE), _layer(second, Layer.FLAG)))
+    assert list(merged) == list(first | second)
+    for key in merged.keys() & first.keys() & second.keys() & {"a", "b"}:
+        assert list(merged[key]) == list(first[key] | second[key])
+
+
+def test_settings_are_found_by_path_and_the_nearest_origin_is_told() -> None:
     origin, deeper = Origin(Layer.FILE, "f:1"), Origin(Layer.FILE, "f:2")
-    leaf = Scalar(1, deeper)
-    node = Branch({"a": Listing((leaf,), origin)}, origin)
-    assert tree.find(node, ("a", 0)) == leaf
-    assert tree.find(node, ("a", 1)) is None
-    assert tree.find(leaf, ("a",)) is None
-    assert tree.nearest_origin(node, ("a", 0, "b")) == deeper
-    assert tree.nearest_origin(node, ("x",)) == origin
+    leaf = tree.Setting(1, deeper)
+    layer = {**tree.from_plain({"a": [0]}, origin), ("a", 0): leaf}
+    assert tree.part(layer, ("a", 0)) == {(): leaf}
+    assert not tree.part(layer, ("a", 1))
+    assert not tree.part({(): leaf}, ("a",))
+    assert tree.nearest_origin(layer, ("a", 0, "b")) == deeper
+    assert tree.nearest_origin(layer, ("x",)) == origin
 
 
 def test_errors_of_one_kind_keep_their_code(loading: Loader) -> None:

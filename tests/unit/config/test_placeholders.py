@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cto.config.placeholders import Resolver
-from cto.config.tree import Branch, Layer, Listing, Origin, Scalar, to_plain
+from cto.config.placeholders import resolve
+from cto.config.problems import Problem
+from cto.config.tree import Layer, Origin, Setting, from_plain, to_plain
 from unit.config.loading import Loader
 
 _FILE = Origin(Layer.FILE, "cto.yaml:1")
@@ -18,16 +19,18 @@ _names = st.text(string.ascii_letters + string.digits + "_", min_size=1).filter(
 )
 
 
-def _resolved(text: str, env: dict[str, str], origin: Origin = _FILE) -> tuple[object, Resolver]:
-    resolver = Resolver(env)
-    return to_plain(resolver.resolve(Scalar(text, origin, text))), resolver
+def _resolved(
+    text: str, env: dict[str, str], origin: Origin = _FILE
+) -> tuple[object, list[Problem]]:
+    found, problems = resolve({(): Setting(text, origin, text)}, env)
+    return to_plain(found), problems
 
 
 @given(_names, st.text(), st.text(string.printable).filter(lambda text: "$" not in text))
 def test_a_set_variable_stands_in_its_place(name: str, value: str, around: str) -> None:
-    found, resolver = _resolved(f"{around}${{{name}}}{around}", {name: value})
+    found, problems = _resolved(f"{around}${{{name}}}{around}", {name: value})
     assert found == f"{around}{value}{around}"
-    assert not resolver.problems
+    assert not problems
 
 
 @given(st.text().filter(lambda text: "${" not in text))
@@ -52,8 +55,8 @@ def test_only_files_and_profiles_hold_placeholders(layer: Layer) -> None:
 
 
 def test_lists_and_mappings_are_searched_through() -> None:
-    node = Branch({"a": Listing((Scalar("${A}", _FILE), Scalar(1, _FILE)), _FILE)}, _FILE)
-    assert to_plain(Resolver({"A": "x"}).resolve(node)) == {"a": ["x", 1]}
+    found, _ = resolve(from_plain({"a": ["${A}", 1]}, _FILE), {"A": "x"})
+    assert to_plain(found) == {"a": ["x", 1]}
 
 
 def test_every_variable_that_is_missing_is_named_with_its_field(loading: Loader) -> None:

@@ -1,4 +1,4 @@
-"""YAML into trees that know their lines."""
+"""YAML into settings that know their lines."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cto.config.source import Parsed, Source, parse
-from cto.config.tree import Layer, find, to_plain
+from cto.config.problems import Path
+from cto.config.source import Parsed, YamlSource, parse
+from cto.config.tree import Layer, to_plain
 from cto.objects import dump_yaml
 
-_SOURCE = Source(Layer.FILE, "cto.yaml")
+_SOURCE = YamlSource(Layer.FILE, "cto.yaml")
 
 
 def _plain(text: str) -> Any:
     parsed = parse(text, _SOURCE)
-    assert parsed.tree is not None
+    assert parsed.settings is not None
     assert not parsed.problems
-    return to_plain(parsed.tree)
+    return to_plain(parsed.settings)
 
 
 def _problems(text: str) -> list[str]:
@@ -42,7 +43,7 @@ def test_what_was_written_is_read(data: dict[str, Any]) -> None:
 def test_no_text_breaks_the_reader(text: str) -> None:
     parsed = parse(text, _SOURCE)
     assert isinstance(parsed, Parsed)
-    assert (parsed.tree is None) <= bool(parsed.problems)
+    assert (parsed.settings is None) <= bool(parsed.problems)
 
 
 def test_values_are_those_of_json() -> None:
@@ -62,10 +63,10 @@ def test_values_are_those_of_json() -> None:
 
 
 def test_every_value_knows_the_line_of_its_key() -> None:
-    tree = parse("a:\n  b: |\n    text\n  c:\n    - x\n    - y\n", _SOURCE).tree
-    assert tree is not None
-    lines = {path: find(tree, path) for path in [("a",), ("a", "b"), ("a", "c"), ("a", "c", 1)]}
-    found = [str(node.origin) for node in lines.values() if node]
+    settings = parse("a:\n  b: |\n    text\n  c:\n    - x\n    - y\n", _SOURCE).settings
+    assert settings is not None
+    paths: list[Path] = [("a",), ("a", "b"), ("a", "c"), ("a", "c", 1)]
+    found = [str(settings[path].origin) for path in paths]
     assert found == ["cto.yaml:1", "cto.yaml:2", "cto.yaml:4", "cto.yaml:6"]
 
 
@@ -76,7 +77,7 @@ def test_a_key_that_is_given_twice_is_refused_with_both_lines() -> None:
 
 
 def test_duplicates_in_a_variable_have_no_lines() -> None:
-    parsed = parse("{a: 1, a: 2}", Source(Layer.ENV, "env CTO_SMTP", lines=False))
+    parsed = parse("{a: 1, a: 2}", YamlSource(Layer.ENV, "env CTO_SMTP", lines=False))
     assert [str(problem) for problem in parsed.problems] == ["a (env CTO_SMTP): is given twice"]
 
 
