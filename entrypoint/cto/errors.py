@@ -623,6 +623,26 @@ _TABLE = (
         "The message names component, object and field: correct the values, or what denies it. As "
         "long as neither changes, the same command ends here again.",
     ),
+    ErrorKind(
+        "CTO-1580",
+        "GitHub does not answer",
+        "Nothing, or something else than GitHub's API, answers at the address of its API: "
+        "a proxy's or firewall's page, another server.",
+        "Look whether this machine reaches it (`HTTPS_PROXY`, `NO_PROXY`, `CTO_CA_FILE`), and "
+        "whether `github.url` is right.",
+    ),
+    ErrorKind(
+        "CTO-1581",
+        "GitHub refuses a request",
+        "The App's key, its permissions, its installation, or this machine's clock does not do.",
+        "The message has what GitHub said.",
+    ),
+    ErrorKind(
+        "CTO-1582",
+        "GitHub wants to be left alone",
+        "Too much was asked of it in a short time, by this address or with this App.",
+        "Repeat the command after the time that is named.",
+    ),
     # 6: cluster API
     ErrorKind(
         "CTO-1600",

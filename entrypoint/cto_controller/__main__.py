@@ -76,7 +76,7 @@ def _run(environ: Mapping[str, str], stop: Flag) -> int:
             namespace=namespace,
             settings=told,
             templates=Path(environ.get("AGENT_TEMPLATES_PATH") or own),
-            github=GitHub(cluster, environ),
+            github=GitHub(cluster, environ, clock),
             metrics=metrics,
         )
         follow(live, namespace, controller.tick, health.beat, stop)

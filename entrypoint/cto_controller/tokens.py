@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeVar
 
-import jwt
-import requests
-
-from cto.engine.evidence import one_line
 from cto.engine.tasks import APP_KEYS
+from cto.github.client import AppKey, Client, GitHubError
 from cto.network import trust, web
 from cto.objects import ObjectRef
-from cto.ports import Cluster
-from cto.redaction import redacted
+from cto.ports import Clock, Cluster
 from cto_controller.attempts import Attempt
 from cto_controller.runs import moment
-
-_T = TypeVar("_T")
-# GitHub takes ten minutes at most, by its own clock:
-# https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app
-_EARLIER_S, _LATER_S = 60, 540
-_HEADERS = {"Accept": "application/vnd.github+json", "User-Agent": "cto-controller"}
-
-
-_STRANGE = "{} answered something else than GitHub does: is it its API (github.apiUrl)?"
 
 
 class TokenError(Exception):
@@ -44,9 +29,10 @@ class Minted:
 class GitHub:
     """Asks GitHub for tokens, as the App whose key is in Secret `github-app-NAME`."""
 
-    def __init__(self, cluster: Cluster, environ: Mapping[str, str]) -> None:
+    def __init__(self, cluster: Cluster, environ: Mapping[str, str], clock: Clock) -> None:
         self._cluster = cluster
         self._session = web.session(environ, verified=trust.context(environ))
+        self._clock = clock
 
     def mint(self, attempt: Attempt) -> Minted:
         """Return a token for the repository of a run.
@@ -55,83 +41,35 @@ class GitHub:
             TokenError: The App's key is missing, or GitHub gives none.
             ApiError: The Secret could not be read.
         """
-        slug = attempt.slug
-        base = attempt.settings.github.api_url.rstrip("/")
-        signed = self._signed(attempt)
-        where = f"{base}/repos/{slug}/installation"
-        what = f"installation of App {attempt.app} in {slug}"
-        found = _field(self._ask("GET", where, signed, what), "id", int, base)
-        body: dict[str, Any] = {"repositories": [slug.partition("/")[2]]}
-        if attempt.agent.permissions:
-            body["permissions"] = dict(attempt.agent.permissions)
-        url = f"{base}/app/installations/{found}/access_tokens"
-        answer = self._ask("POST", url, signed, f"token for {slug}", body)
-        value = _field(answer, "token", str, base)
-        expires = moment(_field(answer, "expires_at", str, base))
-        if expires is None:
-            raise TokenError(_STRANGE.format(base))
-        return Minted(value, expires)
+        slug, name, api = attempt.slug, attempt.app, attempt.settings.github.api_url
+        # Other runs wait for this one: whoever has to wait for GitHub comes back.
+        client = Client(api, self._session, self._clock, patience_s=0, agent="cto-controller")
+        secret = f"{APP_KEYS}{name.lower()}"
+        app = self._key(ObjectRef("v1", "Secret", attempt.token.namespace, secret))
+        try:
+            found = client.installation(app, name, slug).of("id", int)
+            answer = client.token(
+                app,
+                found,
+                f"token for {slug}",
+                repositories=(slug.partition("/")[2],),
+                permissions=attempt.agent.permissions,
+            )
+            expires = moment(answer.of("expires_at", str))
+            if expires is None:
+                raise answer.strange()
+            return Minted(answer.of("token", str), expires)
+        except GitHubError as error:
+            raise TokenError(error.text) from None
+        except ValueError:
+            text = f"the private-key in Secret {secret} is no RSA key in PEM"
+            raise TokenError(text) from None
 
-    def _signed(self, attempt: Attempt) -> str:
-        name = f"{APP_KEYS}{attempt.app.lower()}"
-        ref = ObjectRef("v1", "Secret", attempt.token.namespace, name)
+    def _key(self, ref: ObjectRef) -> AppKey:
         data = (self._cluster.get(ref) or {}).get("data") or {}
         values = {key: b64decode(value).decode(errors="replace") for key, value in data.items()}
         issuer = (values.get("client-id") or values.get("app-id") or "").strip()
         if not issuer or not values.get("private-key"):
-            text = f"Secret {name} with the keys app-id and private-key of its App is not there"
+            text = f"Secret {ref.name} with the keys app-id and private-key of its App is not there"
             raise TokenError(text)
-        now = int(time.time())
-        claims = {"iat": now - _EARLIER_S, "exp": now + _LATER_S, "iss": issuer}
-        try:
-            return jwt.encode(claims, values["private-key"], algorithm="RS256")
-        except (ValueError, TypeError, jwt.PyJWTError):
-            text = f"the private-key in Secret {name} is no RSA key in PEM"
-            raise TokenError(text) from None
-
-    def _ask(
-        self, method: str, url: str, signed: str, what: str, body: object = None
-    ) -> Mapping[str, Any]:
-        headers = {**_HEADERS, "Authorization": f"Bearer {signed}"}
-        try:
-            answer = self._session.request(
-                method,
-                url,
-                headers=headers,
-                json=body,
-                timeout=web.TIMEOUTS_S,
-                allow_redirects=False,
-            )
-        except requests.RequestException as error:
-            text = f"GitHub could not be asked for {what}: {web.reason(error)}"
-            raise TokenError(text) from None
-        try:
-            read = answer.json()
-        except ValueError:
-            read = {}
-        said = str(read.get("message") or "") if isinstance(read, Mapping) else ""
-        if answer.status_code >= 300 or not isinstance(read, Mapping) or not read:
-            said = one_line(redacted(said)) or "no JSON: a proxy or firewall may have answered"
-            text = f"GitHub gave no {what}: {answer.status_code} {said}{_help(answer, said)}"
-            raise TokenError(text)
-        return read
-
-
-def _field(answer: Mapping[str, Any], name: str, kind: type[_T], base: str) -> _T:
-    value = answer.get(name)
-    if not isinstance(value, kind):
-        raise TokenError(_STRANGE.format(base))
-    return value
-
-
-def _help(answer: requests.Response, said: str) -> str:
-    """Return what would help, for the refusals that people meet."""
-    if answer.status_code in (301, 307, 308):
-        return "; it was renamed or moved: give its new address (repositoryUrl)"
-    if answer.status_code == 404:
-        return "; is the App installed there?"
-    if answer.status_code == 401 and "claim" in said:
-        return f"; compare this node's clock with {answer.headers.get('Date', 'the time')}"
-    if answer.status_code in (403, 429) and answer.headers.get("Retry-After"):
-        return f"; it wants {answer.headers['Retry-After']} s of quiet"
-    return ""
+        return AppKey(issuer, values["private-key"])

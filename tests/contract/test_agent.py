@@ -20,8 +20,8 @@ import pytest
 import requests
 
 from fakes import certificates
-from fakes import forge as forges
 from fakes.agents import SOURCE, TOKEN, AgentPod, missing
+from fakes.github import forge as forges
 from fakes.repositories import commit, git
 from fakes.webserver import Script, WebServer, answer, hang_up
 

@@ -12,6 +12,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from cto.adapters.clock import SystemClock
 from cto_controller.attempts import Attempt
 from cto_controller.settings import Settings
 from cto_controller.tokens import GitHub, TokenError
@@ -59,7 +60,7 @@ def mint(runs: Runs, settings: Settings | None = None) -> Any:
     found = told.agent_of("Acme-Rex")
     assert found
     attempt = Attempt(runs.get("shop"), 1, *found, told)
-    return GitHub(runs.cluster, {}).mint(attempt)
+    return GitHub(runs.cluster, {}, SystemClock()).mint(attempt)
 
 
 def test_a_token_is_for_one_repository_and_the_agents_permissions(
@@ -83,7 +84,7 @@ def test_a_run_that_names_the_agent_has_the_key_of_its_app(runs: Runs) -> None:
     found = runs.settings.agent_of("rex")
     assert found
     attempt = Attempt(runs.get("shop-again"), 1, *found, runs.settings)
-    assert GitHub(runs.cluster, {}).mint(attempt).value == PLANTED
+    assert GitHub(runs.cluster, {}, SystemClock()).mint(attempt).value == PLANTED
 
 
 def test_an_apps_id_does_where_there_is_no_client_id(runs: Runs, server: WebServer) -> None:
@@ -120,12 +121,12 @@ def test_a_key_that_will_not_do_is_named_and_not_told(
         (answer(301, {"message": "Moved Permanently"}), "renamed or moved: give its new address"),
         (
             answer(401, {"message": "'Expiration time' claim ('exp') is too far"}, Date="now"),
-            "compare this node's clock",
+            "this machine's clock",
         ),
         (answer(403, {"message": "limit"}, Retry_After="60"), "wants 60 s of quiet"),
         (answer(502, b"<html>Bad gateway</html>"), "a proxy or firewall may have answered"),
         (answer(200, b"<html>Log in</html>"), "a proxy or firewall may have answered"),
-        (answer(200, [1]), "a proxy or firewall may have answered"),
+        (answer(200, [1]), "is it its API"),
         (answer(200, {"name": "something"}), "is it its API"),
         (answer(302, b"", Location="https://elsewhere.example.com/"), "302"),
         (answer(500, {"message": f"oops {PLANTED}"}), r"500 oops \*\*\*"),

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from cto.objects import dump_yaml
-from fakes import forge
+from fakes.github import forge
 
 from .agents import serve, server
 from .installer import Installer
@@ -23,6 +23,7 @@ CLONE_URL = f"https://{HOST}/{forge.SLUG}.git"
 _PORT = 8443
 _PEM = serialization.Encoding.PEM
 _KEY = (serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+_SCRIPTS = ("forge.py", "apps.py")
 _SCRIPT = f"mkdir /srv/data && exec python3 -P /files/forge.py /srv/data {_PORT} /files/server.pem"
 
 
@@ -76,7 +77,7 @@ class Forge:
             for name in ("rex", "cleo", "tess")
         ]
         files = {
-            "forge.py": Path(forge.__file__).read_text(),
+            **{name: (Path(forge.__file__).parent / name).read_text() for name in _SCRIPTS},
             "server.pem": "".join(self._certified),
         }
         made = server("github", _PORT, _SCRIPT, files, public=443)

@@ -2,10 +2,10 @@
 
     python3 forge.py FOLDER PORT CERTIFICATE
 
-Runs with Python's standard library and git alone, so that a pod can. It knows one repository,
-`acme/shop`, and gives nothing to who shows no token that it made. Each pull request, and when it
-came, is a line of FOLDER/pulls.json; the signature of an App is not verified. FOLDER/port is there
-when it listens.
+Runs with Python's standard library and git alone, so that a pod can; apps.py lies beside it. It
+knows one repository, `acme/shop`, and gives nothing to who shows no token that it made. Each pull
+request, and when it came, is a line of FOLDER/pulls.json; the signature of its App is not verified.
+FOLDER/port is there when it listens.
 """
 
 from __future__ import annotations
@@ -18,20 +18,23 @@ import ssl
 import subprocess
 import sys
 import time
-from base64 import b64decode, urlsafe_b64decode
-from datetime import UTC, datetime, timedelta
+from base64 import b64decode
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from secrets import token_hex
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, parse_qsl, urlsplit
+
+# In a pod the two files are all that there is.
+sys.path.append(str(Path(__file__).parent))
+import apps  # type: ignore[import-not-found]
 
 SLUG = "acme/shop"
 APP = "Iv23forge"
 API = "/api/v3"
-TOKENS: set[str] = set()
 FOLDER = Path()
 GIT = shutil.which("git") or "git"
+MAY = {"contents": "write", "pull_requests": "write", "issues": "write", "checks": "read"}
+GITHUB = apps.GitHub(api=API, apps=[apps.App(1, "forge", APP, "acme", permissions=MAY)], _next=0)
 
 
 def git(*words: str) -> str:
@@ -78,14 +81,13 @@ class Handler(BaseHTTPRequestHandler):
 
     def api(self, path: str, query: str, body: bytes) -> tuple[int, Any]:
         kind, _, shown = self.headers.get("Authorization", "").partition(" ")
-        of_app = {
-            f"/repos/{SLUG}/installation": install,
-            "/app/installations/1/access_tokens": mint,
-        }
-        if path in of_app and issuer(shown) == APP:
-            return of_app[path]()
-        if kind != "Bearer" or shown not in TOKENS:
-            return 401, {"message": "Bad credentials"}
+        if path.startswith("/app") or path.endswith("/installation"):
+            seen = dict(self.headers)
+            asked = apps.Asked(self.command, f"{API}{path}", dict(parse_qsl(query)), seen, body)
+            reply = GITHUB.answer(asked)
+            return reply.status, reply.data
+        if kind != "Bearer" or shown not in GITHUB.tokens:
+            return 401, apps.BAD
         if path != f"/repos/{SLUG}/pulls":
             return 404, {"message": "Not Found"}
         if self.command == "GET":
@@ -101,7 +103,7 @@ class Handler(BaseHTTPRequestHandler):
     def repository(self, path: str, query: str, body: bytes) -> None:
         shown = self.headers.get("Authorization", "").removeprefix("Basic ")
         user, _, token = b64decode(shown).decode().partition(":")
-        if user != "x-access-token" or token not in TOKENS:
+        if user != "x-access-token" or token not in GITHUB.tokens:
             login = {"WWW-Authenticate": 'Basic realm="GitHub"'}
             self.say(401, {"message": "Bad credentials"}, login)
             return
@@ -141,33 +143,15 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
-def install() -> tuple[int, Any]:
-    return 200, {"id": 1}
-
-
-def mint() -> tuple[int, Any]:
-    TOKENS.add(token := f"ghs_{token_hex(18)}")
-    ends = datetime.now(UTC) + timedelta(hours=1)
-    return 201, {"token": token, "expires_at": f"{ends:%Y-%m-%dT%H:%M:%SZ}"}
-
-
 def pulls() -> list[dict[str, Any]]:
     return [json.loads(line) for line in (FOLDER / "pulls.json").read_text().splitlines()]
-
-
-def issuer(shown: str) -> str:
-    """Return who signed a JSON web token; '' if it is none."""
-    try:
-        claims = shown.split(".")[1]
-        return str(json.loads(urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["iss"])
-    except (IndexError, ValueError, KeyError):
-        return ""
 
 
 def main(folder: str, port: str, certificate: str) -> None:
     global FOLDER  # noqa: PLW0603 - one process, one folder
     FOLDER = Path(folder)
     (FOLDER / "pulls.json").touch()
+    GITHUB.approve(GITHUB.apps[0], SLUG)
     make_repository()
     server = ThreadingHTTPServer(("", int(port)), Handler)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -1,0 +1,1 @@
+"""GitHub Apps of the agents. `client` speaks to GitHub, for the installer and the controller."""

@@ -1,0 +1,373 @@
+"""Speaks to GitHub's API, github.com's or an Enterprise Server's, as an App or for anybody.
+
+One request at a time. What GitHub did not carry out is asked again as long as there is patience;
+what it may have carried out is asked again only if that changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from threading import Event as Flag
+from typing import Any, TypeVar
+from urllib.parse import quote, urlsplit
+
+import jwt
+import requests
+
+from cto.errors import ToolError
+from cto.network import web
+from cto.ports import Clock
+from cto.redaction import redacted
+
+_T = TypeVar("_T")
+# GitHub takes ten minutes at most, by its own clock:
+# https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app
+_EARLIER_S, _LATER_S = 60, 540
+# Older Enterprise Servers answer 400 to a newer one.
+_VERSION = "2022-11-28"
+_PUBLIC = "github.com"
+_PUBLIC_API = "https://api.github.com"
+# Without a word of GitHub's: https://docs.github.com/en/rest/using-the-rest-api/best-practices-for-using-the-rest-api
+_SECONDARY_S = 60.0
+_WRITES_APART_S = 1.0
+_BROKEN_S = 2.0
+_LONGEST = 200
+
+SILENT, REFUSED, LIMITED = "CTO-1580", "CTO-1581", "CTO-1582"
+
+
+class GitHubError(ToolError):
+    """GitHub did not do what it was asked for.
+
+    Attributes:
+        status: The HTTP status, 0 if there was no answer, or none of GitHub's.
+        help: What would help, as the end of a sentence; may be empty.
+    """
+
+    def __init__(
+        self, code: str, message: str, *, status: int = 0, help_: str = "", details: str = ""
+    ) -> None:
+        hint = f"{help_[0].upper()}{help_[1:]}." if help_ else ""
+        super().__init__(code, message, hint=hint, details=details)
+        self.status = status
+        self.help = help_
+
+    @property
+    def is_absence(self) -> bool:
+        return self.status == 404
+
+    @property
+    def text(self) -> str:
+        """Message and help in one line."""
+        return f"{self.message}; {self.help}" if self.help else self.message
+
+
+@dataclass(frozen=True)
+class AppKey:
+    """What an App proves itself with.
+
+    Attributes:
+        issuer: Its client id, or its id.
+        pem: Its private key.
+    """
+
+    issuer: str
+    pem: str = field(repr=False)
+
+    def signed(self, now: datetime) -> str:
+        """Return a JSON Web Token.
+
+        Raises:
+            ValueError: The key is no RSA key in PEM.
+        """
+        moment = int(now.timestamp())
+        claims = {"iat": moment - _EARLIER_S, "exp": moment + _LATER_S, "iss": self.issuer}
+        try:
+            return jwt.encode(claims, self.pem, algorithm="RS256")
+        except (ValueError, TypeError, jwt.PyJWTError):
+            # What they say may quote the key.
+            raise ValueError from None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What GitHub said. Read it with `of`: what is no GitHub answers something else."""
+
+    status: int
+    data: Any
+    api: str
+    following: str = ""
+
+    def of(self, name: str, kind: type[_T]) -> _T:
+        """Return a field.
+
+        Raises:
+            GitHubError: It is not there, or is something else.
+        """
+        value = self.data.get(name) if isinstance(self.data, Mapping) else None
+        if not isinstance(value, kind):
+            raise self.strange()
+        return value
+
+    def strange(self) -> GitHubError:
+        """Return the error of an answer that GitHub does not give."""
+        text = f"{self.api} answered something else than GitHub does"
+        return GitHubError(SILENT, text, help_="is it its API?")
+
+
+def api_of(url: str) -> str:
+    """Return where the API of a GitHub is."""
+    parts = urlsplit(url.rstrip("/"))
+    return _PUBLIC_API if parts.hostname == _PUBLIC else f"{url.rstrip('/')}/api/v3"
+
+
+class Client:
+    """Asks one GitHub.
+
+    Args:
+        api: Where its API is.
+        session: Of `network.web`: with the user's proxies and authorities.
+        patience_s: How long to wait in all for a request whose time has not come; 0 asks once.
+        agent: Who asks, for GitHub's logs.
+        notice: Told of waits that people would wonder about.
+    """
+
+    def __init__(
+        self,
+        api: str,
+        session: requests.Session,
+        clock: Clock,
+        *,
+        patience_s: float = 120.0,
+        agent: str = "cto",
+        notice: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._api = api.rstrip("/")
+        self._session = session
+        self._clock = clock
+        self._patience_s = patience_s
+        self._agent = agent
+        self._notice = notice
+        self._written = -_WRITES_APART_S
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        what: str,
+        *,
+        app: AppKey | None = None,
+        token: str = "",
+        body: object = None,
+        once: bool = False,
+    ) -> Answer:
+        """Send a request, and return its answer.
+
+        Args:
+            method: Of HTTP.
+            path: Behind the API's address, with its query.
+            what: What is asked for, in words: for errors.
+            app: Who asks.
+            token: Who asks, by an installation's token.
+            body: For JSON.
+            once: Whatever comes of it, it is not sent again once it may have arrived.
+
+        Raises:
+            GitHubError: There is no answer, or it is a refusal.
+        """
+        begun, safe = self._clock.monotonic(), method == "GET"
+        while True:
+            pause, error = 0.0, None
+            self._space(method)
+            try:
+                answer = self._send(method, path, self._headers(app, token), body)
+            except requests.RequestException as failure:
+                text = f"GitHub could not be asked for {what}: {redacted(web.reason(failure))}"
+                error = GitHubError(SILENT, text)
+                never_came = isinstance(failure, requests.ConnectTimeout) or _is_refused(failure)
+                if never_came or (safe and web.may_heal(failure)):
+                    pause = _BROKEN_S
+            else:
+                if answer.status_code < 300 and (read := _read(answer)) is not None:
+                    following = answer.links.get("next", {}).get("url", "")
+                    return Answer(answer.status_code, read, self._api, following)
+                error = self._refusal(answer, what)
+                if error.code == LIMITED and not once:
+                    pause = self._pause(answer)
+                elif safe and answer.status_code in (500, 502, 503, 504):
+                    pause = _BROKEN_S
+            over = self._clock.monotonic() - begun + pause > self._patience_s
+            if not pause or over:
+                raise error
+            if pause > _BROKEN_S:
+                self._notice(f"GitHub wants {pause:.0f} s of quiet")
+            self._clock.wait(Flag(), pause)
+
+    def pages(self, path: str, what: str, *, app: AppKey, size: int = 100) -> Iterator[Any]:
+        """Yield the items of all pages of a list. Pages elsewhere are not followed."""
+        mark = "&" if "?" in path else "?"
+        next_ = f"{path}{mark}per_page={size}"
+        while next_:
+            answer = self.ask("GET", next_, what, app=app)
+            if not isinstance(answer.data, list):
+                raise answer.strange()
+            yield from answer.data
+            ours = answer.following.startswith(f"{self._api}/")
+            next_ = answer.following.removeprefix(self._api) if ours else ""
+
+    def app(self, app: AppKey) -> Answer:
+        """Return what GitHub knows of the App that asks."""
+        return self.ask("GET", "/app", "the App itself", app=app)
+
+    def converted(self, code: str) -> Answer:
+        """Exchange the code of an App that a manifest made for its keys: it can be done once."""
+        path = f"/app-manifests/{quote(code, safe='')}/conversions"
+        return self.ask("POST", path, "the keys of a new App", once=True)
+
+    def installation(self, app: AppKey, name: str, place: str) -> Answer:
+        """Return an App's installation.
+
+        Args:
+            app: Who asks.
+            name: Of the App, for errors.
+            place: OWNER/NAME of a repository, or the login of an organization or user.
+        """
+        what = f"installation of App {name} in {place}"
+        if "/" in place:
+            return self.ask("GET", f"/repos/{place}/installation", what, app=app)
+        # Organizations are found there, too.
+        return self.ask("GET", f"/users/{place}/installation", what, app=app)
+
+    def token(
+        self,
+        app: AppKey,
+        installation: int,
+        what: str,
+        *,
+        repositories: tuple[str, ...] = (),
+        permissions: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Return a token of an installation: for an hour, and for no more than is named."""
+        body: dict[str, Any] = {}
+        if repositories:
+            body["repositories"] = list(repositories)
+        if permissions:
+            body["permissions"] = dict(permissions)
+        path = f"/app/installations/{installation}/access_tokens"
+        return self.ask("POST", path, what, app=app, body=body)
+
+    def _send(
+        self, method: str, path: str, headers: Mapping[str, str], body: object
+    ) -> requests.Response:
+        return self._session.request(
+            method,
+            f"{self._api}{path}",
+            headers=dict(headers),
+            json=body,
+            timeout=web.TIMEOUTS_S,
+            allow_redirects=False,
+        )
+
+    def _headers(self, app: AppKey | None, token: str) -> Mapping[str, str]:
+        shown = app.signed(self._clock.now()) if app else token
+        return {
+            "Accept": "application/vnd.github+json",
+            "User-Agent": self._agent,
+            "X-GitHub-Api-Version": _VERSION,
+            **({"Authorization": f"Bearer {shown}"} if shown else {}),
+        }
+
+    def _space(self, method: str) -> None:
+        """Let a second pass between writes."""
+        if method == "GET":
+            return
+        left = self._written + _WRITES_APART_S - self._clock.monotonic()
+        if left > 0:
+            self._clock.wait(Flag(), left)
+        self._written = self._clock.monotonic()
+
+    def _pause(self, answer: requests.Response) -> float:
+        """Return how long GitHub wants to be left alone."""
+        after = answer.headers.get("Retry-After", "")
+        if after.isdecimal():
+            return max(float(after), 1.0)
+        reset = answer.headers.get("X-RateLimit-Reset", "")
+        if answer.headers.get("X-RateLimit-Remaining") == "0" and reset.isdecimal():
+            return max(float(reset) - self._clock.now().timestamp(), 1.0)
+        return _SECONDARY_S
+
+    def _refusal(self, answer: requests.Response, what: str) -> GitHubError:
+        status, read = answer.status_code, _read(answer)
+        said = str(read.get("message") or "") if isinstance(read, Mapping) else ""
+        if read is None or (status >= 400 and not said):
+            text = f"GitHub gave no {what}: {status}, and no JSON"
+            return GitHubError(SILENT, text, help_="a proxy or firewall may have answered")
+        told = " ".join(redacted(said).split())[:_LONGEST]
+        code = LIMITED if _is_limit(answer, said) else REFUSED
+        more = "; ".join(_errors(read))
+        text = f"GitHub gave no {what}: {status} {told}"
+        help_ = self._help(answer, said, code)
+        return GitHubError(code, text, status=status, help_=help_, details=redacted(more))
+
+    def _help(self, answer: requests.Response, said: str, code: str) -> str:
+        """Return what would help, for the refusals that people meet."""
+        status = answer.status_code
+        if code == LIMITED:
+            return f"it wants {self._pause(answer):.0f} s of quiet"
+        if status in (301, 302, 307, 308):
+            return "it was renamed or moved: give its new address"
+        if status == 401:
+            if "claim" in said.lower():
+                return self._skew(answer.headers.get("Date", ""))
+            return "the key is not, or not any more, one of this App"
+        return {404: "is the App installed there?"}.get(status, "")
+
+    def _skew(self, date: str) -> str:
+        """Say how far this clock is from GitHub's: its tokens name times."""
+        try:
+            theirs = parsedate_to_datetime(date).astimezone(UTC)
+        except ValueError:
+            return f"compare this machine's clock with {date or 'the time'}"
+        behind = (theirs - self._clock.now()).total_seconds()
+        way = "behind" if behind > 0 else "ahead of"
+        return f"set this machine's clock: it is {abs(behind):.0f} s {way} GitHub's"
+
+
+def _read(answer: requests.Response) -> Any:
+    """Return the JSON of an answer; None if it is none. GitHub always says an object or a list."""
+    if answer.status_code in (202, 204) and not answer.content:
+        return {}
+    try:
+        read = answer.json()
+    except ValueError:
+        return None
+    return read if isinstance(read, dict | list) else None
+
+
+def _is_limit(answer: requests.Response, said: str) -> bool:
+    """Tell a limit from other refusals: https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api."""
+    if answer.status_code not in (403, 429):
+        return False
+    headers = answer.headers
+    return (
+        answer.status_code == 429
+        or "Retry-After" in headers
+        or headers.get("X-RateLimit-Remaining") == "0"
+        or "rate limit" in said.lower()
+    )
+
+
+def _is_refused(error: requests.RequestException) -> bool:
+    """Tell whether no connection came about: nobody has read the request then."""
+    cause = getattr(error.args[0] if error.args else None, "reason", None)
+    return type(cause).__name__ in {"NewConnectionError", "NameResolutionError"}
+
+
+def _errors(read: Any) -> Iterator[str]:
+    rows = read.get("errors") if isinstance(read, Mapping) else ()
+    for row in rows if isinstance(rows, list) else ():
+        text = row.get("message") or row.get("code") if isinstance(row, Mapping) else row
+        yield str(text)

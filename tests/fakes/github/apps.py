@@ -1,0 +1,538 @@
+"""GitHub's side of Apps: pages, keys, installations, tokens, webhooks, deliveries, limits.
+
+It has a memory, and rules as GitHub's. It runs with Python's standard library alone, so that a pod
+can; who makes and checks keys is given to it.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import threading
+import time
+from base64 import urlsafe_b64decode
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import formatdate
+from secrets import token_hex
+from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
+from uuid import uuid4
+
+HOUR_S = 3600
+_LOCAL = re.compile(
+    r"localhost|127\.|10\.|192\.168\.|172\.(1[6-9]|2\d|3[01])\.|.*\.(local|invalid)$"
+)
+_NEVER = {"installation", "installation_repositories", "github_app_authorization"}
+_LEVELS = ("read", "write", "admin")
+_KEYS = {
+    *("name", "url", "hook_attributes", "redirect_url", "callback_urls", "setup_url"),
+    *("description", "public", "default_events", "default_permissions", "version"),
+    *("request_oauth_on_install", "setup_on_update"),
+}
+BAD = {"message": "Bad credentials"}
+GONE = {"message": "Not Found"}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request; the path is that of the API or of a page."""
+
+    method: str
+    path: str
+    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body or b"{}")
+
+
+@dataclass(frozen=True)
+class Reply:
+    status: int
+    data: Any = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Those of a trouble; what the server adds is not among them."""
+
+
+@dataclass
+class App:
+    """An App. `checks` tells whether it signed a token; it does not of the forge's."""
+
+    id: int
+    name: str
+    client_id: str
+    owner: str
+    pem: str = ""
+    checks: Callable[[str], bool] = lambda _: True
+    permissions: dict[str, str] = field(default_factory=dict)
+    events: list[str] = field(default_factory=list)
+    hook: dict[str, Any] | None = None
+    installations: dict[int, dict[str, Any]] = field(default_factory=dict)
+    requests: list[dict[str, Any]] = field(default_factory=list)
+    deliveries: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def slug(self) -> str:
+        return re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")
+
+
+@dataclass
+class Trouble:
+    """What happens instead of answers to requests whose `METHOD path` matches.
+
+    Attributes:
+        reply: Said instead; None hangs up.
+        times: How often; after that all is well.
+        after: Whether GitHub does what was asked for all the same, before it happens.
+    """
+
+    matching: str
+    reply: Reply | None
+    times: int = 1
+    after: bool = False
+
+
+class Refused(Exception):  # noqa: N818 - no error: GitHub's page says so
+    """What GitHub's page for new Apps says instead of making one."""
+
+
+class HungUp(Exception):  # noqa: N818 - no error: it was told to
+    """Nothing is said."""
+
+
+@dataclass
+class GitHub:
+    """One GitHub.
+
+    Attributes:
+        url: Where its pages are.
+        api: Before the paths of its API: `/api/v3` of an Enterprise Server.
+        allowed: Permission -> events that may be listened to with it.
+        make_key: Makes a private key: its PEM, and what tells whether it signed a token.
+        repositories: All that there are, OWNER/NAME.
+        may_install: Whether who clicks may install Apps; otherwise an owner has to.
+        taken: Names of Apps that somebody has.
+        now: Its clock.
+    """
+
+    url: str = "https://github.example"
+    api: str = ""
+    allowed: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    make_key: Callable[[], tuple[str, Callable[[str], bool]]] = lambda: ("", lambda _: True)
+    repositories: tuple[str, ...] = ("acme/shop",)
+    may_install: bool = True
+    taken: set[str] = field(default_factory=set)
+    now: Callable[[], float] = time.time
+    apps: list[App] = field(default_factory=list)
+    tokens: dict[str, tuple[App, int, dict[str, Any]]] = field(default_factory=dict)
+    codes: dict[str, tuple[float, App]] = field(default_factory=dict)
+    troubles: list[Trouble] = field(default_factory=list)
+    seen: list[Asked] = field(default_factory=list)
+    _next: int = 1000
+    _lock: Any = field(default_factory=threading.RLock)
+
+    # what people do
+
+    def submit(self, owner: str, manifest: str, state: str, *, name: str = "") -> str:
+        """Make an App as its page does, under another name if one is typed; return where it leads.
+
+        Raises:
+            Refused: As the page says it.
+        """
+        with self._lock:
+            told = json.loads(manifest)
+            name = name or told["name"]
+            for flaw in self._flaws(told, name):
+                raise Refused(flaw)
+            pem, checks = self.make_key()
+            number = self._number()
+            hook = told.get("hook_attributes")
+            made = App(
+                id=number,
+                name=name,
+                client_id=f"Iv23li{number}",
+                owner=owner,
+                pem=pem,
+                checks=checks,
+                permissions=dict(told.get("default_permissions") or {}),
+                events=list(told.get("default_events") or ()),
+                hook=_hook(hook) if hook else None,
+            )
+            code = token_hex(20)
+            self.codes[code] = (self.now() + HOUR_S, made)
+            self.apps.append(made)
+            mark = "&" if "?" in told["redirect_url"] else "?"
+            return f"{told['redirect_url']}{mark}{urlencode({'code': code, 'state': state})}"
+
+    def install(self, app: App, repository: str) -> None:
+        """Install an App for a repository, or ask its owner to."""
+        with self._lock:
+            owner = repository.partition("/")[0]
+            if not self.may_install:
+                made = {"id": self._number(), "created_at": "2026-11-30T00:00:00Z"}
+                app.requests.append(
+                    {**made, "account": {"login": owner}, "requester": {"login": "someone"}}
+                )
+                return
+            self.approve(app, repository)
+
+    def approve(self, app: App, *repositories: str) -> int:
+        with self._lock:
+            owner = repositories[0].partition("/")[0]
+            number = self._number()
+            app.installations[number] = {
+                "id": number,
+                "account": {"login": owner, "type": "Organization"},
+                "repository_selection": "selected",
+                "permissions": dict(app.permissions),
+                "events": list(app.events),
+                "suspended_at": None,
+                "html_url": f"{self.url}/organizations/{owner}/settings/installations/{number}",
+                "app_id": app.id,
+                "app_slug": app.slug,
+                "repositories_url": f"{self.url}{self.api}/installation/repositories",
+                "access_tokens_url": f"{self.url}{self.api}/app/installations/{number}",
+                "target_id": 1,
+                "target_type": "Organization",
+                "single_file_name": None,
+                "suspended_by": None,
+                "created_at": "2026-11-30T00:00:00Z",
+                "updated_at": "2026-11-30T00:00:00Z",
+                "repositories": list(repositories),
+            }
+            app.requests = [one for one in app.requests if one["account"]["login"] != owner]
+            return number
+
+    def app_of(self, name: str) -> App:
+        return next(app for app in self.apps if name in (app.name, app.slug))
+
+    def _flaws(self, told: Mapping[str, Any], name: str) -> Iterator[str]:
+        """Yield what GitHub refuses a manifest for, as a whole."""
+        yield from (f"Error {key!r} is not permitted" for key in sorted(told.keys() - _KEYS))
+        lacking = [key for key in ("name", "url", "redirect_url") if not told.get(key)]
+        yield from (f'Error "{key}" wasn\'t supplied' for key in lacking)
+        if "hook_attributes" in told:
+            yield from _flaws_of_hook(told["hook_attributes"])
+        permissions = told.get("default_permissions") or {}
+        if any(level not in _LEVELS for level in permissions.values()):
+            yield "Default permission records resource is not included in the list"
+        allowed = {event for one in permissions for event in self.allowed.get(one, ())}
+        for event in told.get("default_events") or ():
+            if event in _NEVER:
+                yield f"Default events unsupported: {event}"
+            elif event not in allowed:
+                yield f"Default events are not supported by permissions: {event}"
+        if len(name) > 34:
+            yield "Name is too long (maximum is 34 characters)"
+        if name in self.taken | {app.name for app in self.apps}:
+            yield "Name is already taken"
+
+    def _number(self) -> int:
+        self._next += 1
+        return self._next
+
+    # the server
+
+    def answer(self, asked: Asked) -> Reply:
+        """Answer a request.
+
+        Raises:
+            HungUp: A trouble wants it.
+        """
+        with self._lock:
+            self.seen.append(asked)
+            line = f"{asked.method} {asked.path}"
+            for trouble in self.troubles:
+                if trouble.times and re.fullmatch(trouble.matching, line):
+                    trouble.times -= 1
+                    if trouble.after:
+                        self._answer(asked)
+                    if trouble.reply is None:
+                        raise HungUp
+                    return trouble.reply
+            return self._answer(asked)
+
+    def _answer(self, asked: Asked) -> Reply:
+        if self.api and not asked.path.startswith(f"{self.api}/"):
+            return self._page(asked)
+        path = asked.path.removeprefix(self.api)
+        for method, pattern, action in _ROUTES:
+            found = re.fullmatch(pattern, path)
+            if found and method == asked.method:
+                reply: Reply = getattr(self, action)(asked, *found.groups())
+                return reply
+        return Reply(404, GONE) if self.api else self._page(asked)
+
+    # pages
+
+    def _page(self, asked: Asked) -> Reply:
+        found = re.fullmatch(r"(?:/organizations/([^/]+))?/settings/apps/new", asked.path)
+        if asked.method == "POST" and found:
+            form = {key: value[0] for key, value in parse_qs(asked.body.decode()).items()}
+            if "create" not in form:
+                return _confirm(asked, form["manifest"])
+            try:
+                where = self.submit(
+                    found[1] or "someone",
+                    form["manifest"],
+                    asked.query.get("state", ""),
+                    name=form.get("name", ""),
+                )
+            except Refused as refusal:
+                return Reply(200, f"<p id=error>{html.escape(str(refusal))}</p>")
+            return Reply(302, "", {"Location": where})
+        found = re.fullmatch(r"/apps/([^/]+)/installations/new", asked.path)
+        if found:
+            self.install(self.app_of(found[1]), self.repositories[0])
+            return Reply(200, "<p>Installed</p>")
+        return Reply(404, "<p>Not Found</p>")
+
+    # the API
+
+    def conversion(self, asked: Asked, code: str) -> Reply:
+        del asked
+        until, app = self.codes.pop(code, (0.0, None))
+        if app is None or self.now() > until:
+            return Reply(404, GONE)
+        kept = {"client_secret": token_hex(20), "pem": app.pem, "webhook_secret": None}
+        if app.hook:
+            app.hook["secret"] = token_hex(20)
+            kept["webhook_secret"] = app.hook["secret"]
+        return Reply(201, {**self._shown(app), **kept})
+
+    def self_(self, asked: Asked) -> Reply:
+        app = self._app(asked)
+        return self._shown_or_not(app, lambda app: Reply(200, self._shown(app)))
+
+    def installed(self, asked: Asked, place: str) -> Reply:
+        def look(app: App) -> Reply:
+            for one in app.installations.values():
+                owned = one["account"]["login"] == place and "/" not in place
+                if owned or place in one["repositories"]:
+                    return Reply(200, _public(one))
+            return Reply(404, GONE)
+
+        return self._shown_or_not(self._app(asked), look)
+
+    def installed_all(self, asked: Asked) -> Reply:
+        return self._shown_or_not(
+            self._app(asked),
+            lambda app: self._paged(asked, [_public(one) for one in app.installations.values()]),
+        )
+
+    def requested(self, asked: Asked) -> Reply:
+        return self._shown_or_not(self._app(asked), lambda app: self._paged(asked, app.requests))
+
+    def uninstalled(self, asked: Asked, number: str) -> Reply:
+        def remove(app: App) -> Reply:
+            found = app.installations.pop(int(number), None)
+            return Reply(204 if found else 404, None if found else GONE)
+
+        return self._shown_or_not(self._app(asked), remove)
+
+    def mint(self, asked: Asked, number: str) -> Reply:
+        def give(app: App) -> Reply:
+            found = app.installations.get(int(number))
+            if found is None:
+                return Reply(404, GONE)
+            wanted = asked.json
+            permissions = wanted.get("permissions") or found["permissions"]
+            if any(
+                _LEVELS.index(level) > _LEVELS.index(found["permissions"].get(name, "read"))
+                or name not in found["permissions"]
+                for name, level in permissions.items()
+            ):
+                text = "The permissions requested are not granted to this installation."
+                return Reply(422, {"message": text})
+            names = {one.partition("/")[2] for one in found["repositories"]}
+            if not names >= set(wanted.get("repositories") or ()):
+                return Reply(
+                    422, {"message": "There is at least one repository that does not exist"}
+                )
+            token = f"ghs_{token_hex(18)}"
+            self.tokens[token] = (app, int(number), wanted)
+            ends = datetime.fromtimestamp(self.now() + HOUR_S, UTC)
+            made = {"token": token, "expires_at": f"{ends:%Y-%m-%dT%H:%M:%SZ}"}
+            return Reply(
+                201, {**made, "permissions": permissions, "repository_selection": "selected"}
+            )
+
+        return self._shown_or_not(self._app(asked), give)
+
+    def hook(self, asked: Asked) -> Reply:
+        def config(app: App) -> Reply:
+            if app.hook is None:
+                return Reply(404, GONE)
+            if asked.method == "PATCH":
+                app.hook.update(asked.json)
+            return Reply(
+                200, {**app.hook, **({"secret": "********"} if app.hook.get("secret") else {})}
+            )
+
+        return self._shown_or_not(self._app(asked), config)
+
+    def delivered(self, asked: Asked) -> Reply:
+        def listed(app: App) -> Reply:
+            newest = sorted(app.deliveries, key=lambda one: -int(one["id"]))
+            cursor = asked.query.get("cursor")
+            if cursor:
+                newest = [one for one in newest if int(one["id"]) < int(cursor)]
+            shown = [{k: v for k, v in one.items() if k != "request"} for one in newest]
+            size = int(asked.query.get("per_page", "30"))
+            if len(shown) <= size:
+                return Reply(200, shown)
+            query = urlencode({"per_page": size, "cursor": shown[size - 1]["id"]})
+            return Reply(200, shown[:size], {"Link": self._link(asked, query)})
+
+        return self._shown_or_not(self._app(asked), listed)
+
+    def redeliver(self, asked: Asked, number: str) -> Reply:
+        def again(app: App) -> Reply:
+            for one in app.deliveries:
+                if one["id"] == int(number):
+                    repeated = {**one, "id": self._number(), "redelivery": True}
+                    app.deliveries.append({**repeated, "status": "OK", "status_code": 200})
+                    return Reply(202, {})
+            return Reply(404, GONE)
+
+        return self._shown_or_not(self._app(asked), again)
+
+    def deliver(self, app: App, event: str, status: int = 200) -> dict[str, Any]:
+        """Record that an event was sent, as GitHub does."""
+        with self._lock:
+            made = {
+                "id": self._number(),
+                "guid": str(uuid4()),
+                "delivered_at": f"{datetime.fromtimestamp(self.now(), UTC):%Y-%m-%dT%H:%M:%SZ}",
+                "redelivery": False,
+                "duration": 0.1,
+                "status": "OK" if status < 300 else "Invalid HTTP Response",
+                "status_code": status,
+                "event": event,
+                "action": None,
+                "installation_id": None,
+                "repository_id": None,
+                "throttled_at": None,
+            }
+            app.deliveries.append(made)
+            return made
+
+    # who asks
+
+    def _app(self, asked: Asked) -> App | str:
+        """Return the App that signed, or what GitHub says of what it shows."""
+        shown = asked.headers.get("Authorization", "").removeprefix("Bearer ")
+        undecoded = "A JSON web token could not be decoded"
+        try:
+            claims = claims_of(shown)
+            issuer, issued, ends = str(claims["iss"]), claims.get("iat", 0), claims.get("exp", 0)
+        except (IndexError, ValueError, KeyError):
+            return undecoded
+        app = next((a for a in self.apps if issuer in (a.client_id, str(a.id))), None)
+        if app is None:
+            return "Integration not found"
+        if not app.checks(shown):
+            return undecoded
+        return (app.pem and self._flaw(issued, ends)) or app
+
+    def _flaw(self, issued: object, ends: float) -> str:
+        """Return what is wrong with the times of a token; '' for nothing."""
+        if not isinstance(issued, int) or issued > self.now():
+            text = "'Issued at' claim ('iat') must be an Integer representing the time that the"
+            return f"{text} assertion was issued"
+        if ends > self.now() + 600:
+            return "'Expiration time' claim ('exp') is too far in the future"
+        if ends < self.now():
+            text = "'Expiration time' claim ('exp') must be a numeric value representing the future"
+            return f"{text} time at which the assertion expires"
+        return ""
+
+    def _shown_or_not(self, app: App | str, action: Callable[[App], Reply]) -> Reply:
+        if isinstance(app, str):
+            return Reply(401, {"message": app}, {"Date": formatdate(self.now(), usegmt=True)})
+        return action(app)
+
+    def _shown(self, app: App) -> dict[str, Any]:
+        when = "2026-11-30T00:00:00Z"
+        return {
+            "id": app.id,
+            "slug": app.slug,
+            "node_id": f"A_{app.id}",
+            "client_id": app.client_id,
+            "owner": {"login": app.owner, "id": 1, "type": "Organization"},
+            "name": app.name,
+            "description": "",
+            "external_url": "https://github.example",
+            "html_url": f"{self.url}/apps/{app.slug}",
+            "created_at": when,
+            "updated_at": when,
+            "permissions": app.permissions,
+            "events": app.events,
+        }
+
+    def _paged(self, asked: Asked, items: Sequence[Any]) -> Reply:
+        size, page = int(asked.query.get("per_page", "30")), int(asked.query.get("page", "1"))
+        part = list(items[(page - 1) * size : page * size])
+        more = {"Link": self._link(asked, urlencode({"per_page": size, "page": page + 1}))}
+        return Reply(200, part, more if len(items) > page * size else {})
+
+    def _link(self, asked: Asked, query: str) -> str:
+        return f'<{self.url}{asked.path}?{query}>; rel="next"'
+
+
+_ROUTES = (
+    ("POST", r"/app-manifests/([^/]+)/conversions", "conversion"),
+    ("GET", r"/app", "self_"),
+    ("GET", r"/app/installations", "installed_all"),
+    ("GET", r"/app/installation-requests", "requested"),
+    ("DELETE", r"/app/installations/(\d+)", "uninstalled"),
+    ("POST", r"/app/installations/(\d+)/access_tokens", "mint"),
+    ("GET", r"/repos/([^/]+/[^/]+)/installation", "installed"),
+    ("GET", r"/(?:orgs|users)/([^/]+)/installation", "installed"),
+    ("GET", r"/app/hook/config", "hook"),
+    ("PATCH", r"/app/hook/config", "hook"),
+    ("GET", r"/app/hook/deliveries", "delivered"),
+    ("POST", r"/app/hook/deliveries/(\d+)/attempts", "redeliver"),
+)
+
+
+def claims_of(token: str) -> dict[str, Any]:
+    """Return the claims of a JSON Web Token, of whomever."""
+    text = token.split(".")[1]
+    found: dict[str, Any] = json.loads(urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+    return found
+
+
+def _public(installation: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in installation.items() if key != "repositories"}
+
+
+def _flaws_of_hook(hook: Mapping[str, Any]) -> Iterator[str]:
+    if hook.keys() - {"url", "active"}:
+        yield "Error Hook attributes are not valid"
+    if not hook.get("url"):
+        yield 'Error "url" wasn\'t supplied'
+    elif _LOCAL.match(urlsplit(hook["url"]).hostname or "localhost"):
+        yield "Webhook URL is not supported because it isn't reachable over the public Internet"
+
+
+def _hook(told: Mapping[str, Any]) -> dict[str, Any]:
+    return {"url": told["url"], "content_type": "form", "insecure_ssl": "0"}
+
+
+def _confirm(asked: Asked, manifest: str) -> Reply:
+    """Return the page on which people may change the name, and click."""
+    name = html.escape(json.loads(manifest)["name"], quote=True)
+    action = f"{asked.path}?{urlencode(asked.query)}"
+    form = (
+        f'<form method="post" action="{html.escape(action, quote=True)}">'
+        f'<input type="hidden" name="manifest" value="{html.escape(manifest, quote=True)}">'
+        f'<input name="name" value="{name}">'
+        '<button name="create" value="1">Create GitHub App</button></form>'
+    )
+    return Reply(200, f"<!doctype html><title>Create GitHub App</title>{form}")
