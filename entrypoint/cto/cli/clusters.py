@@ -20,7 +20,7 @@ from cto.ports import Provider, ProviderState
 
 if TYPE_CHECKING:
     from cto.cli.wiring import Wiring
-    from cto.config.sections import Cluster
+    from cto.config.sections import ClusterSettings
 
 KWOK = "kwok"
 EXISTING = "existing"
@@ -53,7 +53,7 @@ def kwok(wiring: Wiring) -> Kwok:
     )
 
 
-def wish(wiring: Wiring) -> Cluster:
+def wish(wiring: Wiring) -> ClusterSettings:
     """Return what flags, environment, files and profile say about the cluster, to every verb.
 
     Raises:

@@ -51,7 +51,7 @@ def config() -> None:
 @output_options()
 def init(profile: str | None, file: str) -> Result:
     """Write a commented configuration to FILE (cto.yaml; - is stdout)."""
-    from cto.config.starter import starter  # noqa: PLC0415 - pydantic is slow to import
+    from cto.config.display import starter  # noqa: PLC0415 - pydantic is slow to import
 
     # Nothing of the environment: what is written may be shared.
     text = starter(_load(profile=profile, files=(), env={}).config)
@@ -119,8 +119,8 @@ def validate(terminal: Terminal, files: tuple[str, ...], profile: str | None) ->
 @output_options()
 def schema() -> Result:
     """Print the JSON schema of configuration files, for editors."""
-    from cto.config.schema import schema as build  # noqa: PLC0415 - pydantic is slow to import
-    from cto.config.schema import schema_text  # noqa: PLC0415 - as above
+    from cto.config.display import schema as build  # noqa: PLC0415 - pydantic is slow to import
+    from cto.config.display import schema_text  # noqa: PLC0415 - as above
 
     return Result(command="config schema", data=build(), text=schema_text().rstrip("\n"))
 

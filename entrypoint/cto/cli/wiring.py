@@ -64,7 +64,7 @@ if TYPE_CHECKING:
     from cto.adapters.docker import Engine
     from cto.cli.relocating import Relocations
     from cto.config.load import Loaded
-    from cto.config.sections import Cluster as WishedCluster
+    from cto.config.sections import ClusterSettings as WishedCluster
     from cto.relocation import Relocation
     from cto_airgap.bundle import BundleSource
     from cto_airgap.logins import LoginFile, Logins, RegistryLogin

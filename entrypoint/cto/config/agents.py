@@ -1,14 +1,30 @@
-"""The agents: their roles, and what may be said about each."""
+"""The agents, and the GitHub side: who there is, and what starts whom.
+
+The defaults of the flow are data: templates/agents/flow.yaml.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated
+from enum import StrEnum
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, ConfigDict, Field, field_validator, model_validator
 
-from cto.config.base import Section
-from cto.config.text import Identifier, KubeName, Quantity, refused
+from cto import assets, goyaml
+from cto.config.fields import (
+    FilePath,
+    GitHubOwner,
+    GitHubRepository,
+    Identifier,
+    KubeName,
+    Quantity,
+    Secret,
+    Section,
+    refused,
+)
 from cto.errors import nearest
 
 ROLES: Mapping[str, str] = {
@@ -88,3 +104,164 @@ class Agent(Section):
 def default_agents() -> dict[str, Agent]:
     """Return the known agents, switched off; profiles switch them on."""
     return {name: Agent(features=_FEATURES.get(name, {})) for name in ROLES}
+
+
+@cache
+def _default_flow() -> Mapping[str, Any]:
+    file = assets.root() / "templates" / "agents" / "flow.yaml"
+    return dict(goyaml.load(file.read_text(encoding="utf-8")))
+
+
+class FlowEvent(StrEnum):
+    """What happens at GitHub."""
+
+    LABELLED = "labelled"
+    COMMENTED = "commented"
+    OPENED = "opened"
+    APPROVED = "approved"
+    FAILED = "failed"
+
+
+# What an agent does, and another one takes from there.
+_HANDED_ON = (FlowEvent.OPENED, FlowEvent.APPROVED)
+
+
+class Person(StrEnum):
+    OWNER = "OWNER"
+    MEMBER = "MEMBER"
+    COLLABORATOR = "COLLABORATOR"
+
+
+class FlowStep(Section):
+    """One thing that happens at GitHub, and the agent that it starts."""
+
+    # A file may say of a step of ours only what is different.
+    model_config = ConfigDict(json_schema_extra=lambda schema: schema.pop("required"))
+
+    enabled: bool = Field(
+        default=True, description="Whether anything starts by it.", examples=[False]
+    )
+    event: FlowEvent = Field(
+        description="labelled (an issue gets the label agent:NAME), commented (somebody begins a "
+        "comment with /NAME), opened (an agent opens a pull request), approved (an agent approves "
+        "one), failed (CI fails on a branch of an agent, agents/NAME/...).",
+        examples=["opened"],
+    )
+    by: AgentName | None = Field(
+        default=None,
+        description="The agent that does it, for opened and approved.",
+        examples=["rex"],
+    )
+    start: AgentName | None = Field(
+        default=None,
+        description="The agent that it starts, for opened and approved. Otherwise the label, the "
+        "comment or the branch says who.",
+        examples=["cleo"],
+    )
+    prompt: str = Field(
+        min_length=1,
+        max_length=8192,
+        description="What the agent is told. What happened follows it.",
+        examples=["Review this pull request."],
+    )
+
+    @model_validator(mode="after")
+    def _has_agents(self) -> FlowStep:
+        for name in ("by", "start"):
+            given = getattr(self, name) is not None
+            if given and self.event not in _HANDED_ON:
+                reason = (
+                    f"has no meaning with 'event: {self.event.value}': what happens names its agent"
+                )
+                raise refused(reason, "leave it out", field=name)
+            if not given and self.event in _HANDED_ON:
+                reason = f"is needed by 'event: {self.event.value}'"
+                raise refused(reason, "name an agent", field=name)
+        return self
+
+
+class Flow(Section):
+    """What starts agents."""
+
+    people: tuple[Person, ...] = Field(
+        default_factory=lambda: _default_flow()["people"],
+        validate_default=True,
+        description="Whose comments start agents, by what they are to the repository: OWNER, "
+        "MEMBER (of the organization), COLLABORATOR.",
+        examples=[["OWNER", "MEMBER"]],
+    )
+    rounds: int = Field(
+        default_factory=lambda: _default_flow()["rounds"],
+        validate_default=True,
+        ge=1,
+        le=20,
+        description="How often an agent is started for failed CI of one branch.",
+        examples=[3],
+    )
+    steps: Mapping[KubeName, FlowStep] = Field(
+        default_factory=lambda: _default_flow()["steps"],
+        validate_default=True,
+        description="What starts whom, by a name of your choice.",
+        examples=[{"review": {"enabled": False}}],
+    )
+
+    @field_validator("steps")
+    @classmethod
+    def _ends(cls, steps: Mapping[str, FlowStep]) -> Mapping[str, FlowStep]:
+        """Refuse agents that would start each other for ever."""
+        followers: dict[str, set[str]] = {}
+        for step in steps.values():
+            if step.enabled and step.by and step.start:
+                followers.setdefault(step.by, set()).add(step.start)
+        try:
+            TopologicalSorter(followers).prepare()
+        except CycleError as error:
+            circle = " -> ".join(reversed(error.args[1]))
+            reason = f"agents would start each other for ever: {circle}"
+            raise refused(reason, "switch one of these steps off") from None
+        return steps
+
+
+class GitHubApp(Section):
+    """The GitHub App of one agent."""
+
+    id: Annotated[int, Field(gt=0)] = Field(
+        description="The App's id, from its settings page.", examples=[123456]
+    )
+    client_id: str = Field(
+        min_length=1, description="The App's client id.", examples=["Iv23liExample"]
+    )
+    private_key_path: FilePath = Field(
+        description="Path of the App's private key, a PEM file. The key is read when it is "
+        "needed and never kept in the configuration.",
+        examples=["/secrets/rex.pem"],
+    )
+
+
+class GitHubSettings(Section):
+    """The GitHub side. Everything may be left out and be set up later."""
+
+    organization: GitHubOwner | None = Field(
+        default=None,
+        description="Organization or user that owns the repository.",
+        examples=["acme"],
+    )
+    repository: GitHubRepository | None = Field(
+        default=None,
+        description="Name of the repository that the agents work on.",
+        examples=["shop"],
+    )
+    apps: Mapping[AgentName, GitHubApp] = Field(
+        default_factory=dict,
+        description="GitHub Apps that exist already, by agent.",
+        examples=[
+            {"rex": {"id": 1, "client_id": "Iv23li", "private_key_path": "/secrets/rex.pem"}}
+        ],
+    )
+    webhook_secret: Secret | None = Field(
+        default=None,
+        description="Secret that GitHub signs its webhooks with: text, ${VARIABLE}, or a "
+        "reference {secret: NAME, key: KEY}.",
+        examples=["${GITHUB_WEBHOOK_SECRET}"],
+    )
+    flow: Flow = Field(default_factory=Flow, description="What starts agents.", examples=[{}])

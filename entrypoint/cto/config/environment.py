@@ -1,20 +1,21 @@
 """Reads settings from environment variables: CTO_PLATFORM__NAME is platform.name.
 
 Words of a key are parted by one underscore, keys by two. Single values are taken as they are;
-lists and mappings are YAML text. A variable that is set and empty is as good as not set.
+lists and mappings are YAML text. A variable that is set and empty is as good as not set. Those that
+are settings of the program, not of the platform, are in the list here, the only one:
+docs/usage.md shows it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 
-from cto.config import tree, variables
+from cto.config.layers import Layer, Origin, Setting, Settings, from_plain, merge, placed
 from cto.config.problems import Problem
-from cto.config.shape import Kind, paths, shape_at
+from cto.config.shape import FieldKind, paths, shape_at
 from cto.config.source import YamlSource, parse
-from cto.config.tree import Layer, Origin, Setting, Settings
 from cto.errors import nearest
 
 PREFIX = "CTO_"
@@ -23,13 +24,72 @@ _SHORT = {"CTO_CONTEXT": ("cluster", "context")}
 _NESTED = "__"
 
 
-def read(env: Mapping[str, str], component_names: Sequence[str]) -> tuple[Settings, list[Problem]]:
+@dataclass(frozen=True)
+class Variable:
+    """One of them.
+
+    Attributes:
+        name: With its prefix.
+        meaning: What it is, for users; '' for what only the tests and the image's own programs set.
+        default: What counts if it is not set; '' if there is nothing to say.
+    """
+
+    name: str
+    meaning: str = ""
+    default: str = ""
+
+    @property
+    def row(self) -> str:
+        """Its row in the table of docs/usage.md."""
+        default = f"; {self.default} if not set" if self.default else ""
+        return f"| `{self.name}` | {self.meaning}{default} |"
+
+
+VARIABLES = (
+    Variable("CTO_KUBECONFIG", "as `--kubeconfig`"),
+    Variable("CTO_MIRROR", "where tools and charts are fetched from", "their own hosts"),
+    Variable("CTO_TOOLS", "as `--tools`"),
+    Variable("CTO_CHARTS", "as `--charts`"),
+    Variable("CTO_BUNDLE", "as `--bundle`"),
+    Variable("CTO_IMAGE", "an image that holds the bundle", "that of `cto`'s own container"),
+    Variable(
+        "CTO_IMAGE_NAME", "what messages call our image; the image sets it", "what Docker says"
+    ),
+    Variable("CTO_NODE_IMAGE", "what nodes of a kind cluster are made of", "the pinned image"),
+    Variable("CTO_REGISTRY_MIRRORS", "as `--mirror` (several: with spaces between)"),
+    Variable("CTO_CA_FILE", "as `--ca-file`"),
+    Variable("CTO_CACHE_DIR", "downloads", "`~/.cache/cto` (`XDG_CACHE_HOME`)"),
+    Variable(
+        "CTO_STATE_DIR",
+        "simulated clusters, our kubeconfigs of kind clusters, locks",
+        "`~/.local/state/cto` (`XDG_STATE_HOME`)",
+    ),
+    Variable(
+        "CTO_HOST_UID",
+        "`UID` or `UID:GID`: who gets a kubeconfig that has to be made",
+        "who has its folder",
+    ),
+    Variable("CTO_DEBUG", "as `--debug`"),
+    # The rest is nothing for users. The first two are the lab's and its tests'.
+    Variable("CTO_LAB_CACHE"),
+    Variable("CTO_KWOK_POD_READY_SECONDS"),
+    # What helm hands to our post-renderer.
+    Variable("CTO_MODULES"),
+    Variable("CTO_PYTHON"),
+    Variable("CTO_RELOCATION"),
+)
+OWN_VARIABLES = frozenset(variable.name for variable in VARIABLES)
+
+
+def read_environment(
+    env: Mapping[str, str], component_names: Sequence[str]
+) -> tuple[Settings, list[Problem]]:
     """Return the settings that the environment gives, and what is wrong with them."""
-    layer = tree.from_plain({}, Origin(Layer.ENV, "env"))
+    layer = from_plain({}, Origin(Layer.ENV, "env"))
     problems: list[Problem] = []
     # The more exact variable is merged later, and wins: CTO_SMTP, then CTO_SMTP__HOST.
     for name in sorted(env, key=lambda item: (item.count(_NESTED), item)):
-        if not name.startswith(PREFIX) or name in variables.NAMES or not env[name].strip():
+        if not name.startswith(PREFIX) or name in OWN_VARIABLES or not env[name].strip():
             continue
         path = _path(name, component_names)
         if path is None:
@@ -38,7 +98,7 @@ def read(env: Mapping[str, str], component_names: Sequence[str]) -> tuple[Settin
         found, wrong = _value(name, env[name], path)
         problems += wrong
         if found is not None:
-            layer = tree.merge(layer, tree.at(path, found))
+            layer = merge(layer, placed(path, found))
     return layer, problems
 
 
@@ -55,13 +115,13 @@ def _path(name: str, component_names: Sequence[str]) -> tuple[str, ...] | None:
         shape = shape_at(path)
         if shape is None or not part:
             return None
-        if shape.kind is Kind.MAPPING:
+        if shape.kind is FieldKind.MAPPING:
             key = part.lower().replace("_", shape.separator)
             if path == ("components",):
                 key = _component(key, component_names)
-        elif shape.kind is Kind.SECTION:
+        elif shape.kind is FieldKind.SECTION:
             key = part.lower()
-        elif shape.kind is Kind.SECRET:
+        elif shape.kind is FieldKind.SECRET:
             key = part.lower()
             if key not in {"secret", "key"}:
                 return None
@@ -80,7 +140,7 @@ def _component(key: str, names: Sequence[str]) -> str:
 def _value(name: str, text: str, path: tuple[str, ...]) -> tuple[Settings | None, list[Problem]]:
     origin = Origin(Layer.ENV, f"env {name}")
     shape = shape_at(path)
-    if shape is None or shape.kind in {Kind.VALUE, Kind.SECRET}:
+    if shape is None or shape.kind in {FieldKind.VALUE, FieldKind.SECRET}:
         return {(): Setting(text, origin, text)}, []
     parsed = parse(text, YamlSource(Layer.ENV, origin.text, lines=False))
     problems = [
@@ -108,5 +168,5 @@ def _unknown(name: str) -> list[Problem]:
 
 @cache
 def _names() -> tuple[str, ...]:
-    names = (*(variable(path) for path in paths()), *_SHORT, *sorted(variables.NAMES))
+    names = (*(variable(path) for path in paths()), *_SHORT, *sorted(OWN_VARIABLES))
     return tuple(name.removeprefix(PREFIX) for name in names)

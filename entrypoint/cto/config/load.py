@@ -1,4 +1,7 @@
-"""Makes one Config of flags, environment, files, profile and defaults, in this order of rank."""
+"""Makes one Config of flags, environment, files, profile and defaults, in this order of rank.
+
+Or again of what the cluster's state keeps of one: `Config.public()`.
+"""
 
 from __future__ import annotations
 
@@ -10,22 +13,56 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from cto.config import environment, explain, profile, tree
+from cto.config import profile
+from cto.config.environment import read_environment
+from cto.config.fields import Secret
+from cto.config.layers import (
+    DEFAULT,
+    Layer,
+    Origin,
+    Setting,
+    Settings,
+    from_plain,
+    leaves,
+    merge,
+    placed,
+    to_plain,
+)
 from cto.config.model import Config
-from cto.config.placeholders import resolve
 from cto.config.problems import Path, Problem, dotted, failure
 from cto.config.profile import Profile
-from cto.config.secret import Secret
-from cto.config.sections import Cluster
-from cto.config.shape import Kind, shape_at
-from cto.config.source import YamlSource, parse
-from cto.config.tree import DEFAULT, Layer, Origin, Setting, Settings
+from cto.config.sections import ClusterSettings
+from cto.config.shape import FieldKind, problems_of, shape_at
+from cto.config.source import YamlSource, parse, resolve
 from cto.errors import nearest
 
+_SOURCE = "from"
 STDIN = "-"
 _UNREADABLE = "CTO-1301"
 _ABSENT = "there is no such file"
 _NAME_ONE = "Name a file that is there; `cto config init FILE` writes one to begin with."
+
+
+def remembered(data: Mapping[str, Any]) -> Config | None:
+    """Return the configuration; None if this version cannot read it.
+
+    References to Secrets are as they were. Of other secrets only the source is known: their values
+    are in the cluster's Secrets, and nowhere here.
+    """
+    try:
+        return Config.model_validate(_with_sources(data, ()))
+    except ValidationError:
+        # A damaged hint, or a field that another version has: the cluster says the rest.
+        return None
+
+
+def _with_sources(data: Any, path: Path) -> Any:
+    if not isinstance(data, Mapping):
+        return data
+    shape = shape_at(path)
+    if shape is not None and shape.kind is FieldKind.SECRET and isinstance(data.get(_SOURCE), str):
+        return Secret.remembered(data[_SOURCE])
+    return {key: _with_sources(item, (*path, str(key))) for key, item in data.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +109,7 @@ def load(
     run = _Load(env=env, component_names=component_names)
     given = [*run.files(files, stdin), run.environment(), _flags(flags)]
     layer, chosen = run.profile(given, profiles)
-    merged = functools.reduce(tree.merge, [_defaults(), layer, *given])
+    merged = functools.reduce(merge, [_defaults(), layer, *given])
     return run.finish(merged, chosen)
 
 
@@ -83,7 +120,7 @@ def load_cluster(
     files: Sequence[str],
     profiles: File,
     stdin: Callable[[], str],
-) -> Cluster:
+) -> ClusterSettings:
     """Read only the section `cluster`, as `load` would, for verbs that need no more.
 
     A mistake in another section, a secret that is not set, or an unknown profile is none of their
@@ -105,7 +142,7 @@ def load_cluster(
     problems = [item for item in run.problems if item.path.partition(".")[0] in {"", "cluster"}]
     layer, _ = run.profile(given, profiles)
     run.problems = problems
-    return run.cluster(functools.reduce(tree.merge, [_defaults(), layer, *given]))
+    return run.cluster(functools.reduce(merge, [_defaults(), layer, *given]))
 
 
 @dataclass
@@ -132,16 +169,16 @@ class _Load:
         return layers
 
     def environment(self) -> Settings:
-        layer, problems = environment.read(self.env, self.component_names)
+        layer, problems = read_environment(self.env, self.component_names)
         self.problems += problems
         return _without_empty(layer)
 
     def profile(self, layers: Sequence[Settings], folder: File) -> tuple[Settings, Profile | None]:
         """Read the profile that the layers name."""
         path = ("profile",)
-        named = functools.reduce(tree.merge, layers, _defaults())[path]
+        named = functools.reduce(merge, layers, _defaults())[path]
         resolved = resolve({path: named}, self.env)[0][path]
-        empty = tree.from_plain({}, Origin(Layer.PROFILE, "profile"))
+        empty = from_plain({}, Origin(Layer.PROFILE, "profile"))
         if not isinstance(resolved.value, str):
             return empty, None  # the model says what is wrong with it
         found = profile.read(resolved.value, folder, resolved)
@@ -154,7 +191,7 @@ class _Load:
             raise failure(self.problems)
         return Loaded(config=config, profile=chosen, origins=_origins(resolved, config))
 
-    def cluster(self, merged: Settings) -> Cluster:
+    def cluster(self, merged: Settings) -> ClusterSettings:
         """Check the one section, and the names of all."""
         kept = {
             path: item
@@ -173,11 +210,11 @@ class _Load:
 
     def _config(self, settings: Settings, unresolved: set[str]) -> Config | None:
         context = {"component_names": self.component_names}
-        data = tree.to_plain(_with_secrets(settings))
+        data = to_plain(_with_secrets(settings))
         try:
             return Config.model_validate(data, context=context)
         except ValidationError as error:
-            problems = explain.problems_of(error, settings, Config, self.component_names)
+            problems = problems_of(error, settings, Config, self.component_names)
         # A field whose variable is not set has one problem, not two.
         self.problems += [item for item in problems if item.path not in unresolved]
         return None
@@ -221,17 +258,17 @@ def _similar(file: File) -> str:
 
 
 def _defaults() -> Settings:
-    return tree.from_plain(Config().model_dump(mode="json"), DEFAULT)
+    return from_plain(Config().model_dump(mode="json"), DEFAULT)
 
 
 def _flags(flags: Mapping[str, Any]) -> Settings:
-    layer = tree.from_plain({}, Origin(Layer.FLAG, "flags"))
+    layer = from_plain({}, Origin(Layer.FLAG, "flags"))
     for path, value in flags.items():
         if value is None or value == "":
             continue
         keys = tuple(path.split("."))
         origin = Origin(Layer.FLAG, f"--{keys[-1].replace('_', '-')}")
-        layer = tree.merge(layer, tree.at(keys, tree.from_plain(value, origin)))
+        layer = merge(layer, placed(keys, from_plain(value, origin)))
     return layer
 
 
@@ -247,8 +284,8 @@ def _without_empty(settings: Settings) -> Settings:
 def _takes_more(path: Path) -> bool:
     """Tell whether lines belong below a key of ours."""
     above, shape = shape_at(path[:-1]), shape_at(path)
-    own = above is not None and above.kind in {Kind.SECTION, Kind.MAPPING}
-    return own and shape is not None and (shape.is_container or shape.kind is Kind.LIST)
+    own = above is not None and above.kind in {FieldKind.SECTION, FieldKind.MAPPING}
+    return own and shape is not None and (shape.is_container or shape.kind is FieldKind.LIST)
 
 
 def _with_secrets(settings: Settings) -> Settings:
@@ -258,7 +295,7 @@ def _with_secrets(settings: Settings) -> Settings:
 
 def _wrapped(item: Setting, path: Path) -> Setting:
     shape = shape_at(path)
-    is_secret = shape is not None and shape.kind is Kind.SECRET
+    is_secret = shape is not None and shape.kind is FieldKind.SECRET
     if not is_secret or not item.is_single or item.value is None:
         return item
     # As it was written: 0123 is a password, not the number 83.
@@ -268,9 +305,9 @@ def _wrapped(item: Setting, path: Path) -> Setting:
 
 
 def _origins(settings: Settings, config: Config) -> dict[str, Origin]:
-    origins = {_value_path(path): leaf.origin for path, leaf in tree.leaves(settings)}
+    origins = {_value_path(path): leaf.origin for path, leaf in leaves(settings)}
     # What a user's own agent or component leaves out comes from the model.
-    for path, _ in tree.leaves(tree.from_plain(config.public(), DEFAULT)):
+    for path, _ in leaves(from_plain(config.public(), DEFAULT)):
         if path not in settings and not _is_marker(path):
             origins.setdefault(_value_path(path), DEFAULT)
     return origins
@@ -278,10 +315,10 @@ def _origins(settings: Settings, config: Config) -> dict[str, Origin]:
 
 def _is_marker(path: Path) -> bool:
     above = shape_at(path[:-1])
-    return path[-1] == "from" and above is not None and above.kind is Kind.SECRET
+    return path[-1] == "from" and above is not None and above.kind is FieldKind.SECRET
 
 
 def _value_path(path: Path) -> str:
     """Return the dotted path of a value; a secret reference is one."""
     above = shape_at(path[:-1])
-    return dotted(path[:-1] if above is not None and above.kind is Kind.SECRET else path)
+    return dotted(path[:-1] if above is not None and above.kind is FieldKind.SECRET else path)

@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, get_args
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
-from cto.config.agents import Agent, AgentName, default_agents
-from cto.config.base import Section
+from cto.config.agents import Agent, AgentName, GitHubSettings, default_agents
+from cto.config.fields import Identifier, KubeName, Secret, SecretReference, Section, refused
 from cto.config.problems import did_you_mean
-from cto.config.repositories import Repository
-from cto.config.secret import Secret, SecretReference
 from cto.config.sections import (
-    Backups,
-    Cluster,
+    ClusterSettings,
     ComponentSettings,
-    Databases,
     Features,
-    GitHub,
     Ingress,
-    ObjectStore,
     Platform,
     Registry,
-    Smtp,
     Tunneling,
 )
-from cto.config.text import Identifier, KubeName, refused
+from cto.config.services import Backups, Databases, ObjectStore, Repository, Smtp
 from cto.errors import ConfigError
 
 # The version of the format, not of the program: raised when an old file would be misread.
@@ -71,8 +64,10 @@ class Config(Section):
         description="Class and certificates of the platform's Ingress objects.",
         examples=[{}],
     )
-    github: GitHub = Field(
-        default_factory=GitHub, description="The GitHub side; may be set up later.", examples=[{}]
+    github: GitHubSettings = Field(
+        default_factory=GitHubSettings,
+        description="The GitHub side; may be set up later.",
+        examples=[{}],
     )
     registry: Registry = Field(
         default=Registry(), description="Where the cluster gets its images.", examples=[{}]
@@ -113,8 +108,8 @@ class Config(Section):
         description="The agents, by name.",
         examples=[{"rex": {"enabled": True}}],
     )
-    cluster: Cluster = Field(
-        default=Cluster(), description="The cluster to install to.", examples=[{}]
+    cluster: ClusterSettings = Field(
+        default=ClusterSettings(), description="The cluster to install to.", examples=[{}]
     )
     tunneling: Tunneling = Field(
         default=Tunneling(), description="How GitHub's webhooks reach the cluster.", examples=[{}]
@@ -142,7 +137,7 @@ class Config(Section):
     def _agents_match_apps(
         cls, agents: Mapping[str, Agent], info: ValidationInfo
     ) -> Mapping[str, Agent]:
-        github: GitHub | None = info.data.get("github")
+        github: GitHubSettings | None = info.data.get("github")
         for name, app in (github.apps if github else {}).items():
             given = agents[name].github_app_id if name in agents else None
             if given not in (None, app.id):
@@ -209,12 +204,13 @@ class Config(Section):
         return {key: item for key, item in wanted.items() if item is not None}
 
 
-_SECRET_FIELDS = (
-    "github.webhook_secret",
-    "ingress.certificate",
-    "ingress.private_key",
-    "object_store.access_key",
-    "object_store.secret_key",
-    "registry.password",
-    "smtp.password",
-)
+def _secret_fields() -> Iterator[str]:
+    """Yield the secret fields of sections, as the sections have them."""
+    for name, section in Config.model_fields.items():
+        if isinstance(section.annotation, type) and issubclass(section.annotation, Section):
+            for key, field in section.annotation.model_fields.items():
+                if Secret in get_args(field.annotation):
+                    yield f"{name}.{key}"
+
+
+_SECRET_FIELDS = tuple(sorted(_secret_fields()))

@@ -7,12 +7,21 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
-from cto.config import explain, tree
-from cto.config.base import Section
+from cto.config.fields import Section
+from cto.config.layers import (
+    Layer,
+    Setting,
+    Settings,
+    merge,
+    nearest_origin,
+    placed,
+    settings_at,
+    to_plain,
+)
 from cto.config.problems import Problem, did_you_mean
 from cto.config.sections import Features
+from cto.config.shape import problems_of
 from cto.config.source import Parsed, YamlSource, parse
-from cto.config.tree import Layer, Setting, Settings
 
 _UNKNOWN = "CTO-1302"
 _DEFAULT_BASE = "minimal"
@@ -91,14 +100,14 @@ def _own(file: Path, folder: Path) -> Read:
     base = extends.value if extends and extends.is_single else _DEFAULT_BASE
     source = folder / f"{base}.yaml"
     if not source.is_file():
-        origin = tree.nearest_origin(own.settings, ("extends",))
+        origin = nearest_origin(own.settings, ("extends",))
         fix = did_you_mean(str(base), names(folder))
         reason = "is no built-in profile"
         problem = Problem(path="extends", origin=str(origin), reason=reason, fix=fix, code=_UNKNOWN)
         return Read(problems=[*own.problems, problem])
     below = _parsed(source, f"profile {base}", lines=False)
     assert below.settings is not None  # noqa: S101 - ours, and tested; for the type checker
-    merged = tree.merge(below.settings, own.settings)
+    merged = merge(below.settings, own.settings)
     return _checked(file.stem, str(base), Parsed(merged, own.problems))
 
 
@@ -117,21 +126,21 @@ def _checked(name: str, base: str, parsed: Parsed) -> Read:
         reason = "a profile must be a mapping"
         problem = Problem(path="profile", origin=name, reason=reason, code=_UNKNOWN)
         return Read(problems=parsed.problems or [problem])
-    settings = tree.part(parsed.settings, ("config",))
+    settings = settings_at(parsed.settings, ("config",))
     problems = [*parsed.problems, *_misplaced(settings)]
     requirements = {
         path: item
         for path, item in parsed.settings.items()
         if not path or path[0] not in {"config", "extends"}
     }
-    data = {**tree.to_plain(requirements), "name": name, "base": base}
+    data = {**to_plain(requirements), "name": name, "base": base}
     try:
         profile = Profile.model_validate(data)
     except ValidationError as error:
         refused = error
     else:
         return Read(profile, _layer(requirements, settings), problems)
-    return Read(problems=[*problems, *explain.problems_of(refused, requirements, Profile)])
+    return Read(problems=[*problems, *problems_of(refused, requirements, Profile)])
 
 
 def _misplaced(settings: Settings) -> list[Problem]:
@@ -146,10 +155,10 @@ def _misplaced(settings: Settings) -> list[Problem]:
 
 def _layer(requirements: Settings, settings: Settings) -> Settings:
     """Return the settings: those under `config`, and what the requirements say about them."""
-    nodes = tree.at(("cluster", "nodes"), tree.part(requirements, ("nodes",)))
-    features = tree.at(("features",), tree.part(requirements, ("features",)))
-    layer = tree.merge(features, nodes)
-    return tree.merge(layer, settings) if settings and settings[()].is_mapping else layer
+    nodes = placed(("cluster", "nodes"), settings_at(requirements, ("nodes",)))
+    features = placed(("features",), settings_at(requirements, ("features",)))
+    layer = merge(features, nodes)
+    return merge(layer, settings) if settings and settings[()].is_mapping else layer
 
 
 def _unknown(name: str, folder: Path, given: Setting) -> Problem:

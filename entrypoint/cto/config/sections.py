@@ -8,28 +8,16 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, model_validator
 
-from cto.config.agents import AgentName
-from cto.config.base import Section
-from cto.config.flow import Flow
-from cto.config.secret import Secret
-from cto.config.text import (
-    BucketName,
-    CronSchedule,
+from cto.config.fields import (
     DomainName,
     Duration,
-    Email,
     FilePath,
-    GitHubOwner,
-    GitHubRepository,
-    HostName,
     KubeName,
     Network,
-    Quantity,
-    Recipient,
-    Region,
     RegistryUrl,
     RepositoryPath,
-    StoreUrl,
+    Secret,
+    Section,
     refused,
 )
 
@@ -138,51 +126,6 @@ class Ingress(Section):
             reason = "is needed by the other one of ingress.certificate and private_key"
             raise refused(reason, f"give ingress.{missing}", field=missing)
         return self
-
-
-class GitHubApp(Section):
-    """The GitHub App of one agent."""
-
-    id: Annotated[int, Field(gt=0)] = Field(
-        description="The App's id, from its settings page.", examples=[123456]
-    )
-    client_id: str = Field(
-        min_length=1, description="The App's client id.", examples=["Iv23liExample"]
-    )
-    private_key_path: FilePath = Field(
-        description="Path of the App's private key, a PEM file. The key is read when it is "
-        "needed and never kept in the configuration.",
-        examples=["/secrets/rex.pem"],
-    )
-
-
-class GitHub(Section):
-    """The GitHub side. Everything may be left out and be set up later."""
-
-    organization: GitHubOwner | None = Field(
-        default=None,
-        description="Organization or user that owns the repository.",
-        examples=["acme"],
-    )
-    repository: GitHubRepository | None = Field(
-        default=None,
-        description="Name of the repository that the agents work on.",
-        examples=["shop"],
-    )
-    apps: Mapping[AgentName, GitHubApp] = Field(
-        default_factory=dict,
-        description="GitHub Apps that exist already, by agent.",
-        examples=[
-            {"rex": {"id": 1, "client_id": "Iv23li", "private_key_path": "/secrets/rex.pem"}}
-        ],
-    )
-    webhook_secret: Secret | None = Field(
-        default=None,
-        description="Secret that GitHub signs its webhooks with: text, ${VARIABLE}, or a "
-        "reference {secret: NAME, key: KEY}.",
-        examples=["${GITHUB_WEBHOOK_SECRET}"],
-    )
-    flow: Flow = Field(default_factory=Flow, description="What starts agents.", examples=[{}])
 
 
 class RegistryType(StrEnum):
@@ -302,113 +245,6 @@ class Features(Section):
     )
 
 
-class ObjectStore(Section):
-    """Where artifacts of workflows, their logs, and backups go."""
-
-    endpoint: StoreUrl | None = Field(
-        default=None,
-        description="Address of an S3-compatible store; Amazon's when left out. By http:// "
-        "everything is sent in the clear.",
-        examples=["https://s3.example.com:9000"],
-    )
-    bucket: BucketName | None = Field(
-        default=None, description="A bucket that exists.", examples=["cto"]
-    )
-    region: Region = Field(
-        default="us-east-1", description="Its region.", examples=["eu-central-1"]
-    )
-    access_key: Secret | None = Field(
-        default=None,
-        description="Name for the log-in: text, ${VARIABLE}, or a reference {secret: NAME, key: "
-        "KEY}. Without both keys, nodes have to have a role that may.",
-        examples=["${AWS_ACCESS_KEY_ID}"],
-    )
-    secret_key: Secret | None = Field(
-        default=None,
-        description="What belongs to access_key, given in the same ways.",
-        examples=["${AWS_SECRET_ACCESS_KEY}"],
-    )
-
-    @model_validator(mode="after")
-    def _is_complete(self) -> ObjectStore:
-        if self.bucket is None and (self.endpoint or self.access_key or self.secret_key):
-            reason = "is needed where a store is named"
-            raise refused(reason, "give the name of a bucket that exists", field="bucket")
-        if (self.access_key is None) != (self.secret_key is None):
-            field = "access_key" if self.access_key is None else "secret_key"
-            reason = "is needed by the other key"
-            raise refused(reason, "give both or none", field=field)
-        return self
-
-
-class Backups(Section):
-    """When backups are made; needs features.backup and an object store."""
-
-    schedule: CronSchedule = Field(
-        default="0 3 * * *",
-        description="When, in UTC, as crontab has it.",
-        examples=["30 1 * * 0"],
-    )
-    keep_days: int = Field(
-        default=30, ge=1, le=3650, description="For how many days one is kept.", examples=[7]
-    )
-    snapshots: bool = Field(
-        default=False,
-        description="Whether volumes are kept, too, as snapshots of their driver (CSI), where it "
-        "has them.",
-        examples=[True],
-    )
-
-
-class Database(Section):
-    """A database."""
-
-    # The names of its pods, Services and Secrets begin with it.
-    name: KubeName = Field(max_length=40, description="Its name.", examples=["shop"])
-    namespace: KubeName = Field(
-        default="databases",
-        description="Where it is. A namespace that is not there is made.",
-        examples=["shop"],
-    )
-    size: Quantity = Field(
-        default="1Gi", description="Size of the volume of each of its pods.", examples=["20Gi"]
-    )
-    replicas: int = Field(
-        default=1,
-        ge=1,
-        le=9,
-        description="Its pods: one that is written to, the others hold copies.",
-        examples=[3],
-    )
-
-
-class Databases(Section):
-    """Databases that the operators make."""
-
-    postgresql: tuple[Database, ...] = Field(
-        default=(),
-        description="Clusters of CloudNativePG. Secret NAME-app tells how to log in.",
-        examples=[[{"name": "shop", "size": "20Gi", "replicas": 2}]],
-    )
-    redis: tuple[Database, ...] = Field(
-        default=(),
-        description="Redis with a password, which Secret NAME-redis has; written to at Service "
-        "NAME-master.",
-        examples=[[{"name": "cache"}]],
-    )
-
-    @model_validator(mode="after")
-    def _names_are_single(self) -> Databases:
-        for kind, given in self:
-            places = [(one.namespace, one.name) for one in given]
-            for number, place in enumerate(places):
-                if place in places[:number]:
-                    reason = f"{place[0]} has a database of this name already"
-                    field = f"{kind}.{number}.name"
-                    raise refused(reason, "give each a name of its own", field=field)
-        return self
-
-
 class ClusterProvider(StrEnum):
     KIND = "kind"
     EXISTING = "existing"
@@ -430,7 +266,7 @@ class PreflightCheck(StrEnum):
     REGISTRY = "registry"
 
 
-class Cluster(Section):
+class ClusterSettings(Section):
     """The cluster to install to."""
 
     provider: ClusterProvider | None = Field(
@@ -498,42 +334,6 @@ class Tunneling(Section):
         default=TunnelProvider.LOCAL,
         description="local (no tunnel), ngrok, cloudflare.",
         examples=["local"],
-    )
-
-
-class Encryption(StrEnum):
-    STARTTLS = "starttls"
-    TLS = "tls"
-    NONE = "none"
-
-
-class Smtp(Section):
-    """The mail server for notifications."""
-
-    host: HostName | None = Field(
-        default=None, description="Name of the mail server.", examples=["smtp.example.com"]
-    )
-    port: int = Field(default=587, ge=1, le=65535, description="Its port.", examples=[587])
-    encryption: Encryption = Field(
-        default=Encryption.STARTTLS,
-        description="starttls (usual on port 587), tls (usual on port 465), none.",
-        examples=["starttls"],
-    )
-    username: str | None = Field(default=None, description="Name for the log-in.", examples=["cto"])
-    password: Secret | None = Field(
-        default=None,
-        description="Password for the log-in: text, ${VARIABLE}, or a reference "
-        "{secret: NAME, key: KEY}.",
-        examples=["${SMTP_PASSWORD}"],
-    )
-    sender: Email | None = Field(
-        default=None, description="Address that the mail comes from.", examples=["cto@example.com"]
-    )
-    recipients: tuple[Recipient, ...] = Field(
-        default=(),
-        description="Addresses that the mail goes to. Argo Events takes none with a plus sign, or "
-        "with a last part of more than four letters.",
-        examples=[["team@example.com"]],
     )
 
 

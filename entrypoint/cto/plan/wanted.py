@@ -9,6 +9,7 @@ from typing import Any
 
 from cto import __version__
 from cto.catalog import Catalog, Component
+from cto.config.fields import seconds_of
 from cto.config.model import Config
 from cto.config.sections import (
     ComponentSettings,
@@ -18,7 +19,6 @@ from cto.config.sections import (
     RegistryType,
     TunnelProvider,
 )
-from cto.config.text import seconds_of
 from cto.errors import ConfigError
 from cto.objects import Manifest
 from cto.plan import labels

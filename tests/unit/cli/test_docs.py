@@ -9,7 +9,7 @@ import pytest
 
 from cto.cli.progress import MARKS, RUNNING, WARNING
 from cto.cli.root import COMMANDS
-from cto.config.variables import NAMES, VARIABLES
+from cto.config.environment import OWN_VARIABLES, VARIABLES
 from cto.errors import KINDS
 from cto.events import Phase
 
@@ -75,4 +75,4 @@ def test_every_variable_that_is_read_anywhere_is_in_the_list() -> None:
             read |= set(re.findall(r"""["'](CTO_[A-Z_]*[A-Z])["']""", file.read_text("utf-8")))
     for file in (ROOT / "Dockerfile", *(ROOT / "templates").rglob("*.yaml")):
         read |= set(re.findall(r"\b(CTO_[A-Z_]*[A-Z])\b", file.read_text("utf-8")))
-    assert read - {"CTO_CONTEXT"} == NAMES
+    assert read - {"CTO_CONTEXT"} == OWN_VARIABLES

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cto.cli.root import cli
-from cto.config.schema import schema
+from cto.config.display import schema
 from unit.config.loading import Loader
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from cto.config.environment import variable
-from cto.config.shape import Kind, paths, shape_at
-from cto.config.variables import NAMES
+from cto.config.environment import OWN_VARIABLES, variable
+from cto.config.shape import FieldKind, paths, shape_at
 from unit.config.loading import Loader
 
 
@@ -59,7 +58,7 @@ def test_a_single_value_is_text_as_it_stands(loading: Loader) -> None:
 
 
 def test_empty_variables_and_those_of_the_program_say_nothing(loading: Loader) -> None:
-    env = dict.fromkeys(NAMES, "/somewhere") | {"CTO_PROFILE": "", "CTO_SMTP": " "}
+    env = dict.fromkeys(OWN_VARIABLES, "/somewhere") | {"CTO_PROFILE": "", "CTO_SMTP": " "}
     assert loading(env=env).config.profile == "minimal"
 
 
@@ -122,20 +121,20 @@ def test_a_wrong_value_names_its_variable(
 def test_every_field_has_a_variable() -> None:
     names = [variable(path) for path in paths()]
     assert len(set(names)) == len(names)
-    assert not NAMES.intersection(names)
+    assert not OWN_VARIABLES.intersection(names)
 
 
 def test_shapes_follow_the_model() -> None:
     wanted = {
-        (): Kind.SECTION,
-        ("agents",): Kind.MAPPING,
-        ("agents", "x", "resources"): Kind.SECTION,
-        ("components", "x", "values"): Kind.OPEN,
-        ("components", "x", "values", "y"): Kind.OPEN,
-        ("smtp", "recipients"): Kind.LIST,
-        ("smtp", "recipients", "0"): Kind.VALUE,
-        ("providers", "x"): Kind.SECRET,
-        ("registry", "password"): Kind.SECRET,
+        (): FieldKind.SECTION,
+        ("agents",): FieldKind.MAPPING,
+        ("agents", "x", "resources"): FieldKind.SECTION,
+        ("components", "x", "values"): FieldKind.OPEN,
+        ("components", "x", "values", "y"): FieldKind.OPEN,
+        ("smtp", "recipients"): FieldKind.LIST,
+        ("smtp", "recipients", "0"): FieldKind.VALUE,
+        ("providers", "x"): FieldKind.SECRET,
+        ("registry", "password"): FieldKind.SECRET,
     }
     found = {path: shape.kind for path in wanted if (shape := shape_at(path))}
     assert found == wanted

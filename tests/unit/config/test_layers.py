@@ -9,9 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cto.config import tree
+from cto.config.layers import (
+    Layer,
+    Origin,
+    Setting,
+    Settings,
+    from_plain,
+    leaves,
+    merge,
+    nearest_origin,
+    settings_at,
+    to_plain,
+)
 from cto.config.problems import Path as PathOf
-from cto.config.tree import Layer, Origin, Settings
 from cto.errors import ConfigError
 from unit.config.loading import Loader
 
@@ -163,7 +173,7 @@ _plain: st.SearchStrategy[dict[str, Any]] = st.recursive(
 
 
 def _layer(data: dict[str, Any], layer: Layer) -> Settings:
-    return tree.from_plain(data, Origin(layer, layer.name))
+    return from_plain(data, Origin(layer, layer.name))
 
 
 @given(_plain, _plain, _plain)
@@ -175,20 +185,20 @@ def test_merging_is_associative(
         _layer(second, Layer.FILE),
         _layer(third, Layer.FLAG),
     )
-    left = tree.merge(tree.merge(a, b), c)
-    right = tree.merge(a, tree.merge(b, c))
-    assert tree.to_plain(left) == tree.to_plain(right)
-    assert dict(tree.leaves(left)) == dict(tree.leaves(right))
+    left = merge(merge(a, b), c)
+    right = merge(a, merge(b, c))
+    assert to_plain(left) == to_plain(right)
+    assert dict(leaves(left)) == dict(leaves(right))
 
 
 @given(_plain, _plain)
 def test_the_later_layer_wins_and_the_origin_names_the_winner(
     first: dict[str, Any], second: dict[str, Any]
 ) -> None:
-    merged = tree.merge(_layer(first, Layer.FILE), _layer(second, Layer.FLAG))
-    earlier = {path for path, _ in tree.leaves(_layer(first, Layer.FILE))}
-    later = {path for path, _ in tree.leaves(_layer(second, Layer.FLAG))}
-    for path, item in tree.leaves(merged):
+    merged = merge(_layer(first, Layer.FILE), _layer(second, Layer.FLAG))
+    earlier = {path for path, _ in leaves(_layer(first, Layer.FILE))}
+    later = {path for path, _ in leaves(_layer(second, Layer.FLAG))}
+    for path, item in leaves(merged):
         if path in later and not item.is_mapping:
             assert _at(merged, path) == _at(_layer(second, Layer.FLAG), path)
             assert item.origin.layer is Layer.FLAG
@@ -198,23 +208,23 @@ def test_the_later_layer_wins_and_the_origin_names_the_winner(
 
 
 def _at(settings: Settings, path: PathOf) -> Any:
-    return tree.to_plain(tree.part(settings, path))
+    return to_plain(settings_at(settings, path))
 
 
 @given(_plain)
 def test_merging_with_nothing_or_itself_changes_nothing(data: dict[str, Any]) -> None:
     layer = _layer(data, Layer.FILE)
     empty = _layer({}, Layer.FILE)
-    assert tree.merge(layer, layer) == layer
-    assert tree.to_plain(tree.merge(empty, layer)) == data
-    assert tree.to_plain(tree.merge(layer, empty)) == data
+    assert merge(layer, layer) == layer
+    assert to_plain(merge(empty, layer)) == data
+    assert to_plain(merge(layer, empty)) == data
 
 
 @given(_plain, _plain)
 def test_the_order_is_that_of_the_first_mention(
     first: dict[str, Any], second: dict[str, Any]
 ) -> None:
-    merged = tree.to_plain(tree.merge(_layer(first, Layer.FILE), _layer(second, Layer.FLAG)))
+    merged = to_plain(merge(_layer(first, Layer.FILE), _layer(second, Layer.FLAG)))
     assert list(merged) == list(first | second)
     for key in merged.keys() & first.keys() & second.keys() & {"a", "b"}:
         assert list(merged[key]) == list(first[key] | second[key])
@@ -222,13 +232,13 @@ def test_the_order_is_that_of_the_first_mention(
 
 def test_settings_are_found_by_path_and_the_nearest_origin_is_told() -> None:
     origin, deeper = Origin(Layer.FILE, "f:1"), Origin(Layer.FILE, "f:2")
-    leaf = tree.Setting(1, deeper)
-    layer = {**tree.from_plain({"a": [0]}, origin), ("a", 0): leaf}
-    assert tree.part(layer, ("a", 0)) == {(): leaf}
-    assert not tree.part(layer, ("a", 1))
-    assert not tree.part({(): leaf}, ("a",))
-    assert tree.nearest_origin(layer, ("a", 0, "b")) == deeper
-    assert tree.nearest_origin(layer, ("x",)) == origin
+    leaf = Setting(1, deeper)
+    layer = {**from_plain({"a": [0]}, origin), ("a", 0): leaf}
+    assert settings_at(layer, ("a", 0)) == {(): leaf}
+    assert not settings_at(layer, ("a", 1))
+    assert not settings_at({(): leaf}, ("a",))
+    assert nearest_origin(layer, ("a", 0, "b")) == deeper
+    assert nearest_origin(layer, ("x",)) == origin
 
 
 def test_errors_of_one_kind_keep_their_code(loading: Loader) -> None:

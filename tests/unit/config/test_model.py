@@ -15,12 +15,10 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from cto import assets
 from cto.config.agents import ROLES
-from cto.config.base import Section
+from cto.config.display import schema, schema_text, starter
+from cto.config.fields import Duration, HostName, KubeName, Quantity, Section, seconds_of
 from cto.config.model import Config
 from cto.config.profile import Profile
-from cto.config.schema import schema, schema_text
-from cto.config.starter import starter
-from cto.config.text import Duration, HostName, KubeName, Quantity, seconds_of
 from unit.config.loading import Loader
 
 _CHECKOUT = assets.root()
@@ -136,8 +134,8 @@ def test_the_schema_lets_placeholders_stand_for_scalars_only() -> None:
     def takes(section: str, name: str) -> bool:
         return "{[A-Za-z_]" in json.dumps(definitions[section]["properties"][name])
 
-    assert takes("Cluster", "nodes")
-    assert takes("Cluster", "provider")
+    assert takes("ClusterSettings", "nodes")
+    assert takes("ClusterSettings", "provider")
     assert takes("Features", "backup")
     assert takes("Platform", "name")
     assert not takes("ComponentSettings", "values")

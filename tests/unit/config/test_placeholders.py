@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cto.config.placeholders import resolve
+from cto.config.layers import Layer, Origin, Setting, from_plain, to_plain
 from cto.config.problems import Problem
-from cto.config.tree import Layer, Origin, Setting, from_plain, to_plain
+from cto.config.source import resolve
 from unit.config.loading import Loader
 
 _FILE = Origin(Layer.FILE, "cto.yaml:1")

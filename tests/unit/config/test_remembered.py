@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cto.config.fields import Secret
+from cto.config.load import remembered
 from cto.config.model import Config
-from cto.config.remembered import remembered
-from cto.config.secret import Secret
 from cto.engine.state import NAMESPACE, StateStore
 from cto.plan.observed import State
 from fakes.cluster import FakeCluster

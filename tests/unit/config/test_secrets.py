@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cto.config.display import display
+from cto.config.fields import Secret, SecretReference
 from cto.config.model import Config
-from cto.config.secret import Secret, SecretReference
 from cto.errors import ConfigError
 from unit.config.loading import Loader
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cto.config.layers import Layer, to_plain
 from cto.config.problems import Path
 from cto.config.source import Parsed, YamlSource, parse
-from cto.config.tree import Layer, to_plain
 from cto.objects import dump_yaml
 
 _SOURCE = YamlSource(Layer.FILE, "cto.yaml")

@@ -14,7 +14,7 @@ from cto.cli.reaching import IsFree, access_data, access_lines, installed, way
 from cto.cli.verbs.install import health
 from cto.cli.verbs.opening import frame, installed_state, not_installed, opened, opened_existing
 from cto.cli.wiring import Wiring
-from cto.config.remembered import remembered
+from cto.config.load import remembered
 from cto.engine.installer import Installer
 from cto.errors import Cancelled, DegradedError, Exit
 from cto.plan import labels

@@ -1,4 +1,4 @@
-"""Settings before they are checked: what stands at each path, and where it came from."""
+"""Settings before they are checked: what stands at each path, its layer and where it came from."""
 
 from __future__ import annotations
 
@@ -123,14 +123,14 @@ def to_plain(settings: Settings) -> Any:
     return made[()]
 
 
-def at(path: Path, settings: Settings) -> Settings:
+def placed(path: Path, settings: Settings) -> Settings:
     """Return the settings moved to a path, with mappings above them."""
     above = Setting(Container.MAPPING, settings[()].origin)
     moved = {(*path, *rest): item for rest, item in settings.items()}
     return {path[:end]: above for end in range(len(path))} | moved
 
 
-def part(settings: Settings, path: Path) -> Settings:
+def settings_at(settings: Settings, path: Path) -> Settings:
     """Return what is at a path and below it, as a whole of its own; nothing if nothing is there."""
     length = len(path)
     return {place[length:]: item for place, item in settings.items() if place[:length] == path}
