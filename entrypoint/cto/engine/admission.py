@@ -105,18 +105,8 @@ def dry_run(
         answers = list(zip(pods, pool.map(partial(_try, cluster), pods), strict=True))
     refused = [(pod, text) for pod, text in answers if isinstance(text, str)]
     if refused:
-        places = tuple(dict.fromkeys(pod.namespace for pod, _ in refused))
         # Nothing of ours is in namespace default: its rules may not be ours.
-        blocked = bool({*places} & {*present} - {*settled})
-        plain = all(not pod.workload for pod, _ in refused)
-        what = "a pod that follows all rules is" if plain else _count_of(refused)
-        return PODS.check(
-            CheckStatus.FAILED if blocked else CheckStatus.WARNING,
-            f"{what} refused in {', '.join(places)}",
-            fix="\n".join(dict.fromkeys(_remedy(pod.namespace, text) for pod, text in refused)),
-            code="CTO-1400" if blocked else "",
-            items=tuple(f"{pod}: {text}" for pod, text in refused),
-        )
+        return _refused(refused, judging={*present} - {*settled})
     skew_s = max((_skew_s(pod, clock) for _, pod in answers), default=0.0)
     if skew_s > _SKEW_S:
         return PODS.warning(
@@ -124,6 +114,21 @@ def dry_run(
             fix="Set the clock (NTP): log-ins and certificates depend on it.",
         )
     return PODS.passed(f"accepted in {', '.join(dict.fromkeys(pod.namespace for pod in pods))}")
+
+
+def _refused(refused: Sequence[tuple[_Trial, str]], *, judging: Collection[str]) -> Check:
+    """Tell what was refused, which ends the run only in namespaces whose rules are ours to keep."""
+    places = tuple(dict.fromkeys(pod.namespace for pod, _ in refused))
+    blocked = not {*places}.isdisjoint(judging)
+    plain = all(not pod.workload for pod, _ in refused)
+    what = "a pod that follows all rules is" if plain else _count_of(refused)
+    return PODS.check(
+        CheckStatus.FAILED if blocked else CheckStatus.WARNING,
+        f"{what} refused in {', '.join(places)}",
+        fix="\n".join(dict.fromkeys(_remedy(pod.namespace, text) for pod, text in refused)),
+        code="CTO-1400" if blocked else "",
+        items=tuple(f"{pod}: {text}" for pod, text in refused),
+    )
 
 
 def _count_of(refused: Sequence[object]) -> str:

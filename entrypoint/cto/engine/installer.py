@@ -358,21 +358,9 @@ class Installer:
             self.observation.drop()
         wake = Flag()
         live = WatchCache(self.cluster, self.clock, on_change=wake.set, lacking=self.lacking)
-        cluster = guarded_cluster(self.cluster, self.gate)
-        ports = ReservedPorts(cluster, self.clock)
-        executor = Executor(
-            cluster=cluster,
-            releases=guarded_releases(self.releases, self.gate),
-            store=self.store,
-            clock=self.clock,
-            live=live,
-            secret_values=self.secret_values,
-            crds_of=self.crds_of,
-            ports=ports,
-            observation=self.observation,
-        )
+        ports = ReservedPorts(guarded_cluster(self.cluster, self.gate), self.clock)
         engine = PlanRunner(
-            run=executor.run,
+            run=self._executor(live, ports).run,
             hook_of=lambda step: self._hook_of(step, live, ports),
             clock=self.clock,
             listen=self.listen,
@@ -394,6 +382,19 @@ class Installer:
             raise KeyboardInterrupt(str(engine.progress(plan))) from None
         finally:
             live.close()
+
+    def _executor(self, live: WatchCache, ports: ReservedPorts) -> Executor:
+        return Executor(
+            cluster=guarded_cluster(self.cluster, self.gate),
+            releases=guarded_releases(self.releases, self.gate),
+            store=self.store,
+            clock=self.clock,
+            live=live,
+            secret_values=self.secret_values,
+            crds_of=self.crds_of,
+            ports=ports,
+            observation=self.observation,
+        )
 
     def _end_children(self, lost: Flag) -> None:
         self.gate.shut()

@@ -28,6 +28,16 @@ _LABEL = "cto.dev/mail-test"
 _DEADLINE_S = 120.0
 _LOOK_S = 0.5
 _KEPT_S = 600
+_POD_SECURITY = {
+    "runAsNonRoot": True,
+    "runAsUser": 1000,
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+_CONTAINER_SECURITY = {
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+}
 
 
 @dataclass(frozen=True)
@@ -109,46 +119,7 @@ class Mails:
         return ""
 
     def _job(self, component: Component, config: Mapping[str, Any]) -> Manifest:
-        program = self._cluster.get(_PROGRAM)
-        if program is None or component.mail is None:
-            text = f"{_PROGRAM}, whose image the test needs, is not there"
-            raise DegradedError("CTO-1903", text)
-        pod = program["spec"]["template"]["spec"]
-        smtp = config["smtp"]
-        names = ("host", "port", "encryption", "username", "sender", "recipients")
-        mail = {name: smtp.get(name) for name in names}
-        mail["subject"] = f"{config['platform']['name']}: a test of {component.title}"
-        mail["text"] = f"cto notify test sent this with the settings of {component.title}."
-        name, _, key = component.mail.secret.partition("/")
-        password = {"secretKeyRef": {"name": name, "key": key, "optional": True}}
         marks = {labels.TRACE: "true", _LABEL: "true"}
-        container = {
-            "name": "mail",
-            "image": pod["containers"][0]["image"],
-            "imagePullPolicy": "IfNotPresent",
-            "command": ["python3", "-I", "-c", self._source],
-            "env": [
-                {"name": "MAIL", "value": json.dumps(mail)},
-                {"name": "MAIL_PASSWORD", "valueFrom": password},
-            ],
-            "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}},
-            "securityContext": {
-                "allowPrivilegeEscalation": False,
-                "readOnlyRootFilesystem": True,
-                "capabilities": {"drop": ["ALL"]},
-            },
-        }
-        spec = {
-            "restartPolicy": "Never",
-            "automountServiceAccountToken": False,
-            "imagePullSecrets": pod.get("imagePullSecrets") or [],
-            "securityContext": {
-                "runAsNonRoot": True,
-                "runAsUser": 1000,
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
-            "containers": [container],
-        }
         return {
             "apiVersion": "batch/v1",
             "kind": "Job",
@@ -161,9 +132,47 @@ class Mails:
                 "backoffLimit": 0,
                 "ttlSecondsAfterFinished": _KEPT_S,
                 "activeDeadlineSeconds": int(_DEADLINE_S),
-                "template": {"metadata": {"labels": marks}, "spec": spec},
+                "template": {"metadata": {"labels": marks}, "spec": self._pod(component, config)},
             },
         }
+
+    def _pod(self, component: Component, config: Mapping[str, Any]) -> Manifest:
+        program = self._cluster.get(_PROGRAM)
+        if program is None or component.mail is None:
+            text = f"{_PROGRAM}, whose image the test needs, is not there"
+            raise DegradedError("CTO-1903", text)
+        pod = program["spec"]["template"]["spec"]
+        name, _, key = component.mail.secret.partition("/")
+        password = {"secretKeyRef": {"name": name, "key": key, "optional": True}}
+        container = {
+            "name": "mail",
+            "image": pod["containers"][0]["image"],
+            "imagePullPolicy": "IfNotPresent",
+            "command": ["python3", "-I", "-c", self._source],
+            "env": [
+                {"name": "MAIL", "value": json.dumps(_mail(component, config))},
+                {"name": "MAIL_PASSWORD", "valueFrom": password},
+            ],
+            "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}},
+            "securityContext": _CONTAINER_SECURITY,
+        }
+        return {
+            "restartPolicy": "Never",
+            "automountServiceAccountToken": False,
+            "imagePullSecrets": pod.get("imagePullSecrets") or [],
+            "securityContext": _POD_SECURITY,
+            "containers": [container],
+        }
+
+
+def _mail(component: Component, config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what the program is told of the mail, without the password."""
+    names = ("host", "port", "encryption", "username", "sender", "recipients")
+    return {
+        **{name: config["smtp"].get(name) for name in names},
+        "subject": f"{config['platform']['name']}: a test of {component.title}",
+        "text": f"cto notify test sent this with the settings of {component.title}.",
+    }
 
 
 def _way(component: Component, state: State) -> Way | None:

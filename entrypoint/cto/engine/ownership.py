@@ -169,16 +169,13 @@ def check(
     records = seen.records if seen else helm_records(cluster)
     namespaces = seen.namespaces if seen else _labels(cluster, "v1", "Namespace")
     crds = seen.crds if seen else _labels(cluster, *CRD)
-    found = tuple(
-        dict.fromkeys(
-            (
-                *_releases(records, components),
-                *_namespaces(namespaces, components),
-                *_definitions(crds, components),
-                *_objects(cluster, objects),
-            )
-        )
+    all_found = (
+        *_releases(records, components),
+        *_namespaces(namespaces, components),
+        *_definitions(crds, components),
+        *_objects(cluster, objects),
     )
+    found = tuple(dict.fromkeys(all_found))
     if not found:
         return TOPIC.passed("nothing is in the way")
     lines = tuple(dict.fromkeys(item.text for item in found))
