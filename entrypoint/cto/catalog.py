@@ -1,4 +1,7 @@
-"""Reads bundle/components: one folder per component, the only place where components are named."""
+"""Reads bundle/components: one folder per component, the only place where components are named.
+
+Users bring more of them in folders of the same form (`components_from`).
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,10 @@ class Category(StrEnum):
 
 
 class ChartSource(_Model):
-    """Where a chart comes from: published (`url`, `sha256`), or a folder of the bundle (`path`)."""
+    """Where a chart comes from: published (`url`, `sha256`), or a folder (`path`).
+
+    The folder is one of the bundle; that of a user's own component is beside its component.yaml.
+    """
 
     name: str
     version: str
@@ -390,6 +396,8 @@ class Component(_Model):
     homepage: str
     licence: str
     folder: Path = Field(exclude=True)
+    own: bool = Field(default=False, exclude=True)
+    """Whether a user brought it. It is installed unless it belongs to a feature that is off."""
 
     @field_validator("resources", mode="before")
     @classmethod
@@ -408,6 +416,16 @@ class Component(_Model):
             text = f"all containers of resources need the same sizes ({told})"
             raise ValueError(text)
         return self
+
+    @property
+    def chart_folder(self) -> Path:
+        """The chart, where it is a folder."""
+        return (self.folder if self.own else self.folder.parent.parent) / self.chart.path
+
+    @property
+    def definition(self) -> dict[str, Any]:
+        """What component.yaml says, ready for JSON."""
+        return self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
 
     @property
     def supplied(self) -> tuple[SuppliedSecret, ...]:
@@ -471,6 +489,17 @@ class Catalog:
                 visit(name)
         return tuple(ordered.values())
 
+    def with_remembered(self, definitions: Mapping[str, Any]) -> Catalog:
+        """Return the catalog with components of a user that are known from the state alone.
+
+        Raises:
+            ConfigError: CTO-1310, this version cannot read one.
+        """
+        unknown = {name: item for name, item in definitions.items() if name not in self}
+        place = Path("cto-state")
+        found = {name: _validated(place / name, item, own=True) for name, item in unknown.items()}
+        return Catalog(self.bundle, {**self._components, **found}) if found else self
+
     def __getitem__(self, name: str) -> Component:
         return self._components[name]
 
@@ -478,29 +507,55 @@ class Catalog:
         return name in self._components
 
 
-def load(bundle: Path) -> Catalog:
-    """Read every component of a bundle folder.
+def load(bundle: Path, own: Iterable[Path] = ()) -> Catalog:
+    """Read every component of a bundle folder, and those of a user's folders.
+
+    Args:
+        bundle: Its components are in `components`.
+        own: Each is a component's folder, or has such folders in it.
 
     Raises:
         ConfigError: CTO-1310, naming file, field and value.
     """
-    components = {}
-    for file in sorted(bundle.glob("components/*/component.yaml")):
-        component = _read(file)
+    components: dict[str, Component] = {}
+    files = [(file, False) for file in sorted(bundle.glob("components/*/component.yaml"))]
+    files += [(file, True) for folder in own for file in _files_of(folder)]
+    for file, is_own in files:
+        component = _read(file, own=is_own)
         if component.name != file.parent.name:
             raise _invalid(file, f"name: {component.name!r} is not the folder's name")
+        if other := components.get(component.name):
+            text = f"name: {component.name!r} is taken by {other.folder / file.name}"
+            raise _invalid(file, text)
         components[component.name] = component
     for component in components.values():
         _check(component, components)
     return Catalog(bundle, components)
 
 
-def _read(file: Path) -> Component:
+def _files_of(folder: Path) -> list[Path]:
+    file = folder / "component.yaml"
+    found = [file] if file.is_file() else sorted(folder.glob("*/component.yaml"))
+    if not found:
+        text = f"components_from: {folder}: there is no component.yaml, nor a folder with one"
+        hint = "Name a component's folder, or one that has such folders in it."
+        raise ConfigError("CTO-1310", text, hint=hint)
+    return found
+
+
+def _read(file: Path, *, own: bool) -> Component:
     try:
         data = load_yaml(file.read_text(encoding="utf-8"))
-        return Component.model_validate({**data, "folder": file.parent})
-    except (YAMLError, TypeError) as error:
+    except (OSError, UnicodeDecodeError, YAMLError) as error:
         raise _invalid(file, str(error)) from error
+    return _validated(file, data, own=own)
+
+
+def _validated(file: Path, data: Any, *, own: bool) -> Component:
+    if not isinstance(data, Mapping):
+        raise _invalid(file, "it is not a mapping")
+    try:
+        return Component.model_validate({**data, "folder": file.parent, "own": own})
     except ValidationError as error:
         lines = [
             f"{'.'.join(map(str, item['loc']))}: {item['msg']}, got {item['input']!r}"

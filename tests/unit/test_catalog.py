@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -158,3 +159,64 @@ def test_what_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(ConfigError) as caught:
         load(bundle(tmp_path, a=text))
     assert caught.value.code == "CTO-1310"
+
+
+def own(folder: Path, name: str = "mine", **fields: Any) -> Path:
+    """Write one component of a user's; return its folder."""
+    return bundle(folder, **{name: fields}) / "components" / name
+
+
+def test_a_users_component_is_one_like_the_others(tmp_path: Path) -> None:
+    mine = own(tmp_path / "own", depends_on=["a"])
+    catalog = load(bundle(tmp_path / "bundle", a={}), [mine])
+    assert names(catalog) == ["a", "mine"]
+    assert catalog["mine"].own
+    assert not catalog["a"].own
+
+
+def test_the_chart_of_a_users_component_is_beside_it(tmp_path: Path) -> None:
+    catalog = load(bundle(tmp_path / "bundle", a={}), [own(tmp_path / "own")])
+    assert catalog["mine"].chart_folder == tmp_path / "own/components/mine/charts/demo"
+    assert catalog["a"].chart_folder == tmp_path / "bundle/charts/demo"
+
+
+def test_a_folder_of_folders_brings_all_of_them(tmp_path: Path) -> None:
+    bundle(tmp_path / "own", one={}, two={})
+    catalog = load(bundle(tmp_path / "bundle"), [tmp_path / "own/components"])
+    assert names(catalog) == ["one", "two"]
+
+
+def test_a_name_that_is_taken_is_refused_with_both_files(tmp_path: Path) -> None:
+    mine = own(tmp_path / "own", "grafana")
+    with pytest.raises(ConfigError) as caught:
+        load(bundle(tmp_path / "bundle", grafana={}), [mine])
+    assert caught.value.code == "CTO-1310"
+    told = f"{caught.value.message} {caught.value.details}"
+    assert str(mine / "component.yaml") in told
+    assert str(tmp_path / "bundle/components/grafana/component.yaml") in told
+
+
+def test_a_folder_without_a_component_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"components_from: .*empty") as caught:
+        load(bundle(tmp_path / "bundle"), [tmp_path / "empty"])
+    assert "component's folder" in caught.value.hint
+
+
+def test_a_users_component_is_known_by_its_definition(tmp_path: Path) -> None:
+    """It is removed by the state alone: its folder may be on another machine."""
+    fields = {"network": {"web": {"pods": {"app": "mine"}, "in": [], "out": []}}}
+    builtin = bundle(tmp_path / "bundle", a={})
+    found = load(builtin, [own(tmp_path / "own", **fields, depends_on=["a"])])["mine"]
+    again = load(builtin).with_remembered(json.loads(json.dumps({"mine": found.definition})))
+    assert names(again) == ["a", "mine"]
+    assert again["mine"].model_dump() == found.model_dump()
+
+
+def test_a_definition_that_this_version_cannot_read_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cto-state/mine: not a valid component"):
+        load(bundle(tmp_path)).with_remembered({"mine": {"name": "mine", "color": "blue"}})
+
+
+def test_a_remembered_name_that_came_into_the_catalog_is_the_catalogs(tmp_path: Path) -> None:
+    catalog = load(bundle(tmp_path, a={}))
+    assert catalog.with_remembered({"a": {"nonsense": 1}}) is catalog

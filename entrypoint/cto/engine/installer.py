@@ -144,15 +144,22 @@ class Installer:
         object.__setattr__(self, "store", store)
         object.__setattr__(self, "observation", ObservationCache(self.clock))
 
+    @property
+    def known(self) -> Catalog:
+        """The catalog, with what the state that was loaded remembers of a user's components."""
+        state = self.store.known
+        return self.catalog.with_remembered(state.components if state else {})
+
     def observe(self, *, for_uninstall: bool = False) -> Observed:
         view = ListCache(self.cluster, self.lacking)
         self.observation.keep(view)
+        state = self.store.load()
         observer = Observer(
             cluster=self.cluster,
             view=view,
             releases=self.releases,
-            store=self.store,
-            components=self.catalog.components,
+            state=state,
+            components=self.known.components,
             context=self.context,
         )
         return observer.observe(for_uninstall=for_uninstall)
@@ -223,16 +230,14 @@ class Installer:
     def _planned_removal(self, options: remove.Options) -> tuple[Plan, Observed]:
         with all_told(lambda: self._unseen_removal(options)):
             observed = self.observe(for_uninstall=True)
-        plan = remove.uninstall(self.catalog, observed, options)
+        plan = remove.uninstall(self.known, observed, options)
         self.checks[:] = self.removal_checks(plan, observed)
         return plan, observed
 
     def _unseen_removal(self, options: remove.Options) -> Sequence[Check]:
         """Check the removal of what the state tells of a cluster that may not be looked at."""
-        observed = glimpsed_installation(
-            self.cluster, self.context, self.store, self.catalog.components
-        )
-        plan = remove.uninstall(self.catalog, observed, options)
+        observed = glimpsed_installation(self.cluster, self.context, self.store, self.catalog)
+        plan = remove.uninstall(self.known, observed, options)
         return self.removal_checks(plan, observed)
 
     @if_interrupted("not begun: every step")
@@ -433,6 +438,11 @@ class Installer:
             config=self._config()[0].public(),
             releases=observed.state.releases if observed.state else {},
             ports=wish.ports,
+            components={
+                item.component.name: item.component.definition
+                for item in wish.components
+                if item.component.own
+            },
             namespaces=tuple(sorted({item.component.namespace for item in wish.components})),
             unfinished=_to_be_done(plan),
         )

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from cto.catalog import Component
+from cto.catalog import Catalog, Component
 from cto.engine.listcache import ListCache
 from cto.engine.namespaces import listed, versions_by_resource
 from cto.engine.nodes import listed as listed_nodes
@@ -49,7 +49,7 @@ class Observer:
     cluster: Cluster
     view: ListCache
     releases: Releases
-    store: StateStore
+    state: State | None
     components: Sequence[Component]
     context: str
 
@@ -58,7 +58,6 @@ class Observer:
 
         `for_uninstall` looks for objects of our CRDs and for volume claims as well.
         """
-        state = self.store.load()
         with ThreadPoolExecutor(_PARALLEL) as pool:
             version = pool.submit(self.cluster.server_version)
             nodes = pool.submit(self._nodes, for_uninstall=for_uninstall)
@@ -70,7 +69,7 @@ class Observer:
                 records=self._records(namespaces.result(), pool),
                 namespaces=_labels_by_name(_lasting(namespaces.result())),
                 crds=_labels_by_name(crds.result()),
-                state=state,
+                state=self.state,
             )
             if not for_uninstall:
                 observed = replace(observed, ingress_classes=self._ingress_classes(observed))
@@ -281,13 +280,15 @@ def glimpsed(cluster: Cluster, context: str) -> Observed:
 
 
 def glimpsed_installation(
-    cluster: Cluster, context: str, store: StateStore, components: Sequence[Component]
+    cluster: Cluster, context: str, store: StateStore, catalog: Catalog
 ) -> Observed:
     """Return the same with all that the state tells of, as if it were there."""
     observed = glimpsed(cluster, context)
     with suppress(ApiError):
         observed = replace(observed, state=store.load())
     releases = observed.state.releases if observed.state else {}
+    known = catalog.with_remembered(observed.state.components if observed.state else {})
+    components = known.components
     found = [ref for release in releases.values() for ref in (*release.objects, *release.glue)]
     found += [
         ref

@@ -65,13 +65,24 @@ class StateStore:
         self._state = replace(state, steps=self._read(JOURNAL) or {})
         return self._state
 
+    @property
+    def known(self) -> State | None:
+        """What was loaded last, with what was written since."""
+        return self._state
+
     def begin(self, state: State) -> None:
         """Write who works here now; what is known of releases stays."""
         known = self._state
         if known is not None:
             names = tuple(sorted({*known.namespaces, *state.namespaces}))
             releases = {**known.releases, **state.releases}
-            state = replace(state, releases=releases, namespaces=names, steps=known.steps)
+            state = replace(
+                state,
+                releases=releases,
+                namespaces=names,
+                components={**known.components, **state.components},
+                steps=known.steps,
+            )
         with self._lock:
             self._state = state
             self._write(STATE, _encode(state))
@@ -96,6 +107,7 @@ class StateStore:
             known = [found.pop(component, None) for found in (releases, unfinished)]
             if known == [None, None]:
                 return
+            # What it is stays known: its data may still be there.
             self._state = replace(self._state, releases=releases, unfinished=unfinished)
             self._write(STATE, _encode(self._state))
 
@@ -224,6 +236,7 @@ def _encode(state: State) -> dict[str, Any]:
         "namespaces": list(state.namespaces),
         "ports": {str(node): host for node, host in state.ports.items()},
         "releases": {name: _encode_release(item) for name, item in state.releases.items()},
+        **({"components": dict(state.components)} if state.components else {}),
         **({"unfinished": dict(state.unfinished)} if state.unfinished else {}),
     }
 
@@ -251,6 +264,7 @@ def _decode(data: Mapping[str, Any]) -> State:
         namespaces=tuple(map(_text, data["namespaces"])),
         ports={int(node): int(host) for node, host in data.get("ports", {}).items()},
         releases={name: _decode_release(name, item) for name, item in data["releases"].items()},
+        components={name: dict(item) for name, item in data.get("components", {}).items()},
         unfinished={name: _text(item) for name, item in data.get("unfinished", {}).items()},
     )
 

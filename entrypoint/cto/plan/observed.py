@@ -73,6 +73,8 @@ class State:
     unfinished: Mapping[str, str] = field(default_factory=dict)
     """What a run that began has to change, until it ends well: component -> digest of the release
     that it is to have, '' where it is something else that changes."""
+    components: Mapping[str, Any] = field(default_factory=dict)
+    """What a user's own components are: their folders need not be there when they are removed."""
     steps: Mapping[str, Any] = field(default_factory=dict)
     """The journal: how long each step of the last run took, and how it ended."""
 

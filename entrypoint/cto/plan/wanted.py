@@ -67,7 +67,8 @@ def select(catalog: Catalog, config: Config) -> Selection:
 
 def _is_asked(component: Component, config: Config, observed: Observed | None) -> bool:
     is_on = bool(getattr(config.features, component.feature or "", False))
-    return component.required or is_on or brings_class(component, config, observed)
+    always = component.required or (component.own and not component.feature)
+    return always or is_on or brings_class(component, config, observed)
 
 
 def _selected(asked: Sequence[Component], config: Config) -> Selection:

@@ -38,7 +38,7 @@ def observe(
         cluster=cluster,
         view=ListCache(cluster),
         releases=FakeReleases(cluster),
-        store=StateStore(cluster, "1.0.0"),
+        state=StateStore(cluster, "1.0.0").load(),
         components=(component,),
         context="here",
     )

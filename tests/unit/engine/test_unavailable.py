@@ -125,7 +125,7 @@ def observe(cluster: FakeCluster) -> Observed:
         cluster=cluster,
         view=ListCache(cluster),
         releases=FakeReleases(cluster),
-        store=StateStore(cluster, "1.0.0"),
+        state=StateStore(cluster, "1.0.0").load(),
         components=(component("web"),),
         context="here",
     )

@@ -76,7 +76,7 @@ class ChartResolver:
         if given := self._given(source.name, source.version):
             return given
         if source.path:
-            return self._packed(source.name, self._bundle / source.path)
+            return self._packed(source.name, component.chart_folder)
         if stocked := self._stock(source.name, source.version, source.sha256):
             return stocked
         try:

@@ -42,7 +42,7 @@ def run(wiring: Wiring, terminal: Terminal, name: str | None, *, show_password: 
     frame(provider, terminal)
     with opened(wiring, provider, terminal, configured=False) as installer:
         state = installed_state(installer)
-        places = _chosen(installed(installer.catalog.components, state), name)
+        places = _chosen(installed(installer.known.components, state), name)
         if show_password:
             return Result(command="access", text=_password(installer, places[0]))
         # As `cto status` has it: there is no way to what does not run.

@@ -250,10 +250,10 @@ def health(
         cluster=installer.cluster,
         clock=installer.clock,
         state=state,
-        titles={component.name: component.title for component in installer.catalog.components},
+        titles={component.name: component.title for component in installer.known.components},
         probes={
             component.name: (component.namespace, component.ready.probe)
-            for component in installer.catalog.components
+            for component in installer.known.components
             if component.ready.probe
         },
         records=records or {},

@@ -23,7 +23,7 @@ def test(wiring: Wiring, terminal: Terminal) -> Result:
         state = installed_state(installer)
         source = (wiring.root / "templates" / "mail" / "send.py").read_text(encoding="utf-8")
         mails = Mails(installer.cluster, installer.clock, source, simulated=terminal.simulated)
-        found = mails.test(installer.catalog.components, state)
+        found = mails.test(installer.known.components, state)
     rows = [one.to_json() for one in found]
     to = ", ".join(state.config["smtp"]["recipients"])
     lines = table([_COLUMNS, *([row[column] for column in _COLUMNS] for row in rows)])

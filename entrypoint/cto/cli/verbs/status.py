@@ -81,7 +81,7 @@ def look(installer: Installer, ways: Ways) -> Result:
         installer, observed.state, simulated=observed.simulated, records=records, at_work=other
     )
     failed = any(check.status is CheckStatus.FAILED for check in checks)
-    there = installed(installer.catalog.components, observed.state)
+    there = installed(installer.known.components, observed.state)
     places = () if observed.simulated else there
     reach = way(ways.reach, observed.state)
     lines = access_lines(places, reach, is_free=ways.is_free, log_in=False)
@@ -115,7 +115,7 @@ def _headline(observed: Observed) -> str:
 def _rows(installer: Installer, observed: Observed) -> list[dict[str, Any]]:
     rows = []
     releases = observed.state.releases if observed.state else {}
-    for component in installer.catalog.components:
+    for component in installer.known.components:
         record = observed.records.get(f"{component.namespace}/{component.release}")
         if component.name not in releases:
             continue
