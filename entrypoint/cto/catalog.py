@@ -518,9 +518,7 @@ def load(bundle: Path, own: Iterable[Path] = ()) -> Catalog:
         ConfigError: CTO-1310, naming file, field and value.
     """
     components: dict[str, Component] = {}
-    files = [(file, False) for file in sorted(bundle.glob("components/*/component.yaml"))]
-    files += [(file, True) for folder in own for file in _files_of(folder)]
-    for file, is_own in files:
+    for file, is_own in files(bundle, own):
         component = _read(file, own=is_own)
         if component.name != file.parent.name:
             raise _invalid(file, f"name: {component.name!r} is not the folder's name")
@@ -531,6 +529,21 @@ def load(bundle: Path, own: Iterable[Path] = ()) -> Catalog:
     for component in components.values():
         _check(component, components)
     return Catalog(bundle, components)
+
+
+def files(bundle: Path, own: Iterable[Path] = ()) -> list[tuple[Path, bool]]:
+    """Return every component.yaml, and whether it is a user's. Its folder has its name.
+
+    Raises:
+        ConfigError: CTO-1310, there is none in a folder of the user's.
+    """
+    found = [(file, False) for file in sorted(bundle.glob("components/*/component.yaml"))]
+    return [*found, *((file, True) for folder in own for file in _files_of(folder))]
+
+
+def names(bundle: Path, own: Iterable[str] = ()) -> list[str]:
+    """Return the names of all components, without reading their files."""
+    return [file.parent.name for file, _ in files(bundle, map(Path, own))]
 
 
 def _files_of(folder: Path) -> list[Path]:

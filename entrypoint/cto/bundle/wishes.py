@@ -46,7 +46,7 @@ def wishes(folder: Path, components: Sequence[str]) -> Iterator[Wish]:
                 env={},
                 files=(),
                 profiles=folder,
-                component_names=components,
+                component_names=lambda _: components,
                 stdin=str,
             )
             yield Wish(profile=profile, config=loaded.config)

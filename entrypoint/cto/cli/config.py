@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -126,7 +127,8 @@ def schema() -> Result:
 
 
 def _load(*, profile: str | None, files: tuple[str, ...], env: Mapping[str, str]) -> Loaded:
-    from cto.config.load import load  # noqa: PLC0415 - pydantic is slow to import
+    from cto.catalog import names  # noqa: PLC0415 - pydantic is slow to import
+    from cto.config.load import load  # noqa: PLC0415 - as above
 
     root = assets.root()
     return load(
@@ -134,10 +136,7 @@ def _load(*, profile: str | None, files: tuple[str, ...], env: Mapping[str, str]
         env=env,
         files=files,
         profiles=root / "profiles",
-        # A component's folder has its name: no need to read ten files for that.
-        component_names=sorted(
-            f.parent.name for f in root.glob("bundle/components/*/component.yaml")
-        ),
+        component_names=partial(names, root / "bundle"),
         stdin=piped,
     )
 

@@ -141,7 +141,7 @@ class Wiring:
             env=self.env,
             files=self.options.files,
             profiles=self.root / "profiles",
-            component_names=[component.name for component in self.catalog.components],
+            component_names=partial(catalog.names, self.root / "bundle"),
             stdin=piped,
         )
         self.secrets.add(secrecy.secrets_of(loaded.config).values())

@@ -81,9 +81,7 @@ VARIABLES = (
 OWN_VARIABLES = frozenset(variable.name for variable in VARIABLES)
 
 
-def read_environment(
-    env: Mapping[str, str], component_names: Sequence[str]
-) -> tuple[Settings, list[Problem]]:
+def read_environment(env: Mapping[str, str]) -> tuple[Settings, list[Problem]]:
     """Return the settings that the environment gives, and what is wrong with them."""
     layer = from_plain({}, Origin(Layer.ENV, "env"))
     problems: list[Problem] = []
@@ -91,7 +89,7 @@ def read_environment(
     for name in sorted(env, key=lambda item: (item.count(_NESTED), item)):
         if not name.startswith(PREFIX) or name in OWN_VARIABLES or not env[name].strip():
             continue
-        path = _path(name, component_names)
+        path = _path(name)
         if path is None:
             problems += _unknown(name)
             continue
@@ -107,7 +105,7 @@ def variable(path: Sequence[str]) -> str:
     return PREFIX + _NESTED.join(part.upper().replace("-", "_") for part in path)
 
 
-def _path(name: str, component_names: Sequence[str]) -> tuple[str, ...] | None:
+def _path(name: str) -> tuple[str, ...] | None:
     if name in _SHORT:
         return _SHORT[name]
     path: tuple[str, ...] = ()
@@ -117,8 +115,6 @@ def _path(name: str, component_names: Sequence[str]) -> tuple[str, ...] | None:
             return None
         if shape.kind is FieldKind.MAPPING:
             key = part.lower().replace("_", shape.separator)
-            if path == ("components",):
-                key = _component(key, component_names)
         elif shape.kind is FieldKind.SECTION:
             key = part.lower()
         elif shape.kind is FieldKind.SECRET:
@@ -130,11 +126,6 @@ def _path(name: str, component_names: Sequence[str]) -> tuple[str, ...] | None:
             return None
         path = (*path, key)
     return path if shape_at(path) else None
-
-
-def _component(key: str, names: Sequence[str]) -> str:
-    same = [name for name in names if name.replace("_", "-") == key]
-    return same[0] if same else key
 
 
 def _value(name: str, text: str, path: tuple[str, ...]) -> tuple[Settings | None, list[Problem]]:

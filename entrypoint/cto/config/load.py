@@ -89,7 +89,7 @@ def load(
     env: Mapping[str, str],
     files: Sequence[str],
     profiles: File,
-    component_names: Sequence[str],
+    component_names: Callable[[Sequence[str]], Sequence[str]],
     stdin: Callable[[], str],
 ) -> Loaded:
     """Read the whole configuration.
@@ -99,17 +99,18 @@ def load(
         env: The environment: settings, and what `${NAME}` stands for.
         files: Paths in the order of the command line, the last one wins; `-` is stdin.
         profiles: Folder of the built-in profiles.
-        component_names: Of the catalog.
+        component_names: Returns those of the catalog, for the folders of `components_from`.
         stdin: Returns what was piped in.
 
     Raises:
         ConfigError: CTO-1300 with a line for everything that is wrong; CTO-1301 if a file is not
             readable, CTO-1302 if there is nothing wrong but the profile.
     """
-    run = _Load(env=env, component_names=component_names)
+    run = _Load(env=env)
     given = [*run.files(files, stdin), run.environment(), _flags(flags)]
     layer, chosen = run.profile(given, profiles)
     merged = functools.reduce(merge, [_defaults(), layer, *given])
+    run.component_names = component_names(run.folders(merged))
     return run.finish(merged, chosen)
 
 
@@ -137,7 +138,7 @@ def load_cluster(
         ConfigError: CTO-1300 with a line for everything that is wrong; CTO-1301 if a file is not
             readable.
     """
-    run = _Load(env=env, component_names=())
+    run = _Load(env=env)
     given = [*run.files(files, stdin), run.environment(), _flags(flags)]
     problems = [item for item in run.problems if item.path.partition(".")[0] in {"", "cluster"}]
     layer, _ = run.profile(given, profiles)
@@ -150,7 +151,7 @@ class _Load:
     """One run: what it was given, and what turned out to be wrong."""
 
     env: Mapping[str, str]
-    component_names: Sequence[str]
+    component_names: Sequence[str] = ()
     problems: list[Problem] = field(default_factory=list)
 
     def files(self, names: Sequence[str], stdin: Callable[[], str]) -> list[Settings]:
@@ -169,7 +170,7 @@ class _Load:
         return layers
 
     def environment(self) -> Settings:
-        layer, problems = read_environment(self.env, self.component_names)
+        layer, problems = read_environment(self.env)
         self.problems += problems
         return _without_empty(layer)
 
@@ -184,6 +185,12 @@ class _Load:
         found = profile.read(resolved.value, folder, resolved)
         self.problems += found.problems
         return _without_empty(found.layer or empty), found.profile
+
+    def folders(self, merged: Settings) -> Sequence[str]:
+        """Return the folders with components of the user's own, as far as they are well written."""
+        given = {path: item for path, item in merged.items() if path[:1] == ("components_from",)}
+        resolved, _ = resolve(given, self.env)
+        return [item.value for item in resolved.values() if isinstance(item.value, str)]
 
     def finish(self, merged: Settings, chosen: Profile | None) -> Loaded:
         resolved, config = self._checked(merged)

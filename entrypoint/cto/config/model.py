@@ -126,6 +126,12 @@ class Config(Section):
         description="The mail server for notifications.",
         examples=[{}],
     )
+    components_from: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
+        default=(),
+        description="Folders with components of your own: each is one component's folder, or has "
+        "such folders in it. They are installed like those that cto brings.",
+        examples=[["./components"]],
+    )
     components: Mapping[ComponentName, ComponentSettings] = Field(
         default_factory=dict,
         description="What is different about single components, by name.",

@@ -130,7 +130,12 @@ class TestSource:
     def loaded(self, **registry: str) -> Loaded:
         values = {f"registry.{key}": value for key, value in {**REGISTRY, **registry}.items()}
         return load(
-            flags=values, env={}, files=(), profiles=PROFILE_FOLDER, component_names=[], stdin=str
+            flags=values,
+            env={},
+            files=(),
+            profiles=PROFILE_FOLDER,
+            component_names=lambda _: (),
+            stdin=str,
         )
 
     def needed(self, loaded: Loaded, folder: Path, bundle: Path | None = None) -> set[str]:

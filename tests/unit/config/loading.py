@@ -42,7 +42,7 @@ class Loader:
             env=env or {},
             files=[*names, *files],
             profiles=self.profiles,
-            component_names=COMPONENTS,
+            component_names=lambda folders: [*COMPONENTS, *(Path(one).name for one in folders)],
             stdin=lambda: stdin,
         )
 
