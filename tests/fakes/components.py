@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cto.catalog import Component
-from cto.objects import Manifest
+from cto.objects import Manifest, dump_yaml
 from cto.plan.wish import Wanted, WantedComponent
 from cto.ports import Chart
 
@@ -16,21 +16,27 @@ FOLDER = Path("/components")
 
 def component(name: str, **fields: Any) -> Component:
     """Return a component with everything that is required, and the given fields."""
-    return Component.model_validate(
-        {
-            "name": name,
-            "title": name.title(),
-            "category": "core",
-            "required": True,
-            "namespace": f"{name}-ns",
-            "release": name,
-            "chart": {"name": name, "version": "1.0.0", "path": f"charts/{name}"},
-            "homepage": "https://example.com",
-            "licence": "Apache-2.0",
-            "folder": FOLDER / name,
-            **fields,
-        }
-    )
+    given = {**_required(name), "namespace": f"{name}-ns", "folder": FOLDER / name, **fields}
+    return Component.model_validate(given)
+
+
+def definition(name: str, more: str = "", **fields: Any) -> str:
+    """Return the text of a component.yaml: the same, and `more` lines."""
+    return dump_yaml({**_required(name), **fields}) + more
+
+
+def _required(name: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "title": name.title(),
+        "category": "core",
+        "required": True,
+        "namespace": name,
+        "release": name,
+        "chart": {"name": name, "version": "1.0.0", "path": f"charts/{name}"},
+        "homepage": "https://example.com",
+        "licence": "Apache-2.0",
+    }
 
 
 def chart(name: str, version: str = "1.0.0", digest: str = "") -> Chart:

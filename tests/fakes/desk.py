@@ -24,6 +24,7 @@ from cto.objects import Manifest, dump_yaml
 from cto.ports import Clock, Provider
 from cto_airgap.web import Transport
 from fakes.cluster import FakeCluster
+from fakes.components import definition
 from fakes.controllers import make_ready
 from fakes.handclock import HandClock
 from fakes.machine import FakeMachine
@@ -32,18 +33,12 @@ from fakes.releases import FakeReleases
 from fakes.world import write_components
 
 # A component beside the `web` of tests, that needs it.
-API = """
-name: api
-title: Api
-category: core
-required: true
-namespace: api
-release: api
+API = definition(
+    "api",
+    """
 depends_on: [web]
-chart: {name: api, version: 1.0.0, path: charts/api}
-homepage: https://example.com
-licence: Apache-2.0
-"""
+""",
+)
 CHART = "apiVersion: v2\nname: {name}\nversion: {version}\n"
 _TOOLS = ("helm", "kubectl")
 

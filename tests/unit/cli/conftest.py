@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from cto.cli.options import output_options
 from cto.cli.root import Root
+from fakes.components import definition
 from fakes.desk import Desk
 from fakes.world import crd
 
@@ -39,22 +40,16 @@ def invoke(group: Root) -> Invoke:
     return run
 
 
-WEB = """
-name: web
-title: Web
-category: core
-required: true
-namespace: web
-release: web
-chart: {name: web, version: 1.0.0, path: charts/web}
+WEB = definition(
+    "web",
+    """
 crds: {source: crds}
 generated_secrets:
   - name: web-admin
     keys: {password: {random: 32}}
 access: {service: web, port: 80, user: admin, secret: web-admin/password}
-homepage: https://example.com
-licence: Apache-2.0
-"""
+""",
+)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from cto.cli.output import SIMULATED
 from cto.engine.lock import ClusterLock
 from cto.errors import ApiError, ToolError
 from cto.objects import Manifest, ObjectRef, ref_of
+from fakes.components import definition
 from fakes.desk import Desk, node
 from fakes.handclock import HandClock
 from fakes.provider import FakeProvider
@@ -301,7 +302,7 @@ class TestFailures:
 
     def test_all_failures_are_named(self, desk: Desk) -> None:
         for name in ("web", "api"):
-            desk.component(COMPONENT.format(name=name))
+            desk.component(definition(name))
             desk.releases.fail(name)
         result = desk.cto("install")
         assert result.exit_code == 5
@@ -412,8 +413,8 @@ class TestFailures:
     def test_a_ctrl_c_during_downloads_says_that_nothing_was_changed(
         self, desk: Desk, *, attended: bool, told: str
     ) -> None:
-        remote = f"url: https://example.com/api.tgz, sha256: '{1:064}'"
-        desk.component(COMPONENT.format(name="api").replace("path: charts/api", remote))
+        place = {"url": "https://example.com/api.tgz", "sha256": f"{1:064}"}
+        desk.component(definition("api", chart={"name": "api", "version": "1.0.0", **place}))
         desk.downloader = Interrupted(desk.folder)
         desk.attended = attended
         result = desk.cto("install")
@@ -438,19 +439,6 @@ class Interrupted(Downloader):
 
     def fetch(self, url: str, *, algorithm: str, digest: str, code: str = "CTO-1501") -> Path:
         raise KeyboardInterrupt
-
-
-COMPONENT = """
-name: {name}
-title: {name}
-category: core
-required: true
-namespace: {name}
-release: {name}
-chart: {{name: {name}, version: 1.0.0, path: charts/{name}}}
-homepage: https://example.com
-licence: Apache-2.0
-"""
 
 
 class TestConfirmation:

@@ -15,6 +15,7 @@ from cto.errors import ApiError
 from cto.objects import Manifest, load_yaml
 from cto.ports import ReleaseSpec
 from fakes.cluster import FakeCluster
+from fakes.components import definition
 from fakes.desk import Desk
 from fakes.releases import plain_chart
 
@@ -233,16 +234,10 @@ def test_every_check_but_the_one_for_foreign_objects_can_be_left_out() -> None:
     assert tuple(PreflightCheck) == PREFLIGHT
 
 
-BIG = """
-name: big
-title: Big
-category: core
-required: true
-namespace: big
-release: big
-chart: {name: big, version: 1.0.0, path: charts/big}
+BIG = definition(
+    "big",
+    """
 resources:
   minimal: {cpu: "2", memory: 1Gi}
-homepage: https://example.com
-licence: Apache-2.0
-"""
+""",
+)

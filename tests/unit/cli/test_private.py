@@ -13,6 +13,7 @@ from cto.objects import Manifest, ObjectRef
 from cto.ports import ReleaseSpec
 from cto_airgap.oci import digest_of
 from fakes import images
+from fakes.components import definition
 from fakes.desk import Desk
 from fakes.registry import FakeRegistry, FakeWeb
 from unit.bundle.parts import workload
@@ -24,17 +25,7 @@ images:
   - {ref: "nats:2", why: bus, hides_in: configmap}
 manifests: {before: [own.yaml.j2]}
 """
-COMPONENT = """
-name: app
-title: App
-category: core
-required: true
-namespace: app
-release: app
-chart: {name: app, version: 1.0.0, path: charts/app}
-homepage: https://example.com
-licence: Apache-2.0
-"""
+COMPONENT = definition("app")
 OWN = """
 apiVersion: v1
 kind: ConfigMap

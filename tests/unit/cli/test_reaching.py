@@ -10,22 +10,17 @@ import pytest
 from cto.cli.reaching import access_lines, adapted, reachable, url_of
 from cto.objects import ObjectRef
 from cto.ports import INGRESS_NODE_PORT, Reach, ReleaseSpec
-from fakes.components import component
+from fakes.components import component, definition
 from fakes.desk import Desk
 from fakes.provider import FakeProvider
 
-UI = """
-name: ui
-title: UI
-category: core
-required: true
-namespace: ui
-release: ui
-chart: {name: ui, version: 1.0.0, path: charts/ui}
+UI = definition(
+    "ui",
+    """
 access: {service: ui, port: 80, node_port: 30080, host_port: 8080, subdomain: ui}
-homepage: https://example.com
-licence: Apache-2.0
-"""
+""",
+    title="UI",
+)
 VALUES = """
 data: {url: "http://{{ cluster.localhost.ui }}", https: "x{{ cluster.https_port }}"}
 """

@@ -19,23 +19,17 @@ from cto.objects import Manifest, ObjectRef
 from cto.plan.steps import ApplyRelease, Plan
 from cto.ports import ReleaseSpec
 from cto.result import CheckStatus
-from fakes.components import chart
+from fakes.components import chart, definition
 from fakes.releases import plain_chart
 from fakes.world import World, crd, write_components
 
-WEB = """
-name: web
-title: Web
-category: core
-required: true
-namespace: web
-release: web
-chart: {name: web, version: 1.0.0, path: charts/web}
-homepage: https://example.com
-licence: Apache-2.0
+WEB = definition(
+    "web",
+    """
 crds: {source: crds}
 manifests: {after: [glue.yaml.j2]}
-"""
+""",
+)
 GLUE = """
 apiVersion: v1
 kind: ConfigMap

@@ -24,23 +24,12 @@ from cto.plan.steps import ApplyRelease, Plan
 from cto.plan.wish import Wanted
 from cto.ports import Chart, ReleaseSpec
 from cto.result import Check, CheckStatus
-from fakes.components import chart
+from fakes.components import chart, definition
 from fakes.releases import Killed
 from fakes.world import World, crd, write_components
 
-COMPONENT = """
-name: {name}
-title: {title}
-category: core
-required: true
-namespace: {name}
-release: {name}
-chart: {{name: {name}, version: 1.0.0, path: charts/{name}}}
-homepage: https://example.com
-licence: Apache-2.0
-"""
 WEB = (
-    COMPONENT.format(name="web", title="Web")
+    definition("web")
     + """
 crds: {source: crds}
 generated_secrets:
@@ -64,7 +53,7 @@ kind: Web
 metadata: {name: default, namespace: web}
 spec: {}
 """
-API = COMPONENT.format(name="api", title="Api") + "depends_on: [web]\n"
+API = definition("api") + "depends_on: [web]\n"
 ADMIN = ObjectRef("v1", "Secret", "web", "web-admin")
 GLUE_REF = ObjectRef("v1", "ConfigMap", "web", "glue")
 CUSTOM_REF = ObjectRef("example.com/v1", "Web", "web", "default")

@@ -10,33 +10,23 @@ from cto.catalog import load
 from cto.config.model import Config
 from cto.objects import ObjectRef
 from cto.plan.remove import Options
+from fakes.components import definition
 from fakes.world import World, write_components
 
-BUILTIN = """
-name: web
-title: Web
-category: core
-required: true
-namespace: web
-release: web
-chart: {name: web, version: 1.0.0, path: charts/web}
-homepage: https://example.com
-licence: Apache-2.0
-"""
-OWN = """
-name: shop
-title: Shop
-category: optional
-namespace: shop
-release: shop
-depends_on: [web]
-chart: {name: shop, version: 2.0.0, path: chart}
+BUILTIN = definition("web")
+SECRETS = """
 generated_secrets:
   - name: shop-admin
     keys: {password: {random: 32}}
-homepage: https://example.com
-licence: Apache-2.0
 """
+OWN = definition(
+    "shop",
+    SECRETS,
+    category="optional",
+    required=False,
+    depends_on=["web"],
+    chart={"name": "shop", "version": "2.0.0", "path": "chart"},
+)
 DEPLOYMENT = ObjectRef("apps/v1", "Deployment", "shop", "shop")
 ADMIN = ObjectRef("v1", "Secret", "shop", "shop-admin")
 
