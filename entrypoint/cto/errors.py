@@ -326,7 +326,7 @@ _TABLE = (
     ErrorKind(
         "CTO-1320",
         "The plan cannot be carried out",
-        "Two wishes contradict each other, e.g. high availability on a single node.",
+        "Two settings contradict each other, e.g. high availability on a single node.",
         "Change the configuration as the message says.",
     ),
     ErrorKind(

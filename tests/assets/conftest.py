@@ -12,7 +12,8 @@ import pytest
 from cto import __version__
 from cto.catalog import Catalog, load
 from cto.config.model import Config
-from cto.plan.wanted import addresses, completed, select
+from cto.plan.desired import addresses
+from cto.plan.selection import completed, select
 from cto.render import Renderer
 
 _ROOT = Path(__file__).parents[2]

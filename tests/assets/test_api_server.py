@@ -26,7 +26,7 @@ from cto.adapters.process import ProcessRunner
 from cto.catalog import Catalog, Component, load
 from cto.errors import ToolError
 from cto.objects import Manifest, ObjectRef, annotations_of, dump_documents, load_yaml, ref_of
-from cto.plan.openings import policies
+from cto.plan.network import policies
 from cto.ports import Access, Chart, ReleaseSpec
 from cto.render import Renderer
 

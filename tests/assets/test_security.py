@@ -18,7 +18,7 @@ import pytest
 from cto.catalog import ANYWHERE, Catalog, Component, Opening
 from cto.goyaml import dump_json
 from cto.objects import Manifest, load_documents
-from cto.plan.openings import policies
+from cto.plan.network import policies
 from cto.render import Renderer
 from lab.charts import pack
 from lab.images import build as images

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cto import assets
-from cto.bundle import content
+from cto.bundle.rendering import own_images
 from cto.catalog import load
 from cto_airgap.oci import OCI_INDEX, OCI_MANIFEST, digest_of
 from cto_airgap.reference import parse_reference
@@ -61,7 +61,7 @@ def ours(folder: Path, platform: str = "linux/amd64") -> dict[str, Path]:
     """Write a file for each image that is made of this project; return them by their names."""
     catalog = load(assets.root() / "bundle")
     found = {}
-    for name in content.ours(catalog.components):
+    for name in own_images(catalog.components):
         reference = parse_reference(name).name
         (place := folder / reference.rpartition("/")[2]).mkdir(parents=True, exist_ok=True)
 

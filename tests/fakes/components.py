@@ -8,7 +8,7 @@ from typing import Any
 
 from cto.catalog import Component
 from cto.objects import Manifest, dump_yaml
-from cto.plan.wish import Wanted, WantedComponent
+from cto.plan.desired import DesiredComponent, DesiredState
 from cto.ports import Chart
 
 FOLDER = Path("/components")
@@ -54,14 +54,16 @@ def wanted_component(
     version: str = "1.0.0",
     values: Mapping[str, Any] | None = None,
     **fields: Any,
-) -> WantedComponent:
-    return WantedComponent(
+) -> DesiredComponent:
+    return DesiredComponent(
         component=item, chart=chart(item.name, version), values=values or {}, **fields
     )
 
 
-def wanted(*items: WantedComponent, **fields: Any) -> Wanted:
-    return Wanted(**{"provider": "existing", "profile": "minimal", "components": items, **fields})
+def wanted(*items: DesiredComponent, **fields: Any) -> DesiredState:
+    return DesiredState(
+        **{"provider": "existing", "profile": "minimal", "components": items, **fields}
+    )
 
 
 def config_map(name: str, namespace: str, data: str = "x") -> Manifest:

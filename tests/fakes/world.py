@@ -16,10 +16,10 @@ from cto.engine.installer import Installer
 from cto.engine.state import NAMESPACE
 from cto.events import Event
 from cto.objects import Manifest, ref_of
+from cto.plan.desired import DesiredState
 from cto.plan.observed import Observed
+from cto.plan.selection import select
 from cto.plan.steps import ApplyCrds, Plan
-from cto.plan.wanted import select
-from cto.plan.wish import Wanted
 from cto.ports import Chart
 from cto.result import Check
 from fakes.clock import FakeClock
@@ -133,5 +133,5 @@ class World:
         self.during_lock(lost)
         yield lambda: not lost.is_set()
 
-    def _preflight(self, observed: Observed, wanted: Wanted, plan: Plan) -> Sequence[Check]:
+    def _preflight(self, observed: Observed, wanted: DesiredState, plan: Plan) -> Sequence[Check]:
         return self.checks

@@ -19,8 +19,7 @@ from typing import Any
 import pytest
 
 from cto import __version__
-from cto.bundle import lock as locks
-from cto.bundle.lock import Lock, LockedImage
+from cto.bundle.lock import Lock, LockedImage, read_lock, write_lock
 from cto_airgap.reference import parse_reference
 from fakes.archives import ours
 from integration.bundle_registry import PLATFORMS, Distribution, distribution
@@ -102,7 +101,7 @@ def lab_folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Distribution]:
     """A registry that has every image of the committed lock."""
     with distribution(tmp_path_factory.mktemp("upstream") / "registry") as registry:
-        for image in locks.read(COMMITTED).images:
+        for image in read_lock(COMMITTED).images:
             name = parse_reference(image.image)
             registry.put_image(name.repository, name.tag)
         yield registry
@@ -156,11 +155,11 @@ def without_digests(lock: Lock) -> list[dict[str, Any]]:
 
 def test_the_committed_lock_is_what_charts_and_catalog_say(resolved: Path) -> None:
     """Whoever changes a component runs `cto bundle lock`."""
-    assert without_digests(locks.read(COMMITTED)) == without_digests(locks.read(resolved))
+    assert without_digests(read_lock(COMMITTED)) == without_digests(read_lock(resolved))
 
 
 def test_the_lock_has_what_the_registries_have(resolved: Path, upstream: Distribution) -> None:
-    for image in locks.read(resolved).images:
+    for image in read_lock(resolved).images:
         name = parse_reference(image.image)
         assert image.digest == upstream.digest(name.repository, name.tag)
         assert image.platforms == PLATFORMS
@@ -169,19 +168,19 @@ def test_the_lock_has_what_the_registries_have(resolved: Path, upstream: Distrib
 
 def test_a_tag_that_moved_changes_one_entry_and_only_when_asked(desk: Desk) -> None:
     """Upstream builds `latest` again, and now and then a version."""
-    lock = locks.read(desk.lock)
+    lock = read_lock(desk.lock)
     older = lock.images[1].model_copy(update={"digest": "sha256:" + "0" * 64})
-    locks.write(desk.lock, Lock(images=(lock.images[0], older, *lock.images[2:])))
+    write_lock(desk.lock, Lock(images=(lock.images[0], older, *lock.images[2:])))
     assert not desk.data("lock", "--lock", desk.lock)["written"]
     assert desk.data("lock", "--lock", desk.lock, "--update")["moved"] == [older.image]
-    assert locks.read(desk.lock) == lock
+    assert read_lock(desk.lock) == lock
 
 
 def test_round_trip(desk: Desk, tmp_path: Path) -> None:
     """Build, verify, list, compare, push; and nothing is sent twice."""
     bundle = desk.build()
     listed = desk.data("list", bundle)
-    wanted = locks.read(desk.lock).of_profile("minimal")
+    wanted = read_lock(desk.lock).of_profile("minimal")
     found = {one["name"]: one["digest"] for one in listed["images"]}
     made = {name for name in found if name.startswith("cto.internal/")}
     assert made == {f"cto.internal/{name}:{__version__}" for name in ("agent", "controller")}
@@ -267,10 +266,10 @@ def test_a_build_mends_what_was_damaged(desk: Desk) -> None:
 
 
 def test_a_build_refuses_what_was_never_resolved(desk: Desk) -> None:
-    lock = locks.read(desk.lock)
+    lock = read_lock(desk.lock)
     one = next(item for item in lock.of_profile("minimal"))
     bare = LockedImage(image=one.image, needed_by=one.needed_by)
-    locks.write(desk.lock, Lock(images=tuple(bare if i == one else i for i in lock.images)))
+    write_lock(desk.lock, Lock(images=tuple(bare if i == one else i for i in lock.images)))
     out = desk.folder / "bundle"
     error = desk.data("build", "--lock", desk.lock, "--out", out, code=8)["error"]
     assert (error["code"], error["details"]) == ("CTO-1801", one.image)
@@ -278,8 +277,8 @@ def test_a_build_refuses_what_was_never_resolved(desk: Desk) -> None:
 
 
 def test_a_build_refuses_a_lock_that_is_older_than_the_catalog(desk: Desk) -> None:
-    lock = locks.read(desk.lock)
-    locks.write(desk.lock, Lock(images=lock.images[1:]))
+    lock = read_lock(desk.lock)
+    write_lock(desk.lock, Lock(images=lock.images[1:]))
     words = ("--profile", "standard", "--lock", desk.lock, "--out", desk.folder / "bundle")
     error = desk.data("build", *words, code=3)["error"]
     assert error["code"] == "CTO-1312"
@@ -292,7 +291,7 @@ def test_what_no_registry_has_stays_unresolved(desk: Desk) -> None:
         other.put_image("library/nats", "2.10.29")
         env = {"CTO_REGISTRY_MIRRORS": f"*={other.url}"}
         done = desk.run("lock", "--lock", desk.folder / "new.yaml", env=env)
-    lock = locks.read(desk.folder / "new.yaml")
+    lock = read_lock(desk.folder / "new.yaml")
     resolved = [item.image for item in lock.images if item.resolved]
     assert resolved == ["docker.io/library/nats:2.10.29"], done.stdout + done.stderr
     assert f"{len(lock.images) - 1} unresolved" in done.stdout

@@ -14,18 +14,18 @@ from typing import Any
 
 import pytest
 
-from cto.bundle import lock as locks
-from cto.bundle.content import ours
-from cto.bundle.pods import pod_images
-from cto.bundle.wishes import wishes
+from cto.bundle.collect import pod_images
+from cto.bundle.lock import Lock, read_lock, write_lock
+from cto.bundle.rendering import own_images, render_targets
 from cto.cli.options import ClusterOptions
 from cto.cli.relocating import Source, moved
 from cto.cli.wiring import Wiring
 from cto.config.model import Config
 from cto.engine.preflight import supported
 from cto.objects import Manifest, ObjectRef
+from cto.plan.desired import desired_state
 from cto.plan.observed import Observed
-from cto.plan.wanted import select, wanted
+from cto.plan.selection import select
 from cto.ports import ReleaseSpec
 from cto_airgap.oci import digest_of
 from cto_airgap.reference import parse_reference
@@ -37,7 +37,7 @@ from .canaries import Hunt, is_meant, shims
 from .conftest import Lab
 from .test_bundle import COMMITTED, Desk
 
-LOCK = locks.read(COMMITTED)
+LOCK = read_lock(COMMITTED)
 MIRROR = "registry.example.com/cto/"
 UPSTREAM = sorted({parse_reference(item.image).host for item in LOCK.images} | {"cto.internal"})
 # Whatever is pulled without naming a host comes from Docker's.
@@ -89,28 +89,30 @@ def rendered(lab: Lab) -> Iterator[tuple[str, Manifest]]:
     """Yield everything that any profile applies, with its component. No object comes twice."""
     wiring = Wiring(ClusterOptions(charts=lab.charts, tools=lab.tools), env=lab.env)
     catalog, helm, seen = wiring.catalog, wiring.templates(), set()
-    images = [*(item.image for item in LOCK.images), *ours(catalog.components)]
+    images = [*(item.image for item in LOCK.images), *own_images(catalog.components)]
     known = {name: digest_of(name.encode()) for name in images}
     login = {"url": "registry.example.com", "username": "robot", "password": "hunter2"}
     newest = supported(wiring.root / "bundle").ends[1]
-    for wish in wishes(wiring.root / "profiles", [item.name for item in catalog.components]):
+    for target in render_targets(
+        wiring.root / "profiles", [item.name for item in catalog.components]
+    ):
         # With a store, the cluster's or another: no other one has the image of Velero's plugin.
-        store = {} if wish.config.features.object_store else {"bucket": "cto"}
+        store = {} if target.config.features.object_store else {"bucket": "cto"}
         more = {"registry": {"type": "generic", **login}, "object_store": store}
-        sections = {**wish.config.model_dump(), **more}
+        sections = {**target.config.model_dump(), **more}
         config = Config.model_validate(sections)
         selection = select(catalog, config)
-        made = wanted(
+        made = desired_state(
             config,
             selection,
             {item.name: wiring.charts.resolve(item) for item in selection.managed},
             Observed(exists=False, kube_version=newest, nodes=3, simulated=False),
             provider="existing",
             creates_cluster=False,
-            base=wish.profile,
+            base=target.profile,
             env={},
             relocations=moved(
-                config, selection.managed, wish.profile, LOCK, Source("here", known, "")
+                config, selection.managed, target.profile, LOCK, Source("here", known, "")
             ).by_component,
         )
         for item in made.components:
@@ -212,7 +214,7 @@ def private(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Priv
         fields = {"platforms": PLATFORMS, "size": 1}
         images = [i.model_copy(update={"digest": found[i.image], **fields}) for i in LOCK.images]
         desk = Desk(folder, upstream, folder / "cache", lab.tools, lab.charts)
-        locks.write(desk.lock, locks.Lock(images=tuple(images)))
+        write_lock(desk.lock, Lock(images=tuple(images)))
         bundle = desk.build()
         host = strict.start(tls=True, auth="token")
         login = {"auths": {host: {"username": "robot", "password": running.PASSWORD}}}
@@ -276,9 +278,9 @@ def test_from_the_first_installation_to_the_last(private: Private) -> None:
         for item in LOCK.images
         if {need.component for need in item.needed_by} & {*first["components"]}
     }
-    wanted = [f"{private.host}/three/{name}@" for name in pushed if name in needed - NODES]
-    assert wanted
-    assert [name for name in wanted if name not in missing["error"]["details"]] == []
+    lacking = [f"{private.host}/three/{name}@" for name in pushed if name in needed - NODES]
+    assert lacking
+    assert [name for name in lacking if name not in missing["error"]["details"]] == []
     refused = private.install(password="wrong-8d1e77", code=4)
     assert refused["error"]["code"] == "CTO-1441"
 
@@ -303,10 +305,10 @@ def check_logins(objects: list[Manifest]) -> None:
     for pod in pods:
         assert {"name": SECRET} in pod["spec"]["imagePullSecrets"]
         assert login_of(objects, pod["metadata"]["namespace"])
-    ours = {pod["metadata"]["namespace"] for pod in pods}
+    used = {pod["metadata"]["namespace"] for pod in pods}
     accounts = [i for i in objects if i["kind"] == "ServiceAccount"]
-    accounts = [i for i in accounts if i["metadata"]["namespace"] in ours]
-    assert len(accounts) > 2 * len(ours)
+    accounts = [i for i in accounts if i["metadata"]["namespace"] in used]
+    assert len(accounts) > 2 * len(used)
     for account in accounts:
         assert {"name": SECRET} in account["imagePullSecrets"], account["metadata"]
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from cto.bundle import lock as locks
-from cto.bundle.content import ours
+from cto.bundle.lock import read_lock
+from cto.bundle.rendering import own_images
 from cto.catalog import load
 from cto.objects import ObjectRef
 
@@ -92,8 +92,8 @@ class Expedition:
         (self.folder / "cto.yaml").write_text(json.dumps(config))
         # As a push writes it: nothing here asks whether the registry has the images.
         digest = f"sha256:{'a' * 64}"
-        images = [item.image for item in locks.read(LOCK).images]
-        images += ours(load(ROOT / "bundle").components)
+        images = [item.image for item in read_lock(LOCK).images]
+        images += own_images(load(ROOT / "bundle").components)
         mapping = {name: f"{name}@{digest}" for name in images}
         (self.folder / "mapping.json").write_text(json.dumps(mapping))
         wrong = {"smtp": {"password": [MISPLACED["misplaced password"]]}, "nodes": 1}

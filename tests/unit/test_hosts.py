@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from cto.bundle.lock import read
+from cto.bundle.lock import read_lock
 from cto.objects import load_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,7 +22,7 @@ def wanted() -> Iterator[str]:
         chart = load_yaml(file.read_text(encoding="utf-8"))["chart"]
         if "url" in chart:
             yield chart["url"]
-    yield from (f"//{one.image}" for one in read(BUNDLE / "lock.yaml").images)
+    yield from (f"//{one.image}" for one in read_lock(BUNDLE / "lock.yaml").images)
 
 
 def test_the_table_of_hosts_is_that_of_tools_charts_and_images() -> None:

@@ -1,24 +1,65 @@
 """Which images the platform needs, out of what its charts render and what its catalog lists.
 
 Neither source is enough: a program may pull what no pod spec names, and a list grows stale. Each
-is held against the other, and where they disagree somebody has to look.
+is held against the other, and where they disagree somebody has to look. What belongs to the
+platform as a whole, and to no component, is in bundle/platform.yaml.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
-from cto.bundle.pods import PodImage, pod_images
 from cto.catalog import Component
 from cto.errors import ConfigError
-from cto.objects import Manifest
+from cto.objects import POD_GROUPS, POD_SPECS, Manifest, load_yaml, ref_of
 
+_CONTAINERS = ("initContainers", "containers", "ephemeralContainers")
 POD = "pod"
 _PLACES = 3
-
 Normalise = Callable[[str], str]
 """Returns a reference with registry, path and tag. Raises ValueError if it is none."""
+CLUSTER = "cluster"
+NODE = "node"
+
+
+@dataclass(frozen=True, order=True)
+class PodImage:
+    """An image as a manifest names it, and where it does."""
+
+    name: str
+    place: str
+
+
+def pod_images(manifest: Manifest) -> Iterator[PodImage]:
+    """Yield the images of containers and of image volumes; none for kinds that make no pods.
+
+    A hook's pods count like any other. What a program does with a custom resource is not known
+    here: the catalog lists such images.
+    """
+    ref = ref_of(manifest)
+    if ref.group not in POD_GROUPS:
+        return
+    spec = _pod_spec(manifest)
+    for kind in _CONTAINERS:
+        for container in spec.get(kind) or ():
+            if container.get("image"):
+                yield PodImage(container["image"], f"{ref}, container {container.get('name')}")
+    # https://kubernetes.io/docs/tasks/configure-pod-container/image-volumes/
+    for volume in spec.get("volumes") or ():
+        name = (volume.get("image") or {}).get("reference")
+        if name:
+            yield PodImage(name, f"{ref}, volume {volume.get('name')}")
+
+
+def _pod_spec(manifest: Manifest) -> Mapping[str, Any]:
+    found: Any = manifest
+    path = POD_SPECS.get(manifest["kind"], ())
+    for key in path:
+        found = found.get(key) or {}
+    return found if path else {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,3 +210,38 @@ def of_profile(needs: Mapping[str, Sequence[Need]], profile: str) -> tuple[str, 
         for reference, found in needs.items()
         if any(profile in need.profiles for need in found)
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeImage:
+    """What nodes of a cluster in Docker are made of.
+
+    Attributes:
+        image: As upstream names it, with its tag: `docker.io/kindest/node:v1.34.11`.
+        digest: The one that kind was released with.
+    """
+
+    image: str
+    digest: str
+
+    @property
+    def pinned(self) -> str:
+        return f"{self.image}@{self.digest}"
+
+    @property
+    def kube_version(self) -> str:
+        """The version of Kubernetes, which is the tag: `v1.34.11`."""
+        return self.image.rpartition(":")[2]
+
+
+def node_image(bundle: Path) -> NodeImage:
+    """Return what the file of a bundle folder says."""
+    data = load_yaml((bundle / "platform.yaml").read_text(encoding="utf-8"))[NODE]
+    return NodeImage(image=data["image"], digest=data["digest"])
+
+
+def node_need(
+    node: NodeImage, profiles: Sequence[str], normalise: Normalise
+) -> dict[str, tuple[Need, ...]]:
+    """Return who needs the image: every profile may be installed on a cluster that is made."""
+    return {normalise(node.image): (Need(CLUSTER, NODE, tuple(profiles)),)}

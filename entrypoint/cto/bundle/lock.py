@@ -7,13 +7,14 @@ anywhere but the registry that the reference names (or the mirror that stands fo
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from cto.bundle.collect import Need
+from cto.bundle.collect import Need, Normalise
+from cto.catalog import Component
 from cto.errors import ConfigError
 from cto.goyaml import YAMLError
 from cto.objects import dump_yaml, load_yaml
@@ -94,7 +95,7 @@ class Lock(_Model):
         return tuple(item for item in self.images if profile in item.profiles)
 
 
-def read(path: Path) -> Lock:
+def read_lock(path: Path) -> Lock:
     """Return what a lock file says; an empty lock if there is no such file.
 
     Raises:
@@ -111,13 +112,13 @@ def read(path: Path) -> Lock:
         raise _invalid(path, str(error)) from error
 
 
-def write(path: Path, lock: Lock) -> bool:
+def write_lock(path: Path, lock: Lock) -> bool:
     """Write a lock file, whole or not at all; False if it says the same already.
 
     Raises:
         ConfigError: CTO-1312, the file cannot be written.
     """
-    text = text_of(lock)
+    text = text_of_lock(lock)
     try:
         if path.is_file() and path.read_text(encoding="utf-8") == text:
             return False
@@ -130,7 +131,7 @@ def write(path: Path, lock: Lock) -> bool:
     return True
 
 
-def text_of(lock: Lock) -> str:
+def text_of_lock(lock: Lock) -> str:
     """Return a lock file's text: the same for the same lock, and a line for each thing said."""
     images = [_plain(item) for item in lock.images]
     return HEADER + dump_yaml({"version": lock.version, "images": images})
@@ -145,7 +146,7 @@ def _plain(item: LockedImage) -> dict[str, Any]:
     return {"image": item.image, "digest": item.digest, **resolved, "needed_by": needs}
 
 
-def merged(needs: Mapping[str, Sequence[Need]], old: Lock) -> Lock:
+def merged_lock(needs: Mapping[str, Sequence[Need]], old: Lock) -> Lock:
     """Return a lock of what is needed now, with the digests that were known before."""
     known = {item.image: item for item in old.images}
     images = []
@@ -162,3 +163,41 @@ def merged(needs: Mapping[str, Sequence[Need]], old: Lock) -> Lock:
 
 def _invalid(path: Path, details: str) -> ConfigError:
     return ConfigError("CTO-1312", f"{path}: not a valid lock file", details=details)
+
+
+def check_fresh(
+    lock: Lock,
+    components: Iterable[Component],
+    normalise: Normalise,
+    others: Iterable[str] = (),
+) -> None:
+    """Make sure that a lock has the images that these components list, and no others of them.
+
+    Whether pods have them is not looked at again: that takes all charts, and Helm. `others` are
+    images that belong to no component.
+
+    Raises:
+        ConfigError: CTO-1312, naming each image that differs.
+    """
+    problems = [
+        line for component in components for line in _differences(lock, component, normalise)
+    ]
+    locked = {item.image for item in lock.images}
+    problems += [f"{name} is not in the lock" for name in others if name not in locked]
+    if problems:
+        text = "the lock is older than the catalog"
+        hint = "Write it anew: `cto bundle lock`."
+        raise ConfigError("CTO-1312", text, details="\n".join(problems), hint=hint)
+
+
+def _differences(lock: Lock, component: Component, normalise: Normalise) -> Iterator[str]:
+    listed = {normalise(image.ref) for image in component.images if not image.ours}
+    locked = {
+        item.image
+        for item in lock.images
+        if any(need.component == component.name for need in item.needed_by)
+    }
+    for name in sorted(listed - locked):
+        yield f"{component.name}: {name} is not in the lock"
+    for name in sorted(locked - listed):
+        yield f"{component.name}: {name} is in the lock, and no longer in the catalog"

@@ -2,22 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from cto import digests
 from cto.bundle.collect import Rendering
 from cto.catalog import Catalog, Component
+from cto.config.load import load
 from cto.config.model import Config
 from cto.objects import Manifest
+from cto.plan.desired import DesiredComponent, desired_state
 from cto.plan.observed import Observed
-from cto.plan.wanted import select, wanted
-from cto.plan.wish import WantedComponent
+from cto.plan.selection import select
 from cto.ports import Chart, Releases, ReleaseSpec
+
+PROFILES = ("minimal", "standard", "production")
+# Whoever has a profile's bundle may switch on what adds no component, or the object store, which is
+# in no profile and small, and have fewer nodes.
+_VARIANTS: tuple[Mapping[str, Any], ...] = (
+    {},
+    {"cluster.nodes": 1},
+    {"features.object_store": True},
+    {
+        "features.mail_notifications": True,
+        "smtp.host": "smtp.example.com",
+        "smtp.sender": "cto@example.com",
+        "smtp.recipients": ["team@example.com"],
+        "github.organization": "example",
+        "platform.ingress_type": "ingress",
+        "platform.domain": "example.com",
+    },
+)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wish:
+class RenderTarget:
     """A configuration to render, which counts for one profile."""
 
     profile: str
@@ -43,38 +64,40 @@ class ComponentRenderer:
         # Many configurations differ in nothing that a chart gets to see.
         self._known: dict[str, tuple[Manifest, ...]] = {}
 
-    def render(self, wishes: Sequence[Wish], kube_versions: Sequence[str]) -> Iterator[Rendering]:
-        """Yield every component that a wish asks for, with hooks and the installer's own objects.
+    def render(
+        self, targets: Sequence[RenderTarget], kube_versions: Sequence[str]
+    ) -> Iterator[Rendering]:
+        """Yield every component that a target asks for, with hooks and the installer's own objects.
 
         Raises:
             CtoError: A chart cannot be had, a template or a chart cannot be rendered.
         """
-        for wish in wishes:
+        for target in targets:
             for kube_version in kube_versions:
-                yield from self._rendered(wish, kube_version)
+                yield from self._rendered(target, kube_version)
 
-    def _rendered(self, wish: Wish, kube_version: str) -> Iterator[Rendering]:
-        selection = select(self._catalog, wish.config)
-        made = wanted(
-            wish.config,
+    def _rendered(self, target: RenderTarget, kube_version: str) -> Iterator[Rendering]:
+        selection = select(self._catalog, target.config)
+        made = desired_state(
+            target.config,
             selection,
             {component.name: self._chart(component) for component in selection.managed},
             Observed(
                 exists=False,
                 kube_version=kube_version,
-                nodes=wish.config.cluster.nodes,
+                nodes=target.config.cluster.nodes,
                 simulated=False,
             ),
             provider="existing",
             creates_cluster=False,
-            base=wish.profile,
+            base=target.profile,
             # The machine that makes a bundle must not decide what is in it.
             env={},
         )
         for item in made.components:
             yield Rendering(
                 component=item.component.name,
-                profile=wish.profile,
+                profile=target.profile,
                 kube_version=kube_version,
                 manifests=(*item.before, *self._release(item, kube_version), *item.after),
             )
@@ -84,7 +107,7 @@ class ComponentRenderer:
             self._charts[component.name] = self._find(component)
         return self._charts[component.name]
 
-    def _release(self, item: WantedComponent, kube_version: str) -> Sequence[Manifest]:
+    def _release(self, item: DesiredComponent, kube_version: str) -> Sequence[Manifest]:
         key = digests.of_data([item.component.name, item.values, kube_version])
         if key not in self._known:
             spec = ReleaseSpec(
@@ -96,3 +119,44 @@ class ComponentRenderer:
             )
             self._known[key] = tuple(self._releases.template(spec, kube_version=kube_version))
         return self._known[key]
+
+
+def render_targets(folder: Path, components: Sequence[str]) -> Iterator[RenderTarget]:
+    """Yield the configurations of the built-in profiles.
+
+    Args:
+        folder: Holds the profiles.
+        components: Names of the catalog.
+
+    Raises:
+        ConfigError: A profile is not valid.
+    """
+    for profile in PROFILES:
+        for variant in _VARIANTS:
+            loaded = load(
+                flags={"profile": profile, **variant},
+                env={},
+                files=(),
+                profiles=folder,
+                component_names=lambda _: components,
+                stdin=str,
+            )
+            yield RenderTarget(profile=profile, config=loaded.config)
+
+
+def components_of(
+    catalog: Catalog, targets: Iterable[RenderTarget], profile: str
+) -> tuple[Component, ...]:
+    """Return the components of a profile, in the catalog's order."""
+    names = {
+        component.name
+        for target in targets
+        if target.profile == profile
+        for component in select(catalog, target.config).managed
+    }
+    return tuple(component for component in catalog.components if component.name in names)
+
+
+def own_images(components: Iterable[Component]) -> tuple[str, ...]:
+    """Return the images that are made of this project, as no lock names them."""
+    return tuple(image.reference for one in components for image in one.images if image.ours)

@@ -44,7 +44,7 @@ class Resolver(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class LockOutcome:
     """A lock after the registries were asked.
 
     Attributes:
@@ -57,7 +57,7 @@ class Outcome:
     gone: tuple[LockedImage, ...] = ()
 
 
-def resolved(lock: Lock, resolver: Resolver, *, update: bool, stop: Flag) -> Outcome:
+def resolved(lock: Lock, resolver: Resolver, *, update: bool, stop: Flag) -> LockOutcome:
     """Return the lock with digests where there were none; with `update`, all asked for anew.
 
     Args:
@@ -76,7 +76,7 @@ def resolved(lock: Lock, resolver: Resolver, *, update: bool, stop: Flag) -> Out
             raise
     found = {item.image: item for item, _ in answers}
     errors = {item.image: error for item, error in answers if error}
-    return Outcome(
+    return LockOutcome(
         lock=Lock(images=tuple(found.get(item.image, item) for item in lock.images)),
         failures={name: _reason(error) for name, error in errors.items()},
         gone=tuple(

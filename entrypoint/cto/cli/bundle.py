@@ -19,7 +19,7 @@ from cto.result import Result
 if TYPE_CHECKING:
     from cto.cli.bundling import Bundling
 
-# The names only: cto.bundle.wishes has what they stand for, and is slow to import.
+# The names only: cto.bundle.rendering has what they stand for, and is slow to import.
 PROFILES = ("minimal", "standard", "production")
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 _FILE = click.Path(dir_okay=False, path_type=Path)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cto.bundle.lock import Lock, LockedImage
-from cto.bundle.resolve import Changes, Outcome
+from cto.bundle.resolve import Changes, LockOutcome
 from cto_airgap import push
 from cto_airgap.build import Built
 from cto_airgap.bundle import BundleDifference, BundleEntry, BundleListing
@@ -41,7 +41,7 @@ def table(rows: Iterable[Sequence[str]]) -> list[str]:
     ]
 
 
-def lock_text(file: Path, outcome: Outcome, diff: Changes, *, written: bool) -> str:
+def lock_text(file: Path, outcome: LockOutcome, diff: Changes, *, written: bool) -> str:
     """Return what is in the lock now, what changed, and what is unknown and why."""
     lock = outcome.lock
     total, missing = len(lock.images), len(lock.unresolved)
@@ -57,7 +57,7 @@ def lock_text(file: Path, outcome: Outcome, diff: Changes, *, written: bool) -> 
     return "\n".join([*lines, *_reasons("not asked anew, the digest stays:", outcome, kept)])
 
 
-def lock_data(path: Path, outcome: Outcome, diff: Changes, *, written: bool) -> dict[str, Any]:
+def lock_data(path: Path, outcome: LockOutcome, diff: Changes, *, written: bool) -> dict[str, Any]:
     lock = outcome.lock
     return {
         "lock": str(path),
@@ -79,7 +79,7 @@ def gone_text(item: LockedImage) -> str:
     return f"{item.image} is gone from its registry: {kept}; pin a tag that is there in {files}"
 
 
-def _reasons(title: str, outcome: Outcome, names: Iterable[str]) -> list[str]:
+def _reasons(title: str, outcome: LockOutcome, names: Iterable[str]) -> list[str]:
     """Return names below what they have in common: a silent registry is silent about many."""
     by_reason: dict[str, list[str]] = {}
     for name in sorted(names):

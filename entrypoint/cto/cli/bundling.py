@@ -9,15 +9,10 @@ from pathlib import Path
 from threading import Event as Flag
 from types import MappingProxyType
 
-from cto.bundle import content
-from cto.bundle import lock as locks
-from cto.bundle.collect import Need, Rendering, collect
-from cto.bundle.content import check_fresh, components_of
-from cto.bundle.lock import LockedImage
-from cto.bundle.platform import NodeImage, node_need
-from cto.bundle.rendering import Wish
+from cto.bundle.collect import Need, NodeImage, Rendering, collect, node_need
+from cto.bundle.lock import LockedImage, check_fresh, merged_lock, read_lock, write_lock
+from cto.bundle.rendering import PROFILES, RenderTarget, components_of, own_images
 from cto.bundle.resolve import changes, resolved
-from cto.bundle.wishes import PROFILES
 from cto.catalog import Catalog, Component
 from cto.cli import bundletext
 from cto.cli.output import Screen
@@ -49,8 +44,8 @@ class Bundling:
 
     Attributes:
         catalog: All components.
-        wishes: Configurations that bundles have to serve.
-        render: Renders all components, for every wish.
+        targets: Configurations that bundles have to serve.
+        render: Renders all components, for every target.
         charts: Finds a component's chart.
         open_session: Connects to registries.
         registries: Which ones.
@@ -59,7 +54,7 @@ class Bundling:
     """
 
     catalog: Catalog
-    wishes: Callable[[], Iterable[Wish]]
+    targets: Callable[[], Iterable[RenderTarget]]
     render: Callable[[], Iterable[Rendering]]
     charts: Callable[[Component], Chart]
     open_session: OpenSession
@@ -69,11 +64,11 @@ class Bundling:
 
     def lock(self, path: Path, *, update: bool) -> Result:
         """Write the lock anew: what is needed now, with the digests that registries tell."""
-        old = locks.read(path)
+        old = read_lock(path)
         components = bundletext.count(len(self.catalog.components), "component")
         self.screen.notice(f"rendering {components}")
         needs = collect(self.catalog.components, self.render(), PROFILES, normalise) | self._node()
-        new = locks.merged(needs, old)
+        new = merged_lock(needs, old)
         asked = new.images if update else new.unresolved
         if asked:
             self.screen.notice(f"asking registries about {bundletext.count(len(asked), 'image')}")
@@ -83,7 +78,7 @@ class Bundling:
         for item in outcome.gone:
             self.screen.notice(bundletext.gone_text(item), warning=True)
         diff = changes(old, outcome.lock)
-        written = locks.write(path, outcome.lock)
+        written = write_lock(path, outcome.lock)
         return Result(
             command="bundle lock",
             data=bundletext.lock_data(path, outcome, diff, written=written),
@@ -109,8 +104,8 @@ class Bundling:
                 CTO-1811, a file is no image.
             UsageError: CTO-1200, a file is given for an image that is not ours.
         """
-        lock = locks.read(path)
-        components = components_of(self.catalog, self.wishes(), profile)
+        lock = read_lock(path)
+        components = components_of(self.catalog, self.targets(), profile)
         check_fresh(lock, components, normalise, self._node())
         images = lock.of_profile(profile) if with_images else ()
         wanted = WantedBundle(
@@ -120,7 +115,7 @@ class Bundling:
         )
         # Charts may have to be fetched, and for nothing if images lack digests.
         wanted.check_resolved()
-        ours = [parse_reference(name) for name in content.ours(components)] if with_images else []
+        ours = [parse_reference(name) for name in own_images(components)] if with_images else []
         opened = _opened(archives, [one.name for one in ours])
         made = [WantedImage(one, opened[one.name].manifest.digest) for one in ours]
         wanted = replace(wanted, images=tuple(sorted([*wanted.images, *made])))
@@ -202,7 +197,7 @@ class Tenths:
 
 def listed_lock(path: Path, profile: str | None) -> Result:
     """Return the images of a lock, or of one profile in it."""
-    lock = locks.read(path)
+    lock = read_lock(path)
     images = lock.of_profile(profile) if profile else lock.images
     return Result(
         command="bundle list",

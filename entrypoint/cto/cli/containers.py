@@ -30,7 +30,7 @@ from cto.adapters.kind import (
     owner_of,
     without_proxy,
 )
-from cto.bundle.platform import node_image
+from cto.bundle.collect import node_image
 from cto.cli.bundled import KIND
 from cto.holder import Containers, NoContainers
 from cto.ports import ImageSupply

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cto.cli.wiring import Wiring
-    from cto.plan.wish import Wanted
+    from cto.plan.desired import DesiredState
 
 UNKNOWN = "IMAGE"
 # `cto bundle image` writes it into the image: what Docker called it then.
@@ -82,7 +82,7 @@ def instead(wiring: Wiring, components: Iterable[Component]) -> str:
     )
 
 
-def checks(wish: Wanted) -> tuple[Check, ...]:
+def checks(wish: DesiredState) -> tuple[Check, ...]:
     """Warn of images of this project that no registry has which the cluster pulls from."""
     names = [
         image.reference

@@ -11,9 +11,9 @@ from typing import Any
 
 from cto.catalog import Component, ComponentAccess
 from cto.config.sections import IngressType
-from cto.plan.ingress import is_own, is_set
+from cto.plan.desired import port_suffix
+from cto.plan.network import is_own, is_set
 from cto.plan.observed import State
-from cto.plan.wanted import port_suffix
 from cto.ports import INGRESS_NODE_PORT, Reach
 
 _PRIVILEGED = 1024

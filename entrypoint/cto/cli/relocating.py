@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from cto import goyaml
-from cto.bundle import lock as locks
-from cto.bundle.lock import Lock
+from cto.bundle.lock import Lock, read_lock
 from cto.catalog import Component
 from cto.cli.bundling import target_of
 from cto.config.load import Loaded
@@ -70,7 +69,7 @@ def relocations(
     """
     if loaded.config.registry.type is RegistryType.LOCAL:
         return Relocations()
-    lock = locks.read(data / "lock.yaml")
+    lock = read_lock(data / "lock.yaml")
     source = source_of(loaded.config.registry, bundle, lock)
     return moved(loaded.config, components, loaded.profile.base, lock, source)
 

@@ -52,10 +52,10 @@ from cto.errors import ApiError, PreflightError
 from cto.events import Event
 from cto.holder import Containers, NoContainers
 from cto.objects import Manifest, load_documents
+from cto.plan.desired import DesiredState
 from cto.plan.observed import Observed
+from cto.plan.selection import Selection, select
 from cto.plan.steps import ApplyCrds, Plan
-from cto.plan.wanted import Selection, select
-from cto.plan.wish import Wanted
 from cto.ports import Access, Clock, Cluster, NodeOptions, Provider, Releases, Runner
 from cto.redaction import Secrets
 from cto.result import Check, CheckStatus
@@ -519,7 +519,7 @@ class Wiring:
         self,
         cluster: Cluster,
         observed: Observed,
-        wish: Wanted,
+        wish: DesiredState,
         plan: Plan,
         *,
         crds_of: CrdSource,

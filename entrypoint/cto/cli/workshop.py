@@ -6,10 +6,8 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
-from cto.bundle.collect import Rendering
-from cto.bundle.platform import node_image
-from cto.bundle.rendering import ComponentRenderer
-from cto.bundle.wishes import wishes
+from cto.bundle.collect import Rendering, node_image
+from cto.bundle.rendering import ComponentRenderer, render_targets
 from cto.cli.bundling import Bundling
 from cto.cli.output import Screen
 from cto.cli.registries import RegistryOptions
@@ -23,15 +21,15 @@ if TYPE_CHECKING:
 def bundling(wiring: Wiring, registries: RegistryOptions, screen: Screen) -> Bundling:
     """Return what works on locks and bundles."""
     names = [component.name for component in wiring.catalog.components]
-    wanted = partial(wishes, wiring.root / "profiles", names)
+    targets = partial(render_targets, wiring.root / "profiles", names)
 
     def render() -> Iterator[Rendering]:
         made = ComponentRenderer(wiring.catalog, wiring.charts.resolve, wiring.templates())
-        return made.render(list(wanted()), supported(wiring.root / "bundle").ends)
+        return made.render(list(targets()), supported(wiring.root / "bundle").ends)
 
     return Bundling(
         catalog=wiring.catalog,
-        wishes=wanted,
+        targets=targets,
         render=render,
         charts=wiring.charts.resolve,
         open_session=partial(wiring.session, registries.ca_file, {}),

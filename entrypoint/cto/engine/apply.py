@@ -18,7 +18,7 @@ from cto.engine.report import Report, RunProgress, StepRun
 from cto.engine.verdict import Wait
 from cto.errors import Cancelled, CtoError, ToolError, WaitError
 from cto.events import Listener, Outcome, PhaseStarted, StepFinished, StepProgress, StepStarted
-from cto.plan.estimates import remaining_s
+from cto.plan.build import remaining_s
 from cto.plan.steps import Action, ApplyCrds, ApplyRelease, Plan, Step
 from cto.ports import Clock
 

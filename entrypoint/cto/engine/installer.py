@@ -44,8 +44,10 @@ from cto.events import Listener, Outcome, Phase, StepFinished, StepProgress, Ste
 from cto.objects import ObjectRef, labels_of, ref_of
 from cto.plan import change, labels, remove
 from cto.plan.build import install
+from cto.plan.desired import DesiredState, desired_state
 from cto.plan.labels import is_ours
 from cto.plan.observed import Observed, State
+from cto.plan.selection import Selection, completed
 from cto.plan.steps import (
     ApplyManifests,
     ApplyRelease,
@@ -55,8 +57,6 @@ from cto.plan.steps import (
     ProbeService,
     Step,
 )
-from cto.plan.wanted import Selection, completed, wanted
-from cto.plan.wish import Wanted
 from cto.ports import Chart, Clock, Cluster, Provider, Releases, Runner
 from cto.relocation import Relocation
 from cto.result import Check, CheckStatus
@@ -65,7 +65,7 @@ _LOOK_S = 0.5
 _MADE = "The cluster is there; nothing was changed on it."
 
 ChartSource = Callable[[Component], Chart]
-Preflight = Callable[[Observed, Wanted, Plan], Sequence[Check]]
+Preflight = Callable[[Observed, DesiredState, Plan], Sequence[Check]]
 RemovalChecks = Callable[[Plan, Observed], Sequence[Check]]
 
 
@@ -177,10 +177,10 @@ class Installer:
         self.checks[:] = [check for check in found if check.status is CheckStatus.FAILED]
         return self.checks
 
-    def wanted(self, observed: Observed) -> Wanted:
+    def wanted(self, observed: Observed) -> DesiredState:
         config, asked = self._config()
         selection = asked.on(config, observed)
-        return wanted(
+        return desired_state(
             config,
             selection,
             charts_of(selection, self.charts),
@@ -201,7 +201,7 @@ class Installer:
         wish = self.wanted(observed)
         return self._checked(observed, wish)
 
-    def _checked(self, observed: Observed, wish: Wanted) -> Plan:
+    def _checked(self, observed: Observed, wish: DesiredState) -> Plan:
         """Return the plan, with everything told that speaks against it."""
         plan = install(wish, observed)
         found = self.preflight(observed, wish, plan)
@@ -429,7 +429,7 @@ class Installer:
             raise ValueError(text)
         return self.config, self.selection
 
-    def _state(self, wish: Wanted, observed: Observed, plan: Plan) -> State:
+    def _state(self, wish: DesiredState, observed: Observed, plan: Plan) -> State:
         return State(
             writer=self.version,
             provider=self.provider,
@@ -520,7 +520,7 @@ def plan_new_cluster(
         simulated=provider.simulated,
     )
     selection = selection.on(config, observed)
-    wish = wanted(
+    wish = desired_state(
         config,
         selection,
         charts_of(selection, charts),

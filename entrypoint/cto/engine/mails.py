@@ -18,7 +18,7 @@ from cto.engine.readiness import ReadyState, status_dict, status_of
 from cto.errors import DegradedError
 from cto.objects import Manifest, ObjectRef, ref_of
 from cto.plan import labels
-from cto.plan.ingress import is_set
+from cto.plan.network import is_set
 from cto.plan.observed import State
 from cto.ports import Clock, Cluster
 

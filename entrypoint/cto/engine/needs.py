@@ -11,11 +11,11 @@ from cto.engine.planned import Known, planned_objects
 from cto.engine.preflight import Needs, VersionRange
 from cto.engine.quantities import quantity
 from cto.engine.rights import rights_of
+from cto.plan.desired import DesiredComponent, DesiredState
 from cto.plan.steps import CHANGING
-from cto.plan.wish import Wanted, WantedComponent
 
 
-def needs_of(wanted: Wanted, versions: VersionRange, known: Known) -> Needs:
+def needs_of(wanted: DesiredState, versions: VersionRange, known: Known) -> Needs:
     """Return what must be free, allowed and there."""
     asked = [one for item in wanted.components for one in item.asked]
     objects = planned_objects(known)
@@ -35,7 +35,7 @@ def needs_of(wanted: Wanted, versions: VersionRange, known: Known) -> Needs:
     )
 
 
-def _component(item: WantedComponent, known: Known) -> ComponentNeeds:
+def _component(item: DesiredComponent, known: Known) -> ComponentNeeds:
     component = item.component
     record = known.records.get(f"{component.namespace}/{component.release}")
     return ComponentNeeds(
@@ -48,7 +48,7 @@ def _component(item: WantedComponent, known: Known) -> ComponentNeeds:
     )
 
 
-def _images(items: Iterable[WantedComponent]) -> Iterator[str]:
+def _images(items: Iterable[DesiredComponent]) -> Iterator[str]:
     """Yield images as nodes pull them; those that a registry of the user's lacks are not needed."""
     for item in items:
         for image in item.component.images:

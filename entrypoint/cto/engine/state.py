@@ -19,7 +19,8 @@ from typing import Any
 from cto import goyaml
 from cto.errors import ApiError, ConfigError, PreflightError
 from cto.objects import Manifest, ObjectRef
-from cto.plan import labels, sizes
+from cto.plan import labels
+from cto.plan.limits import MOST_BYTES, packed, unpacked
 from cto.plan.observed import STATE_SCHEMA, ReleaseState, State
 from cto.ports import Cluster
 
@@ -183,9 +184,9 @@ def _content(text: str, writer: str) -> dict[str, dict[str, str]]:
     """
     if len(text) <= _LONGEST_PLAIN:
         return {"data": {_KEY: text}}
-    data = sizes.packed(text)
+    data = packed(text)
     stub = json.dumps({"schema": _PACKED_SCHEMA, "writer": writer})
-    if len(data) + len(stub) > sizes.MOST_BYTES:
+    if len(data) + len(stub) > MOST_BYTES:
         message = f"the installer's state is too large: {len(data)} bytes packed, of 1 MiB"
         raise ConfigError("CTO-1355", message)
     return {"data": {_KEY: stub}, "binaryData": {_PACKED_KEY: b64encode(data).decode()}}
@@ -200,7 +201,7 @@ def _text_in(config_map: Manifest) -> str:
     data = (config_map.get("binaryData") or {}).get(_PACKED_KEY)
     if data is None:
         return str((config_map.get("data") or {}).get(_KEY, ""))
-    return sizes.unpacked(b64decode(data))
+    return unpacked(b64decode(data))
 
 
 def _config_map(ref: ObjectRef, content: Mapping[str, dict[str, str]]) -> Manifest:

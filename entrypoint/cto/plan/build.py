@@ -3,25 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from graphlib import TopologicalSorter
 
 from cto.events import Phase
 from cto.plan import labels, pulling
 from cto.plan.component import ComponentSteps, namespaces_of
-from cto.plan.ingress import AUTHORITY, RENEWED
-from cto.plan.nodes import simulated_warnings
+from cto.plan.desired import DesiredState, phase_of
+from cto.plan.limits import simulated_warnings
+from cto.plan.network import AUTHORITY, RENEWED
 from cto.plan.observed import Observed
 from cto.plan.steps import (
     Action,
+    ApplyCrds,
+    ApplyRelease,
     Certify,
     EnsureNamespace,
     Note,
     Plan,
     Step,
+    UninstallRelease,
+    WaitReady,
 )
-from cto.plan.wish import Wanted, phase_of
+
+# Without an earlier run: medians of local clusters, good enough to order steps by.
+_RELEASE_S = 2.0
+_HOOK_S = 10.0
+_READY_S = 10.0
+_CRDS_S = 2.0
+_OTHER_S = 0.2
 
 
-def install(wanted: Wanted, observed: Observed) -> Plan:
+def install(wanted: DesiredState, observed: Observed) -> Plan:
     """Return the plan that makes the cluster as wanted. Nothing is done twice."""
     steps: list[Step] = list(_cluster(wanted, observed))
     steps += _namespaces(wanted, observed)
@@ -49,7 +61,7 @@ def install(wanted: Wanted, observed: Observed) -> Plan:
     )
 
 
-def _cluster(wanted: Wanted, observed: Observed) -> Sequence[Step]:
+def _cluster(wanted: DesiredState, observed: Observed) -> Sequence[Step]:
     if not wanted.creates_cluster:
         return ()
     there = observed.exists
@@ -70,7 +82,7 @@ def _none(ports: Mapping[int, int]) -> str:
     return f"there is none; it gets ports {shown} of localhost" if ports else "there is none"
 
 
-def _namespaces(wanted: Wanted, observed: Observed) -> Sequence[Step]:
+def _namespaces(wanted: DesiredState, observed: Observed) -> Sequence[Step]:
     steps: dict[str, Step] = {}
     after = ("cluster",) if wanted.creates_cluster else ()
     # Those of components first: what other components put there has no say in their labels.
@@ -107,7 +119,7 @@ def _namespaces(wanted: Wanted, observed: Observed) -> Sequence[Step]:
     return tuple(steps.values())
 
 
-def _authority(wanted: Wanted, observed: Observed) -> Sequence[Step]:
+def _authority(wanted: DesiredState, observed: Observed) -> Sequence[Step]:
     if not wanted.authority:
         return ()
     # Its namespace is looked at by nobody who need not: whether it is there shows when it runs.
@@ -127,7 +139,7 @@ def _authority(wanted: Wanted, observed: Observed) -> Sequence[Step]:
 
 
 def _notes(
-    wanted: Wanted, observed: Observed, installed: set[str], core: tuple[str, ...]
+    wanted: DesiredState, observed: Observed, installed: set[str], core: tuple[str, ...]
 ) -> list[Step]:
     notes: list[Step] = [
         Note(
@@ -174,3 +186,40 @@ def _warnings(installed: set[str], observed: Observed) -> list[str]:
         f"{name} is installed and no longer wanted: `cto uninstall --component {name}` removes it"
         for name in sorted(set(observed.state.releases) - installed)
     ]
+
+
+def estimate_s(step: Step, last: Mapping[str, float], *, hooks: bool = False) -> float:
+    """Return the seconds that a step will take, by the last run if there was one."""
+    if step.action in {Action.KEEP, Action.SKIP}:
+        return 0.0
+    if step.id in last:
+        return last[step.id]
+    match step:
+        case ApplyRelease() | UninstallRelease():
+            return _RELEASE_S + (_HOOK_S if hooks else 0.0)
+        case WaitReady():
+            return _READY_S * step.waves
+        case ApplyCrds():
+            return _CRDS_S
+        case _:
+            return _OTHER_S
+
+
+def remaining_s(
+    steps: Sequence[Step], last: Mapping[str, float], hooked: frozenset[str] = frozenset()
+) -> dict[str, float]:
+    """Return for each step how long it is from its start to the plan's end, along the graph.
+
+    `hooked` names the components whose releases run hooks.
+    """
+    by_id = {step.id: step for step in steps}
+    followers: dict[str, list[str]] = {step.id: [] for step in steps}
+    for step in steps:
+        for before in step.after:
+            followers[before].append(step.id)
+    result: dict[str, float] = {}
+    for name in TopologicalSorter(followers).static_order():
+        step = by_id[name]
+        rest = max((result[follower] for follower in followers[name]), default=0.0)
+        result[name] = estimate_s(step, last, hooks=step.component in hooked) + rest
+    return result

@@ -8,7 +8,15 @@ from typing import Any
 from cto.catalog import CERTIFICATE
 from cto.objects import Manifest, ObjectRef, labels_of, ref_of
 from cto.plan import change, labels, pulling
-from cto.plan.ingress import AUTHORITY, RENEWED
+from cto.plan.desired import (
+    DesiredComponent,
+    DesiredState,
+    crds_digest,
+    phase_of,
+    release_digest,
+    release_labels,
+)
+from cto.plan.network import AUTHORITY, RENEWED
 from cto.plan.observed import Observed, ReleaseRecord, ReleaseState
 from cto.plan.steps import (
     Action,
@@ -24,14 +32,6 @@ from cto.plan.steps import (
     SupplySecret,
     WaitReady,
 )
-from cto.plan.wish import (
-    Wanted,
-    WantedComponent,
-    crds_digest,
-    phase_of,
-    release_digest,
-    release_labels,
-)
 from cto.ports import ReleaseSpec
 
 
@@ -39,7 +39,7 @@ class ComponentSteps:
     """Builds the steps of one component."""
 
     def __init__(
-        self, item: WantedComponent, observed: Observed, installed: set[str], wanted: Wanted
+        self, item: DesiredComponent, observed: Observed, installed: set[str], wanted: DesiredState
     ) -> None:
         self._item = item
         self._component = item.component
@@ -367,7 +367,7 @@ class ComponentSteps:
         )
 
 
-def namespaces_of(item: WantedComponent, observed: Observed) -> tuple[str, ...]:
+def namespaces_of(item: DesiredComponent, observed: Observed) -> tuple[str, ...]:
     """Return the namespaces of a component that are ours: its own, and where its objects go.
 
     One that somebody else made is left as it is.

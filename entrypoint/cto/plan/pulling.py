@@ -21,7 +21,7 @@ SECRET = "cto-registry"  # noqa: S105 - a name
 
 
 @dataclass(frozen=True, kw_only=True)
-class Login:
+class PullLogin:
     """Who nodes are at a registry.
 
     Attributes:
@@ -38,13 +38,13 @@ def step_id(namespace: str) -> str:
     return f"pull-secret:{namespace}"
 
 
-def supplies(login: Login | None, before: Iterable[Step], observed: Observed) -> list[Step]:
+def supplies(login: PullLogin | None, before: Iterable[Step], observed: Observed) -> list[Step]:
     """Return a step for each namespace that the steps before ensure."""
     namespaces = [step for step in before if isinstance(step, EnsureNamespace)]
     return [_supply(login, step, observed) for step in namespaces] if login else []
 
 
-def _supply(login: Login, after: EnsureNamespace, observed: Observed) -> Step:
+def _supply(login: PullLogin, after: EnsureNamespace, observed: Observed) -> Step:
     namespace = str(after.manifest["metadata"]["name"])
     there = is_there(namespace, observed)
     return SupplyPullSecret(
@@ -63,7 +63,7 @@ def _supply(login: Login, after: EnsureNamespace, observed: Observed) -> Step:
     )
 
 
-def removals(login: Login | None, before: Sequence[Step], observed: Observed) -> Iterator[Step]:
+def removals(login: PullLogin | None, before: Sequence[Step], observed: Observed) -> Iterator[Step]:
     """Yield what takes the Secrets away, once nothing pulls with them any more."""
     waits = [step for step in before if isinstance(step, WaitReady)]
     for step in before:

@@ -9,6 +9,7 @@ from cto.catalog import Catalog, Component
 from cto.events import Phase
 from cto.objects import ObjectRef
 from cto.plan import labels, pulling
+from cto.plan.desired import STEP_TIMEOUT_S, phase_of
 from cto.plan.observed import Observed, ReleaseRecord, ReleaseState, State
 from cto.plan.steps import (
     Action,
@@ -20,7 +21,6 @@ from cto.plan.steps import (
     Step,
     UninstallRelease,
 )
-from cto.plan.wish import STEP_TIMEOUT_S, phase_of
 
 _CRD = "apiextensions.k8s.io/v1"
 

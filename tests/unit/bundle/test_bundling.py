@@ -12,11 +12,9 @@ from typing import Any
 import pytest
 
 from cto import __version__, assets
-from cto.bundle import lock as locks
-from cto.bundle.collect import Rendering
-from cto.bundle.lock import Lock
-from cto.bundle.platform import NodeImage, node_image
-from cto.bundle.wishes import wishes
+from cto.bundle.collect import NodeImage, Rendering, node_image
+from cto.bundle.lock import UNRESOLVED, Lock, read_lock, write_lock
+from cto.bundle.rendering import render_targets
 from cto.catalog import Catalog, Component
 from cto.cli import bundling
 from cto.cli.bundling import Bundling, Tenths, platform_of, target_of
@@ -108,7 +106,7 @@ class World:
 
         return Bundling(
             catalog=self.catalog,
-            wishes=lambda: wishes(assets.root() / "profiles", ["web", "op"]),
+            targets=lambda: render_targets(assets.root() / "profiles", ["web", "op"]),
             render=self._render,
             charts=self._chart,
             open_session=session,
@@ -180,7 +178,7 @@ def test_a_lock_is_written_with_what_registries_say(world: World) -> None:
         "moved": [],
     }
     assert world.screen.said == ["rendering 2 components", "asking registries about 3 images"]
-    for image in locks.read(world.lock).images:
+    for image in read_lock(world.lock).images:
         assert image.platforms == ("linux/amd64", "linux/arm64")
         assert image.size > 0
 
@@ -196,9 +194,9 @@ def test_nobody_is_asked_when_everything_is_known(locked: World) -> None:
 def test_what_moved_and_what_went_is_told(locked: World) -> None:
     locked.add("web/web", "1", "second")
     locked.hidden = "configmap"
-    old = locks.read(locked.lock)
+    old = read_lock(locked.lock)
     extra = old.images[0].model_copy(update={"image": "r.example/old:1"})
-    locks.write(locked.lock, Lock(images=(extra, *old.images)))
+    write_lock(locked.lock, Lock(images=(extra, *old.images)))
     result = locked.bundling().lock(locked.lock, update=True)
     assert result.text.splitlines()[1:] == ["- r.example/old:1", "~ r.example/web/web:1"]
 
@@ -224,14 +222,14 @@ def test_a_pinned_tag_that_is_gone_is_warned_of(direct: World) -> None:
 
 def test_a_tag_that_went_after_its_digest_was_known_keeps_it(direct: World) -> None:
     direct.bundling(_NO_MIRROR).lock(direct.lock, update=False)
-    before = locks.read(direct.lock)
+    before = read_lock(direct.lock)
     direct.upstream.untag("op/db", "1")
     direct.bundling(_NO_MIRROR).lock(direct.lock, update=True)
     assert direct.screen.said[-1] == (
         "! r.example/op/db:1 is gone from its registry: the digest that is known stays; pin a tag "
         "that is there in bundle/components/op"
     )
-    assert locks.read(direct.lock) == before
+    assert read_lock(direct.lock) == before
 
 
 def test_what_a_mirror_lacks_is_not_called_gone(world: World) -> None:
@@ -286,7 +284,7 @@ def amd64(parts: dict[str, Any]) -> None:
 
 
 def test_no_lock_names_an_image_of_ours(owning: World) -> None:
-    assert [one.image for one in locks.read(owning.lock).images] == list(NAMES)
+    assert [one.image for one in read_lock(owning.lock).images] == list(NAMES)
 
 
 def test_an_image_of_ours_comes_out_of_its_file_and_has_our_version(owning: World) -> None:
@@ -379,9 +377,9 @@ def test_unresolved_images_are_refused_before_a_chart_is_touched(world: World) -
 
 
 def test_a_lock_older_than_the_catalog_is_refused(locked: World) -> None:
-    lock = locks.read(locked.lock)
+    lock = read_lock(locked.lock)
     renamed = lock.images[2].model_copy(update={"image": "r.example/web/web:0"})
-    locks.write(locked.lock, Lock(images=(*lock.images[:2], renamed)))
+    write_lock(locked.lock, Lock(images=(*lock.images[:2], renamed)))
     assert details_of(ConfigError, "CTO-1312", locked.build).splitlines() == [
         "web: r.example/web/web:1 is not in the lock",
         "web: r.example/web/web:0 is in the lock, and no longer in the catalog",
@@ -498,7 +496,7 @@ def test_the_nodes_image_is_locked_like_the_others(world: World) -> None:
     node = NodeImage(image="r.example/kindest/node:v1.34.0", digest="sha256:" + "0" * 64)
     work = replace(world.bundling(), node=node)
     work.lock(world.lock, update=False)
-    found = next(item for item in locks.read(world.lock).images if item.image == node.image)
+    found = next(item for item in read_lock(world.lock).images if item.image == node.image)
     assert found.resolved
     (need,) = found.needed_by
     assert (need.component, need.where) == ("cluster", "node")
@@ -525,8 +523,8 @@ def test_the_platform_names_the_image_that_its_kind_was_released_with() -> None:
     assert (kind["version"], node.kube_version) == ("0.33.0", "v1.34.11")
     assert kind["version"] == programs.KIND
     assert node.pinned == f"{node.image}@{node.digest}"
-    locked = {item.image: item for item in locks.read(assets.root() / "bundle/lock.yaml").images}
-    assert locked[node.image].digest in {node.digest, locks.UNRESOLVED}
+    locked = {item.image: item for item in read_lock(assets.root() / "bundle/lock.yaml").images}
+    assert locked[node.image].digest in {node.digest, UNRESOLVED}
 
 
 def test_a_bundle_without_images_has_the_charts(locked: World) -> None:

@@ -10,10 +10,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cto import assets
-from cto.bundle import lock as locks
-from cto.bundle.content import check_fresh
-from cto.bundle.lock import Lock, LockedImage
-from cto.bundle.wishes import PROFILES
+from cto.bundle.lock import Lock, LockedImage, check_fresh, read_lock, write_lock
+from cto.bundle.rendering import PROFILES
 from cto.catalog import load
 from cto.cli import bundle
 from cto.cli.root import cli
@@ -44,7 +42,7 @@ def built(tmp_path: Path) -> Path:
 def test_without_a_folder_the_committed_lock_is_listed() -> None:
     found = data("list", "--profile", "production")
     assert found["lock"] == str(COMMITTED)
-    assert len(found["images"]) == len(locks.read(COMMITTED).images)
+    assert len(found["images"]) == len(read_lock(COMMITTED).images)
 
 
 def test_another_lock_is_listed_when_it_is_named(tmp_path: Path) -> None:
@@ -69,9 +67,9 @@ def test_options_of_the_lock_do_not_fit_a_bundle(tmp_path: Path) -> None:
 
 
 def test_a_build_without_digests_is_refused(tmp_path: Path) -> None:
-    bare = [LockedImage(image=i.image, needed_by=i.needed_by) for i in locks.read(COMMITTED).images]
+    bare = [LockedImage(image=i.image, needed_by=i.needed_by) for i in read_lock(COMMITTED).images]
     lock, out = tmp_path / "lock.yaml", tmp_path / "bundle"
-    locks.write(lock, Lock(images=tuple(bare)))
+    write_lock(lock, Lock(images=tuple(bare)))
     error = data("build", "--lock", lock, "--out", out, code=8)["error"]
     assert error["code"] == "CTO-1801"
     assert error["details"].splitlines() == [i.image for i in bare if "minimal" in i.profiles]
@@ -94,7 +92,7 @@ def test_what_cannot_be_carried_out_is_an_error_of_usage(
 
 
 def test_the_committed_lock_has_what_the_catalog_lists() -> None:
-    check_fresh(locks.read(COMMITTED), load(COMMITTED.parent).components, normalise)
+    check_fresh(read_lock(COMMITTED), load(COMMITTED.parent).components, normalise)
 
 
 def test_the_profiles_of_options_are_those_that_are_rendered() -> None:

@@ -8,8 +8,17 @@ from threading import Event as Flag
 import pytest
 
 from cto.bundle.collect import Need
-from cto.bundle.lock import HEADER, UNRESOLVED, Lock, LockedImage, merged, read, text_of, write
-from cto.bundle.resolve import Changes, Outcome, Resolved, Resolver, changes
+from cto.bundle.lock import (
+    HEADER,
+    UNRESOLVED,
+    Lock,
+    LockedImage,
+    merged_lock,
+    read_lock,
+    text_of_lock,
+    write_lock,
+)
+from cto.bundle.resolve import Changes, LockOutcome, Resolved, Resolver, changes
 from cto.bundle.resolve import resolved as ask
 from cto.errors import ConfigError
 from unit.bundle.parts import DIGEST, OTHER, FakeResolver
@@ -21,7 +30,7 @@ NEEDS = {
 WITH_BOTH = FakeResolver().on("r.io/a:1").on("r.io/b:1")
 
 
-def resolved(lock: Lock, resolver: Resolver, *, update: bool = False) -> Outcome:
+def resolved(lock: Lock, resolver: Resolver, *, update: bool = False) -> LockOutcome:
     return ask(lock, resolver, update=update, stop=Flag())
 
 
@@ -31,8 +40,8 @@ def image(name: str = "r.io/a:1", **fields: object) -> dict[str, object]:
 
 
 def test_a_lock_is_sorted_and_says_who_needs_what() -> None:
-    lock = resolved(merged(NEEDS, Lock()), FakeResolver().on("r.io/b:1")).lock
-    assert text_of(lock) == HEADER + (
+    lock = resolved(merged_lock(NEEDS, Lock()), FakeResolver().on("r.io/b:1")).lock
+    assert text_of_lock(lock) == HEADER + (
         "version: 1\n"
         "images:\n"
         "- image: r.io/a:1\n"
@@ -63,30 +72,30 @@ def test_a_lock_is_sorted_and_says_who_needs_what() -> None:
 
 def test_what_was_written_is_read_again(tmp_path: Path) -> None:
     file = tmp_path / "lock.yaml"
-    lock = resolved(merged(NEEDS, Lock()), WITH_BOTH).lock
-    assert write(file, lock)
-    assert read(file) == lock
+    lock = resolved(merged_lock(NEEDS, Lock()), WITH_BOTH).lock
+    assert write_lock(file, lock)
+    assert read_lock(file) == lock
     assert [item.name for item in tmp_path.iterdir()] == ["lock.yaml"]
 
 
 def test_a_file_that_says_the_same_is_left_alone(tmp_path: Path) -> None:
     file = tmp_path / "lock.yaml"
-    lock = merged(NEEDS, Lock())
-    write(file, lock)
+    lock = merged_lock(NEEDS, Lock())
+    write_lock(file, lock)
     before = file.stat()
-    assert not write(file, lock)
+    assert not write_lock(file, lock)
     assert file.stat() == before
 
 
 def test_no_file_is_an_empty_lock(tmp_path: Path) -> None:
-    assert read(tmp_path / "none.yaml") == Lock()
+    assert read_lock(tmp_path / "none.yaml") == Lock()
 
 
 def test_a_file_that_cannot_be_written_is_an_error_with_a_way_out(tmp_path: Path) -> None:
     file = tmp_path / "taken"
     file.mkdir()
     with pytest.raises(ConfigError, match="cannot be written") as caught:
-        write(file, Lock())
+        write_lock(file, Lock())
     assert caught.value.code == "CTO-1312"
     assert "--lock FILE" in caught.value.hint
     assert [item.name for item in tmp_path.iterdir()] == ["taken"]
@@ -110,15 +119,15 @@ def test_what_is_no_lock_file_is_refused(tmp_path: Path, data: str, problem: str
     file = tmp_path / "lock.yaml"
     file.write_text(data, encoding="utf-8")
     with pytest.raises(ConfigError, match="not a valid lock file") as caught:
-        read(file)
+        read_lock(file)
     assert caught.value.code == "CTO-1312"
     assert problem in caught.value.details
 
 
 def test_what_is_needed_no_more_goes_and_what_is_known_stays() -> None:
-    old = resolved(merged(NEEDS, Lock()), WITH_BOTH).lock
+    old = resolved(merged_lock(NEEDS, Lock()), WITH_BOTH).lock
     fresh = {"r.io/b:1": NEEDS["r.io/b:1"], "r.io/c:1": NEEDS["r.io/a:1"]}
-    new = merged(fresh, old)
+    new = merged_lock(fresh, old)
     assert [(item.image, item.digest) for item in new.images] == [
         ("r.io/b:1", DIGEST),
         ("r.io/c:1", UNRESOLVED),
@@ -128,27 +137,27 @@ def test_what_is_needed_no_more_goes_and_what_is_known_stays() -> None:
 
 def test_known_digests_are_not_asked_for_again() -> None:
     """A tag that moved upstream must not change a lock by surprise."""
-    old = resolved(merged(NEEDS, Lock()), WITH_BOTH).lock
+    old = resolved(merged_lock(NEEDS, Lock()), WITH_BOTH).lock
     registry = FakeResolver().on("r.io/a:1", OTHER).on("r.io/b:1", OTHER)
     assert resolved(old, registry).lock == old
     assert registry.asked == []
 
 
 def test_all_digests_are_asked_for_on_update() -> None:
-    old = resolved(merged(NEEDS, Lock()), WITH_BOTH).lock
+    old = resolved(merged_lock(NEEDS, Lock()), WITH_BOTH).lock
     new = resolved(old, FakeResolver().on("r.io/a:1", OTHER).on("r.io/b:1"), update=True).lock
     assert [item.digest for item in new.images] == [OTHER, DIGEST]
     assert changes(old, new).moved == ("r.io/a:1",)
 
 
 def test_what_no_registry_has_stays_unresolved_with_the_reason() -> None:
-    outcome = resolved(merged(NEEDS, Lock()), FakeResolver().on("r.io/b:1"))
+    outcome = resolved(merged_lock(NEEDS, Lock()), FakeResolver().on("r.io/b:1"))
     assert [item.image for item in outcome.lock.unresolved] == ["r.io/a:1"]
     assert outcome.failures == {"r.io/a:1": "r.io/a:1 cannot be resolved: 404"}
 
 
 def test_a_digest_outlives_a_registry_that_does_not_answer() -> None:
-    old = resolved(merged(NEEDS, Lock()), WITH_BOTH).lock
+    old = resolved(merged_lock(NEEDS, Lock()), WITH_BOTH).lock
     outcome = resolved(old, FakeResolver(), update=True)
     assert outcome.lock == old
     assert set(outcome.failures) == set(NEEDS)
@@ -161,12 +170,12 @@ def test_an_interruption_stops_what_is_going_on() -> None:
 
     stop = Flag()
     with pytest.raises(KeyboardInterrupt):
-        ask(merged(NEEDS, Lock()), Interrupted(), update=False, stop=stop)
+        ask(merged_lock(NEEDS, Lock()), Interrupted(), update=False, stop=stop)
     assert stop.is_set()
 
 
 def test_the_images_of_a_profile() -> None:
-    lock = merged(NEEDS, Lock())
+    lock = merged_lock(NEEDS, Lock())
     assert [item.image for item in lock.of_profile("minimal")] == ["r.io/a:1", "r.io/b:1"]
     assert lock.of_profile("production") == ()
     assert LockedImage.model_validate(image()).profiles == {"minimal"}

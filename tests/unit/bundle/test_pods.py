@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cto.bundle.pods import PodImage, pod_images
+from cto.bundle.collect import PodImage, pod_images
 from unit.bundle.parts import containers, workload
 
 KINDS = ("Pod", "PodTemplate", "CronJob", "Job", "DaemonSet", "Deployment", "ReplicaSet")

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from cto import assets, catalog
-from cto.bundle.pods import pod_images
-from cto.bundle.rendering import ComponentRenderer, Wish
-from cto.bundle.wishes import PROFILES, wishes
+from cto.bundle.collect import pod_images
+from cto.bundle.rendering import PROFILES, ComponentRenderer, RenderTarget, render_targets
 from cto.catalog import Catalog, Component
 from cto.objects import Manifest
 from cto.ports import Chart, ReleaseSpec
@@ -28,27 +27,31 @@ def real() -> Catalog:
 
 
 @pytest.fixture(scope="module")
-def all_wishes(real: Catalog) -> Sequence[Wish]:
-    return list(wishes(assets.root() / "profiles", [c.name for c in real.components]))
+def all_targets(real: Catalog) -> Sequence[RenderTarget]:
+    return list(render_targets(assets.root() / "profiles", [c.name for c in real.components]))
 
 
 def chart(component: Component) -> Chart:
     return fake.chart(component.chart.name)
 
 
-def test_every_profile_is_wished_for_with_what_it_may_switch_on(all_wishes: Sequence[Wish]) -> None:
-    assert [wish.profile for wish in all_wishes] == [name for name in PROFILES for _ in range(4)]
-    by_profile = [wish.config for wish in all_wishes if wish.profile == "production"]
+def test_every_profile_is_a_target_with_what_it_may_switch_on(
+    all_targets: Sequence[RenderTarget],
+) -> None:
+    assert [target.profile for target in all_targets] == [
+        name for name in PROFILES for _ in range(4)
+    ]
+    by_profile = [target.config for target in all_targets if target.profile == "production"]
     assert [config.features.mail_notifications for config in by_profile] == [*[False] * 3, True]
     assert [config.features.object_store for config in by_profile].index(True) == 2
     assert [config.cluster.nodes for config in by_profile] == [3, 1, 3, 3]
 
 
 def test_a_rendering_has_the_release_and_the_installers_own_objects(
-    real: Catalog, all_wishes: Sequence[Wish]
+    real: Catalog, all_targets: Sequence[RenderTarget]
 ) -> None:
     releases = FakeReleases(FakeCluster())
-    found = list(ComponentRenderer(real, chart, releases).render(all_wishes[:1], VERSIONS[:1]))
+    found = list(ComponentRenderer(real, chart, releases).render(all_targets[:1], VERSIONS[:1]))
     assert {item.component for item in found} == {
         "argo-events", "argo-workflows", "argocd", "controller"
     }  # fmt: skip
@@ -62,17 +65,19 @@ def test_a_rendering_has_the_release_and_the_installers_own_objects(
 
 
 def test_a_chart_is_rendered_once_for_the_same_values(
-    real: Catalog, all_wishes: Sequence[Wish]
+    real: Catalog, all_targets: Sequence[RenderTarget]
 ) -> None:
     """Helm takes most of the time, and most configurations look the same to most charts."""
     releases = FakeReleases(FakeCluster())
     renderer = ComponentRenderer(real, chart, releases)
-    found = list(renderer.render([*all_wishes[:1], *all_wishes[:1]], VERSIONS))
+    found = list(renderer.render([*all_targets[:1], *all_targets[:1]], VERSIONS))
     assert len(found) == 16
     assert len(releases.calls) == 8
 
 
-def test_charts_see_the_version_of_kubernetes(all_wishes: Sequence[Wish], tmp_path: Path) -> None:
+def test_charts_see_the_version_of_kubernetes(
+    all_targets: Sequence[RenderTarget], tmp_path: Path
+) -> None:
     """Upstream names images after it: `kubectl:v1.31.0`."""
     (tmp_path / "values.yaml.j2").write_text("{}")
     component = fake.component("web", chart={"name": "web", "version": "1", "path": "charts/web"})
@@ -92,7 +97,7 @@ def test_charts_see_the_version_of_kubernetes(all_wishes: Sequence[Wish], tmp_pa
     renderer = ComponentRenderer(made, chart, Releases(FakeCluster()))
     found = [
         image.name
-        for item in renderer.render(all_wishes[:1], VERSIONS)
+        for item in renderer.render(all_targets[:1], VERSIONS)
         for manifest in item.manifests
         for image in pod_images(manifest)
     ]
@@ -100,7 +105,7 @@ def test_charts_see_the_version_of_kubernetes(all_wishes: Sequence[Wish], tmp_pa
 
 
 def test_whoever_cannot_render_a_chart_knows_whose_it_is(
-    real: Catalog, all_wishes: Sequence[Wish]
+    real: Catalog, all_targets: Sequence[RenderTarget]
 ) -> None:
     releases = FakeReleases(FakeCluster())
     asked: list[str] = []
@@ -110,5 +115,5 @@ def test_whoever_cannot_render_a_chart_knows_whose_it_is(
         return ()
 
     releases.render["argo-cd"] = render
-    list(ComponentRenderer(real, chart, releases).render(all_wishes[:1], VERSIONS[:1]))
+    list(ComponentRenderer(real, chart, releases).render(all_targets[:1], VERSIONS[:1]))
     assert asked == ["argocd"]

@@ -14,7 +14,7 @@ from cto.adapters.docker.client import Docker
 from cto.adapters.docker.container import Container, Engine, KnownContainers
 from cto.adapters.kind.provider import Kind
 from cto.adapters.kind.supply import UpstreamImages
-from cto.bundle.platform import node_image
+from cto.bundle.collect import node_image
 from cto.cli import clusters, containers
 from cto.cli.options import ClusterOptions
 from cto.cli.wiring import Wiring

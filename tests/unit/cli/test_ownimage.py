@@ -12,7 +12,7 @@ from cto.catalog import Component
 from cto.cli import ownimage
 from cto.cli.options import ClusterOptions
 from cto.cli.wiring import Wiring
-from cto.plan.wish import Wanted
+from cto.plan.desired import DesiredState
 from cto.relocation import Relocation
 from cto.result import CheckStatus
 from cto_airgap.bundle import BundleSource
@@ -141,7 +141,7 @@ licence: Apache-2.0
 OURS = {"ref": "cto.internal/controller", "why": "it", "value": "image", "ours": True}
 
 
-def wish_of(values: dict[str, str], relocation: Relocation | None = None) -> Wanted:
+def wish_of(values: dict[str, str], relocation: Relocation | None = None) -> DesiredState:
     ours = component("controller", images=[OURS])
     return wanted(wanted_component(ours, values=values, relocation=relocation))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cto.bundle.lock import Lock, LockedImage, NeededBy, write
+from cto.bundle.lock import Lock, LockedImage, NeededBy, write_lock
 from cto.catalog import Component
 from cto.cli.relocating import Relocations, Source, moved, read_mapping, relocations, source_of
 from cto.config.load import Loaded, load
@@ -146,11 +146,11 @@ class TestSource:
         assert relocations(self.loaded(type="local"), [COMPONENT], tmp_path, None) == Relocations()
 
     def test_the_lock(self, tmp_path: Path) -> None:
-        write(tmp_path / "lock.yaml", EVERYTHING)
+        write_lock(tmp_path / "lock.yaml", EVERYTHING)
         assert self.needed(self.loaded(), tmp_path) == {new(NATS), new(WEB)}
 
     def test_a_lock_without_digests_says_what_to_do(self, tmp_path: Path) -> None:
-        write(tmp_path / "lock.yaml", lock(NATS, WEB, BIG, digest=False))
+        write_lock(tmp_path / "lock.yaml", lock(NATS, WEB, BIG, digest=False))
         with pytest.raises(ConfigError) as caught:
             self.needed(self.loaded(), tmp_path)
         assert caught.value.hint == (
@@ -163,7 +163,7 @@ class TestSource:
         file = tmp_path / "mapping.json"
         pushed = {name: f"push.example.com/{name}@{DIGEST[NATS]}" for name in (NATS, WEB)}
         file.write_text(json.dumps({"data": {"mapping": pushed}}))
-        write(tmp_path / "lock.yaml", EVERYTHING)
+        write_lock(tmp_path / "lock.yaml", EVERYTHING)
         found = self.needed(self.loaded(mapping=str(file)), tmp_path, tmp_path / "bundle")
         assert found == {f"{new(name).partition('@')[0]}@{DIGEST[NATS]}" for name in (NATS, WEB)}
 

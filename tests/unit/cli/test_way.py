@@ -9,7 +9,8 @@ from pathlib import Path
 from types import CodeType, FrameType
 
 import cto
-from cto.plan import build, wanted
+from cto.plan.build import install
+from cto.plan.selection import select
 from fakes.cluster import FakeCluster
 from fakes.desk import Desk
 from fakes.provider import FakeProvider
@@ -53,6 +54,6 @@ def test_an_install_selects_once_plans_once_and_goes_straight_to_the_cluster(des
     finally:
         sys.setprofile(None)
     assert result.exit_code == 0, result.output
-    assert way.calls[wanted.select.__code__] == 1
-    assert way.calls[build.install.__code__] == 1
+    assert way.calls[select.__code__] == 1
+    assert way.calls[install.__code__] == 1
     assert 0 < len(way.hops) <= 12, way.hops

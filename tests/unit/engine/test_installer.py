@@ -18,10 +18,10 @@ from cto.engine.preflight_errors import refuse_failed
 from cto.errors import ApiError, Cancelled, LockedError, PreflightError, ToolError
 from cto.events import Event, Outcome, StepFinished, StepProgress, StepStarted
 from cto.objects import Manifest, ObjectRef, labels_of, ref_of
+from cto.plan.desired import DesiredState
 from cto.plan.observed import Observed
 from cto.plan.remove import Options
 from cto.plan.steps import ApplyRelease, Plan
-from cto.plan.wish import Wanted
 from cto.ports import Chart, ReleaseSpec
 from cto.result import Check, CheckStatus
 from fakes.components import chart, definition
@@ -484,7 +484,7 @@ def test_ctrl_c_stops_the_programs_and_says_what_is_left(world: World) -> None:
 
 
 def test_ctrl_c_before_the_first_step_and_after_the_last_one_is_told_apart(world: World) -> None:
-    def interrupt(_observed: Observed, _wanted: Wanted, _plan: Plan) -> Never:
+    def interrupt(_observed: Observed, _wanted: DesiredState, _plan: Plan) -> Never:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt, match="not begun: every step"):
@@ -759,7 +759,7 @@ def test_what_another_run_left_to_be_done_is_checked_before_it_is_done(world: Wo
     world.cluster.add(held(turns=1))
     seen: list[bool] = []
 
-    def preflight(_: Observed, __: Wanted, ___: Plan) -> list[Check]:
+    def preflight(_: Observed, __: DesiredState, ___: Plan) -> list[Check]:
         gone = world.cluster.peek(GLUE_REF) is None
         seen.append(gone)
         status = CheckStatus.FAILED if gone else CheckStatus.PASSED

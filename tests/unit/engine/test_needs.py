@@ -14,10 +14,10 @@ from cto.engine.rbac import Binding, Right, Role
 from cto.events import Phase
 from cto.objects import Manifest, ObjectRef
 from cto.plan.build import install
+from cto.plan.desired import DesiredComponent, DesiredState
 from cto.plan.observed import Observed, ReleaseRecord
-from cto.plan.pulling import Login
+from cto.plan.pulling import PullLogin
 from cto.plan.steps import Action, ApplyManifests, ApplyRelease
-from cto.plan.wish import Wanted, WantedComponent
 from cto.ports import ApiKind, ReleaseSpec
 from cto.relocation import Relocation
 from fakes.cluster import FakeCluster
@@ -72,14 +72,14 @@ def test_nothing_needs_nothing() -> None:
 KINDS = tuple(builtin())
 
 
-def known(wish: Wanted, observed: Observed | None = None, **more: Any) -> Known:
+def known(wish: DesiredState, observed: Observed | None = None, **more: Any) -> Known:
     """Return what is known of an empty cluster, or of what was observed."""
     seen = observed or Observed(kube_version="v1.34.0")
     settings = {"kinds": KINDS, "namespaces": seen.namespaces, **more}
     return Known(steps=install(wish, seen).steps, **settings)
 
 
-def asked(wish: Wanted, observed: Observed | None = None, **more: Any) -> Sequence[Right]:
+def asked(wish: DesiredState, observed: Observed | None = None, **more: Any) -> Sequence[Right]:
     return needs_of(wish, VERSIONS, known(wish, observed, **more)).rights.single
 
 
@@ -201,7 +201,7 @@ def test_what_is_no_longer_wanted_is_to_be_deleted() -> None:
 def test_a_changed_release_replaces_deployments_and_a_login_patches_an_account() -> None:
     wish = wanted(
         wanted_component(PLAIN),
-        login=Login(host="r.example.com", username="u", secret_path="registry.password"),
+        login=PullLogin(host="r.example.com", username="u", secret_path="registry.password"),
     )
     steps = install(wish, Observed(kube_version="v1.34.0")).steps
     steps = tuple(
@@ -292,7 +292,7 @@ def test_an_image_of_the_platform_is_named_as_nodes_pull_it() -> None:
     plain, imaged = wanted_component(PLAIN), component("imaged", images=images)
     moved = Relocation(images={"docker.io/library/b:1": "registry.example.com/b:1@sha256:ab"})
 
-    def image(item: WantedComponent) -> str:
+    def image(item: DesiredComponent) -> str:
         return needs_of(wanted(plain, item), VERSIONS, Known()).image
 
     assert image(wanted_component(imaged)) == "docker.io/library/a:1"

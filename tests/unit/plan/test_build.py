@@ -14,6 +14,7 @@ from cto.catalog import GeneratedKey, GeneratedSecret
 from cto.objects import Manifest, ObjectRef, labels_of, ref_of
 from cto.plan import labels
 from cto.plan.build import install
+from cto.plan.desired import DesiredComponent, crds_digest, release_digest, release_labels
 from cto.plan.observed import Observed, ReleaseRecord, ReleaseState, State
 from cto.plan.steps import (
     Action,
@@ -24,7 +25,6 @@ from cto.plan.steps import (
     Step,
     WaitReady,
 )
-from cto.plan.wish import WantedComponent, crds_digest, release_digest, release_labels
 from fakes.components import chart, component, config_map, wanted, wanted_component
 
 EMPTY = Observed(kube_version="v1.34.4", context="here")
@@ -46,7 +46,7 @@ def step(plan: Plan, step_id: str) -> Step:
 
 
 def installed(
-    item: WantedComponent = ITEM, *, status: str = "deployed", without: Sequence[ObjectRef] = ()
+    item: DesiredComponent = ITEM, *, status: str = "deployed", without: Sequence[ObjectRef] = ()
 ) -> Observed:
     """Return what is observed after an undisturbed installation of one component."""
     digest = release_digest(item, EMPTY.kube_version)
@@ -163,7 +163,7 @@ def test_a_dependency_that_is_external_is_not_waited_for() -> None:
         (wanted_component(WEB, values={"replicas": 2}), "values changed"),
     ],
 )
-def test_a_release_is_upgraded_with_the_reason(item: WantedComponent, reason: str) -> None:
+def test_a_release_is_upgraded_with_the_reason(item: DesiredComponent, reason: str) -> None:
     release = step(install(wanted(item), installed()), "release:web")
     assert (release.action, release.reason) == (Action.UPDATE, reason)
 

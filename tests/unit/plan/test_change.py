@@ -9,9 +9,9 @@ import pytest
 
 from cto.plan import change, labels
 from cto.plan.build import install
+from cto.plan.desired import DesiredComponent, release_digest, release_labels
 from cto.plan.observed import Observed, ReleaseRecord
 from cto.plan.steps import Action, ApplyCrds, ApplyRelease, Plan
-from cto.plan.wish import WantedComponent, release_digest, release_labels
 from cto.ports import Chart
 from cto.relocation import Relocation
 from cto.result import CheckStatus
@@ -22,11 +22,11 @@ WEB = component("web", crds={"source": "crds"})
 ELSEWHERE = Relocation(images={"a/b:1": "there/b@sha256:1"})
 
 
-def item(version: str = "2.0.0", **fields: object) -> WantedComponent:
+def item(version: str = "2.0.0", **fields: object) -> DesiredComponent:
     return wanted_component(WEB, version=version, **fields)  # type: ignore[arg-type]
 
 
-def recorded(old: WantedComponent, kube: str = KUBE) -> dict[str, str]:
+def recorded(old: DesiredComponent, kube: str = KUBE) -> dict[str, str]:
     return {**release_labels(old, kube), labels.DIGEST: release_digest(old, kube)}
 
 
@@ -186,7 +186,7 @@ def test_the_downgrade_is_in_the_plans_document() -> None:
         ),
     ],
 )
-def test_the_reason_names_whichever_changed(new: WantedComponent, reason: str) -> None:
+def test_the_reason_names_whichever_changed(new: DesiredComponent, reason: str) -> None:
     plan = install(wanted(new), observed(recorded(item())))
     assert release(plan).reason == reason
 

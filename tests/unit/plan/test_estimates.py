@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cto.catalog import Crds
 from cto.events import Phase
-from cto.plan.estimates import estimate_s, remaining_s
+from cto.plan.build import estimate_s, remaining_s
 from cto.plan.steps import (
     Action,
     ApplyCrds,

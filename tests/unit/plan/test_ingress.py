@@ -9,7 +9,7 @@ import pytest
 from cto.config.model import Config
 from cto.errors import ConfigError
 from cto.plan import labels
-from cto.plan.ingress import brings_class, class_of, host_of, is_own, ways
+from cto.plan.network import brings_class, class_of, host_of, is_own, ways
 from cto.plan.observed import Observed, ReleaseRecord
 from fakes.components import component
 

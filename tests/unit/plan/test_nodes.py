@@ -8,7 +8,7 @@ import pytest
 
 from cto.config.model import Config
 from cto.errors import ConfigError
-from cto.plan.nodes import nodes_warnings, simulated_warnings
+from cto.plan.limits import nodes_warnings, simulated_warnings
 from cto.plan.observed import Observed
 
 

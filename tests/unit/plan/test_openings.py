@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cto.plan.openings import policies
+from cto.plan.network import policies
 from cto.render import Renderer
 from fakes.components import component
 

@@ -9,16 +9,16 @@ from cto.catalog import Catalog
 from cto.objects import ObjectRef
 from cto.plan import labels
 from cto.plan.build import install
+from cto.plan.desired import DesiredComponent, release_digest
 from cto.plan.observed import Observed, ReleaseRecord, ReleaseState, State
-from cto.plan.pulling import SECRET, Login, step_id
+from cto.plan.pulling import SECRET, PullLogin, step_id
 from cto.plan.remove import Options, uninstall
 from cto.plan.steps import Action, ApplyRelease, Plan, RemovePullSecret, Step, SupplyPullSecret
-from cto.plan.wish import WantedComponent, release_digest
 from cto.relocation import Relocation
 from fakes.components import component, wanted, wanted_component
 
 EMPTY = Observed(kube_version="v1.34.4", context="here")
-LOGIN = Login(host="r.example.com", username="puller", secret_path="registry.password")
+LOGIN = PullLogin(host="r.example.com", username="puller", secret_path="registry.password")
 WEB, API = component("web"), component("api", namespace="web-ns")
 OTHER = component("other")
 MOVED = Relocation(images={"web:1": "r.example.com/web:1"}, pull_secret=SECRET)
@@ -29,7 +29,7 @@ THERE = {
 FOREIGN = {ObjectRef("v1", "Secret", "web-ns", SECRET): {"app": "theirs"}}
 
 
-def item(relocation: Relocation | None = MOVED) -> WantedComponent:
+def item(relocation: Relocation | None = MOVED) -> DesiredComponent:
     return wanted_component(WEB, relocation=relocation)
 
 

@@ -20,7 +20,7 @@ from cto.cli.wiring import Wiring
 from cto.engine.installer import Installer
 from cto.errors import ApiError, UsageError, nearest
 from cto.objects import ObjectRef
-from cto.plan.ingress import AUTHORITY
+from cto.plan.network import AUTHORITY
 from cto.result import Result
 
 _PATIENCE_S = 4.0

@@ -34,7 +34,7 @@ from cto.engine.preflight_errors import refuse_failed
 from cto.engine.report import Report, StepRun
 from cto.errors import Exit, if_interrupted
 from cto.events import Outcome, Phase, PhaseStarted
-from cto.plan.nodes import nodes_warnings
+from cto.plan.limits import nodes_warnings
 from cto.plan.observed import Observed, State
 from cto.plan.steps import Plan
 from cto.ports import Access, Provider, Reach

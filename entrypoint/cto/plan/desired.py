@@ -1,112 +1,143 @@
-"""Turns configuration and catalog into the platform as it should be, with everything rendered."""
+"""The desired state: everything rendered, and the digests that tell whether it is there."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from cto import __version__
-from cto.catalog import Catalog, Component
+from cto import __version__, digests
+from cto.catalog import Category, Component, Crds, PodRequests
 from cto.config.fields import seconds_of
 from cto.config.model import Config
 from cto.config.sections import (
-    ComponentSettings,
     Ingress,
     IngressType,
-    Mode,
     RegistryType,
     TunnelProvider,
 )
 from cto.errors import ConfigError
+from cto.events import Phase
 from cto.objects import Manifest
 from cto.plan import labels
-from cto.plan.ingress import brings_class, class_of, host_of, is_own, ways
-from cto.plan.nodes import nodes_warnings
+from cto.plan.limits import nodes_warnings, refuse_oversized
+from cto.plan.network import class_of, host_of, is_own, policies, ways
 from cto.plan.observed import Observed
-from cto.plan.openings import policies
-from cto.plan.pulling import SECRET, Login
-from cto.plan.sizes import refuse_oversized
-from cto.plan.wish import Wanted, WantedComponent
+from cto.plan.pulling import SECRET, PullLogin
+from cto.plan.selection import Selection, completed, settings_of
 from cto.ports import INGRESS_NODE_PORT, Chart
 from cto.relocation import Relocation
 
+# Raised when the same inputs must lead to another release than before, e.g. by a new Helm flag.
+_RELEASE_FORMAT = 1
+
+# A hook that pulls an image over a slow line, and a workload that does: what the peers' users
+# report as still normal (zarf waits 15 minutes for a whole package, idpbuilder 5).
+# Where no configuration says how long a step may take.
+STEP_TIMEOUT_S = 600.0
+_CORE = (Category.CORE, Category.ORCHESTRATION)
 _LOGIN = "registry.password"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Selection:
-    """Which components the configuration asks for."""
+class DesiredComponent:
+    """A component with everything rendered.
 
-    managed: tuple[Component, ...]
-    external: tuple[Component, ...]
-    disabled: tuple[Component, ...]
-
-    def on(self, config: Config, observed: Observed) -> Selection:
-        """Leave out what a cluster turns out to have already.
-
-        Raises:
-            ConfigError: CTO-1320, something else needs what is left out.
-        """
-        asked = (*self.managed, *self.external, *self.disabled)
-        left = {c.name for c in asked if not _is_asked(c, config, observed)}
-        return self if not left else _selected([c for c in asked if c.name not in left], config)
-
-
-def select(catalog: Catalog, config: Config) -> Selection:
-    """Return the components that are required, belong to a feature that is on, or bring a class.
-
-    What the cluster may turn out to have already is among them, until `on` leaves it out.
-
-    Raises:
-        ConfigError: CTO-1320, a component is disabled that another one needs.
+    Attributes:
+        supplied: For each supplied Secret that gets at least one value: name -> (type, keys).
+        marked: For those of them that each entry of a mapping has: name -> (labels, what is no
+            secret in it).
+        relocation: Where its images come from, if not from upstream.
+        asked: What its pods ask for, container by container.
+        certified: The host for which the platform's own authority signs; '' for none.
     """
-    return _selected([c for c in catalog.components if _is_asked(c, config, None)], config)
+
+    component: Component
+    chart: Chart
+    values: Mapping[str, Any]
+    before: tuple[Manifest, ...] = ()
+    after: tuple[Manifest, ...] = ()
+    supplied: Mapping[str, tuple[str, Mapping[str, str]]] = field(default_factory=dict)
+    marked: Mapping[str, tuple[Mapping[str, str], Mapping[str, str]]] = field(default_factory=dict)
+    relocation: Relocation | None = None
+    asked: tuple[PodRequests, ...] = ()
+    certified: str = ""
 
 
-def _is_asked(component: Component, config: Config, observed: Observed | None) -> bool:
-    is_on = bool(getattr(config.features, component.feature or "", False))
-    always = component.required or (component.own and not component.feature)
-    return always or is_on or brings_class(component, config, observed)
+@dataclass(frozen=True, kw_only=True)
+class DesiredState:
+    """The platform as it should be.
 
-
-def _selected(asked: Sequence[Component], config: Config) -> Selection:
-    mode = {c.name: _settings(config, c.name).mode for c in asked}
-    for component in asked:
-        missing = [d for d in component.depends_on if mode.get(d) in {None, Mode.DISABLED}]
-        if mode[component.name] is Mode.MANAGED and missing:
-            message = f"{component.name} needs {', '.join(missing)}, which is not to be installed"
-            hint = f"Enable {missing[0]}, or set components.{component.name}.mode: disabled."
-            raise ConfigError("CTO-1320", message, hint=hint)
-    return Selection(
-        managed=tuple(c for c in asked if mode[c.name] is Mode.MANAGED),
-        external=tuple(c for c in asked if mode[c.name] is Mode.EXTERNAL),
-        disabled=tuple(c for c in asked if mode[c.name] is Mode.DISABLED),
-    )
-
-
-def completed(config: Config, selection: Selection) -> Config:
-    """Return the configuration with the sections that components stand for.
-
-    Raises:
-        ConfigError: CTO-1320, the user has given such a section as well.
+    Attributes:
+        ports: Port of every node -> port of localhost, as far as anybody knows.
+        authority: The domain below which an authority of the platform's own signs; '' for none.
+        login: What nodes log in with where images come from; None if they need not.
     """
-    sections = {}
-    for component in selection.managed:
-        for name, given in component.provides.items():
-            mine = getattr(config, name)
-            if mine != type(mine)():
-                message = f"{name} is given, and features.{component.feature} adds another one"
-                hint = f"Leave out {name}, or set features.{component.feature}: false."
-                raise ConfigError("CTO-1320", message, hint=hint)
-            own = {"namespace": component.namespace}
-            filled = {k: {**v, **own} if isinstance(v, Mapping) else v for k, v in given.items()}
-            sections[name] = type(mine).model_validate(filled)
-    return config.model_copy(update=sections)
+
+    provider: str
+    profile: str
+    components: tuple[DesiredComponent, ...]
+    external: tuple[str, ...] = ()
+    disabled: tuple[str, ...] = ()
+    creates_cluster: bool = False
+    ports: Mapping[int, int] = field(default_factory=dict)
+    authority: str = ""
+    login: PullLogin | None = None
+    step_timeout_s: float = STEP_TIMEOUT_S
+    warnings: tuple[str, ...] = ()
 
 
-def wanted(
+def release_digest(item: DesiredComponent, kube_version: str) -> str:
+    """Return the digest that a release's record carries as its label.
+
+    It covers whatever changes what Helm would apply: charts look at the Kubernetes version too.
+    """
+    parts = {
+        "format": _RELEASE_FORMAT,
+        "chart": item.chart.digest,
+        "values": item.values,
+        "kubernetes": _minor(kube_version),
+    }
+    if item.relocation:
+        parts["relocation"] = item.relocation.to_json()
+    return _digest(parts)
+
+
+def release_labels(item: DesiredComponent, kube_version: str) -> dict[str, str]:
+    """Return what a release's record says of itself besides its digest: what that is made of."""
+    chart = item.chart
+    found = {
+        labels.MANAGED: "true",
+        labels.COMPONENT: item.component.name,
+        labels.CHART: labels.value_of(f"{chart.name}-{chart.version}"),
+        labels.APP_VERSION: labels.value_of(chart.app_version),
+        labels.CHART_DIGEST: digests.for_label(chart.digest),
+        labels.VALUES_DIGEST: _digest(item.values),
+        labels.IMAGES_DIGEST: _digest(item.relocation.to_json()) if item.relocation else "upstream",
+        labels.KUBERNETES: labels.value_of(_minor(kube_version)),
+    }
+    return {key: value for key, value in found.items() if value}
+
+
+def _minor(kube_version: str) -> str:
+    return ".".join(kube_version.split(".")[:2])
+
+
+def _digest(data: Any) -> str:
+    return digests.for_label(digests.of_data(data))
+
+
+def crds_digest(chart: Chart, crds: Crds) -> str:
+    data = {"format": _RELEASE_FORMAT, "chart": chart.digest, "on": crds.on, "source": crds.source}
+    return digests.for_label(digests.of_data(data))
+
+
+def phase_of(component: Component) -> Phase:
+    return Phase.CORE if component.category in _CORE else Phase.OPTIONAL
+
+
+def desired_state(
     config: Config,
     selection: Selection,
     charts: Mapping[str, Chart],
@@ -119,14 +150,14 @@ def wanted(
     relocations: Mapping[str, Relocation] = MappingProxyType({}),
     resizes: bool = True,
     ports: Mapping[int, int] = MappingProxyType({}),
-) -> Wanted:
+) -> DesiredState:
     """Render every managed component, in the sizes of the built-in profile `base`.
 
     `relocations` says where the images of a component come from, if not from upstream; `ports`
     which port of localhost leads to which port of every node, if any does.
 
     Raises:
-        ConfigError: CTO-1311 (a template), CTO-1320 (wishes that contradict each other), CTO-1355
+        ConfigError: CTO-1311 (a template), CTO-1320 (settings that contradict each other), CTO-1355
             (values that no cluster could keep).
     """
     from cto.render import Renderer  # noqa: PLC0415 - jinja2 is slow to import, status needs none
@@ -155,15 +186,15 @@ def wanted(
         return relocation.manifests(made) if relocation and made else made
 
     values = {
-        component.name: renderer.values(component, _settings(config, component.name).values)
+        component.name: renderer.values(component, settings_of(config, component.name).values)
         for component in selection.managed
     }
     refuse_oversized(values, context["config"])
-    return Wanted(
+    return DesiredState(
         provider=provider,
         profile=config.profile,
         components=tuple(
-            WantedComponent(
+            DesiredComponent(
                 component=component,
                 chart=charts[component.name],
                 values=values[component.name],
@@ -223,15 +254,11 @@ def _of_backups(config: Config) -> Iterator[str]:
         )
 
 
-def _login(config: Config) -> Login | None:
+def _login(config: Config) -> PullLogin | None:
     registry = config.registry
     if registry.type is RegistryType.LOCAL or not registry.username:
         return None
-    return Login(host=registry.host, username=registry.username, secret_path=_LOGIN)
-
-
-def _settings(config: Config, name: str) -> ComponentSettings:
-    return config.components.get(name) or ComponentSettings()
+    return PullLogin(host=registry.host, username=registry.username, secret_path=_LOGIN)
 
 
 def _check(config: Config, charts: Mapping[str, Chart]) -> None:

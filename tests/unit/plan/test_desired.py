@@ -12,10 +12,10 @@ from cto.catalog import Catalog, Component
 from cto.config.model import Config
 from cto.errors import ConfigError
 from cto.plan.build import install
+from cto.plan.desired import DesiredState, desired_state
 from cto.plan.observed import Observed
+from cto.plan.selection import Selection, completed, select
 from cto.plan.steps import ApplyRelease, WaitReady
-from cto.plan.wanted import Selection, completed, select, wanted
-from cto.plan.wish import Wanted
 from fakes.components import chart, component
 
 CLUSTER = Observed(kube_version="v1.34.4", nodes=3)
@@ -43,10 +43,10 @@ def render(
     observed: Observed = CLUSTER,
     base: str = "minimal",
     **fields: Any,
-) -> Wanted:
+) -> DesiredState:
     (folder / "values.yaml.j2").write_text(values, encoding="utf-8")
     item = component("web", folder=folder, **fields)
-    return wanted(
+    return desired_state(
         settings,
         select(catalog(item), settings),
         {"web": chart("web")},
@@ -97,7 +97,7 @@ def test_a_component_stands_for_a_section_of_the_configuration(tmp_path: Path) -
         supplied_secrets=[{"name": "login", "keys": {"a": "object_store.access_key"}}],
     )
     (tmp_path / "values.yaml.j2").write_text("{bucket: {{ config.object_store.bucket }}}")
-    found = wanted(
+    found = desired_state(
         settings,
         selection := select(catalog(web, store), settings),
         {"web": chart("web"), "store": chart("store")},
