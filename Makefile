@@ -80,10 +80,13 @@ schema: $(MADE) ## write docs/schema.json anew, from the models
 	@$(BIN)/cto config schema > docs/.schema.json.tmp
 	@mv docs/.schema.json.tmp docs/schema.json
 
-docs: $(MADE) ## write docs/errors.md (from the table of errors) and docs/security.md anew
+docs: $(MADE) ## write docs/errors.md and docs/providers.md (from tables), docs/security.md anew
 	@$(BIN)/python -c 'from cto.cli.explain import markdown; print(markdown(), end="")' \
 		> docs/.errors.md.tmp
 	@mv docs/.errors.md.tmp docs/errors.md
+	@$(BIN)/python -c 'from cto.providers import markdown; print(markdown(), end="")' \
+		> docs/.providers.md.tmp
+	@mv docs/.providers.md.tmp docs/providers.md
 	@$(BIN)/python tests/lab/security.py > docs/.security.md.tmp
 	@mv docs/.security.md.tmp docs/security.md
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import ClassVar, Self
 
+from cto.providers import choices
+
 
 def nearest(word: str, choices: Iterable[str], *, likeness: float = 0.7) -> str:
     """Return the choice that the word was probably meant to be, or nothing."""
@@ -282,8 +284,8 @@ _TABLE = (
     ErrorKind(
         "CTO-1206",
         "Which cluster is to be deleted?",
-        "cto has made a cluster in Docker and a simulated one, and the command names neither.",
-        "Repeat the command with `--provider kind` or `--provider kwok`.",
+        "cto has made clusters by several providers, and the command names none.",
+        f"Repeat the command with {choices(creating=True, form='`--provider {}`')}.",
     ),
     # 3: configuration, catalog, templates
     ErrorKind(

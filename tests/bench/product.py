@@ -18,7 +18,7 @@ from typing import Any
 
 from machine import Memory
 
-from cto.cli.options import ClusterOptions
+from cto.cli.settings import ClusterOptions, Settings
 from cto.cli.wiring import Wiring
 from cto.objects import Manifest
 from cto.plan.steps import ApplyCrds, ApplyRelease, EnsureNamespace, Plan
@@ -120,20 +120,23 @@ class Lab:
         options = ClusterOptions(
             flags=flags, tools=self.tools, charts=self.charts, non_interactive=True
         )
-        self._wiring = Wiring(options, env=self.env)
-        return self._wiring.kwok.provision(self._wiring.node_options(), lambda _: None)
+        self._wiring = Wiring(Settings(options, env=self.env))
+        self._wiring.configure()
+        return self._wiring.provider("kwok").provision(self._wiring.node_options(), lambda _: None)
 
     def down(self) -> None:
         flags = {"cluster.provider": ("--provider", "kwok")}
-        wiring = self._wiring or Wiring(ClusterOptions(flags=flags, tools=self.tools), self.env)
-        wiring.kwok.destroy()
+        wiring = self._wiring or Wiring(
+            Settings(ClusterOptions(flags=flags, tools=self.tools), self.env)
+        )
+        wiring.provider("kwok").destroy()
         self._wiring = None
 
     def plan(self, access: Access) -> tuple[Plan, list[Item]]:
         """Return what `cto install` would do on an empty cluster, and the same for Helm alone."""
         assert self._wiring is not None
         wiring = self._wiring
-        with wiring.installer(wiring.kwok, access, Silent()) as installer:
+        with wiring.installer(wiring.provider("kwok"), access, Silent()) as installer:
             plan = installer.plan_install()
             crds = {
                 step.component: installer.crds_of(step)

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from cto.cli.options import ClusterOptions
 from cto.cli.output import Terminal
 from cto.cli.root import cli
+from cto.cli.settings import ClusterOptions
 from cto.errors import ToolError
 from fakes.desk import write_kubeconfig
 from fakes.webserver import WebServer, answer

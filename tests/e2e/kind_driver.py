@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-from cto.cli.options import ClusterOptions
+from cto.cli.settings import ClusterOptions, Settings
 from cto.cli.wiring import Wiring
 from cto.ports import NodeOptions, Provider
 
@@ -20,7 +20,9 @@ def provider(name: str) -> Provider:
     """Wire the provider as the command line does."""
     flags = {"cluster.name": ("--cluster-name", name)}
     tools = Path(os.environ["CTO_TOOLS"])
-    return Wiring(ClusterOptions(flags=flags, tools=tools)).kind
+    wiring = Wiring(Settings(ClusterOptions(flags=flags, tools=tools)))
+    wiring.configure()
+    return wiring.provider("kind")
 
 
 def main() -> None:

@@ -19,9 +19,9 @@ import pytest
 import yaml
 
 from cto.adapters.clock import SystemClock
+from cto.adapters.existing import Existing
 from cto.adapters.host import Host
 from cto.adapters.kubernetes.cluster import KubeCluster
-from cto.adapters.kubernetes.existing import Existing
 from cto.errors import LockedError, PreflightError, ToolError
 from cto.objects import ObjectRef, labels_of
 from cto.ports import Access, Provider, ProviderState

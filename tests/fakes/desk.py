@@ -16,9 +16,9 @@ from click.testing import CliRunner, Result
 
 from cto import assets
 from cto.adapters.download import Downloader
-from cto.cli.options import ClusterOptions
 from cto.cli.output import Terminal
 from cto.cli.root import cli
+from cto.cli.settings import ClusterOptions, Settings
 from cto.cli.wiring import Wiring
 from cto.objects import Manifest, dump_yaml
 from cto.ports import Clock, Provider
@@ -135,13 +135,11 @@ class Desk:
             "CTO_STATE_DIR": str(self.folder / "state"),
             **self.env,
         }
+        socket = self.folder / "docker.sock"
         made = Wiring(
-            options,
-            env=env,
+            Settings(options, env=env, root=self.root, docker_socket=socket),
             clock=self.clock,
             host=self.machine.host,
-            root=self.root,
-            docker_socket=self.folder / "docker.sock",
             open_cluster=lambda access, clock: self.cluster,
             open_helm=lambda runner, program, access, home: self.releases,
         )
@@ -150,10 +148,10 @@ class Desk:
         if self.downloader:
             made.downloader = self.downloader
         if self.kwok:
-            made.kwok = self.kwok
+            made.providers["kwok"] = self.kwok
         if self.kind:
-            made.docker_socket.touch()
-            made.kind = self.kind
+            socket.touch()
+            made.providers["kind"] = self.kind
         return made
 
 

@@ -21,7 +21,7 @@ import pytest
 from cto.adapters.clock import SystemClock
 from cto.adapters.kubernetes.cluster import KubeCluster
 from cto.adapters.kubernetes.kubeconfig import choose_access
-from cto.cli.options import ClusterOptions
+from cto.cli.settings import ClusterOptions, Settings
 from cto.cli.wiring import Wiring
 from cto.ports import NodeOptions
 
@@ -159,8 +159,8 @@ class Lab:
         every CRD that comes and goes.
         """
         self.run("uninstall", "--cluster", "--yes", "--provider", "kwok")
-        wiring = Wiring(ClusterOptions(tools=self.tools), env=self.env)
-        wiring.kwok.provision(NODES, lambda _: None)
+        wiring = Wiring(Settings(ClusterOptions(tools=self.tools), env=self.env))
+        wiring.provider("kwok").provision(NODES, lambda _: None)
 
 
 def tools_folder() -> Path:

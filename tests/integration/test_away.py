@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from cto.cli.options import ClusterOptions
+from cto.cli.settings import ClusterOptions, Settings
 from cto.cli.wiring import Wiring
 from cto.objects import ObjectRef
 
@@ -76,8 +76,8 @@ def unscheduled(vacant: Lab) -> Run:
     waiting.told("no scheduler has looked at it: kube-scheduler was last heard of at 20")
     waiting.status = vacant.run("status", code=9).stdout
     # The provider starts again what has ended.
-    wiring = Wiring(ClusterOptions(tools=vacant.tools), env=vacant.env)
-    wiring.kwok.provision(NODES, lambda _: None)
+    wiring = Wiring(Settings(ClusterOptions(tools=vacant.tools), env=vacant.env))
+    wiring.provider("kwok").provision(NODES, lambda _: None)
     waiting.ended()
     return waiting
 

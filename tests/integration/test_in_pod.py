@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from cto.cli.options import ClusterOptions
 from cto.cli.output import Terminal
 from cto.cli.root import cli
+from cto.cli.settings import ClusterOptions, Settings
 from cto.cli.wiring import Wiring
 from cto.objects import Manifest, dump_documents, load_documents, load_yaml
 
@@ -68,7 +68,7 @@ class Pod:
         return code, json.loads(out), err
 
     def _wiring(self, options: ClusterOptions) -> Wiring:
-        return Wiring(options, env=self._env, service_account=self._account)
+        return Wiring(Settings(options, env=self._env, service_account=self._account))
 
 
 @pytest.fixture

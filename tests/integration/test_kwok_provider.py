@@ -14,9 +14,9 @@ import pytest
 import yaml
 
 from cto.adapters.clock import SystemClock
+from cto.adapters.existing import Existing
 from cto.adapters.host import Host, Process
 from cto.adapters.kubernetes.cluster import KubeCluster
-from cto.adapters.kubernetes.existing import Existing
 from cto.adapters.kwok.config import PROGRAMS
 from cto.adapters.kwok.provider import Kwok
 from cto.engine.lock import ClusterLock

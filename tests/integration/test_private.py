@@ -17,8 +17,8 @@ import pytest
 from cto.bundle.collect import pod_images
 from cto.bundle.lock import Lock, read_lock, write_lock
 from cto.bundle.rendering import own_images, render_targets
-from cto.cli.options import ClusterOptions
 from cto.cli.relocating import Source, moved
+from cto.cli.settings import ClusterOptions, Settings
 from cto.cli.wiring import Wiring
 from cto.config.model import Config
 from cto.engine.preflight import supported
@@ -87,15 +87,14 @@ def left_over(manifest: Manifest) -> Iterator[str]:
 
 def rendered(lab: Lab) -> Iterator[tuple[str, Manifest]]:
     """Yield everything that any profile applies, with its component. No object comes twice."""
-    wiring = Wiring(ClusterOptions(charts=lab.charts, tools=lab.tools), env=lab.env)
+    wiring = Wiring(Settings(ClusterOptions(charts=lab.charts, tools=lab.tools), env=lab.env))
     catalog, helm, seen = wiring.catalog, wiring.templates(), set()
     images = [*(item.image for item in LOCK.images), *own_images(catalog.components)]
     known = {name: digest_of(name.encode()) for name in images}
     login = {"url": "registry.example.com", "username": "robot", "password": "hunter2"}
-    newest = supported(wiring.root / "bundle").ends[1]
-    for target in render_targets(
-        wiring.root / "profiles", [item.name for item in catalog.components]
-    ):
+    newest = supported(wiring.settings.bundle).ends[1]
+    names = [item.name for item in catalog.components]
+    for target in render_targets(wiring.settings.profiles, names):
         # With a store, the cluster's or another: no other one has the image of Velero's plugin.
         store = {} if target.config.features.object_store else {"bucket": "cto"}
         more = {"registry": {"type": "generic", **login}, "object_store": store}

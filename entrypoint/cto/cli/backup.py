@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import click
 
-from cto.cli.options import ClusterOptions, cluster_options, output_options
+from cto.cli.options import cluster_options, output_options
 from cto.cli.output import Terminal
+from cto.cli.settings import ClusterOptions
 from cto.result import Result
 
 

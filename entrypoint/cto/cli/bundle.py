@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from cto import assets
-from cto.cli.options import ClusterOptions, charts_option, output_options, tools_option
+from cto.cli.options import charts_option, output_options, tools_option
 from cto.cli.output import Terminal
 from cto.cli.registries import RegistryOptions, reading_options, writing_options
 from cto.cli.root import Group
+from cto.cli.settings import ClusterOptions
 from cto.result import Result
 
 if TYPE_CHECKING:
@@ -205,9 +207,9 @@ def image(folder: Path, *, program: Path, out: Path, name: str) -> Result:
 
     The image is an OCI layout in a tar, as `docker buildx build --output type=oci` makes it.
     """
-    from cto.cli import imaging  # noqa: PLC0415 - `--help` need not wait for it
+    from cto.cli.bundling import written  # noqa: PLC0415 - `--help` need not wait for it
 
-    return imaging.written(program, folder, out, name)
+    return written(program, folder, out, name)
 
 
 @bundle.command()
@@ -223,10 +225,11 @@ def serve(terminal: Terminal, *, folder: Path, listen: str, tools: Path | None) 
 
     Images are called HOST/NAME, with the host that upstream has them on. Ends when it is told to.
     """
-    from cto.cli.workshop import serving  # noqa: PLC0415 - `--help` need not wait for it
+    from cto.cli.serving import Serving  # noqa: PLC0415 - `--help` need not wait for it
 
     wiring = terminal.wiring(ClusterOptions(tools=tools))
-    server = serving(wiring)
+    program = partial(wiring.tools.path, "registry")
+    server = Serving(program=program, host=wiring.host, become=wiring.become)
     with terminal.screen(wiring.clock) as screen:
         prepared = server.prepare(folder, listen)
         screen.notice(prepared.text)
@@ -246,11 +249,11 @@ def _opened(
     cache: bool = False,
 ) -> Iterator[Bundling]:
     """Open what works on bundles; `cache` tells whether it keeps charts and programs."""
-    from cto.cli.workshop import bundling  # noqa: PLC0415 - `--help` need not wait for it
+    from cto.cli.bundling import of_wiring  # noqa: PLC0415 - `--help` need not wait for it
     from cto.engine.preflight_errors import refuse_failed  # noqa: PLC0415 - nor for that
 
     wiring = terminal.wiring(options)
     if cache:
         refuse_failed(wiring.folder_checks(state=None))
     with terminal.screen(wiring.clock) as screen:
-        yield bundling(wiring, registries, screen)
+        yield of_wiring(wiring, registries, screen)

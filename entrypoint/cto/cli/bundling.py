@@ -5,34 +5,48 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from threading import Event as Flag
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-from cto.bundle.collect import Need, NodeImage, Rendering, collect, node_need
+from cto.bundle.collect import Need, NodeImage, Rendering, collect, node_image, node_need
 from cto.bundle.lock import LockedImage, check_fresh, merged_lock, read_lock, write_lock
-from cto.bundle.rendering import PROFILES, RenderTarget, components_of, own_images
-from cto.bundle.resolve import changes, resolved
+from cto.bundle.rendering import (
+    PROFILES,
+    ComponentRenderer,
+    RenderTarget,
+    components_of,
+    own_images,
+    render_targets,
+)
+from cto.bundle.resolve import Resolved, changes, resolved
 from cto.catalog import Catalog, Component
 from cto.cli import bundletext
-from cto.cli.output import Screen
+from cto.cli.progress import Screen
 from cto.cli.registries import RegistryOptions
-from cto.cli.resolver import RegistryResolver
+from cto.cli.relocating import target_of
+from cto.engine.preflight import supported
 from cto.errors import IntegrityError, UsageError
 from cto.ports import Chart
 from cto.result import Result
-from cto.storage import writing
+from cto.storage import unwritable, writing
 from cto_airgap.build import Builder, WantedBundle, WantedChart, WantedImage
 from cto_airgap.bundle import difference, listing
-from cto_airgap.images import ImageArchive, WithArchives
+from cto_airgap.image import write_image
+from cto_airgap.images import ImageArchive, WithArchives, resolve
 from cto_airgap.oci import ImagePlatform
 from cto_airgap.push import Pusher
-from cto_airgap.reference import Endpoints, PushTarget, normalise, parse_reference
+from cto_airgap.reference import Endpoints, InvalidReferenceError, normalise, parse_reference
 from cto_airgap.registry import RegistryClient
 from cto_airgap.session import Session
 from cto_airgap.transfers import TransferProgress
 from cto_airgap.uploads import Uploader
 from cto_airgap.verify import check
+
+if TYPE_CHECKING:
+    from cto.cli.wiring import Wiring
 
 OpenSession = Callable[[Flag], AbstractContextManager[Session]]
 """Takes what stops all requests when it is set."""
@@ -246,22 +260,6 @@ def compared(old: Path, new: Path) -> Result:
     )
 
 
-def target_of(text: str) -> tuple[PushTarget, frozenset[str]]:
-    """Return the place that a registry's address names, and its host if that has no TLS.
-
-    Raises:
-        UsageError: CTO-1200, it names none.
-    """
-    scheme, _, rest = text.rpartition("://")
-    try:
-        target = PushTarget.parse(rest)
-    except ValueError as error:
-        raise _not_a_registry(text) from error
-    if scheme not in {"", "http", "https"}:
-        raise _not_a_registry(text)
-    return target, frozenset({target.host} if scheme == "http" else ())
-
-
 def platform_of(text: str) -> ImagePlatform:
     """Return the platform that a text names.
 
@@ -272,11 +270,6 @@ def platform_of(text: str) -> ImagePlatform:
         return ImagePlatform.parse(text).plain
     except ValueError as error:
         raise UsageError("CTO-1200", f"--platform {text}: {error}") from error
-
-
-def _not_a_registry(text: str) -> UsageError:
-    hint = "HOST[:PORT][/PREFIX], with http:// in front if it has no TLS."
-    return UsageError("CTO-1200", f"{text} is not the address of a registry", hint=hint)
 
 
 def _opened(archives: Mapping[str, Path], wanted: Sequence[str]) -> dict[str, ImageArchive]:
@@ -308,3 +301,70 @@ def archives_of(given: Sequence[str]) -> dict[str, Path]:
 
 def _wanted(chart: Chart) -> WantedChart:
     return WantedChart(chart.name, chart.version, chart.digest)
+
+
+class RegistryResolver:
+    """Implements `cto.bundle.resolve.Resolver`."""
+
+    def __init__(self, registry: RegistryClient) -> None:
+        self._registry = registry
+
+    def resolve(self, reference: str) -> Resolved:
+        found = resolve(self._registry, parse_reference(reference))
+        platforms = tuple(map(str, found.platforms))
+        return Resolved(digest=found.digest, size=found.size, platforms=platforms)
+
+
+def written(program: Path, bundle: Path, out: Path, name: str) -> Result:
+    """Write an image with a bundle in it.
+
+    Raises:
+        IntegrityError: CTO-1811, the program is no image, or the folder holds no bundle.
+        PreflightError: CTO-1485, the file cannot be written.
+        UsageError: CTO-1200, the name is none.
+    """
+    try:
+        if parse_reference(name).digest:
+            text = f"--name {name}: a digest is found out, not given"
+            raise UsageError("CTO-1200", text)
+        made = write_image(program, bundle, out, name)
+    except InvalidReferenceError as error:
+        raise UsageError("CTO-1200", f"--name: {error}") from error
+    except OSError as error:
+        raise unwritable(out, error, instead="name another file: --out FILE") from error
+    layers = bundletext.count(made.layers, "layer")
+    return Result(
+        command="bundle image",
+        data={
+            "file": str(out),
+            "name": name,
+            "digest": made.digest,
+            "bundle": made.bundle,
+            "size": made.size,
+        },
+        text=(
+            f"{out}: {name}, {bundletext.amount(made.size)}\n{made.digest}\n"
+            f"with the bundle {made.bundle} in {layers}"
+        ),
+    )
+
+
+def of_wiring(wiring: Wiring, registries: RegistryOptions, screen: Screen) -> Bundling:
+    """Return what works on locks and bundles."""
+    names = [component.name for component in wiring.catalog.components]
+    targets = partial(render_targets, wiring.settings.profiles, names)
+
+    def render() -> Iterator[Rendering]:
+        made = ComponentRenderer(wiring.catalog, wiring.charts.resolve, wiring.templates())
+        return made.render(list(targets()), supported(wiring.settings.bundle).ends)
+
+    return Bundling(
+        catalog=wiring.catalog,
+        targets=targets,
+        render=render,
+        charts=wiring.charts.resolve,
+        open_session=partial(wiring.sessions.open, registries.ca_file, {}),
+        registries=registries,
+        screen=screen,
+        node=node_image(wiring.settings.bundle),
+    )

@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import click
 
-from cto.cli.options import (
-    ClusterOptions,
-    cluster_options,
-    downgrade_option,
-    output_options,
-    skip_option,
-)
+from cto.cli.options import cluster_options, downgrade_option, output_options, skip_option
 from cto.cli.output import Terminal
+from cto.cli.settings import ClusterOptions
 from cto.result import Result
 
 

@@ -5,60 +5,25 @@ from __future__ import annotations
 import functools
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias, TypeVar
 
 import click
 
 from cto.cli.output import Terminal
+from cto.cli.settings import ClusterOptions
 from cto.errors import UsageError
+from cto.providers import EXISTING, NAMES, PROVIDERS, choices
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 
-# The names only: what they stand for is slow to import. cto.cli.wiring builds each of them.
-PROVIDERS = ("kind", "existing", "kwok")
 # Those of cto.engine.preflight. What is foreign is never written over, so that it is looked for
 # cannot be left out.
 PREFLIGHT = (
     *("version", "permissions", "storage", "architecture", "room", "quotas"),
     *("policies", "webhooks", "pods", "registry"),
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClusterOptions:
-    """What the command line says about the configuration and the cluster.
-
-    Attributes:
-        flags: Path in the configuration -> the flag that gives it, and its value.
-        files: Configuration files in the order of the command line; `-` is stdin.
-        kubeconfig: Instead of the usual one.
-        non_interactive: Never ask.
-        yes: Take every confirmation as given.
-        charts: Folder to take charts from.
-        tools: Folder to take programs from.
-        bundle: Folder of a bundle to take charts and images from.
-        ca_file: Certificates to trust besides the usual ones.
-        allow_downgrade: Go back to older charts and definitions.
-    """
-
-    flags: Mapping[str, tuple[str, str | tuple[str, ...]]] = field(default_factory=dict)
-    files: tuple[str, ...] = ()
-    kubeconfig: Path | None = None
-    non_interactive: bool = False
-    yes: bool = False
-    charts: Path | None = None
-    tools: Path | None = None
-    bundle: Path | None = None
-    ca_file: Path | None = None
-    allow_downgrade: bool = False
-
-    @property
-    def values(self) -> Mapping[str, str | tuple[str, ...]]:
-        """Path in the configuration -> the value that a flag gives."""
-        return {path: value for path, (_, value) in self.flags.items()}
 
 
 # As a configuration file would say it.
@@ -85,20 +50,20 @@ def _refuse_contradictions(given: Mapping[str, Any]) -> None:
         UsageError: CTO-1200, naming both.
     """
     provider, context = given["provider"], given["context"]
-    if context and provider not in {None, "existing"}:
+    if context and provider not in {None, EXISTING}:
         hint = (
             f"--provider {provider} takes its own cluster, whatever the kubeconfig has: leave "
             "--context away. To work on the cluster of that context: --provider existing "
             f"--context {shlex.quote(context)}"
         )
         refuse_both(f"--provider {provider}", f"--context {context}", hint)
-    there = "--provider existing" if provider == "existing" else f"--context {context}"
-    for name in ("nodes", "use_context") if provider == "existing" or context else ():
+    there = f"--provider {EXISTING}" if provider == EXISTING else f"--context {context}"
+    for name in ("nodes", "use_context") if provider == EXISTING or context else ():
         if given[name]:
             _, flag = _FLAGS[name]
             hint = (
                 f"{flag} is about a cluster that cto makes: leave it away. To have one made: "
-                f"--provider kind or kwok instead of {there}"
+                f"--provider {choices(creating=True)} instead of {there}"
             )
             refuse_both(there, flag, hint)
 
@@ -187,9 +152,8 @@ _FORMATS = ("human", "json")
 _CLUSTER: tuple[Decorator, ...] = (
     click.option(
         "--provider",
-        type=click.Choice(PROVIDERS),
-        help="Where the cluster comes from: kind makes one in Docker, existing takes yours, kwok "
-        "makes a simulated one.",
+        type=click.Choice(NAMES),
+        help=f"Where the cluster comes from: {', '.join(f'{p.name} {p.does}' for p in PROVIDERS)}.",
     ),
     click.option(
         "--cluster-name", metavar="NAME", help="Name of the kind cluster; cto if not given."
@@ -216,7 +180,8 @@ _CLUSTER: tuple[Decorator, ...] = (
     click.option(
         "--context",
         metavar="NAME",
-        help="Context of the kubeconfig to work on; not beside --provider kind or kwok.",
+        help="Context of the kubeconfig to work on; not beside --provider "
+        f"{choices(creating=True)}.",
     ),
     click.option(
         "--kubeconfig",

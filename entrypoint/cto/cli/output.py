@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import click
 
 from cto.cli.failure import Failure, failure_of, trace_of
-from cto.cli.progress import clean
+from cto.cli.progress import Screen, clean
 from cto.cli.streams import Outlet
 from cto.errors import Cancelled, CtoError
 from cto.events import Event
@@ -22,7 +22,7 @@ from cto.result import SCHEMA_VERSION, Result
 from cto.storage import is_there
 
 if TYPE_CHECKING:
-    from cto.cli.options import ClusterOptions
+    from cto.cli.settings import ClusterOptions
     from cto.cli.wiring import Wiring
     from cto.ports import Clock
 
@@ -32,20 +32,11 @@ STARTER = "cto.yaml"
 SIMULATED = "SIMULATED: nodes run nothing; only the API server and its objects are real."
 
 
-class Screen(Protocol):
-    """Where a run tells how it goes. All but `close` may be called by any thread."""
-
-    def listen(self, event: Event) -> None: ...
-
-    def notice(self, text: str, *, warning: bool = False) -> None: ...
-
-    def close(self) -> None: ...
-
-
 def _wiring(options: ClusterOptions) -> Wiring:
+    from cto.cli.settings import Settings  # noqa: PLC0415 - as above
     from cto.cli.wiring import Wiring  # noqa: PLC0415 - `cto install --help` need not wait for it
 
-    return Wiring(options)
+    return Wiring(Settings(options))
 
 
 def _attended() -> bool:
@@ -92,7 +83,7 @@ class Terminal:
             made = make(options)
             made.debug, made.listen, made.secrets = self.trace, self.listen, self.secrets
             # Go's programs quote an address that they cannot read, password and all.
-            self.secrets.add(passwords(made.env))
+            self.secrets.add(passwords(made.settings.env))
             return made
 
         self.wiring = connected

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import click
 
 from cto.cli.options import (
-    ClusterOptions,
     cluster_options,
     downgrade_option,
     output_options,
@@ -16,6 +15,7 @@ from cto.cli.options import (
 )
 from cto.cli.output import MERMAID, Terminal
 from cto.cli.root import Group
+from cto.cli.settings import ClusterOptions
 from cto.result import Result
 
 if TYPE_CHECKING:

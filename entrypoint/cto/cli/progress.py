@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Protocol, assert_never
 
 from cto.events import (
     Event,
@@ -37,6 +37,16 @@ _PHASES = tuple(Phase)
 _ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-Z\\-_]")
 _BLANKS = re.compile(r"[\t\v\f\r]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f]+")
+
+
+class Screen(Protocol):
+    """Where a run tells how it goes. All but `close` may be called by any thread."""
+
+    def listen(self, event: Event) -> None: ...
+
+    def notice(self, text: str, *, warning: bool = False) -> None: ...
+
+    def close(self) -> None: ...
 
 
 @dataclass

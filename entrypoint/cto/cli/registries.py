@@ -10,7 +10,6 @@ from typing import Any
 
 import click
 
-from cto.adapters.docker import folder_of
 from cto.errors import UsageError
 
 EVERY_HOST = "*"
@@ -93,6 +92,8 @@ def login_files(env: Mapping[str, str]) -> tuple[Path, ...]:
 
     The one that is named for podman comes first, else Docker's.
     """
+    from cto.adapters.docker import folder_of  # noqa: PLC0415 - `--help` need not wait for it
+
     named, runtime = env.get("REGISTRY_AUTH_FILE"), env.get("XDG_RUNTIME_DIR")
     files = [Path(named)] if named else []
     files.append(folder_of(env) / "config.json")

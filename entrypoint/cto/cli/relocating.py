@@ -3,29 +3,40 @@
 A name there follows from upstream's name, by the function that `cto bundle push` uses. A digest
 does not: registries refuse an index whose other platforms are absent, so a pushed image may have
 another digest than upstream's. It is taken from what the push wrote, from the bundle itself, or
-from the lock; it is never asked for by tag, for a tag may move.
+from the lock; it is never asked for by tag, for a tag may move. The preflight asks the registry for
+every image by that digest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from threading import Event as Flag
 from typing import Any
 
 from cto import goyaml
 from cto.bundle.lock import Lock, read_lock
 from cto.catalog import Component
-from cto.cli.bundling import target_of
 from cto.config.load import Loaded
 from cto.config.model import Config
 from cto.config.sections import Registry, RegistryType
-from cto.errors import ConfigError
+from cto.engine.preflight import REGISTRY
+from cto.errors import ConfigError, ToolError, UsageError
 from cto.plan.pulling import SECRET
 from cto.relocation import Relocation
+from cto.result import Check
+from cto_airgap.logins import RegistryLogin
 from cto_airgap.oci import Digest, parse_digest
 from cto_airgap.push import digests_of
 from cto_airgap.reference import Endpoints, PushTarget, Reference, parse_reference
+from cto_airgap.registry import RegistryClient
+from cto_airgap.session import Session
+from cto_airgap.transfers import each
+
+_WORKERS = 8
 
 
 @dataclass(frozen=True)
@@ -221,3 +232,91 @@ def _check(needed: Mapping[str, Reference | None], source: Source) -> None:
         count = f"{len(lacking)} images have" if len(lacking) > 1 else "an image has"
         text = f"{count} no digest in {source.name}"
         raise ConfigError("CTO-1330", text, details="\n".join(lacking), hint=source.hint)
+
+
+def target_of(text: str) -> tuple[PushTarget, frozenset[str]]:
+    """Return the place that a registry's address names, and its host if that has no TLS.
+
+    Raises:
+        UsageError: CTO-1200, it names none.
+    """
+    scheme, _, rest = text.rpartition("://")
+    try:
+        target = PushTarget.parse(rest)
+    except ValueError as error:
+        raise _not_a_registry(text) from error
+    if scheme not in {"", "http", "https"}:
+        raise _not_a_registry(text)
+    return target, frozenset({target.host} if scheme == "http" else ())
+
+
+def _not_a_registry(text: str) -> UsageError:
+    hint = "HOST[:PORT][/PREFIX], with http:// in front if it has no TLS."
+    return UsageError("CTO-1200", f"{text} is not the address of a registry", hint=hint)
+
+
+def checks(
+    settings: Registry,
+    password: str,
+    relocations: Relocations,
+    open_session: Callable[[Mapping[str, RegistryLogin], Flag], AbstractContextManager[Session]],
+) -> Sequence[Check]:
+    """Return the check, with the log-in that nodes get."""
+    user = settings.username
+    stop = Flag()
+    with open_session(
+        {settings.host: RegistryLogin(user, password)} if user else {}, stop
+    ) as session:
+        asked = RegistryClient(session, relocations.endpoints)
+        return (check(relocations.needed, asked, settings.address, stop),)
+
+
+def check(needed: Sequence[Reference], registry: RegistryClient, address: str, stop: Flag) -> Check:
+    """Ask for every image; all that are missing are named at once.
+
+    Args:
+        needed: What nodes will pull.
+        registry: Where to ask.
+        address: The registry and its folder, as `cto bundle push` takes them.
+        stop: Ends it.
+    """
+    begun = time.perf_counter()
+    found = _look(needed, registry, address, stop)
+    return replace(found, seconds=time.perf_counter() - begun)
+
+
+def _look(needed: Sequence[Reference], registry: RegistryClient, address: str, stop: Flag) -> Check:
+    try:
+        lines = each(lambda one: _missing(one, registry), needed, workers=_WORKERS, stop=stop)
+    except ToolError as error:
+        return _silent(error)
+    missing = tuple(line for line in lines if line)
+    if missing:
+        return REGISTRY.failed(
+            f"{len(missing)} of {len(needed)} are missing",
+            fix=f"cto bundle push DIR {address} -o json > mapping.json, with the bundle of the "
+            "profile, and registry.mapping: mapping.json",
+            code="CTO-1440",
+            items=missing,
+        )
+    message = f"all {len(needed)} are there"
+    return REGISTRY.passed(message)
+
+
+def _missing(wanted: Reference, registry: RegistryClient) -> str:
+    """Return a line about an image that is not there by its digest, else nothing."""
+    if registry.digest(wanted):
+        return ""
+    # Only to tell why: another digest under the tag is another bundle, or one platform of it.
+    other = registry.digest(Reference(wanted.host, wanted.repository, wanted.tag))
+    return f"{wanted}: the tag leads to {other}" if other else f"{wanted}"
+
+
+def _silent(error: ToolError) -> Check:
+    refused = error.login_is_refused
+    hint = "Give registry.username and registry.password." if refused else error.hint
+    return REGISTRY.failed(
+        ": ".join(filter(None, (error.message, error.details))),
+        fix=f"{hint} If only the cluster can reach the registry: registry.check: false",
+        code="CTO-1441",
+    )

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cto.cli.options import ClusterOptions, cluster_options, output_options, removal_options
+from cto.cli.options import cluster_options, output_options, removal_options
 from cto.cli.output import Terminal
+from cto.cli.settings import ClusterOptions
 from cto.result import Result
 
 if TYPE_CHECKING:

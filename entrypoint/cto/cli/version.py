@@ -9,7 +9,6 @@ from pathlib import Path
 import click
 
 from cto import __version__
-from cto.cli import toolrecord
 from cto.cli.options import bundle_option, output_options, tools_option
 from cto.result import Result
 
@@ -24,12 +23,13 @@ _ANSWER_S = 5.0
 def version(bundle: Path | None, tools: Path | None) -> Result:
     """Show the versions of cto, its tools and its charts, and its bundle."""
     from cto import assets  # noqa: PLC0415 - `--help` need not wait for it
+    from cto.cli import toolbox  # noqa: PLC0415 - as above
     from cto.objects import load_yaml  # noqa: PLC0415 - as above
 
     data = assets.root() / "bundle"
     pinned = load_yaml((data / "tools.yaml").read_text(encoding="utf-8"))["tools"]
     known = {name: str(tool["version"]) for name, tool in pinned.items()}
-    versions = toolrecord.versions(tools, known, _said)
+    versions = toolbox.versions(tools, known, _said)
     # Not by cto.catalog: its models take longer to import than all the rest.
     files = sorted(data.glob("components/*/component.yaml"))
     parsed = [load_yaml(file.read_text(encoding="utf-8")) for file in files]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -20,6 +20,7 @@ from cto.config.fields import (
     Section,
     refused,
 )
+from cto.providers import NAMES, PROVIDERS
 
 NAMESPACE = "cto"
 
@@ -245,10 +246,10 @@ class Features(Section):
     )
 
 
-class ClusterProvider(StrEnum):
-    KIND = "kind"
-    EXISTING = "existing"
-    KWOK = "kwok"
+if TYPE_CHECKING:
+    ClusterProvider: TypeAlias = StrEnum
+else:
+    ClusterProvider = StrEnum("ClusterProvider", {name.upper(): name for name in NAMES})
 
 
 class PreflightCheck(StrEnum):
@@ -271,9 +272,8 @@ class ClusterSettings(Section):
 
     provider: ClusterProvider | None = Field(
         default=None,
-        description="kind (a cluster whose nodes are containers of your Docker), existing (a "
-        "cluster that you have), kwok (a real API server with simulated nodes). Left out: kind "
-        "where there is a Docker, else existing.",
+        description=f"{', '.join(f'{kind.name} ({kind.cluster})' for kind in PROVIDERS)}. "
+        "Left out: kind where there is a Docker, else existing.",
         examples=["existing"],
     )
     context: str | None = Field(

@@ -31,7 +31,7 @@ _VERSION = Topic("version", "Kubernetes version")
 _STORAGE = Topic("storage", "Default StorageClass")
 _PROFILE = Topic("profile", "Profile")
 REGISTRY = Topic("registry", "Images in the registry")
-"""Of the check that cto.cli.imagecheck makes."""
+"""Of the check that cto.cli.relocating makes."""
 _DEFAULT_CLASS = (
     "storageclass.kubernetes.io/is-default-class",
     "storageclass.beta.kubernetes.io/is-default-class",

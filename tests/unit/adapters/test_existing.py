@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from cto.adapters.kubernetes.existing import Existing
+from cto.adapters.existing import Existing
 from cto.errors import ApiError
 from cto.objects import Manifest
 from cto.ports import Access, NodeOptions, ProviderState

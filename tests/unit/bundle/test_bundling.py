@@ -17,8 +17,9 @@ from cto.bundle.lock import UNRESOLVED, Lock, read_lock, write_lock
 from cto.bundle.rendering import render_targets
 from cto.catalog import Catalog, Component
 from cto.cli import bundling
-from cto.cli.bundling import Bundling, Tenths, platform_of, target_of
+from cto.cli.bundling import Bundling, Tenths, platform_of
 from cto.cli.registries import RegistryOptions
+from cto.cli.relocating import target_of
 from cto.errors import ConfigError, CtoError, IntegrityError, UsageError
 from cto.events import Event
 from cto.objects import load_yaml

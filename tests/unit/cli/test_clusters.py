@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,17 @@ import pytest
 
 from cto import assets
 from cto.adapters.docker.client import Docker
+from cto.adapters.docker.config import has_docker
 from cto.adapters.docker.container import Container, Engine, KnownContainers
 from cto.adapters.kind.provider import Kind
 from cto.adapters.kind.supply import UpstreamImages
 from cto.bundle.collect import node_image
-from cto.cli import clusters, containers
-from cto.cli.options import ClusterOptions
+from cto.cli import containers
+from cto.cli.clusters import Clusters
+from cto.cli.settings import ClusterOptions, Settings
 from cto.cli.wiring import Wiring
 from cto.errors import ApiError, ConfigError, PreflightError, ToolError, UsageError
-from cto.holder import NoContainers
+from cto.holder import Containers, NoContainers
 from cto.objects import ObjectRef
 from cto.ports import Provider, ProviderState
 from fakes.cluster import FakeCluster
@@ -39,10 +42,13 @@ def wiring(
     socket = folder / "docker.sock"
     if docker:
         socket.touch()
-    made = Wiring(
+    settings = Settings(
         ClusterOptions(**options),
         env={"HOME": str(folder / "home"), **(env or {})},
         docker_socket=socket,
+    )
+    made = Wiring(
+        settings,
         open_cluster=lambda access, clock: FakeCluster(),
     )
     if docker:
@@ -63,11 +69,11 @@ def made_cluster(name: str = "cto") -> FakeDocker:
 class TestInstalling:
     def test_a_docker_and_nothing_named_is_kind(self, tmp_path: Path) -> None:
         write_kubeconfig(tmp_path / "home/.kube/config", "laptop")
-        assert wiring(tmp_path, docker=FakeDocker()).provider().name == "kind"
+        assert wiring(tmp_path, docker=FakeDocker()).clusters.chosen().name == "kind"
 
     @pytest.mark.parametrize("name", ["DOCKER_HOST", "DOCKER_CONTEXT"])
     def test_a_docker_may_be_somewhere_else(self, tmp_path: Path, name: str) -> None:
-        assert wiring(tmp_path, {name: "somewhere"}).provider().name == "kind"
+        assert wiring(tmp_path, {name: "somewhere"}).clusters.chosen().name == "kind"
 
     @pytest.mark.parametrize(
         ("config", "found"),
@@ -83,7 +89,7 @@ class TestInstalling:
         file.parent.mkdir(parents=True)
         file.write_text(json.dumps(config))
         env = {"HOME": str(tmp_path / "home")}
-        assert clusters.has_docker(env, tmp_path / "none") is found
+        assert has_docker(env, tmp_path / "none") is found
 
     @pytest.mark.parametrize("way", ["flag", "kubeconfig", "variable", "config"])
     def test_a_cluster_that_is_named_comes_first(self, tmp_path: Path, way: str) -> None:
@@ -99,11 +105,11 @@ class TestInstalling:
                 env["CTO_CONTEXT"] = "laptop"
             case _:
                 env["CTO_CLUSTER__PROVIDER"] = "existing"
-        assert wiring(tmp_path, env, FakeDocker(), **options).provider().name == "existing"
+        assert wiring(tmp_path, env, FakeDocker(), **options).clusters.chosen().name == "existing"
 
     def test_neither_a_docker_nor_a_context_gives_both_lines(self, tmp_path: Path) -> None:
         with pytest.raises(UsageError) as caught:
-            wiring(tmp_path).provider()
+            wiring(tmp_path).clusters.chosen()
         assert caught.value.code == "CTO-1202"
         assert caught.value.hint.count("docker run") == 2
         assert "-v /var/run/docker.sock:/var/run/docker.sock" in caught.value.hint
@@ -112,7 +118,7 @@ class TestInstalling:
     def test_several_contexts_are_a_question(self, tmp_path: Path) -> None:
         write_kubeconfig(tmp_path / "home/.kube/config", "one", "two")
         with pytest.raises(UsageError) as caught:
-            wiring(tmp_path).provider()
+            wiring(tmp_path).clusters.chosen()
         assert caught.value.details == "--context one\n--context two"
 
 
@@ -120,7 +126,7 @@ class TestLooking:
     """Verbs that need no configuration."""
 
     def name(self, made: Wiring) -> tuple[str, ProviderState]:
-        provider = made.existing()
+        provider = made.clusters.there()
         return provider.name, provider.state()
 
     def test_our_cluster_in_docker_comes_first(self, tmp_path: Path) -> None:
@@ -132,9 +138,9 @@ class TestLooking:
 
     def test_without_one_it_is_the_kubeconfigs(self, tmp_path: Path) -> None:
         write_kubeconfig(tmp_path / "home/.kube/config", "laptop")
-        assert wiring(tmp_path, docker=FakeDocker()).existing().name == "existing"
+        assert wiring(tmp_path, docker=FakeDocker()).clusters.there().name == "existing"
         broken = FakeDocker(fails=PreflightError("CTO-1420", "no Docker answers"))
-        assert wiring(tmp_path, docker=broken).existing().name == "existing"
+        assert wiring(tmp_path, docker=broken).clusters.there().name == "existing"
 
     def test_another_name_is_another_cluster(self, tmp_path: Path) -> None:
         docker = made_cluster("two")
@@ -157,7 +163,7 @@ class TestLooking:
             "platform: {name: No Name, name: x}\nprofile: nowhere.yaml\n"
         )
         made = wiring(tmp_path, {"CTO_SMTP__PORT": "x"}, files=(str(file),))
-        assert made.existing().access().context == "two"
+        assert made.clusters.there().access().context == "two"
 
     @pytest.mark.parametrize(
         ("text", "env", "told"),
@@ -178,7 +184,7 @@ class TestLooking:
         file.write_text(text)
         made = wiring(tmp_path, env, docker=made_cluster(), files=(str(file),))
         with pytest.raises(ConfigError) as caught:
-            made.existing()
+            made.clusters.there()
         assert caught.value.details.replace(str(file), "FILE").startswith(told)
 
 
@@ -278,8 +284,8 @@ class TestEveryVerb:
 class TestDeleting:
     def provider(self, folder: Path, docker: Engine, *, kwok: bool, **options: Any) -> Provider:
         made = wiring(folder, docker=docker, **options)
-        made.kwok = FakeProvider(name="kwok", ready=kwok)
-        return made.made()
+        made.providers["kwok"] = FakeProvider(name="kwok", ready=kwok)
+        return made.clusters.made()
 
     def test_it_is_what_there_is(self, tmp_path: Path) -> None:
         assert self.provider(tmp_path, made_cluster(), kwok=False).name == "kind"
@@ -290,8 +296,8 @@ class TestDeleting:
     ) -> None:
         assert self.provider(tmp_path, FakeDocker(), kwok=False).name == "kind"
         made = wiring(tmp_path / "elsewhere")
-        made.kwok = FakeProvider(name="kwok", ready=False)
-        assert made.made().name == "kwok"
+        made.providers["kwok"] = FakeProvider(name="kwok", ready=False)
+        assert made.clusters.made().name == "kwok"
 
     def test_of_two_one_has_to_be_named(self, tmp_path: Path) -> None:
         with pytest.raises(UsageError) as caught:
@@ -326,16 +332,24 @@ class TestKind:
         docker = FakeDocker()
         docker.add_image("mine/node:v1.33.1")
         made = wiring(tmp_path, {"CTO_NODE_IMAGE": "mine/node:v1.33.1"}, docker)
-        assert made.kind.kube_version() == "v1.33.1"
-        assert containers._published(made) == {30080: 8080, 30300: 3000, 31200: 80, 32746: 2746}
-        assert isinstance(containers.supply(made), UpstreamImages)
+        assert made.provider("kind").kube_version() == "v1.33.1"
+        assert containers.published(made.catalog.components) == {
+            30080: 8080,
+            30300: 3000,
+            31200: 80,
+            32746: 2746,
+        }
+        assert isinstance(containers.supply(made.settings, docker, made.clock), UpstreamImages)
 
     @pytest.mark.parametrize("image", ["", "mine/node@sha256:1", "mine/node:latest"])
     def test_without_a_version_in_its_name_it_has_the_usual_one(
         self, tmp_path: Path, image: str
     ) -> None:
         made = wiring(tmp_path, {"CTO_NODE_IMAGE": image}, FakeDocker())
-        assert made.kind.kube_version() == node_image(assets.root() / "bundle").kube_version
+        assert (
+            made.provider("kind").kube_version()
+            == node_image(assets.root() / "bundle").kube_version
+        )
 
     def test_the_given_docker_comes_before_the_users_own(self, tmp_path: Path) -> None:
         for folder in ("given", "path"):
@@ -344,23 +358,30 @@ class TestKind:
             (tmp_path / folder / "docker").chmod(0o755)
         env = {"PATH": str(tmp_path / "path")}
         made = wiring(tmp_path, env, tools=tmp_path / "given")
-        assert containers.program(made)() == str(tmp_path / "given/docker")
-        assert containers.program(wiring(tmp_path, env))() == str(tmp_path / "path/docker")
+        assert containers.program(made.tools, env)() == str(tmp_path / "given/docker")
+        assert containers.program(wiring(tmp_path, env).tools, env)() == str(
+            tmp_path / "path/docker"
+        )
         assert isinstance(made.docker, Docker)
 
     def test_for_the_sake_of_a_lock_no_docker_is_fetched(self, tmp_path: Path) -> None:
         program = tmp_path / "docker"
         env = {"PATH": str(tmp_path)}
-        assert isinstance(containers.known(wiring(tmp_path, env)), NoContainers)
+        made = wiring(tmp_path, env)
+
+        def known() -> Containers:
+            return containers.known(lambda: made.docker, made.tools, env)
+
+        assert isinstance(known(), NoContainers)
         program.write_text("#!/bin/false\n")
         program.chmod(0o755)
-        assert isinstance(containers.known(wiring(tmp_path, env)), KnownContainers)
+        assert isinstance(known(), KnownContainers)
 
     @pytest.mark.parametrize("asked", [False, True])
     def test_the_users_context_changes_if_asked_for(self, tmp_path: Path, *, asked: bool) -> None:
         wish = {"cluster.use_context": ("--use-context", "true")} if asked else {}
         made = wiring(tmp_path, docker=FakeDocker(), flags={**KIND, **wish})
-        provider = made.provider()
+        provider = made.clusters.chosen()
         assert isinstance(provider, Kind)
         assert provider._access._make_current is asked
 
@@ -371,9 +392,9 @@ class TestKind:
         monkeypatch.setenv("NO_PROXY", "mine")
         monkeypatch.setenv("no_proxy", "mine")
         monkeypatch.setenv("HOME", str(tmp_path))
-        made = Wiring(ClusterOptions(), docker_socket=tmp_path / "none")
+        made = Wiring(Settings(ClusterOptions(), docker_socket=tmp_path / "none"))
         made.docker = FakeDocker()
-        assert made.kind.name == "kind"
+        assert made.provider("kind").name == "kind"
         assert os.environ["NO_PROXY"] == "mine,cto-control-plane"
 
     def test_docker_is_asked_by_its_program(self, tmp_path: Path) -> None:
@@ -383,7 +404,7 @@ class TestKind:
         made.runner = FakeRunner()  # type: ignore[assignment] # starts nothing
         with pytest.raises(ToolError):
             made.docker.networks()
-        assert made.wish.name == "cto"
+        assert made.settings.cluster.name == "cto"
 
 
 class TestInstall:
@@ -453,12 +474,12 @@ class TestInAPod:
     def wiring(self, tmp_path: Path, pod: Path, **env: str) -> Wiring:
         around = {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "KUBERNETES_SERVICE_PORT": "443"}
         made = wiring(tmp_path, {**around, **env})
-        made.service_account = pod
+        made.settings = replace(made.settings, service_account=pod)
         return made
 
-    @pytest.mark.parametrize("choose", [clusters.chosen, clusters.there])
+    @pytest.mark.parametrize("choose", [Clusters.chosen, Clusters.there])
     def test_the_cluster_around_is_taken(self, tmp_path: Path, pod: Path, choose: Any) -> None:
-        provider = choose(self.wiring(tmp_path, pod))
+        provider = choose(self.wiring(tmp_path, pod).clusters)
         assert provider.name == "existing"
         assert provider.access().context == "in-cluster"
         assert provider.validate()[0].message == (
@@ -473,29 +494,30 @@ class TestInAPod:
         write_kubeconfig(tmp_path / "home" / ".kube" / "config", "one", "two")
         made = self.wiring(tmp_path, pod)
         made.options.flags["cluster.context"] = ("--context", "in-cluster")
-        assert clusters.chosen(made).access().context == "in-cluster"
+        assert made.clusters.chosen().access().context == "in-cluster"
 
     def test_the_usual_kubeconfig_goes_before_it(self, tmp_path: Path, pod: Path) -> None:
         write_kubeconfig(tmp_path / "home" / ".kube" / "config", "mine")
-        assert clusters.chosen(self.wiring(tmp_path, pod)).access().context == "mine"
+        assert self.wiring(tmp_path, pod).clusters.chosen().access().context == "mine"
 
     @pytest.mark.parametrize("name", ["KUBECONFIG", "CTO_KUBECONFIG"])
     def test_one_that_is_named_and_not_there_is_an_error(
         self, tmp_path: Path, pod: Path, name: str
     ) -> None:
         with pytest.raises(UsageError) as error:
-            clusters.chosen(self.wiring(tmp_path, pod, **{name: str(tmp_path / "missing")}))
+            self.wiring(tmp_path, pod, **{name: str(tmp_path / "missing")}).clusters.chosen()
         assert error.value.code == "CTO-1202"
 
     def test_so_is_one_of_the_command_line(self, tmp_path: Path, pod: Path) -> None:
         made = self.wiring(tmp_path, pod)
-        made.options = ClusterOptions(kubeconfig=tmp_path / "missing")
+        options = ClusterOptions(kubeconfig=tmp_path / "missing")
+        made.settings = replace(made.settings, options=options)
         with pytest.raises(UsageError, match="missing does not exist"):
-            clusters.chosen(made)
+            made.clusters.chosen()
 
     def test_another_context_is_not_taken_for_it(self, tmp_path: Path, pod: Path) -> None:
         made = self.wiring(tmp_path, pod)
         made.options.flags["cluster.context"] = ("--context", "other")
         with pytest.raises(UsageError) as error:
-            clusters.chosen(made)
+            made.clusters.chosen()
         assert error.value.code == "CTO-1203"

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from cto.cli.describe import checks_text, counted, plan_mermaid, summary, time_text
-from cto.cli.outcome import raise_errors
 from cto.cli.reaching import access_lines
+from cto.cli.verbs.opening import raise_errors
 from cto.engine.report import Report, StepRun
 from cto.errors import ApiError, CtoError, ToolError
 from cto.events import Outcome, Phase

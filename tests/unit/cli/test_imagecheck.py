@@ -7,8 +7,7 @@ from contextlib import contextmanager
 from threading import Event as Flag
 from typing import Any
 
-from cto.cli.imagecheck import checks
-from cto.cli.relocating import Relocations
+from cto.cli.relocating import Relocations, checks
 from cto.config.sections import Registry
 from cto.result import Check, CheckStatus
 from cto_airgap.logins import GivenLogins, RegistryLogin

@@ -9,9 +9,10 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from cto.cli.options import ClusterOptions, cluster_options, output_options
+from cto.cli.options import cluster_options, output_options
 from cto.cli.output import Terminal
 from cto.cli.root import Root
+from cto.cli.settings import ClusterOptions
 from cto.result import Result
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from cto.cli.live import Live
-from cto.cli.options import ClusterOptions
 from cto.cli.output import SIMULATED, Terminal
 from cto.cli.plain import Plain
+from cto.cli.settings import ClusterOptions, Settings
 from cto.cli.wiring import Wiring
 from cto.errors import ApiError
 from cto.events import Transfer
@@ -206,8 +206,9 @@ class TestDebug:
     def test_secrets_of_the_configuration_are_left_out(self, tmp_path: Path) -> None:
         said: list[str] = []
         env = {"CTO_GITHUB__WEBHOOK_SECRET": "hunter2hunter2"}
-        made = Wiring(ClusterOptions(), env={"HOME": str(tmp_path), **env}, debug=said.append)
-        assert made.loaded
+        settings = Settings(ClusterOptions(), env={"HOME": str(tmp_path), **env})
+        made = Wiring(settings, debug=said.append)
+        assert made.configure()
         made._trace("+ helm --set x=hunter2hunter2")
         assert said == ["+ helm --set x=***"]
 
@@ -296,7 +297,7 @@ class TestSecrets:
         ]
         named = [{"name": str(index), "user": user} for index, user in enumerate(users)]
         (tmp_path / "config").write_text(json.dumps({"users": named}))
-        made = Wiring(ClusterOptions(), open_cluster=lambda *_: FakeCluster())
+        made = Wiring(Settings(ClusterOptions()), open_cluster=lambda *_: FakeCluster())
         made.connect(Access(tmp_path / "config", "x"))
         for secret in (
             *("a-token", "a-password", "from-a-file", "YS1rZXktaW4tYmFzZTY0"),

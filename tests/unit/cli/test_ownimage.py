@@ -9,8 +9,8 @@ import pytest
 
 from cto import __version__
 from cto.catalog import Component
-from cto.cli import ownimage
-from cto.cli.options import ClusterOptions
+from cto.cli import bundled
+from cto.cli.settings import ClusterOptions, Settings
 from cto.cli.wiring import Wiring
 from cto.plan.desired import DesiredState
 from cto.relocation import Relocation
@@ -33,7 +33,8 @@ def bundle(world: World) -> BundleSource:
 
 
 def wiring(bundle: BundleSource | None, **env: str) -> Wiring:
-    return Wiring(ClusterOptions(bundle=bundle.folder if bundle else None), env=env)
+    options = ClusterOptions(bundle=bundle.folder if bundle else None)
+    return Wiring(Settings(options, env=env))
 
 
 @pytest.mark.parametrize(
@@ -48,7 +49,7 @@ def wiring(bundle: BundleSource | None, **env: str) -> Wiring:
     ],
 )
 def test_our_image_is_called_what_is_known(env: dict[str, str], name: str) -> None:
-    assert ownimage.name(wiring(None, **env)) == name
+    assert wiring(None, **env).image_name() == name
 
 
 @pytest.mark.parametrize(
@@ -65,7 +66,7 @@ def test_what_the_bundle_lacks_is_told_with_where_it_is(
     bundle: BundleSource, image: str, sibling: str
 ) -> None:
     env = {"CTO_IMAGE_NAME": image} if image else {}
-    told = ownimage.instead(wiring(bundle, **env), [NEEDED]).splitlines()
+    told = wiring(bundle, **env).instead([NEEDED]).splitlines()
     assert told[0].startswith(f"The bundle {bundle.folder} is of profile minimal; ")
     assert told[0].endswith(
         "feature monitoring needs is in that of profile standard or production."
@@ -87,15 +88,15 @@ def test_what_the_bundle_lacks_is_told_with_where_it_is(
 def test_the_smallest_profile_with_all_of_it_comes_first(
     bundle: BundleSource, components: Sequence[Component], profiles: str
 ) -> None:
-    assert profiles in ownimage.instead(wiring(bundle), components)
+    assert profiles in wiring(bundle).instead(components)
 
 
 def test_where_no_profile_would_help_nothing_is_said(bundle: BundleSource, world: World) -> None:
-    assert ownimage.instead(wiring(bundle), [component("core")]) == ""
-    assert ownimage.instead(wiring(None), [NEEDED]) == ""
+    assert wiring(bundle).instead([component("core")]) == ""
+    assert wiring(None).instead([NEEDED]) == ""
     world.wanted = replace(world.wanted, profile="")
     world.build()
-    assert ownimage.instead(wiring(BundleSource(world.bundle)), [NEEDED]) == ""
+    assert wiring(BundleSource(world.bundle)).instead([NEEDED]) == ""
 
 
 def test_an_installation_says_which_image_has_the_chart(desk: Desk, bundle: BundleSource) -> None:
@@ -148,7 +149,7 @@ def wish_of(values: dict[str, str], relocation: Relocation | None = None) -> Des
 
 def test_who_pulls_from_no_bundle_hears_that_no_registry_has_our_images() -> None:
     name = f"cto.internal/controller:{__version__}"
-    (check,) = ownimage.checks(wish_of({"image": name}))
+    (check,) = bundled.checks(wish_of({"image": name}))
     assert check.status is CheckStatus.WARNING
     assert name in check.message
     assert "docs/private-registry.md" in check.fix
@@ -156,6 +157,6 @@ def test_who_pulls_from_no_bundle_hears_that_no_registry_has_our_images() -> Non
 
 def test_another_image_and_a_registry_of_ones_own_are_nothing_to_warn_of() -> None:
     name = f"cto.internal/controller:{__version__}"
-    assert ownimage.checks(wish_of({"image": "example.com/controller:1"})) == ()
+    assert bundled.checks(wish_of({"image": "example.com/controller:1"})) == ()
     moved = Relocation(images={name: "example.com/controller@sha256:0"})
-    assert ownimage.checks(wish_of({"image": name}, moved)) == ()
+    assert bundled.checks(wish_of({"image": name}, moved)) == ()

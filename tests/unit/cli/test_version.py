@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from cto import __version__, assets, catalog
-from cto.cli import toolrecord
+from cto.cli import toolbox
 from cto.cli.root import cli
 from cto.objects import load_yaml
 from unit.airgap.conftest import client, fake, world
@@ -69,7 +69,7 @@ def test_given_programs_are_asked(tmp_path: Path, said: str, version: str) -> No
         return said
 
     (tmp_path / "kubectl").write_text("")
-    found = toolrecord.versions(tmp_path, {"kubectl": "1", "kind": "2"}, ask)
+    found = toolbox.versions(tmp_path, {"kubectl": "1", "kind": "2"}, ask)
     assert found == {"kubectl": version, "kind": "2"}
     assert asked == [(str(tmp_path / "kubectl"), "version", "--client")]
 
@@ -77,7 +77,7 @@ def test_given_programs_are_asked(tmp_path: Path, said: str, version: str) -> No
 def test_the_image_tells_what_it_holds_and_nothing_else(tmp_path: Path) -> None:
     """Its folder was filled by `cto bundle tools`, from pinned programs and given ones."""
     versions = {"helm": "4.1.4", "kind": "as given"}
-    toolrecord.write(tmp_path, versions)
+    toolbox.write(tmp_path, versions)
     assert document("--tools", str(tmp_path))["tools"] == versions
     assert [path.name for path in tmp_path.iterdir()] == ["cto-tools.json"]
 

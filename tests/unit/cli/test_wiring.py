@@ -14,8 +14,8 @@ import pytest
 from cto import assets
 from cto.adapters.helm.releases import HelmReleases
 from cto.adapters.kubernetes.cluster import KubeCluster
-from cto.cli.options import ClusterOptions
 from cto.cli.output import Terminal
+from cto.cli.settings import ClusterOptions, Settings
 from cto.cli.wiring import Wiring
 from cto.errors import ConfigError, UsageError
 from cto.ports import Access
@@ -30,10 +30,13 @@ KWOK = {"cluster.provider": ("--provider", "kwok")}
 
 
 def wiring(folder: Path, env: Mapping[str, str] | None = None, **options: Any) -> Wiring:
-    return Wiring(
+    settings = Settings(
         ClusterOptions(**options),
         env={"HOME": str(folder / "home"), **(env or {})},
         docker_socket=folder / "docker.sock",
+    )
+    return Wiring(
+        settings,
         open_cluster=lambda access, clock: FakeCluster(),
     )
 
@@ -54,7 +57,7 @@ class TestFolders:
         assert made.cache == Path("cache").absolute()
 
     def test_without_a_home_there_is_a_folder_all_the_same(self) -> None:
-        made = Wiring(ClusterOptions(), env={})
+        made = Wiring(Settings(ClusterOptions(), env={}))
         assert made.cache == Path("/.cache/cto")
 
 
@@ -67,7 +70,7 @@ class TestRegistries:
         variable = json.dumps({"auths": {"q.io": {"registrytoken": "reg-hunter2"}}})
         made = wiring(tmp_path, {"DOCKER_AUTH_CONFIG": variable})
         made.open_web = lambda ca_file: nullcontext(FakeWeb())
-        with made.session(None, {"x.io": RegistryLogin("me", "given-hunter2")}, Event()):
+        with made.sessions.open(None, {"x.io": RegistryLogin("me", "given-hunter2")}, Event()):
             said = made.secrets.redacted("file-hunter2 idt-hunter2 reg-hunter2 given-hunter2")
         assert "hunter2" not in said
 
@@ -88,7 +91,7 @@ class TestRegistries:
             "docker-credential-x", stdout='{"Username": null, "Secret": "helped-hunter2"}'
         )
         made.runner = runner
-        logins = made.logins({})
+        logins = made.sessions.logins({})
         found = {host: logins.find(host, "r") for host in ("a.io", "b.io", "c.io")}
         assert found == {
             "a.io": None,
@@ -101,7 +104,7 @@ class TestRegistries:
 class TestCluster:
     def test_the_only_context_of_the_usual_kubeconfig(self, tmp_path: Path) -> None:
         file = write_kubeconfig(tmp_path / "home/.kube/config", "laptop")
-        assert wiring(tmp_path).provider().access() == Access(file, "laptop")
+        assert wiring(tmp_path).clusters.chosen().access() == Access(file, "laptop")
 
     def test_the_kubeconfig_of_the_environment_and_before_it_that_of_the_command_line(
         self, tmp_path: Path
@@ -110,9 +113,9 @@ class TestCluster:
         one = write_kubeconfig(tmp_path / "one", "one")
         two = write_kubeconfig(tmp_path / "two", "two")
         env = {"CTO_KUBECONFIG": str(one)}
-        assert wiring(tmp_path, env).provider().access().context == "one"
-        assert wiring(tmp_path, env, kubeconfig=two).provider().access().context == "two"
-        assert wiring(tmp_path, {"KUBECONFIG": str(two)}).existing().access().context == "two"
+        assert wiring(tmp_path, env).clusters.chosen().access().context == "one"
+        assert wiring(tmp_path, env, kubeconfig=two).clusters.chosen().access().context == "two"
+        assert wiring(tmp_path, {"KUBECONFIG": str(two)}).clusters.there().access().context == "two"
 
     def test_every_verb_takes_the_first_of_flag_environment_file_and_profile(
         self, tmp_path: Path
@@ -127,9 +130,12 @@ class TestCluster:
         def taken() -> set[str]:
             """Return the contexts that verbs with and without a configuration work on."""
             configured = wiring(tmp_path, env, **options)
-            assert configured.loaded
+            assert configured.configure()
             plain = wiring(tmp_path, env, **options)
-            return {made.access().context for made in (configured.provider(), plain.existing())}
+            return {
+                made.access().context
+                for made in (configured.clusters.chosen(), plain.clusters.there())
+            }
 
         env["CTO_PROFILE"] = str(tmp_path / "profile.yaml")
         assert taken() == {"f"}
@@ -146,12 +152,12 @@ class TestCluster:
 
     def test_no_kubeconfig_is_no_cluster(self, tmp_path: Path) -> None:
         with pytest.raises(UsageError) as caught:
-            wiring(tmp_path).provider()
+            wiring(tmp_path).clusters.chosen()
         assert caught.value.code == "CTO-1202"
 
     def test_kwok_has_its_own_kubeconfig_below_our_state(self, tmp_path: Path) -> None:
         env = {"CTO_STATE_DIR": str(tmp_path / "state")}
-        provider = wiring(tmp_path, env, flags=KWOK).provider()
+        provider = wiring(tmp_path, env, flags=KWOK).clusters.chosen()
         assert (provider.name, provider.simulated, provider.creates) == ("kwok", True, True)
         assert provider.access().kubeconfig.is_relative_to(tmp_path / "state")
 
@@ -159,18 +165,20 @@ class TestCluster:
 class TestConfiguration:
     def test_the_cluster_is_made_as_big_as_the_profile_says(self, tmp_path: Path) -> None:
         flags = {**KWOK, "profile": ("--profile", "production")}
-        options = wiring(tmp_path, {"CTO_CLUSTER__NODES": "3"}, flags=flags).node_options()
+        made = wiring(tmp_path, {"CTO_CLUSTER__NODES": "3"}, flags=flags)
+        made.configure()
+        options = made.node_options()
         assert (options.nodes, options.profile) == (3, "production")
         assert (options.cpu, options.memory_gib) == (16, 32)
 
     def test_it_knows_the_components_of_the_catalog(self, tmp_path: Path) -> None:
         env = {"CTO_COMPONENTS__ARGO_EVENTS__MODE": "external"}
-        config = wiring(tmp_path, env).loaded.config
+        config = wiring(tmp_path, env).configure().config
         assert config.components["argo-events"].mode.value == "external"
 
     def test_simulated_pods_take_as_long_as_the_environment_says(self, tmp_path: Path) -> None:
-        quick = wiring(tmp_path).simulation()
-        slow = wiring(tmp_path, {"CTO_KWOK_POD_READY_SECONDS": "8"}).simulation()
+        quick = wiring(tmp_path).manifests("kwok")
+        slow = wiring(tmp_path, {"CTO_KWOK_POD_READY_SECONDS": "8"}).manifests("kwok")
         assert {item["kind"] for item in quick} >= {"Stage"}
         assert "8000" in str(slow)
         assert quick != slow
@@ -178,12 +186,8 @@ class TestConfiguration:
 
 class TestSecrets:
     def wiring(self, desk: Desk, **env: str) -> Wiring:
-        made = Wiring(
-            ClusterOptions(),
-            env={**desk.env, **env},
-            root=desk.root,
-        )
-        assert made.loaded
+        made = Wiring(Settings(ClusterOptions(), env={**desk.env, **env}, root=desk.root))
+        assert made.configure()
         return made
 
     def test_a_value_that_is_secret_may_not_be_in_a_command_line(self, desk: Desk) -> None:
@@ -233,7 +237,7 @@ class TestSecrets:
 class TestAdapters:
     def test_unless_given_otherwise_they_are_the_true_ones(self, tmp_path: Path) -> None:
         made = Terminal().wiring(ClusterOptions())
-        assert made.root == assets.root()
+        assert made.settings.root == assets.root()
         access = Access(write_kubeconfig(tmp_path / "config", "one"), "one")
         helm = made.open_helm(FakeRunner(), Path("/nowhere/helm"), access, tmp_path)
         assert isinstance(helm, HelmReleases)

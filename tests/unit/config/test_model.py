@@ -181,4 +181,9 @@ def test_importing_the_configuration_needs_pydantic_and_yaml_only() -> None:
     others = {name.partition(".")[0] for name in imported - ours}
     slow = {"kubernetes", "jinja2", "requests", "rich", "click", "urllib3", "subprocess"}
     assert not others & slow
-    assert {".".join(name.split(".")[:2]) for name in ours} <= {"cto", "cto.config", "cto.errors"}
+    assert {".".join(name.split(".")[:2]) for name in ours} <= {
+        "cto",
+        "cto.config",
+        "cto.errors",
+        "cto.providers",
+    }

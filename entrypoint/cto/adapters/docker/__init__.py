@@ -1,7 +1,13 @@
 """Docker: the port to it, the client that is its command line, and what its configuration says."""
 
 from cto.adapters.docker.client import Docker, own_ids
-from cto.adapters.docker.config import HelperRunner, as_docker_reads, folder_of, proxies
+from cto.adapters.docker.config import (
+    HelperRunner,
+    as_docker_reads,
+    folder_of,
+    has_docker,
+    proxies,
+)
 from cto.adapters.docker.container import (
     LOOPBACK,
     Container,
@@ -29,6 +35,7 @@ __all__ = [
     "Standing",
     "as_docker_reads",
     "folder_of",
+    "has_docker",
     "own_ids",
     "port_is_free",
     "proxies",

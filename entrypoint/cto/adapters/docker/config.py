@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cto.storage import home
+from cto.storage import home, is_there
 
 if TYPE_CHECKING:
     from cto.ports import Completed, Runner
@@ -21,6 +21,20 @@ def folder_of(environ: Mapping[str, str]) -> Path:
     """Return the folder of Docker's configuration."""
     named = environ.get("DOCKER_CONFIG")
     return Path(named) if named else home(environ) / ".docker"
+
+
+def has_docker(env: Mapping[str, str], socket: Path) -> bool:
+    """Tell whether there is a Docker, or somebody says so. It may well not answer."""
+    from cto import goyaml  # noqa: PLC0415 - `--help` need not wait for it
+
+    if env.get("DOCKER_HOST") or env.get("DOCKER_CONTEXT") or is_there(socket):
+        return True
+    try:
+        config = goyaml.load_json((folder_of(env) / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    # Docker Desktop and rootless Docker name their socket in a context.
+    return isinstance(config, dict) and config.get("currentContext", "default") != "default"
 
 
 def proxies(folder: Path, endpoint: str) -> Mapping[str, str]:

@@ -38,7 +38,7 @@ def run(wiring: Wiring, terminal: Terminal, name: str | None, *, show_password: 
         text = "--show-password: this is no terminal, and what is printed may be kept"
         hint = "Without it, `cto access` says how to read the password."
         raise UsageError("CTO-1200", text, hint=hint)
-    provider = wiring.existing()
+    provider = wiring.clusters.there()
     frame(provider, terminal)
     with opened(wiring, provider, terminal, configured=False) as installer:
         state = installed_state(installer)

@@ -12,8 +12,8 @@ from typing import Any
 from cto.catalog import Component
 from cto.cli.bundled import described
 from cto.cli.describe import checks_text, counted, plan_text, tell, time_text
-from cto.cli.outcome import raise_errors
-from cto.cli.output import Screen, Terminal
+from cto.cli.output import Terminal
+from cto.cli.progress import Screen
 from cto.cli.reaching import (
     NOTHING_RUNS,
     IsFree,
@@ -26,7 +26,7 @@ from cto.cli.reaching import (
     reachable,
     trust_lines,
 )
-from cto.cli.verbs.opening import frame
+from cto.cli.verbs.opening import frame, raise_errors
 from cto.cli.wiring import Wiring
 from cto.engine.health import HealthContext, run_checks
 from cto.engine.installer import Installer, shown
@@ -52,8 +52,8 @@ _UNCHANGED = "nothing was changed, and what was fetched is kept"
 def run(wiring: Wiring, terminal: Terminal) -> Result:
     """Install, and check the platform's health."""
     terminal.tell_unread(wiring.options.files)
-    wiring.loaded  # noqa: B018 - wrong configurations are reported before anything else
-    provider = wiring.provider()
+    wiring.configure()
+    provider = wiring.clusters.chosen()
     frame(provider, terminal)
     if not provider.creates:
         _confirm(wiring, provider, terminal)
@@ -156,7 +156,7 @@ class _Run:
         if options.charts:
             text = f"charts come from {options.charts}, not from their published archives"
             self._screen.notice(text, warning=True)
-        if source := self._wiring.source:
+        if source := self._wiring.settings.source:
             self._screen.notice(described(source, source.folder))
 
     def _reach(self) -> Reach:

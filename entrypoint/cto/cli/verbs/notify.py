@@ -21,7 +21,8 @@ def test(wiring: Wiring, terminal: Terminal) -> Result:
     """
     with opened_existing(wiring, terminal) as installer:
         state = installed_state(installer)
-        source = (wiring.root / "templates" / "mail" / "send.py").read_text(encoding="utf-8")
+        file = wiring.settings.root / "templates" / "mail" / "send.py"
+        source = file.read_text(encoding="utf-8")
         mails = Mails(installer.cluster, installer.clock, source, simulated=terminal.simulated)
         found = mails.test(installer.known.components, state)
     rows = [one.to_json() for one in found]

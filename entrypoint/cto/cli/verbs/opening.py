@@ -1,14 +1,16 @@
-"""Opens the cluster that a verb works on."""
+"""Opens the cluster that a verb works on, and ends a run that failed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from cto.cli.describe import counted
 from cto.cli.output import Terminal
 from cto.cli.wiring import Wiring
 from cto.engine.installer import Installer
-from cto.errors import DegradedError
+from cto.engine.report import Report
+from cto.errors import CtoError, DegradedError
 from cto.plan.observed import State
 from cto.ports import Provider
 
@@ -35,7 +37,7 @@ def opened(
 @contextmanager
 def opened_existing(wiring: Wiring, terminal: Terminal) -> Iterator[Installer]:
     """Open the cluster that is there, for what needs no configuration."""
-    provider = wiring.existing()
+    provider = wiring.clusters.there()
     frame(provider, terminal)
     with opened(wiring, provider, terminal, configured=False) as installer:
         yield installer
@@ -59,3 +61,27 @@ def not_installed(installer: Installer) -> DegradedError:
     told = f"Another run works on it: {other}" if other else ""
     text = f"the platform is not installed on {installer.context}"
     return DegradedError("CTO-1901", text, details=told)
+
+
+def raise_errors(report: Report) -> None:
+    """Raise the first failure of a run, naming all others.
+
+    Raises:
+        CtoError: What the step raised.
+    """
+    failed = [run for run in report.runs if run.error is not None]
+    if not failed:
+        return
+    error = failed[0].error
+    assert error is not None  # noqa: S101 - chosen so; for the type checker
+    notes = [f"also failed: {run.title}: {run.message}" for run in failed[1:]]
+    if report.not_run:
+        notes.append(f"not begun because of that: {counted(len(report.not_run), 'step')}")
+    notes.append(
+        "What worked stays as it is. Once that is mended, the same command goes on from here."
+    )
+    raise _with_notes(error, notes)
+
+
+def _with_notes(error: CtoError, notes: list[str]) -> CtoError:
+    return error.told(details="\n".join([*([error.details] if error.details else []), *notes]))

@@ -20,8 +20,8 @@ from cto.result import Check, CheckStatus, Result
 def install(wiring: Wiring, terminal: Terminal) -> Result:
     """Plan an installation, be it on a cluster that is still to be made."""
     terminal.tell_unread(wiring.options.files)
-    wiring.loaded  # noqa: B018 - wrong configurations are reported before anything else
-    provider = wiring.provider()
+    wiring.configure()
+    provider = wiring.clusters.chosen()
     frame(provider, terminal)
     refuse_failed(provider.validate())
     if provider.creates and provider.state() is not ProviderState.READY:
@@ -74,7 +74,7 @@ def _new_cluster(wiring: Wiring, provider: Provider) -> Plan:
         wiring.charts.resolve,
         provider,
         base=loaded.profile.base,
-        env=wiring.env,
+        env=wiring.settings.env,
         relocations=wiring.moved,
     )
 

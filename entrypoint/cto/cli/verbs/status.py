@@ -27,7 +27,7 @@ WATCH_S = 2.0
 
 def run(wiring: Wiring, terminal: Terminal, *, watch: bool) -> Result:
     """Look once, or again and again until Ctrl-C."""
-    provider = wiring.existing()
+    provider = wiring.clusters.there()
     frame(provider, terminal)
     with opened(wiring, provider, terminal, configured=False) as installer:
         ways = Ways(provider.reach(), wiring.is_free)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from cto.catalog import Component
 from cto.cli.clusters import refuse_busy
 from cto.cli.describe import plan_text, time_text
 from cto.cli.options import refuse_both
-from cto.cli.outcome import raise_errors
 from cto.cli.output import Terminal
-from cto.cli.verbs.opening import frame, opened
+from cto.cli.verbs.opening import frame, opened, raise_errors
 from cto.cli.wiring import Wiring
 from cto.engine.preflight_errors import refuse_failed
 from cto.engine.report import Report
@@ -24,7 +24,7 @@ from cto.result import Result
 
 def run(wiring: Wiring, terminal: Terminal, removal: Options) -> Result:
     """Remove the platform, or some of its components."""
-    provider = wiring.existing()
+    provider = wiring.clusters.there()
     frame(provider, terminal)
     _check_names(wiring, removal)
     refuse_failed(wiring.folder_checks())
@@ -79,14 +79,14 @@ def destroy(wiring: Wiring, terminal: Terminal, removal: Options) -> Result:
         LockedError: CTO-2000, an installer is at work on it.
     """
     _check_alone(wiring, removal)
-    provider = wiring.made()
+    provider = wiring.clusters.made()
     frame(provider, terminal)
     if not wiring.options.yes:
         _need_somebody(wiring, terminal, "deleting the cluster needs a confirmation")
-        name = f"{provider.name}-{wiring.wish.name}"
+        name = f"{provider.name}-{wiring.settings.cluster.name}"
         terminal.confirm(f"Delete the cluster {name} with everything in it?")
     with terminal.screen(wiring.clock) as screen:
-        refuse_busy(wiring, provider, screen.notice)
+        refuse_busy(provider, wiring.connect, partial(wiring.lock, notice=screen.notice))
     gone = provider.destroy()
     kept = list(provider.leftovers())
     text = "The cluster is gone, with all its files." if gone else "There is no cluster of cto's."

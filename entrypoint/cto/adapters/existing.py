@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from cto.adapters.building import ProviderParts
 from cto.adapters.host import Host
 from cto.adapters.kubernetes import impersonation
 from cto.adapters.kubernetes.identity import PLAIN_HINT, is_encrypted, logs_in
-from cto.adapters.kubernetes.kubeconfig import named, read
-from cto.errors import ApiError
+from cto.adapters.kubernetes.incluster import CONTEXT
+from cto.adapters.kubernetes.kubeconfig import NoContextError, choose_access, named, read
+from cto.errors import ApiError, UsageError
 from cto.objects import all_simulated
 from cto.ports import Access, Cluster, NodeOptions, ProviderState, Reach
 from cto.result import Check, CheckStatus, Topic, unreachable
@@ -262,3 +264,25 @@ def _readable(file: Path) -> bool:
     except OSError:
         return False
     return True
+
+
+def build(parts: ProviderParts) -> Existing:
+    """Return a cluster of the kubeconfig: the named one, or the only one; else that of our pod.
+
+    Raises:
+        UsageError: CTO-1201 (several contexts), CTO-1202 (none), CTO-1203 (not that one).
+    """
+    try:
+        access, in_pod = choose_access(parts.kubeconfigs, parts.context), False
+    except UsageError as error:
+        if not _is_pods(parts, error):
+            raise
+        access, in_pod = parts.pod.access(), True
+    return Existing(access, connect=parts.connect, host=parts.host, in_pod=in_pod)
+
+
+def _is_pods(parts: ProviderParts, error: UsageError) -> bool:
+    """Whether the cluster around us is meant: no kubeconfig was named, and none has a context."""
+    if not parts.pod.is_one or parts.kubeconfig_is_named or parts.env.get("KUBECONFIG"):
+        return False
+    return parts.context == CONTEXT or (not parts.context and isinstance(error, NoContextError))

@@ -7,17 +7,19 @@ the weak secret that it is, before anything is done.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from cto.adapters import postrender
 from cto.adapters.helm import WORDS
+from cto.catalog import Component
+from cto.cli.settings import Settings
 from cto.config.problems import Problem, failure
 from cto.plan import labels
+from cto.providers import CREATING
 from cto.relocation import Relocation
 
 if TYPE_CHECKING:
-    from cto.cli.wiring import Wiring
     from cto.config.load import Loaded
     from cto.config.model import Config
 
@@ -64,20 +66,23 @@ def refuse_weak(loaded: Loaded, said: Iterable[str]) -> None:
         raise failure(weak)
 
 
-def said_anyway(wiring: Wiring, config: Config) -> Iterator[str]:
+def said_anyway(
+    settings: Settings, config: Config, components: Sequence[Component]
+) -> Iterator[str]:
     """Yield what Helm's command lines and environment hold, whatever is secret."""
-    given = wiring.options
-    folders = (wiring.root, wiring.cache, given.charts, given.tools, given.bundle)
-    yield from (str(path) for path in (*folders, *wiring.kubeconfigs()) if path)
+    given = settings.options
+    folders = (settings.root, settings.cache, given.charts, given.tools, given.bundle)
+    yield from (str(path) for path in (*folders, *settings.kubeconfigs()) if path)
     yield from WORDS
     yield from (labels.MANAGED, labels.COMPONENT, labels.DIGEST, *labels.PARTS)
     yield from postrender.environment(Relocation()).values()
     name = config.cluster.name
-    yield from (f"kind-{name}", f"kwok-{name}", config.cluster.context or "")
-    for component in wiring.catalog.components:
+    yield from (f"{kind.name}-{name}" for kind in CREATING)
+    yield config.cluster.context or ""
+    for component in components:
         yield from (component.name, component.release, component.namespace)
         yield f"{component.chart.name}-{component.chart.version}"
     if config.registry.url:
         # What is renamed by the post-renderer is in its environment.
         yield config.registry.address
-        yield from (image.reference for item in wiring.catalog.components for image in item.images)
+        yield from (image.reference for item in components for image in item.images)
