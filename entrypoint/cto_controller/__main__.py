@@ -23,7 +23,7 @@ from cto.ports import Access
 from cto_controller import settings
 from cto_controller.control import PAUSE_S, Controller, follow
 from cto_controller.serving import Health, Metrics, log, serve
-from cto_controller.tokens import GitHub
+from cto_controller.tokens import AppTokens
 
 _LEASE = "cto-controller"
 # Another one may lead: it is asked again after so long.
@@ -76,7 +76,7 @@ def _run(environ: Mapping[str, str], stop: Flag) -> int:
             namespace=namespace,
             settings=told,
             templates=Path(environ.get("AGENT_TEMPLATES_PATH") or own),
-            github=GitHub(cluster, environ, clock),
+            github=AppTokens(cluster, environ, clock),
             metrics=metrics,
         )
         follow(live, namespace, controller.tick, health.beat, stop)

@@ -34,7 +34,7 @@ from cto_controller.decide import (
 from cto_controller.runs import EXPIRES, JOB, POD, Run, moment, written
 from cto_controller.serving import Metrics, log
 from cto_controller.settings import Settings
-from cto_controller.tokens import GitHub, TokenError
+from cto_controller.tokens import AppTokens, TokenError
 
 MANAGER = "cto-controller"
 # Changes come in bursts, and one look tells of all of them.
@@ -66,7 +66,7 @@ class Controller:
         namespace: str,
         settings: Settings,
         templates: Path,
-        github: GitHub,
+        github: AppTokens,
         metrics: Metrics,
     ) -> None:
         self._cluster = cluster

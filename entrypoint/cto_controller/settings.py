@@ -110,7 +110,7 @@ class Queue(_Section):
     max_concurrent: int = Field(default=4, ge=0)
 
 
-class GitHub(_Section):
+class GitHubAddresses(_Section):
     """`host` is where repositories are, `api_url` where their tokens come from."""
 
     host: str = "github.com"
@@ -124,7 +124,7 @@ class Settings(_Section):
     storage: Storage = Storage()
     cleanup: Cleanup = Cleanup()
     queue: Queue = Queue()
-    github: GitHub = GitHub()
+    github: GitHubAddresses = GitHubAddresses()
     agents: Mapping[str, AgentSettings] = Field(default_factory=dict)
 
     def agent_of(self, app: str) -> tuple[str, AgentSettings] | None:

@@ -26,7 +26,7 @@ class Minted:
     expires: datetime
 
 
-class GitHub:
+class AppTokens:
     """Asks GitHub for tokens, as the App whose key is in Secret `github-app-NAME`."""
 
     def __init__(self, cluster: Cluster, environ: Mapping[str, str], clock: Clock) -> None:

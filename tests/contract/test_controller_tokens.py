@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cto.adapters.clock import SystemClock
 from cto_controller.attempts import Attempt
 from cto_controller.settings import Settings
-from cto_controller.tokens import GitHub, TokenError
+from cto_controller.tokens import AppTokens, TokenError
 from fakes.runs import NAMESPACE, Runs
 from fakes.webserver import Script, WebServer, answer, hang_up
 
@@ -60,7 +60,7 @@ def mint(runs: Runs, settings: Settings | None = None) -> Any:
     found = told.agent_of("Acme-Rex")
     assert found
     attempt = Attempt(runs.get("shop"), 1, *found, told)
-    return GitHub(runs.cluster, {}, SystemClock()).mint(attempt)
+    return AppTokens(runs.cluster, {}, SystemClock()).mint(attempt)
 
 
 def test_a_token_is_for_one_repository_and_the_agents_permissions(
@@ -84,7 +84,7 @@ def test_a_run_that_names_the_agent_has_the_key_of_its_app(runs: Runs) -> None:
     found = runs.settings.agent_of("rex")
     assert found
     attempt = Attempt(runs.get("shop-again"), 1, *found, runs.settings)
-    assert GitHub(runs.cluster, {}, SystemClock()).mint(attempt).value == PLANTED
+    assert AppTokens(runs.cluster, {}, SystemClock()).mint(attempt).value == PLANTED
 
 
 def test_an_apps_id_does_where_there_is_no_client_id(runs: Runs, server: WebServer) -> None:

@@ -34,8 +34,8 @@ class Origin:
 DEFAULT = Origin(Layer.DEFAULT, "default")
 
 
-class Container(Enum):
-    """What stands where others are below."""
+class Nesting(Enum):
+    """How what stands there holds others."""
 
     MAPPING = "mapping"
     LIST = "list"
@@ -46,7 +46,7 @@ class Setting:
     """A value, and the text it was written as. Neither shows in repr: it may be secret.
 
     Attributes:
-        value: A single value, or a container.
+        value: A single value, or how it holds others.
         variables: Environment variables that it was made from.
     """
 
@@ -57,15 +57,15 @@ class Setting:
 
     @property
     def is_single(self) -> bool:
-        return not isinstance(self.value, Container)
+        return not isinstance(self.value, Nesting)
 
     @property
     def is_mapping(self) -> bool:
-        return self.value is Container.MAPPING
+        return self.value is Nesting.MAPPING
 
 
 Settings: TypeAlias = Mapping[Path, Setting]
-"""What stands at which path; () is the whole. A container comes before what is in it."""
+"""What stands at which path; () is the whole. What holds others comes before them."""
 
 
 def merge(base: Settings, over: Settings) -> Settings:
@@ -84,7 +84,7 @@ def merge(base: Settings, over: Settings) -> Settings:
 
 
 def _in_order(settings: Settings) -> Settings:
-    """Put together what is in one container; otherwise as it was mentioned first."""
+    """Put together what one mapping or list holds; otherwise as it was mentioned first."""
     seen = {path: number for number, path in enumerate(settings)}
     place = {path: [seen[path[:end]] for end in range(len(path) + 1)] for path in settings}
     return dict(sorted(settings.items(), key=lambda item: place[item[0]]))
@@ -94,10 +94,10 @@ def from_plain(data: Any, origin: Origin, path: Path = ()) -> Settings:
     """Return settings that all have one origin."""
     if isinstance(data, Mapping):
         below = [((*path, str(key)), item) for key, item in data.items()]
-        found = {path: Setting(Container.MAPPING, origin)}
+        found = {path: Setting(Nesting.MAPPING, origin)}
     elif isinstance(data, Sequence) and not isinstance(data, str | bytes):
         below = [((*path, index), item) for index, item in enumerate(data)]
-        found = {path: Setting(Container.LIST, origin)}
+        found = {path: Setting(Nesting.LIST, origin)}
     else:
         return {path: Setting(data, origin, text="" if data is None else str(data))}
     for place, item in below:
@@ -110,9 +110,9 @@ def to_plain(settings: Settings) -> Any:
     made: dict[Path, Any] = {}
     for path, item in settings.items():
         match item.value:
-            case Container.MAPPING:
+            case Nesting.MAPPING:
                 made[path] = {}
-            case Container.LIST:
+            case Nesting.LIST:
                 made[path] = []
             case _:
                 made[path] = item.value
@@ -125,7 +125,7 @@ def to_plain(settings: Settings) -> Any:
 
 def placed(path: Path, settings: Settings) -> Settings:
     """Return the settings moved to a path, with mappings above them."""
-    above = Setting(Container.MAPPING, settings[()].origin)
+    above = Setting(Nesting.MAPPING, settings[()].origin)
     moved = {(*path, *rest): item for rest, item in settings.items()}
     return {path[:end]: above for end in range(len(path))} | moved
 

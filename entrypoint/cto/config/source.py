@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from cto import goyaml
-from cto.config.layers import Container, Layer, Origin, Setting, Settings
+from cto.config.layers import Layer, Nesting, Origin, Setting, Settings
 from cto.config.problems import Path, Problem, dotted
 from cto.config.shape import FieldKind, shape_at
 
@@ -61,7 +61,7 @@ def parse(text: str, source: YamlSource) -> Parsed:
     if broken is not None:
         return Parsed(problems=[broken])
     if root is None:
-        return Parsed({(): Setting(Container.MAPPING, source.origin())})
+        return Parsed({(): Setting(Nesting.MAPPING, source.origin())})
     reader = _Reader(source)
     return Parsed(reader.node(root, ()), reader.problems)
 
@@ -119,7 +119,7 @@ class _Reader:
         try:
             if isinstance(node, goyaml.MappingNode):
                 return self._mapping(node, path, origin)
-            found = {path: Setting(Container.LIST, origin)}
+            found = {path: Setting(Nesting.LIST, origin)}
             for index, item in enumerate(node.value):
                 found |= self.node(item, (*path, index))
             return found
@@ -151,7 +151,7 @@ class _Reader:
                 self._duplicate((*path, name), lines[name], place)
             lines[name] = place
             own[name] = self.node(value, (*path, name), place)
-        found = {path: Setting(Container.MAPPING, origin)}
+        found = {path: Setting(Nesting.MAPPING, origin)}
         for below in {**merged, **own}.values():
             found |= below
         return found

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from cto.objects import ObjectRef
 from cto.plan import labels
 from cto.plan.steps import Action, ApplyCrds, ApplyRelease, Downgrade, Plan
 from cto.ports import Chart
@@ -107,3 +108,18 @@ def _what(step: object) -> str:
             return "CRDs"
         case _:
             return ""
+
+
+def with_downgrade(reason: str, back: Downgrade | None) -> str:
+    """Return the reason, with the step back in the place of its two charts."""
+    if back is None:
+        return reason
+    parts = [part for part in reason.split(", ") if part != f"{back.old} -> {back.new}"]
+    return ", ".join((f"downgrade: {back}", *parts))
+
+
+def missing(refs: Sequence[ObjectRef]) -> str:
+    """Name what is missing, the first three."""
+    shown = ", ".join(str(ref) for ref in refs[:3])
+    more = f" and {len(refs) - 3} more" if len(refs) > 3 else ""
+    return f"missing: {shown}{more}"

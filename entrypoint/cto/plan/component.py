@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from cto.catalog import CERTIFICATE
@@ -208,7 +208,9 @@ class ComponentSteps:
         back = self._crds_downgrade() if action is Action.UPDATE else None
         return [
             ApplyCrds(
-                **self._common(f"crds:{component.name}", action, _with_downgrade(reason, back)),
+                **self._common(
+                    f"crds:{component.name}", action, change.with_downgrade(reason, back)
+                ),
                 title=f"Apply the CRDs of {component.title}",
                 after=("cluster",) if self._wanted.creates_cluster else (),
                 timeout_s=120,
@@ -267,7 +269,9 @@ class ComponentSteps:
             back = change.downgrade(chart, (record.labels, record.deployed_labels))
         verb = {Action.CREATE: "Install", Action.KEEP: "Keep"}.get(action, "Upgrade")
         return ApplyRelease(
-            **self._common(f"release:{component.name}", action, _with_downgrade(reason, back)),
+            **self._common(
+                f"release:{component.name}", action, change.with_downgrade(reason, back)
+            ),
             title=f"{'Downgrade' if back else verb} {component.title} {chart.version}",
             after=after,
             timeout_s=self._wanted.step_timeout_s,
@@ -292,7 +296,7 @@ class ComponentSteps:
             return Action.REPAIR, "its objects are not known"
         missing = self._missing()
         if missing:
-            return Action.REPAIR, _missing_text(missing)
+            return Action.REPAIR, change.missing(missing)
         return Action.KEEP, "unchanged"
 
     def _missing(self) -> list[ObjectRef]:
@@ -390,17 +394,3 @@ def _crds_action(component: str, digest: str, observed: Observed) -> tuple[Actio
 
 def _belongs(found: Mapping[str, str], component: str) -> bool:
     return found.get(labels.COMPONENT) == component
-
-
-def _with_downgrade(reason: str, back: Downgrade | None) -> str:
-    """Return the reason, with the step back in the place of its two charts."""
-    if back is None:
-        return reason
-    parts = [part for part in reason.split(", ") if part != f"{back.old} -> {back.new}"]
-    return ", ".join((f"downgrade: {back}", *parts))
-
-
-def _missing_text(missing: Sequence[ObjectRef]) -> str:
-    shown = ", ".join(str(ref) for ref in missing[:3])
-    more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-    return f"missing: {shown}{more}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cto import __version__, digests
 from cto.catalog import Category, Component, Crds, PodRequests
@@ -28,6 +28,9 @@ from cto.plan.pulling import SECRET, PullLogin
 from cto.plan.selection import Selection, completed, settings_of
 from cto.ports import INGRESS_NODE_PORT, Chart
 from cto.relocation import Relocation
+
+if TYPE_CHECKING:
+    from cto.render import Renderer
 
 # Raised when the same inputs must lead to another release than before, e.g. by a new Helm flag.
 _RELEASE_FORMAT = 1
@@ -173,18 +176,7 @@ def desired_state(
 
     own = is_own(context["config"])
     class_name = class_of(config, (*selection.managed, *selection.external), observed)
-
-    def closed(component: Component) -> tuple[Manifest, ...]:
-        on = config.platform.network_policies
-        networks = config.platform.agent_networks
-        there = (selection.managed, selection.external)
-        return policies(component, *there, renderer, networks) if on else ()
-
-    def moved(component: Component, names: Sequence[str]) -> tuple[Manifest, ...]:
-        made = renderer.manifests(component, names)
-        relocation = relocations.get(component.name)
-        return relocation.manifests(made) if relocation and made else made
-
+    made = _Components(config, selection, renderer, relocations, class_name)
     values = {
         component.name: renderer.values(component, settings_of(config, component.name).values)
         for component in selection.managed
@@ -194,25 +186,8 @@ def desired_state(
         provider=provider,
         profile=config.profile,
         components=tuple(
-            DesiredComponent(
-                component=component,
-                chart=charts[component.name],
-                values=values[component.name],
-                before=(
-                    *closed(component),
-                    *moved(component, component.manifests.before),
-                ),
-                after=(
-                    *moved(component, component.manifests.after),
-                    *ways(component, config, class_name),
-                ),
-                certified=host_of(component, config) if own else "",
-                supplied=_supplied(component, config),
-                marked=_marked(component, config),
-                relocation=relocations.get(component.name),
-                asked=tuple(renderer.asked(component).values()),
-            )
-            for component in selection.managed
+            made.component(one, charts[one.name], values[one.name], own=own)
+            for one in selection.managed
         ),
         external=tuple(c.name for c in selection.external),
         disabled=tuple(c.name for c in selection.disabled),
@@ -223,6 +198,55 @@ def desired_state(
         step_timeout_s=seconds_of(config.cluster.step_timeout),
         warnings=(*nodes, *_without_effect(config), *_of_backups(config)),
     )
+
+
+class _Components:
+    """Makes the desired state of single components."""
+
+    def __init__(
+        self,
+        config: Config,
+        selection: Selection,
+        renderer: Renderer,
+        relocations: Mapping[str, Relocation],
+        class_name: str,
+    ) -> None:
+        self._config = config
+        self._selection = selection
+        self._renderer = renderer
+        self._relocations = relocations
+        self._class_name = class_name
+
+    def component(
+        self, component: Component, chart: Chart, values: Mapping[str, Any], *, own: bool
+    ) -> DesiredComponent:
+        """Return a component with everything rendered; `own`: our authority signs for its host."""
+        before, after = component.manifests.before, component.manifests.after
+        ingresses = ways(component, self._config, self._class_name)
+        return DesiredComponent(
+            component=component,
+            chart=chart,
+            values=values,
+            before=(*self._policies(component), *self._manifests(component, before)),
+            after=(*self._manifests(component, after), *ingresses),
+            certified=host_of(component, self._config) if own else "",
+            supplied=_supplied(component, self._config),
+            marked=_marked(component, self._config),
+            relocation=self._relocations.get(component.name),
+            asked=tuple(self._renderer.asked(component).values()),
+        )
+
+    def _policies(self, component: Component) -> tuple[Manifest, ...]:
+        platform, there = self._config.platform, self._selection
+        if not platform.network_policies:
+            return ()
+        networks = platform.agent_networks
+        return policies(component, there.managed, there.external, self._renderer, networks)
+
+    def _manifests(self, component: Component, names: Sequence[str]) -> tuple[Manifest, ...]:
+        made = self._renderer.manifests(component, names)
+        relocation = self._relocations.get(component.name)
+        return relocation.manifests(made) if relocation and made else made
 
 
 def _without_effect(config: Config) -> Iterator[str]:
