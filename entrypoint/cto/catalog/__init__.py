@@ -5,355 +5,83 @@ Users bring more of them in folders of the same form (`components_from`).
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
-from cto import __version__
+from cto.catalog.parts import (
+    ANYWHERE,
+    CERTIFICATE,
+    OUTSIDE,
+    Category,
+    ChartSource,
+    Checked,
+    ComponentAccess,
+    ComponentContainer,
+    ComponentImage,
+    ContainerName,
+    Crds,
+    Exemption,
+    GeneratedKey,
+    GeneratedSecret,
+    Made,
+    Mail,
+    Manifests,
+    Name,
+    Opening,
+    PodRequests,
+    Pods,
+    Probe,
+    Ready,
+    Records,
+    Requests,
+    Sha256,
+    SuppliedSecret,
+    Upgrade,
+    _Model,
+)
 from cto.errors import ConfigError
 from cto.goyaml import YAMLError
 from cto.objects import ObjectRef, load_yaml
 
-Sha256 = Annotated[str, Field(pattern=r"^([0-9a-f]{64}|unresolved)$")]
-Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
-# Templates name it after a dot.
-ContainerName = Annotated[str, Field(pattern=r"^[a-z][a-z_]*$")]
-
-ANYWHERE = "anywhere"
-OUTSIDE = ("api", "internet", "agent_networks")
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Category(StrEnum):
-    CORE = "core"
-    ORCHESTRATION = "orchestration"
-    MONITORING = "monitoring"
-    DATABASE = "database"
-    SECURITY = "security"
-    OPTIONAL = "optional"
-
-
-class ChartSource(_Model):
-    """Where a chart comes from: published (`url`, `sha256`), or a folder (`path`).
-
-    The folder is one of the bundle; that of a user's own component is beside its component.yaml.
-    """
-
-    name: str
-    version: str
-    repository: str = ""
-    url: str = ""
-    oci: str = ""
-    sha256: Sha256 = "unresolved"
-    path: str = ""
-
-    @model_validator(mode="after")
-    def _one_source(self) -> ChartSource:
-        if bool(self.url) == bool(self.path):
-            text = "give either url (with sha256) or path"
-            raise ValueError(text)
-        return self
-
-
-class Crds(_Model):
-    """Where a chart keeps its CRDs.
-
-    Attributes:
-        source: `templates` (rendered, `on` and `off` switch them), `crds` (its crds/ folder).
-        on: Values that make the chart render all of its CRDs.
-        off: Values that make it render none: the installer applies them itself.
-    """
-
-    source: Literal["templates", "crds"]
-    on: Mapping[str, Any] = Field(default_factory=dict)
-    off: Mapping[str, Any] = Field(default_factory=dict)
-
-
-class ComponentImage(_Model):
-    """An image of the component, as upstream names it.
-
-    Attributes:
-        why: What needs it.
-        hides_in: Where it is if not in a pod spec: `argument`, `configmap`, `operator`, ...
-        value: Key of the values that names it, for rewriting.
-        ours: Whether it is made of this project, by `make image`. No registry has it, hence no
-            lock; it comes with the bundle. `ref` is without a tag: that is our version.
-    """
-
-    ref: str
-    why: str
-    hides_in: str = ""
-    value: str = ""
-    ours: bool = False
-
-    @property
-    def reference(self) -> str:
-        """The whole reference."""
-        return f"{self.ref}:{__version__}" if self.ours else self.ref
-
-
-class GeneratedKey(_Model):
-    """One key of a generated Secret: `random` characters, or a fixed `value`."""
-
-    random: Annotated[int, Field(ge=16, le=128)] | None = None
-    value: str | None = None
-
-    @model_validator(mode="after")
-    def _one_of(self) -> GeneratedKey:
-        if (self.random is None) == (self.value is None):
-            text = "give either random (a length) or value"
-            raise ValueError(text)
-        return self
-
-
-class GeneratedSecret(_Model):
-    """A Secret that the installer makes once, and never changes.
-
-    Attributes:
-        each: Kinds of the component's own objects. Each object has a Secret then, beside it, by
-            the name of the object, a hyphen, and `name`.
-    """
-
-    name: Name
-    keys: Mapping[str, GeneratedKey]
-    each: tuple[str, ...] = ()
-
-
-class SuppliedSecret(_Model):
-    """A Secret made from secret values of the configuration.
-
-    Attributes:
-        name: May be that of a generated Secret, which is then made all the same, and overwritten
-            key by key where the configuration has a value.
-        keys: Key of the Secret -> dotted path of the configuration, e.g. `github.webhook_secret`.
-            A path that ends in `.*` takes every entry of a mapping; the key is then `*`, or a
-            pattern with one `*` that stands for the entry's name in upper case (`*_API_KEY`).
-            Paths without a value are left out; a Secret without keys is not made.
-        type: Kubernetes' type of the Secret.
-        each: A mapping of the configuration, each entry of which has a Secret then: `name`, a
-            hyphen, and its name. Paths are those below the entry.
-    """
-
-    name: Name
-    keys: Mapping[str, str]
-    type: str = "Opaque"
-    each: Literal["", "repositories"] = ""
-
-
-CERTIFICATE = SuppliedSecret(
-    name="ingress-tls",
-    type="kubernetes.io/tls",
-    keys={"tls.crt": "ingress.certificate", "tls.key": "ingress.private_key"},
-)
-"""That of a component's Ingress: given, or signed by cert-manager or the platform's authority."""
-
-
-class Manifests(_Model):
-    """Templates of the component's own objects: applied before its release, or once ready."""
-
-    before: tuple[str, ...] = ()
-    after: tuple[str, ...] = ()
-
-
-class Probe(_Model):
-    """Asks a running program over the API server's service proxy; skipped on simulated nodes."""
-
-    service: str
-    port: int | str
-    path: str
-    scheme: Literal["http", "https"] = "http"
-
-
-class Ready(_Model):
-    """When the component is ready, beyond the readiness of all its objects.
-
-    Attributes:
-        probe: What must answer.
-        waves: How many of its pods start one after the other, at most. What takes longest is begun
-            first.
-    """
-
-    probe: Probe | None = None
-    waves: Annotated[int, Field(ge=1)] = 1
-
-
-class ComponentAccess(_Model):
-    """How users reach it.
-
-    Attributes:
-        service: The Service of the user interface.
-        port: The Service's port.
-        node_port: Where it listens on every node, if it does.
-        host_port: Where the local cluster publishes that.
-        subdomain: Its name below the platform's domain, with an ingress.
-        path: What follows host and port in the address.
-        user: Name for the log-in.
-        secret: `NAME/KEY` that holds the password.
-        annotations: Of its Ingress.
-        command: What prints a token, where there is no password. Every `kubectl` in
-            it is told the cluster before it is shown.
-        when: Field of the configuration without which nothing listens there yet.
-    """
-
-    service: str
-    port: int
-    node_port: int | None = None
-    host_port: int | None = None
-    subdomain: str = ""
-    path: str = ""
-    annotations: Mapping[str, str] = Field(default_factory=dict)
-    user: str = ""
-    secret: str = ""
-    command: str = ""
-    when: str = ""
-
-
-class Mail(_Model):
-    """How it logs in at the mail server (`smtp` in the configuration).
-
-    Attributes:
-        secret: `NAME/KEY` that holds the password, if there is one.
-        when: Field of the configuration without which it sends no mails.
-    """
-
-    secret: str
-    when: str = ""
-
-
-class Requests(_Model):
-    """What a container asks for."""
-
-    cpu: str
-    memory: str
-
-
-class ComponentContainer(_Model):
-    """One container of the component, and how many pods have it: templates and preflight read it.
-
-    Attributes:
-        pods: An expression over what templates see, e.g. `2 if features.high_availability else 1`.
-        requests: By size, which is the name of a built-in profile.
-    """
-
-    pods: str = "1"
-    requests: Mapping[str, Requests]
-
-
-@dataclass(frozen=True, kw_only=True)
-class PodRequests:
-    """What the pods that have one container ask for: its requests, so many times."""
-
-    pods: int
-    requests: Requests
-
-
-class Checked(_Model):
-    """What of the component was held against the program's own source, or its real chart.
-
-    Charts take any value, and stand-ins mind none; what a program refuses shows when it starts.
-
-    Attributes:
-        what: Which of our values and manifests.
-        against: Program or chart, its version, and the files of its source.
-        date: When.
-    """
-
-    what: Annotated[str, Field(min_length=1)]
-    against: Annotated[str, Field(min_length=1)]
-    date: dt.date
-
-
-class Upgrade(_Model):
-    """What is known about upgrades."""
-
-    from_: str = Field(default="", alias="from")
-    hooks: tuple[str, ...] = ()
-    hazards: tuple[str, ...] = ()
-
-
-class Made(_Model):
-    """An object that the component's own program makes by itself, in its namespace.
-
-    Nobody's work is in it: it keeps no component from being removed, and goes with its data.
-
-    Attributes:
-        beside: Kinds of the component's own objects: it is in the namespaces of these instead.
-    """
-
-    api_version: str
-    kind: str
-    name: str
-    beside: tuple[str, ...] = ()
-
-
-class Opening(_Model):
-    """What may reach pods, or what they may reach.
-
-    Attributes:
-        ports: Numbers, or expressions over what templates see; 0 is none. Left out: all ports.
-        peers: `in`: pods (GROUP, or COMPONENT/GROUP of another one), or `anywhere`. `out`: `api`
-            (the API server), `anywhere`, or one of `internet` (all but private addresses) and
-            `agent_networks` (those of the configuration) alone.
-        why: What for.
-    """
-
-    ports: tuple[int | str, ...] = ()
-    peers: tuple[str, ...]
-    why: Annotated[str, Field(min_length=1)]
-
-
-class Pods(_Model):
-    """Pods of the component, and what of the network is open to them.
-
-    What other pods are to let in is open on both sides by their `in`, and so are name servers.
-
-    Attributes:
-        pods: Labels that all of them have, and no others of the namespace; `*` is any value.
-        in_: What may reach them.
-        out: What they may reach outside of the platform.
-    """
-
-    pods: Mapping[str, str]
-    in_: tuple[Opening, ...] = Field(default=(), alias="in")
-    out: tuple[Opening, ...] = ()
-
-
-class Exemption(_Model):
-    """Where upstream has it looser than the platform's rules are.
-
-    Attributes:
-        rule: `wildcard` (in a role), `cluster-admin` (bound to it), `token` (mounted, and of no
-            use), `pod-security` (of a namespace, not restricted).
-        of: KIND NAME.
-        why: Why it has to be.
-    """
-
-    rule: Literal["wildcard", "cluster-admin", "token", "pod-security"]
-    of: str
-    why: Annotated[str, Field(min_length=1)]
-
-
-class Records(_Model):
-    """Objects of a CRD that are over, and nobody works on any more.
-
-    They stay when the component is removed, and do not keep it.
-
-    Attributes:
-        crd: PLURAL.GROUP.
-        phases: Values of `status.phase` that say so.
-    """
-
-    crd: str
-    phases: tuple[str, ...]
+__all__ = [
+    "ANYWHERE",
+    "CERTIFICATE",
+    "OUTSIDE",
+    "Catalog",
+    "Category",
+    "ChartSource",
+    "Checked",
+    "Component",
+    "ComponentAccess",
+    "ComponentContainer",
+    "ComponentImage",
+    "ContainerName",
+    "Crds",
+    "Exemption",
+    "GeneratedKey",
+    "GeneratedSecret",
+    "Made",
+    "Mail",
+    "Manifests",
+    "Name",
+    "Opening",
+    "PodRequests",
+    "Pods",
+    "Probe",
+    "Ready",
+    "Records",
+    "Requests",
+    "Sha256",
+    "SuppliedSecret",
+    "Upgrade",
+    "files",
+    "load",
+    "names",
+]
 
 
 class Component(_Model):
