@@ -363,6 +363,13 @@ _TABLE = (
         "Correct the value that the message names. A proxy is "
         "[http://][USER:PASSWORD@]HOST[:PORT]; certificates are in PEM.",
     ),
+    ErrorKind(
+        "CTO-1370",
+        "GitHub Apps cannot be set up like this",
+        "The configuration lacks what is needed for that, or the key of an App that it names is "
+        "none.",
+        "The message names the field; correct it, and repeat the command with `-c FILE`.",
+    ),
     # 4: preflight
     ErrorKind(
         "CTO-1400",

@@ -87,6 +87,7 @@ def context(
         "features": public["features"],
         "components": names,
         "namespaces": sorted({catalog[name].namespace for name in names}),
+        "app_slugs": {"tess": "the-tester"},
         "ingress_namespaces": ["argo", "argo-events", "argocd", "monitoring"],
         "cluster": {
             "nodes": nodes or (3 if made.features.high_availability else 1),

@@ -278,7 +278,9 @@ def test_steps_of_agents_that_are_switched_off_are_left_out(
 def test_the_flow_can_be_configured(run: Callable[..., list[Manifest]]) -> None:
     step = {"event": "opened", "by": "tess", "start": "rex", "prompt": "Look at these tests."}
     github = {"flow": {"people": ["OWNER"], "rounds": 1, "steps": {"look": step}}}
-    (made,) = run("pull_request", opened("cto-agent-tess[bot]"), github=github)
+    # Its App has the name that it was given at GitHub.
+    (made,) = run("pull_request", opened("the-tester[bot]"), github=github)
+    assert run("pull_request", opened("cto-agent-tess[bot]"), github=github) == []
     assert made["spec"]["githubApp"] == "cto-agent-rex"
     assert made["spec"]["prompt"].startswith("Look at these tests.\n\n")
     assert run("issues", labelled(), github=github) == []

@@ -108,7 +108,7 @@ def test_a_wrong_key_is_told(server: GitHubServer) -> None:
 def test_all_pages_of_a_list_are_read_and_none_elsewhere(server: GitHubServer) -> None:
     (app,) = server.github.apps
     for number in range(5):
-        server.github.approve(app, f"acme/more-{number}")
+        server.github.approve(app, f"owner-{number}/shop")
     pages = client(server).pages("/app/installations", "installations", app=REX, size=2)
     assert len(list(pages)) == 6
     assert len(server.asked("/app/installations")) == 3

@@ -25,6 +25,7 @@ COMMANDS = {
     "status": "Show what is installed and whether it is healthy.",
     "uninstall": "Remove the platform; data stays unless asked otherwise.",
     "access": "Show how to reach the user interfaces, and whether they answer.",
+    "github": "Set up the agents' GitHub Apps, and see how they are.",
     "task": "Give agents work, and see what comes of it.",
     "backup": "Make backups of the platform, and list them.",
     "restore": "Bring back what a backup has.",

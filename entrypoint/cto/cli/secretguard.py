@@ -35,9 +35,10 @@ def secrets_of(config: Config) -> Mapping[str, str]:
         for name in config.repositories
         for field in ("password", "ssh_private_key")
     )
+    of_apps = (f"github.apps.{name}.private_key" for name in config.github.apps)
     return {
         path.replace("*", name): value
-        for path in (*_FIELDS, *of_repositories)
+        for path in (*_FIELDS, *of_repositories, *of_apps)
         for name, value in config.secret_values(path).items()
         if len(value) >= _SHORTEST
     }

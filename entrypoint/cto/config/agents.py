@@ -18,6 +18,7 @@ from cto.config.fields import (
     FilePath,
     GitHubOwner,
     GitHubRepository,
+    GitHubUrl,
     Identifier,
     KubeName,
     Quantity,
@@ -223,24 +224,56 @@ class Flow(Section):
 
 
 class GitHubApp(Section):
-    """The GitHub App of one agent."""
+    """A GitHub App that exists already, of one agent."""
 
-    id: Annotated[int, Field(gt=0)] = Field(
-        description="The App's id, from its settings page.", examples=[123456]
+    id: Annotated[int, Field(gt=0)] | None = Field(
+        default=None, description="The App's id, from its settings page.", examples=[123456]
     )
-    client_id: str = Field(
-        min_length=1, description="The App's client id.", examples=["Iv23liExample"]
+    client_id: str | None = Field(
+        default=None,
+        min_length=1,
+        description="The App's client id; it does as well as the id.",
+        examples=["Iv23liExample"],
     )
-    private_key_path: FilePath = Field(
+    private_key_path: FilePath | None = Field(
+        default=None,
         description="Path of the App's private key, a PEM file. The key is read when it is "
         "needed and never kept in the configuration.",
         examples=["/secrets/rex.pem"],
     )
+    private_key: Secret | None = Field(
+        default=None,
+        description="The key itself instead: ${VARIABLE}, or a reference {secret: NAME, key: KEY}.",
+        examples=["${REX_KEY}"],
+    )
+    installation_id: Annotated[int, Field(gt=0)] | None = Field(
+        default=None,
+        description="The installation that the agent's tokens are to come from. It is looked up "
+        "if it is not given.",
+        examples=[7654321],
+    )
+
+    @model_validator(mode="after")
+    def _complete(self) -> GitHubApp:
+        if self.id is None and self.client_id is None:
+            reason = "is missing, and so is client_id"
+            raise refused(reason, "add one of them", field="id")
+        if (self.private_key_path is None) == (self.private_key is None):
+            many = self.private_key is not None
+            reason = "is given twice, by private_key too" if many else "is missing"
+            fix = "leave one of them out" if many else "add it, or private_key"
+            raise refused(reason, fix, field="private_key_path")
+        return self
 
 
 class GitHubSettings(Section):
     """The GitHub side. Everything may be left out and be set up later."""
 
+    url: GitHubUrl = Field(
+        default="https://github.com",
+        description="Which GitHub: that of an Enterprise Server, if it is not github.com.",
+        examples=["https://github.bank.example"],
+    )
     organization: GitHubOwner | None = Field(
         default=None,
         description="Organization or user that owns the repository.",

@@ -154,6 +154,13 @@ StoreUrl = Annotated[
         "must be the address of an S3-compatible store, like https://s3.example.com:9000",
     ),
 ]
+GitHubUrl = Annotated[
+    str,
+    Matches(
+        r"https?://[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?(:[0-9]{1,5})?/?",
+        "must be the address of a GitHub, like https://github.example.com, without a path",
+    ),
+]
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
 BucketName = Annotated[
     str,

@@ -146,7 +146,7 @@ class Config(Section):
         github: GitHubSettings | None = info.data.get("github")
         for name, app in (github.apps if github else {}).items():
             given = agents[name].github_app_id if name in agents else None
-            if given not in (None, app.id):
+            if app.id and given not in (None, app.id):
                 reason = f"differs from github.apps.{name}.id, which is {app.id}"
                 field = f"{name}.github_app_id"
                 raise refused(reason, "leave one of them out", field=field)
@@ -200,6 +200,8 @@ class Config(Section):
         elif parent.startswith("repositories."):
             repository = self.repositories[parent.partition(".")[2]]
             wanted = {"": getattr(repository, name)}
+        elif parent.startswith("github.apps."):
+            wanted = {"": self.github.apps[parent.removeprefix("github.apps.")].private_key}
         elif path in _SECRET_FIELDS:
             section: Any = getattr(self, parent)
             wanted = {"": getattr(section, name)}

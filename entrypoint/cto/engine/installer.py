@@ -338,6 +338,16 @@ class Installer:
         return secret_values(completed(*self._config()), self.cluster, path)
 
     @contextmanager
+    def alone(self) -> Iterator[Cluster]:
+        """Hold the cluster's lock, and give the cluster: nothing is written once it is lost.
+
+        Raises:
+            LockedError: Another installer is at work.
+        """
+        with self._locked():
+            yield guarded_cluster(self.cluster, self.gate)
+
+    @contextmanager
     def _step(self, name: str, title: str) -> Iterator[None]:
         with shown(self.listen, self.clock, Phase.CLUSTER, name, title):
             yield

@@ -82,6 +82,7 @@ class StateStore:
                 releases=releases,
                 namespaces=names,
                 components={**known.components, **state.components},
+                apps=known.apps,
                 steps=known.steps,
             )
         with self._lock:
@@ -111,6 +112,21 @@ class StateStore:
             # What it is stays known: its data may still be there.
             self._state = replace(self._state, releases=releases, unfinished=unfinished)
             self._write(STATE, _encode(self._state))
+
+    def apps(self) -> Mapping[str, Mapping[str, Any]]:
+        with self._lock:
+            return self._state.apps if self._state else {}
+
+    def remember_app(self, agent: str, known: Mapping[str, Any] | None) -> None:
+        """Write what is known of an agent's GitHub App; None forgets it."""
+        with self._lock:
+            state = self._required()
+            apps = {**state.apps, agent: dict(known or {})}
+            if known is None:
+                apps.pop(agent)
+            if apps != state.apps:
+                self._state = replace(state, apps=apps)
+                self._write(STATE, _encode(self._state))
 
     def finish(self) -> None:
         """Write that the run which began has come to its end."""
@@ -239,6 +255,7 @@ def _encode(state: State) -> dict[str, Any]:
         "releases": {name: _encode_release(item) for name, item in state.releases.items()},
         **({"components": dict(state.components)} if state.components else {}),
         **({"unfinished": dict(state.unfinished)} if state.unfinished else {}),
+        **({"apps": {name: dict(one) for name, one in state.apps.items()}} if state.apps else {}),
     }
 
 
@@ -267,6 +284,7 @@ def _decode(data: Mapping[str, Any]) -> State:
         releases={name: _decode_release(name, item) for name, item in data["releases"].items()},
         components={name: dict(item) for name, item in data.get("components", {}).items()},
         unfinished={name: _text(item) for name, item in data.get("unfinished", {}).items()},
+        apps={name: dict(item) for name, item in data.get("apps", {}).items()},
     )
 
 

@@ -26,6 +26,7 @@ _T = TypeVar("_T")
 # GitHub takes ten minutes at most, by its own clock:
 # https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app
 _EARLIER_S, _LATER_S = 60, 540
+_AGAIN_S = 240
 # Older Enterprise Servers answer 400 to a newer one.
 _VERSION = "2022-11-28"
 _PUBLIC = "github.com"
@@ -152,6 +153,7 @@ class Client:
         self._agent = agent
         self._notice = notice
         self._written = -_WRITES_APART_S
+        self._signed: dict[AppKey, tuple[str, datetime]] = {}
 
     def ask(
         self,
@@ -272,13 +274,22 @@ class Client:
         )
 
     def _headers(self, app: AppKey | None, token: str) -> Mapping[str, str]:
-        shown = app.signed(self._clock.now()) if app else token
+        shown = self._shown(app) if app else token
         return {
             "Accept": "application/vnd.github+json",
             "User-Agent": self._agent,
             "X-GitHub-Api-Version": _VERSION,
             **({"Authorization": f"Bearer {shown}"} if shown else {}),
         }
+
+    def _shown(self, app: AppKey) -> str:
+        """Return what an App shows, for some minutes the same: reading a key takes a while."""
+        now = self._clock.now()
+        known, made = self._signed.get(app, ("", now))
+        if not known or not 0 <= (now - made).total_seconds() < _AGAIN_S:
+            known = app.signed(now)
+            self._signed[app] = known, now
+        return known
 
     def _space(self, method: str) -> None:
         """Let a second pass between writes."""

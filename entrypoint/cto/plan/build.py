@@ -147,7 +147,7 @@ def _notes(
             phase=Phase.GITHUB,
             title="Set up the agents' GitHub Apps",
             action=Action.SKIP,
-            reason="this version does not set up GitHub Apps",
+            reason="`cto github setup` does that",
             after=core,
         )
     ]

@@ -259,8 +259,6 @@ def _without_effect(config: Config) -> Iterator[str]:
     if config.platform.ingress_type is not IngressType.INGRESS and config.ingress != Ingress():
         kind = config.platform.ingress_type.value
         yield f"ingress has no effect: platform.ingress_type is {kind}"
-    if config.github.apps:
-        yield "github.apps has no effect: this version does not set up GitHub Apps"
 
 
 def _of_backups(config: Config) -> Iterator[str]:
@@ -319,12 +317,19 @@ def _context(config: Config, selection: Selection, observed: Observed, base: str
         "ingress_namespaces": sorted(
             {c.namespace for c in selection.managed if c.access and c.access.subdomain}
         ),
+        "app_slugs": _app_slugs(observed),
         "cluster": {
             "nodes": observed.nodes,
             "simulated": observed.simulated,
             "kube_version": observed.kube_version,
         },
     }
+
+
+def _app_slugs(observed: Observed) -> dict[str, str]:
+    """Return agent -> what its App is called at GitHub, as far as that is known."""
+    apps = observed.state.apps if observed.state else {}
+    return {agent: str(known["slug"]) for agent, known in apps.items() if "slug" in known}
 
 
 def addresses(components: Sequence[Component], ports: Mapping[int, int]) -> dict[str, Any]:

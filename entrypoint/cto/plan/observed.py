@@ -75,6 +75,9 @@ class State:
     that it is to have, '' where it is something else that changes."""
     components: Mapping[str, Any] = field(default_factory=dict)
     """What a user's own components are: their folders need not be there when they are removed."""
+    apps: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Agent -> what is known of its GitHub App: id, slug, name, owner, url. `asked` alone says that
+    its key was asked for, and never came to be kept."""
     steps: Mapping[str, Any] = field(default_factory=dict)
     """The journal: how long each step of the last run took, and how it ended."""
 

@@ -184,7 +184,9 @@ class GitHub:
     def approve(self, app: App, *repositories: str) -> int:
         with self._lock:
             owner = repositories[0].partition("/")[0]
-            number = self._number()
+            # An account has one of an App.
+            there = {one["account"]["login"]: n for n, one in app.installations.items()}
+            number = there.get(owner) or self._number()
             app.installations[number] = {
                 "id": number,
                 "account": {"login": owner, "type": "Organization"},
@@ -318,6 +320,18 @@ class GitHub:
             return Reply(404, GONE)
 
         return self._shown_or_not(self._app(asked), look)
+
+    def installed_one(self, asked: Asked, number: str) -> Reply:
+        def look(app: App) -> Reply:
+            found = app.installations.get(int(number))
+            return Reply(200, _public(found)) if found else Reply(404, GONE)
+
+        return self._shown_or_not(self._app(asked), look)
+
+    def user(self, asked: Asked, login: str) -> Reply:
+        del asked
+        kind = "User" if login == "someone" else "Organization"
+        return Reply(200, {"login": login, "type": kind})
 
     def installed_all(self, asked: Asked) -> Reply:
         return self._shown_or_not(
@@ -490,7 +504,9 @@ _ROUTES = (
     ("GET", r"/app", "self_"),
     ("GET", r"/app/installations", "installed_all"),
     ("GET", r"/app/installation-requests", "requested"),
+    ("GET", r"/app/installations/(\d+)", "installed_one"),
     ("DELETE", r"/app/installations/(\d+)", "uninstalled"),
+    ("GET", r"/users/([^/]+)", "user"),
     ("POST", r"/app/installations/(\d+)/access_tokens", "mint"),
     ("GET", r"/repos/([^/]+/[^/]+)/installation", "installed"),
     ("GET", r"/(?:orgs|users)/([^/]+)/installation", "installed"),

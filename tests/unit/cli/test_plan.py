@@ -22,7 +22,7 @@ core:
       Helm release web in web
   . Web is ready (every object, by its status)
 github:
-    Set up the agents' GitHub Apps (this version does not set up GitHub Apps)
+    Set up the agents' GitHub Apps (`cto github setup` does that)
 
 4 changes: 4 to create; 0 unchanged.
 """

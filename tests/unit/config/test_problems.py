@@ -51,7 +51,6 @@ smtp: {port: 70000, recipients: [nobody]}
         ),
         "platform.namspace (0.yaml:6): there is no such field; did you mean namespace?",
         "github.apps.rex.id 'abc' (0.yaml:10): must be a whole number",
-        "github.apps.rex.private_key_path (0.yaml:10): is missing; add it",
         (
             "registry.type 'genric' (0.yaml:11): must be one of local, generic, ecr; did you mean "
             "generic?"
@@ -184,6 +183,18 @@ smtp: {port: 70000, recipients: [nobody]}
         (
             "registry: {type: generic, url: 'https://me:canary@r.example.com'}",
             "registry.url 'https://...@r.example.com' (0.yaml:1): must be",
+        ),
+        (
+            "github: {apps: {rex: {private_key_path: /x}}}",
+            "github.apps.rex.id (0.yaml:1): is missing, and so is client_id; add one of them",
+        ),
+        (
+            "github: {apps: {rex: {id: 1}}}",
+            "github.apps.rex.private_key_path (0.yaml:1): is missing; add it, or private_key",
+        ),
+        (
+            "github: {apps: {rex: {id: 1, private_key_path: /x, private_key: canary}}}",
+            "github.apps.rex.private_key_path '/x' (0.yaml:1): is given twice, by private_key too",
         ),
         (
             "github: {apps: {rex: {id: 1, client_id: a, private_key_path: '-----BEGIN canary'}}}",

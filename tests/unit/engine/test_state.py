@@ -218,6 +218,21 @@ def test_a_new_run_keeps_what_is_known_and_takes_the_place_of_the_writer() -> No
     assert known.steps == {"a": 1}
 
 
+def test_apps_are_remembered_through_runs_and_forgotten() -> None:
+    where = cluster(VALID)
+    mine = store(where)
+    mine.load()
+    mine.remember_app("rex", {"asked": "today"})
+    mine.remember_app("rex", {"id": 7, "slug": "our-rex"})
+    mine.remember_app("cleo", None)
+    other = store(where)
+    other.load()
+    other.begin(state())
+    assert other.apps() == {"rex": {"id": 7, "slug": "our-rex"}}
+    other.remember_app("rex", None)
+    assert "apps" not in written(where)
+
+
 def test_releases_are_recorded_one_by_one_and_forgotten() -> None:
     where = cluster()
     mine = store(where)

@@ -243,14 +243,12 @@ simulated: {{ cluster.simulated }}
         settings = config(
             tunneling={"provider": "ngrok"},
             ingress={"class_name": "traefik"},
-            github={"apps": {"agent": {"id": 1, "client_id": "Iv1", "private_key_path": "/k"}}},
         )
         assert [
             text.partition(" has no effect: ")[0] for text in render(tmp_path, settings).warnings
         ] == [
             "tunneling.provider ngrok",
             "ingress",
-            "github.apps",
         ]
         assert render(tmp_path, config()).warnings == ()
 

@@ -1,0 +1,442 @@
+"""Sets up the agents' GitHub Apps, shows them, takes them away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Empty
+from threading import Event as Flag
+
+import click
+
+from cto.cli.describe import table
+from cto.cli.output import Terminal
+from cto.cli.verbs.opening import installed_state, opened_existing
+from cto.cli.wiring import Wiring
+from cto.config.agents import GitHubApp
+from cto.config.load import remembered
+from cto.config.model import Config
+from cto.engine.agents import settings_of
+from cto.engine.installer import Installer, secret_values
+from cto.engine.tasks import APP_KEYS
+from cto.errors import ConfigError, DegradedError, Exit, UsageError
+from cto.github.apps import App, Apps, Memory, Status
+from cto.github.client import AppKey, Client, GitHubError, api_of
+from cto.github.manifest import Rules, Wish, app_name, rules
+from cto.github.page import Page, Row
+from cto.network import trust, web
+from cto.plan.observed import State
+from cto.ports import Cluster
+from cto.result import Result
+
+_CONTROLLER = "controller"
+_TO_MAKE = (Status.MISSING, Status.LOST, Status.REFUSED)
+_LOOK_S, _POLL_S = 0.2, 5.0
+_COLUMNS = ("agent", "app", "status", "installed for")
+_PUBLIC = "https://github.com"
+_NAMES = (
+    "`cto install`, as before, lets the platform know what the Apps are called: pull requests and "
+    "reviews of agents start others by that."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clicks:
+    """How people's clicks come here.
+
+    Attributes:
+        again: Agents that are to get another App.
+        port: Of the page; 0 is any.
+        page: File for the page, instead of serving it.
+        wait_s: How long to wait for the next one.
+    """
+
+    again: Sequence[str] = ()
+    port: int = 0
+    page: Path | None = None
+    wait_s: float = 0
+
+
+@dataclass(frozen=True)
+class _Desk:
+    """What the verbs work with."""
+
+    config: Config
+    apps: Apps
+    client: Client
+    wishes: Sequence[Wish]
+    rules: Rules
+    cluster: Cluster
+    memory: Memory
+
+    @property
+    def place(self) -> str:
+        return _place(self.config)
+
+    def slugs(self) -> Mapping[str, object]:
+        """Return what the Apps are called."""
+        return {agent: known.get("slug") for agent, known in self.memory.recall().items()}
+
+
+def setup(wiring: Wiring, terminal: Terminal, clicks: Clicks) -> Result:
+    """Take or make every agent's App that is missing, and wait until all are installed.
+
+    Raises:
+        DegradedError: CTO-1901, nothing is installed.
+        ConfigError: CTO-1370, the configuration lacks what is needed.
+        LockedError: Another installer is at work.
+    """
+    with _opened(wiring, terminal, writes=True) as desk:
+        before = desk.slugs()
+        found = {wish.agent: desk.apps.look(wish) for wish in desk.wishes}
+        _check_again(clicks.again, found)
+        for wish in desk.wishes:
+            given = desk.config.github.apps.get(wish.agent)
+            if given and _is_to_take(given, found[wish.agent]):
+                found[wish.agent] = _adopted(desk, wish, given)
+        missing = [
+            wish
+            for wish in desk.wishes
+            if found[wish.agent].status is Status.MISSING or wish.agent in clicks.again
+        ]
+        for wish in missing:
+            desk.apps.writable(wish)
+        open_ = [one for one in found.values() if one.status in (Status.MADE, Status.REQUESTED)]
+        if (missing or open_) and not wiring.options.non_interactive:
+            found |= _clicked(wiring, terminal, desk, missing, clicks)
+        more = () if desk.slugs() == before else (_NAMES,)
+    return _result("github setup", desk, found.values(), terminal, more)
+
+
+def status(wiring: Wiring, terminal: Terminal) -> Result:
+    """Return how all Apps are."""
+    with _opened(wiring, terminal) as desk:
+        found = [desk.apps.look(wish) for wish in desk.wishes]
+    return _result("github status", desk, found, terminal)
+
+
+def remove(wiring: Wiring, terminal: Terminal) -> Result:
+    """Take all away that can be.
+
+    Raises:
+        UsageError: CTO-1204, nobody is there to confirm it.
+    """
+    if not wiring.options.yes:
+        if wiring.options.non_interactive or not terminal.can_ask:
+            raise UsageError("CTO-1204", "github remove needs a confirmation")
+        terminal.confirm("Take the agents' Apps out of their repositories, and delete their keys?")
+    with _opened(wiring, terminal, writes=True) as desk:
+        gone = [desk.apps.remove(wish) for wish in desk.wishes]
+    lines = [f"{one.known['name']}: {one.fix}" for one in gone if one.fix]
+    return Result(
+        command="github remove",
+        data={"apps": [one.to_json() for one in gone]},
+        text="\n".join(["Keys and installations are gone.", *lines]),
+        simulated=terminal.simulated,
+    )
+
+
+@contextmanager
+def _opened(wiring: Wiring, terminal: Terminal, *, writes: bool = False) -> Iterator[_Desk]:
+    with ExitStack() as stack:
+        installer = stack.enter_context(opened_existing(wiring, terminal))
+        installed_state(installer)
+        cluster = stack.enter_context(installer.alone()) if writes else installer.cluster
+        # Only now nobody else writes.
+        state = installed_state(installer)
+        if _CONTROLLER not in state.releases:
+            raise DegradedError("CTO-1901", "the Multi-Agent Controller is not installed")
+        config = _config(wiring, state)
+        told = rules(wiring.root / "templates")
+        session = web.session(
+            wiring.env,
+            verified=trust.context(wiring.env, ca_file=wiring.options.ca_file),
+            log=lambda text: wiring.debug(wiring.secrets.redacted(text)),
+        )
+        client = Client(api_of(config.github.url), session, wiring.clock, notice=wiring.notice)
+        stack.callback(session.close)
+        write = installer.store.remember_app if writes else _forget
+        memory = Memory(installer.store.apps, write)
+        apps = Apps(
+            cluster,
+            client,
+            wiring.clock,
+            memory,
+            site=config.github.url,
+            namespace=state.releases[_CONTROLLER].namespace,
+            place=_place(config),
+            learned=wiring.secrets.add,
+        )
+        yield _Desk(
+            config, apps, client, _wishes(installer, state, config, told), told, cluster, memory
+        )
+
+
+def _forget(agent: str, known: Mapping[str, object] | None) -> None:
+    """Remember nothing: who only looks does not write."""
+    del agent, known
+
+
+def _config(wiring: Wiring, state: State) -> Config:
+    """Return the configuration that is named, or the one that was installed.
+
+    Raises:
+        ConfigError: CTO-1370, it does not say where the Apps are to be.
+    """
+    config = wiring.loaded.config if wiring.options.files else remembered(state.config)
+    if config is None or config.github.organization is None:
+        raise ConfigError("CTO-1370", "github.organization is not set: whose are the Apps to be?")
+    if config.air_gapped and config.github.url.rstrip("/") == _PUBLIC:
+        text = "air_gapped: github.com is not to be reached"
+        hint = "Name a GitHub Enterprise Server: github.url."
+        raise ConfigError("CTO-1370", text, hint=hint)
+    return config
+
+
+def _place(config: Config) -> str:
+    owner, name = config.github.organization or "", config.github.repository
+    return f"{owner}/{name}" if name else owner
+
+
+def _wishes(installer: Installer, state: State, config: Config, told: Rules) -> Sequence[Wish]:
+    """Return the Apps of the agents that the controller knows."""
+    namespace = state.releases[_CONTROLLER].namespace
+    agents = (settings_of(installer.cluster, namespace) or {}).get("agents") or {}
+    owner = config.github.organization or ""
+    wishes = []
+    for name, agent in sorted(agents.items()):
+        may = told.permissions(name, agent.get("permissions"))
+        wishes.append(
+            Wish(
+                agent=name,
+                name=app_name(config.platform.name, name, owner),
+                secret=f"{APP_KEYS}{str(agent.get('githubApp') or name).lower()}",
+                permissions=may,
+                events=told.listened(may),
+                duty=told.duties.get(name, ""),
+            )
+        )
+    return wishes
+
+
+def _check_again(again: Sequence[str], found: Mapping[str, App]) -> None:
+    for name in again:
+        if name not in found:
+            known = ", ".join(found) or "none"
+            text = f"--again {name}: there is no such agent (there is: {known})"
+            raise UsageError("CTO-1200", text)
+        if found[name].status not in _TO_MAKE:
+            text = f"--again {name}: its App {found[name].known['name']} works"
+            hint = "Leave --again away. `cto github remove` takes Apps out of use."
+            raise UsageError("CTO-1200", text, hint=hint)
+
+
+def _is_to_take(given: GitHubApp, found: App) -> bool:
+    return found.status in _TO_MAKE or given.id not in (None, found.known.get("id"))
+
+
+def _adopted(desk: _Desk, wish: Wish, given: GitHubApp) -> App:
+    """Take an App of the configuration.
+
+    Raises:
+        ConfigError: CTO-1370, its key is none, or GitHub does not take it.
+    """
+    field = f"github.apps.{wish.agent}"
+    if given.private_key_path is not None:
+        path = f"{field}.private_key_path"
+        try:
+            pem = Path(given.private_key_path).expanduser().read_text(encoding="utf-8")
+        except (OSError, UnicodeError) as error:
+            text = f"{path} {given.private_key_path!r} cannot be read"
+            raise ConfigError("CTO-1370", text, details=type(error).__name__) from None
+    else:
+        path = f"{field}.private_key"
+        pem = secret_values(desk.config, desk.cluster, path).get("", "")
+        if not pem:
+            text = f"{path} is not known any more: secrets are not remembered"
+            raise ConfigError("CTO-1370", text)
+    key = AppKey(given.client_id or str(given.id), pem)
+    try:
+        return desk.apps.adopt(wish, key, given.installation_id or 0)
+    except GitHubError as error:
+        if error.status not in (401, 404):
+            raise
+        raise ConfigError(
+            "CTO-1370", f"{field}: {error.message}", hint=error.hint, details=error.details
+        ) from None
+    except ValueError:
+        raise ConfigError("CTO-1370", f"{path} is no RSA key in PEM") from None
+
+
+def _clicked(
+    wiring: Wiring, terminal: Terminal, desk: _Desk, missing: Sequence[Wish], clicks: Clicks
+) -> dict[str, App]:
+    """Wait for people's clicks; return what became of the Apps."""
+    file = wiring.root / "templates" / "github" / "setup.html"
+    everywhere = wiring.host.in_container and clicks.page is None
+    with Page(file, _action(desk), everywhere=everywhere, port=clicks.port) as page:
+        for wish in desk.wishes:
+            page.rows[wish.agent] = _row(desk, wish, page.back_to(wish.agent))
+        flow = _Flow(wiring, desk, page, clicks)
+        flow.look(wish for wish in desk.wishes if wish not in missing)
+        wanted = {wish.agent: wish for wish in missing}
+        if clicks.page:
+            flow.write(clicks.page)
+            while wanted:
+                asked = "Address that the browser ended at (it is not shown)"
+                address = click.prompt(
+                    asked, hide_input=True, err=True, default="", show_default=False
+                )
+                if not address:
+                    break
+                if not page.accept(address):
+                    terminal.remark("That is not an address that GitHub led to from this page.")
+                flow.take(wanted)
+        else:
+            wiring.notice(f"Open {page.url}")
+            flow.await_clicks(wanted)
+        flow.await_installations()
+        return flow.found
+
+
+class _Flow:
+    """The clicks of one run."""
+
+    def __init__(self, wiring: Wiring, desk: _Desk, page: Page, clicks: Clicks) -> None:
+        self._wiring = wiring
+        self._desk = desk
+        self._page = page
+        self._clicks = clicks
+        self._told: set[str] = set()
+        self.found: dict[str, App] = {}
+
+    def write(self, file: Path) -> None:
+        """Write the page for a browser elsewhere: there is nothing secret in it."""
+        try:
+            file.write_text(self._page.html(elsewhere=True), encoding="utf-8")
+        except OSError as error:
+            text = f"--page {file} cannot be written: {error.strerror}"
+            raise UsageError("CTO-1200", text) from None
+        self._wiring.notice(f"Open {file} in a browser, wherever it is.")
+
+    def await_clicks(self, wanted: dict[str, Wish]) -> None:
+        clock = self._wiring.clock
+        until = clock.monotonic() + self._clicks.wait_s
+        while wanted and clock.monotonic() < until:
+            if self.take(wanted):
+                until = clock.monotonic() + self._clicks.wait_s
+            else:
+                clock.wait(Flag(), _LOOK_S)
+
+    def take(self, wanted: dict[str, Wish]) -> bool:
+        """Exchange the next code, if one has come."""
+        try:
+            agent, code = self._page.came.get_nowait()
+        except Empty:
+            return False
+        wish = wanted.pop(agent)
+        try:
+            made = self._desk.apps.take(wish, code)
+        except GitHubError as error:
+            self._page.tell(agent, "failed", f"{error.text}")
+            self._wiring.notice(f"{agent}: {error.text}")
+            self.found[agent] = self._desk.apps.look(wish)
+            return True
+        self._wiring.notice(f"{agent}: App {made.known['name']} is made, its key is in the cluster")
+        self.look([wish])
+        return True
+
+    def look(self, wishes: Iterable[Wish]) -> None:
+        for wish in wishes:
+            one = self._desk.apps.look(wish)
+            self.found[wish.agent] = one
+            if one.status in (Status.MADE, Status.REQUESTED):
+                text = "made; it is not installed yet"
+                if one.status is Status.REQUESTED:
+                    text = "made; an owner has to approve its installation"
+                self._page.tell(wish.agent, "install", text, one.install_url)
+            elif one.status is Status.INSTALLED:
+                self._page.tell(wish.agent, "done", "made and installed")
+            else:
+                self._page.tell(wish.agent, "failed", one.problem)
+
+    def await_installations(self) -> None:
+        """Look until all are installed, as long as somebody may be at it."""
+        clock = self._wiring.clock
+        until = clock.monotonic() + self._clicks.wait_s
+        while True:
+            left = [
+                wish
+                for wish in self._desk.wishes
+                if wish.agent in self.found
+                and self.found[wish.agent].status in (Status.MADE, Status.REQUESTED)
+            ]
+            for wish in left:
+                if wish.agent not in self._told:
+                    self._told.add(wish.agent)
+                    self._wiring.notice(f"{wish.agent}: {self.found[wish.agent].fix}")
+            if not left or clock.monotonic() >= until:
+                return
+            clock.wait(Flag(), _POLL_S)
+            self.look(left)
+
+
+def _row(desk: _Desk, wish: Wish, back: str) -> Row:
+    homepage = f"{desk.config.github.url.rstrip('/')}/{desk.place}"
+    return Row(
+        agent=wish.agent,
+        name=wish.name,
+        duty=wish.duty,
+        may=list(desk.rules.told(wish.permissions)),
+        manifest=wish.manifest(homepage=homepage, redirect_url=back),
+    )
+
+
+def _action(desk: _Desk) -> str:
+    """Return GitHub's page for new Apps of the owner: organizations have another one than users."""
+    site, owner = desk.config.github.url.rstrip("/"), desk.config.github.organization
+    try:
+        kind = desk.client.ask("GET", f"/users/{owner}", f"owner {owner}").of("type", str)
+    except GitHubError:
+        # Some servers tell nobody who is not logged in.
+        kind = "Organization"
+    return (
+        f"{site}/settings/apps/new"
+        if kind == "User"
+        else f"{site}/organizations/{owner}/settings/apps/new"
+    )
+
+
+def _result(
+    command: str,
+    desk: _Desk,
+    found: Iterable[App],
+    terminal: Terminal,
+    more: Sequence[str] = (),
+) -> Result:
+    rows = list(found)
+    lines = [
+        (one.agent, str(one.known.get("name", "-")), one.status.value, _installed_for(desk, one))
+        for one in rows
+    ]
+    told = [f"{one.agent}: {'. '.join(filter(None, (one.problem, one.fix)))}" for one in rows]
+    told = [line for line, one in zip(told, rows, strict=True) if one.problem or one.fix]
+    ready = all(one.status is Status.INSTALLED and not one.problem for one in rows)
+    text = (
+        "\n".join([*table([_COLUMNS, *lines]), *told, *more])
+        if rows
+        else "No agent is switched on."
+    )
+    return Result(
+        command=command,
+        data={"apps": [one.to_json() for one in rows], "place": desk.place},
+        text=text,
+        exit_code=Exit.OK if ready else Exit.DEGRADED,
+        simulated=terminal.simulated,
+    )
+
+
+def _installed_for(desk: _Desk, app: App) -> str:
+    return desk.place if app.status is Status.INSTALLED else "-"

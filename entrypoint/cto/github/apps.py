@@ -1,0 +1,361 @@
+"""The agents' Apps as they are: made, kept, installed, taken away.
+
+The order of `take` is what a kill at any moment cannot break: that the code is about to be used is
+remembered; that the Secret can be written is tried before it is used; and the key is in its Secret
+before anything else is done with it. A key that was lost in between is lost for good,
+and no API deletes an App: the next run says what a person has to click.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from threading import Event as Flag
+from typing import Any
+
+from cto.errors import ApiError
+from cto.github.client import Answer, AppKey, Client, GitHubError
+from cto.github.manifest import Wish
+from cto.objects import Manifest, ObjectRef
+from cto.plan import labels
+from cto.ports import Clock, Cluster
+
+_LEVELS = ("", "read", "write", "admin")
+_WRITE_AGAIN_S, _WRITES = 5.0, 24
+
+
+class Status(StrEnum):
+    MISSING = "missing"
+    """There is none."""
+    LOST = "lost"
+    """There is one, and its key is gone."""
+    REFUSED = "refused"
+    """GitHub does not take its key."""
+    MADE = "made"
+    """It works, and is not installed."""
+    REQUESTED = "requested"
+    """An owner has been asked to install it."""
+    INSTALLED = "installed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class App:
+    """What was found of an agent's App.
+
+    Attributes:
+        known: id, slug, name, owner, url; what of it is known.
+        problem: What is wrong, though it works.
+        fix: What a person has to do, and where.
+    """
+
+    agent: str
+    status: Status
+    known: Mapping[str, Any] = field(default_factory=dict)
+    installation: int = 0
+    problem: str = ""
+    fix: str = ""
+
+    @property
+    def install_url(self) -> str:
+        return f"{self.known['url']}/installations/new"
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "agent": self.agent,
+            "status": self.status.value,
+            "app": dict(self.known),
+            "installation": self.installation,
+            "problem": self.problem,
+            "fix": self.fix,
+        }
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What is known of Apps besides what their Secrets say: the state in the cluster."""
+
+    recall: Callable[[], Mapping[str, Mapping[str, Any]]]
+    remember: Callable[[str, Mapping[str, Any] | None], None]
+
+
+class Apps:
+    """Looks after Apps of one platform at one GitHub.
+
+    Args:
+        site: Where GitHub's pages are.
+        namespace: Of the Secrets.
+        place: Where Apps are to be installed: OWNER/NAME, or an owner's login.
+        learned: Told of secrets before they are used.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        client: Client,
+        clock: Clock,
+        memory: Memory,
+        *,
+        site: str,
+        namespace: str,
+        place: str,
+        learned: Callable[[Iterable[str]], None],
+    ) -> None:
+        self._cluster = cluster
+        self._client = client
+        self._clock = clock
+        self._memory = memory
+        self._site = site.rstrip("/")
+        self._namespace = namespace
+        self._place = place
+        self._learned = learned
+
+    def look(self, wish: Wish) -> App:
+        """Return how it is with an agent's App.
+
+        Raises:
+            GitHubError: GitHub cannot be asked.
+        """
+        key = self.key(wish)
+        if key is None:
+            return self._keyless(wish)
+        try:
+            known = self._proven(wish, key)
+        except GitHubError as error:
+            if error.status not in (401, 404):
+                raise
+            fix = f"{error.help[:1].upper()}{error.help[1:]}; or {self._anew(wish)}"
+            known = self._memory.recall().get(wish.agent) or {}
+            problem = f"Secret {wish.secret}: {error.message}"
+            return _app(wish, Status.REFUSED, known, problem=problem, fix=fix)
+        return self._installed(wish, key, known)
+
+    def key(self, wish: Wish) -> AppKey | None:
+        """Return the key in an App's Secret."""
+        data = (self._cluster.get(self._ref(wish)) or {}).get("data") or {}
+        values = {
+            name: base64.b64decode(one).decode(errors="replace") for name, one in data.items()
+        }
+        issuer = (values.get("client-id") or values.get("app-id") or "").strip()
+        pem = values.get("private-key", "")
+        self._learned([pem, values.get("client-secret", ""), values.get("webhook-secret", "")])
+        return AppKey(issuer, pem) if issuer and pem else None
+
+    def writable(self, wish: Wish) -> None:
+        """Try that the Secret of an App can be written.
+
+        Raises:
+            ApiError: It cannot.
+        """
+        self._cluster.apply(self._secret(wish, {}), dry_run=True)
+
+    def take(self, wish: Wish, code: str) -> App:
+        """Exchange the code of a new App, and keep what it gives.
+
+        Raises:
+            ApiError: The Secret cannot be written; the code was not used.
+            GitHubError: GitHub gave nothing for the code, or nobody knows what it gave.
+        """
+        self._learned([code])
+        asked = f"{self._clock.now():%Y-%m-%d %H:%M}"
+        self._memory.remember(wish.agent, {"name": wish.name, "asked": asked})
+        self.writable(wish)
+        answer = self._client.converted(code)
+        data = {
+            "app-id": str(answer.of("id", int)),
+            "client-id": answer.of("client_id", str),
+            "client-secret": answer.of("client_secret", str),
+            "private-key": answer.of("pem", str),
+        }
+        if isinstance(answer.data.get("webhook_secret"), str):
+            data["webhook-secret"] = answer.data["webhook_secret"]
+        self._learned(value for name, value in data.items() if name not in ("app-id", "client-id"))
+        self._keep(wish, data)
+        known = _known(answer)
+        self._memory.remember(wish.agent, known)
+        return _app(wish, Status.MADE, known)
+
+    def adopt(self, wish: Wish, key: AppKey, installation: int = 0) -> App:
+        """Take an App that exists already: its key is proven before it is kept.
+
+        Raises:
+            GitHubError: GitHub does not take the key.
+            ValueError: It is no key.
+        """
+        self._learned([key.pem])
+        answer = self._client.app(key)
+        found = self._installed(wish, key, _known(answer), installation)
+        if found.installation:
+            # It is proven by what it is for.
+            token = self._client.token(key, found.installation, f"token of App {wish.agent}")
+            self._learned([token.of("token", str)])
+        data = {
+            "app-id": str(answer.of("id", int)),
+            "client-id": answer.of("client_id", str),
+            "private-key": key.pem,
+        }
+        self._keep(wish, data)
+        self._memory.remember(wish.agent, found.known)
+        return found
+
+    def remove(self, wish: Wish) -> App:
+        """Take away an App's installations, its Secret, and what is remembered of it.
+
+        Raises:
+            GitHubError: GitHub did not remove an installation.
+        """
+        known: Mapping[str, Any] = self._memory.recall().get(wish.agent) or {}
+        if key := self.key(wish):
+            try:
+                known = self._proven(wish, key)
+                for one in self._client.pages("/app/installations", "its installations", app=key):
+                    path = f"/app/installations/{int(one['id'])}"
+                    self._client.ask("DELETE", path, "the end of an installation", app=key)
+            except GitHubError as error:
+                # The App is gone, or its key no good: there is nothing to do with it.
+                if error.status not in (401, 404):
+                    raise
+        self._cluster.delete(self._ref(wish))
+        self._memory.remember(wish.agent, None)
+        fix = f"delete it: {self.settings(known)}/advanced" if "slug" in known else ""
+        return _app(wish, Status.MISSING, known, fix=fix)
+
+    def settings(self, known: Mapping[str, Any]) -> str:
+        """Return where the settings of an App are, or of all if its slug is not known."""
+        organization = known.get("kind", "Organization") == "Organization"
+        owner = known.get("owner") or self._place.partition("/")[0]
+        where = f"/organizations/{owner}/settings/apps" if organization else "/settings/apps"
+        slug = f"/{known['slug']}" if "slug" in known else ""
+        return f"{self._site}{where}{slug}"
+
+    def _keyless(self, wish: Wish) -> App:
+        known = self._memory.recall().get(wish.agent)
+        if known is None:
+            return _app(wish, Status.MISSING, {}, fix="`cto github setup` makes it")
+        if "id" in known:
+            problem = f"Secret {wish.secret} with its key is gone"
+            given = f"github.apps.{wish.agent}: {{id: {known['id']}, private_key_path: FILE}}"
+            fix = f"Generate a private key at {self.settings(known)} and give it: {given}; or "
+        else:
+            problem = f"its key was asked for at {known.get('asked')} UTC, and did not get here"
+            fix = f"If {known.get('name')} is in the list at {self.settings({})}, "
+        return _app(wish, Status.LOST, known, problem=problem, fix=f"{fix}{self._anew(wish)}")
+
+    def _anew(self, wish: Wish) -> str:
+        again = f"`cto github setup --again {wish.agent}`"
+        return f"delete it there (Advanced); then {again} makes another"
+
+    def _proven(self, wish: Wish, key: AppKey) -> Mapping[str, Any]:
+        """Ask GitHub whose key it is, and remember what it says."""
+        try:
+            known = _known(self._client.app(key))
+        except ValueError:
+            text = f"Secret {wish.secret}: its private-key is no RSA key in PEM"
+            raise GitHubError("CTO-1581", text, status=401, help_="give another one") from None
+        self._memory.remember(wish.agent, known)
+        return known
+
+    def _installed(
+        self, wish: Wish, key: AppKey, known: Mapping[str, Any], installation: int = 0
+    ) -> App:
+        try:
+            answer = (
+                self._client.ask(
+                    "GET", f"/app/installations/{installation}", "its installation", app=key
+                )
+                if installation
+                else self._client.installation(key, wish.name, self._place)
+            )
+        except GitHubError as error:
+            if not error.is_absence:
+                raise
+            return self._not_installed(wish, key, known)
+        number, given = answer.of("id", int), answer.of("permissions", dict)
+        if answer.data.get("suspended_at"):
+            where = answer.data.get("html_url") or self.settings(known)
+            fix = f"Unsuspend it at {where}."
+            problem = "its installation is suspended"
+            return _app(wish, Status.INSTALLED, known, number, problem=problem, fix=fix)
+        lacking = [
+            f"{name}: {level}"
+            for name, level in wish.permissions.items()
+            if _LEVELS.index(given.get(name, "")) < _LEVELS.index(level)
+        ]
+        if lacking:
+            problem = f"it may not {', '.join(lacking)}"
+            where = answer.data.get("html_url", "")
+            fix = f"Add them at {self.settings(known)}/permissions, then accept them at {where}."
+            return _app(wish, Status.INSTALLED, known, number, problem=problem, fix=fix)
+        return _app(wish, Status.INSTALLED, known, number)
+
+    def _not_installed(self, wish: Wish, key: AppKey, known: Mapping[str, Any]) -> App:
+        owner = self._place.partition("/")[0].lower()
+        requests = self._client.pages("/app/installation-requests", "requests for it", app=key)
+        if any(str(one["account"]["login"]).lower() == owner for one in requests):
+            fix = f"An owner of {owner} approves it at {self._site}."
+            return _app(wish, Status.REQUESTED, known, fix=fix)
+        fix = f"Install it for {self._place}: {known['url']}/installations/new"
+        return _app(wish, Status.MADE, known, fix=fix)
+
+    def _keep(self, wish: Wish, data: Mapping[str, str]) -> None:
+        """Write the Secret. This process is the only one that has the key: it does not give up."""
+        manifest = self._secret(wish, data)
+        for left in reversed(range(_WRITES)):
+            try:
+                self._cluster.apply(manifest)
+            except ApiError:
+                if not left:
+                    raise
+                self._clock.wait(Flag(), _WRITE_AGAIN_S)
+            else:
+                return
+
+    def _ref(self, wish: Wish) -> ObjectRef:
+        return ObjectRef("v1", "Secret", self._namespace, wish.secret)
+
+    def _secret(self, wish: Wish, data: Mapping[str, str]) -> Manifest:
+        encoded = {name: base64.b64encode(one.encode()).decode() for name, one in data.items()}
+        return {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {
+                "name": wish.secret,
+                "namespace": self._namespace,
+                "labels": {labels.MANAGED_BY: labels.OWNER},
+            },
+            "type": "Opaque",
+            "data": encoded,
+        }
+
+
+def _app(
+    wish: Wish,
+    status: Status,
+    known: Mapping[str, Any],
+    installation: int = 0,
+    *,
+    problem: str = "",
+    fix: str = "",
+) -> App:
+    return App(
+        agent=wish.agent,
+        status=status,
+        known=known,
+        installation=installation,
+        problem=problem,
+        fix=fix,
+    )
+
+
+def _known(answer: Answer) -> dict[str, Any]:
+    """Return what is remembered of an App: people may have given it another name."""
+    owner = answer.of("owner", dict)
+    return {
+        "id": answer.of("id", int),
+        "slug": answer.of("slug", str),
+        "name": answer.of("name", str),
+        "owner": str(owner.get("login", "")),
+        "kind": str(owner.get("type", "")),
+        "url": answer.of("html_url", str),
+    }

@@ -1,0 +1,515 @@
+"""`cto github setup` and its like, against the stand-in: with a browser, kills, and canaries."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import Queue
+from threading import Event as Flag
+from threading import Thread
+from typing import Any
+
+import pytest
+import requests
+
+from cto import __version__
+from cto.cli.output import Terminal
+from cto.cli.root import cli
+from cto.config.model import Config
+from cto.engine.state import StateStore
+from cto.errors import ApiError
+from cto.objects import Manifest, ObjectRef, dump_yaml
+from cto.plan.observed import ReleaseState, State
+from fakes.cluster import FakeCluster
+from fakes.controllers import make_ready
+from fakes.desk import Desk
+from fakes.github.apps import App, Reply, Trouble
+from fakes.github.served import GitHubServer, key
+from fakes.handclock import HandClock
+from fakes.webserver import free_port
+
+AGENTS = {"cleo": {"githubApp": "cto-agent-cleo"}, "rex": {"githubApp": "cto-agent-rex"}}
+STATE = ObjectRef("v1", "ConfigMap", "cto-system", "cto-state")
+_FORM = re.compile(
+    r'<form method="post" action="([^"]*)".*?name="manifest" value="([^"]*)"', re.DOTALL
+)
+_LINK = re.compile(r'<a class="button" href="([^"]*)"')
+
+
+class KilledError(BaseException):
+    """Nothing catches it, as nothing catches a SIGKILL."""
+
+
+class Mortal(FakeCluster):
+    """Ends the process at the n-th write of a Secret or the state, before it or after it."""
+
+    writes = 0
+    end_at: tuple[int, str] | None = None
+
+    def apply(self, manifest: Manifest, **options: Any) -> Manifest:
+        return self._counted(manifest, lambda: super(Mortal, self).apply(manifest, **options))
+
+    def update(self, manifest: Manifest) -> Manifest:
+        return self._counted(manifest, lambda: super(Mortal, self).update(manifest))
+
+    def _counted(self, manifest: Manifest, write: Callable[[], Manifest]) -> Manifest:
+        name = manifest["metadata"]["name"]
+        if name != STATE.name and not name.startswith("github-app-"):
+            return write()
+        self.writes += 1
+        if self.end_at == (self.writes, "before"):
+            raise KilledError
+        done = write()
+        if self.end_at == (self.writes, "after"):
+            raise KilledError
+        return done
+
+
+class Brisk(HandClock):
+    """A clock whose short waits take a tenth of their time, and less."""
+
+    def wait(self, flag: Flag, timeout_s: float) -> bool:
+        if timeout_s > 5:
+            return super().wait(flag, timeout_s)
+        self.advance(timeout_s)
+        return flag.wait(min(timeout_s / 10, 0.05))
+
+
+class Watched(io.StringIO):
+    """What is written, for a browser that waits for an address."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.urls: Queue[str] = Queue()
+
+    def write(self, text: str) -> int:
+        for url in re.findall(r"http://127\.0\.0\.1:\d+/[\w-]{20,}/", text):
+            self.urls.put(url)
+        return super().write(text)
+
+
+class Browser(Thread):
+    """Clicks on everything that there is to click, once."""
+
+    def __init__(self, urls: Queue[str], *, rename: str = "") -> None:
+        super().__init__(daemon=True)
+        self.urls = urls
+        self.rename = rename
+        self.pages: list[str] = []
+        self.errors: list[str] = []
+        self.answers: list[requests.Response] = []
+
+    def run(self) -> None:
+        # The end of the command is the end of the page.
+        with suppress(requests.ConnectionError):
+            url = self.urls.get(timeout=20)
+            page = self._page(url)
+            for action, manifest in _FORM.findall(page.text):
+                self._make(html.unescape(action), html.unescape(manifest))
+            while "Install " in (shown := self._page(url).text) or 'class="busy"' in shown:
+                for link in _LINK.findall(shown):
+                    requests.get(html.unescape(link), timeout=10)
+
+    def _page(self, url: str) -> requests.Response:
+        answer = requests.get(url, timeout=10)
+        self.pages.append(answer.text)
+        self.answers.append(answer)
+        return answer
+
+    def _make(self, action: str, manifest: str) -> None:
+        form = {"manifest": manifest}
+        confirm = requests.post(action, data=form, timeout=10)
+        name = self.rename or html.unescape(
+            re.findall('name="name" value="([^"]*)"', confirm.text)[0]
+        )
+        form |= {"name": name, "create": "1"}
+        done = requests.post(action, data=form, timeout=10, allow_redirects=False)
+        if done.status_code != 302:
+            self.errors.append(done.text)
+            return
+        back = done.headers["Location"]
+        # Twice, as browsers do that restore their tabs.
+        for _ in range(2):
+            self.answers.append(requests.get(back, timeout=10, allow_redirects=False))
+
+
+@dataclass
+class Office:
+    """A desk with an installed controller, and a GitHub."""
+
+    desk: Desk
+    server: GitHubServer
+    cluster: Mortal
+    out: str = ""
+    err: str = ""
+    pages: list[str] = field(default_factory=list)
+
+    def run(self, *words: str, browser: bool = True, stdin: Any = "", rename: str = "") -> int:
+        stderr, stdout = Watched(), io.StringIO()
+        clicking = Browser(stderr.urls, rename=rename)
+        argv = [*words, "--kubeconfig", str(self.desk.kubeconfig), "--tools", str(self.desk.tools)]
+        terminal = Terminal(wiring=self.desk._wiring, attended=lambda: True)
+        if browser:
+            clicking.start()
+        try:
+            with redirect_stderr(stderr), redirect_stdout(stdout):
+                return int(cli.main(argv, "cto", standalone_mode=False, obj=terminal))
+        except KilledError:
+            return 137
+        finally:
+            self.out, self.err = stdout.getvalue(), stderr.getvalue()
+            if browser and clicking.is_alive():
+                clicking.urls.put("http://127.0.0.1:1/")
+                clicking.join(30)
+                assert not clicking.is_alive()
+            self.pages, self.browser = clicking.pages, clicking
+
+    def setup(self, *words: str, **settings: Any) -> int:
+        return self.run("github", "setup", *words, **settings)
+
+    def secret(self, agent: str) -> dict[str, str] | None:
+        found = self.cluster.peek(ObjectRef("v1", "Secret", "cto", f"github-app-cto-agent-{agent}"))
+        data = (found or {}).get("data") or {}
+        return {name: base64.b64decode(one).decode() for name, one in data.items()} or None
+
+    def apps(self) -> Any:
+        text = (self.cluster.peek(STATE) or {})["data"]["state.json"]
+        return json.loads(text).get("apps", {})
+
+    def config(self, **github: Any) -> str:
+        file = self.desk.folder / "cto.yaml"
+        told = {"organization": "acme", "repository": "shop", "url": self.server.url, **github}
+        file.write_text(dump_yaml({"github": told}))
+        return str(file)
+
+
+@pytest.fixture
+def office(tmp_path: Path) -> Iterator[Office]:
+    with GitHubServer() as server:
+        cluster = Mortal(controllers=[make_ready])
+        for name in ("cto-system", "cto"):
+            cluster.add({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+        desk = Desk(tmp_path, cluster=cluster, clock=Brisk())
+        server.github.now = lambda: desk.clock.now().timestamp()
+        made = Office(desk, server, cluster)
+        given = {"github": {"organization": "acme", "repository": "shop", "url": server.url}}
+        controller = ReleaseState(
+            component="controller", release="controller", namespace="cto", digest="d", chart="c"
+        )
+        StateStore(cluster, __version__).begin(
+            State(
+                writer=__version__,
+                provider="existing",
+                profile="minimal",
+                config=Config.model_validate(given).public(),
+                releases={"controller": controller},
+            )
+        )
+        name = "controller-task-controller-config"
+        metadata = {"name": name, "namespace": "cto"}
+        data = {"config.yaml": dump_yaml({"agents": AGENTS})}
+        cluster.add({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data})
+        cluster.writes = 0
+        yield made
+
+
+def test_each_agent_gets_its_app_by_one_click(office: Office) -> None:
+    assert office.setup() == 0, office.err
+    for agent in AGENTS:
+        app = office.server.github.app_of(f"cto-{agent}-acme")
+        secret = office.secret(agent)
+        assert secret is not None
+        assert secret.keys() == {"app-id", "client-id", "client-secret", "private-key"}
+        assert (secret["app-id"], secret["private-key"]) == (str(app.id), app.pem)
+        assert office.apps()[agent] == {
+            "id": app.id,
+            "slug": app.slug,
+            "name": app.name,
+            "owner": "acme",
+            "kind": "Organization",
+            "url": f"{office.server.url}/apps/{app.slug}",
+        }
+        assert app.permissions["metadata"] == "read"
+        assert app.installations
+    first, second, then = office.out.splitlines()[1:]
+    assert first == "cleo   cto-cleo-acme  installed  acme/shop"
+    assert second == "rex    cto-rex-acme   installed  acme/shop"
+    assert then.startswith("`cto install`")
+    # Again: nothing to do, and nobody has to click.
+    made = len(office.server.github.apps)
+    assert office.setup(browser=False) == 0
+    assert len(office.server.github.apps) == made
+    assert "cto install" not in office.out
+    assert office.run("github", "status", browser=False) == 0
+
+
+def test_the_page_is_for_one_browser_and_leads_to_github_alone(office: Office) -> None:
+    assert office.setup() == 0
+    page, *_ = office.browser.answers
+    policy = page.headers["Content-Security-Policy"]
+    assert f"form-action {office.server.url} http://127.0.0.1:" in policy
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert "write code, issues, pull requests" in page.text
+    assert page.headers["Cache-Control"] == "no-store"
+    # A code that comes twice is taken once.
+    conversions = [one for one in office.server.github.seen if one.path.endswith("/conversions")]
+    assert len(conversions) == len({one.path for one in conversions}) == len(AGENTS)
+
+
+def test_a_name_that_people_change_is_the_one_that_counts(office: Office) -> None:
+    del AGENTS_OF(office)["cleo"]
+    assert office.setup(rename="Our Rex") == 0
+    assert office.apps()["rex"]["slug"] == "our-rex"
+    assert "Our Rex" in office.out
+
+
+def AGENTS_OF(office: Office) -> dict[str, Any]:  # noqa: N802 - looks like what it stands for
+    """Return the agents that the controller knows, for changes."""
+
+    class Kept(dict[str, Any]):
+        def __delitem__(self, name: str) -> None:
+            super().__delitem__(name)
+            metadata = {"name": "controller-task-controller-config", "namespace": "cto"}
+            data = {"config.yaml": dump_yaml({"agents": dict(self)})}
+            office.cluster.add(
+                {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
+            )
+
+    return Kept(AGENTS)
+
+
+# Of one App's making: remembered, tried, kept, remembered again.
+MOMENTS = [(number, when) for number in range(1, 6) for when in ("before", "after")]
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_kill_at_any_write_leaves_nothing_that_is_not_named(
+    office: Office, moment: tuple[int, str]
+) -> None:
+    del AGENTS_OF(office)["cleo"]
+    office.cluster.end_at = moment
+    assert office.setup() == 137
+    office.cluster.end_at = None
+    before = len(office.server.github.apps)
+    code = office.setup("--wait", "60")
+    if "Name is already taken" in "".join(office.browser.errors):
+        # Nobody heard of the click: the page says what may be the cause, and where to mend it.
+        assert moment in ((1, "after"), (2, "before"))
+        assert f'<a href="{office.server.url}/organizations/acme/settings/apps">' in office.pages[0]
+        office.server.github.apps.clear()
+        assert office.setup() == 0
+    elif code != 0:
+        # Its key is lost: the next run says so, and where to click.
+        assert "did not get here" in office.out
+        assert f"{office.server.url}/organizations/acme/settings/apps" in office.out
+        assert "--again rex" in office.out
+        assert office.secret("rex") is None
+        assert len(office.server.github.apps) == before == 1
+        # Deleted by hand, it gets another one.
+        office.server.github.apps.clear()
+        assert office.setup("--again", "rex") == 0
+    secret = office.secret("rex")
+    assert secret is not None
+    assert secret["private-key"] in {app.pem for app in office.server.github.apps}
+    assert office.apps()["rex"]["id"] == int(secret["app-id"])
+
+
+@pytest.mark.parametrize(
+    ("trouble", "text"),
+    [
+        (Trouble("POST .*/conversions", None, after=True), "could not be asked"),
+        (Trouble("POST .*/conversions", Reply(502, "<html>"), after=True), "proxy or firewall"),
+        (Trouble("POST .*/conversions", Reply(404, {"message": "Not Found"})), "404 Not Found"),
+    ],
+)
+def test_a_code_whose_answer_is_lost_is_not_sent_again(
+    office: Office, trouble: Trouble, text: str
+) -> None:
+    del AGENTS_OF(office)["cleo"]
+    office.server.github.troubles = [trouble]
+    assert office.setup() == 9
+    assert text in office.err
+    assert "did not get here" in office.out
+    conversions = [one for one in office.server.github.seen if one.path.endswith("/conversions")]
+    assert len(conversions) == 1
+
+
+def test_a_secret_that_cannot_be_written_is_told_before_anybody_clicks(office: Office) -> None:
+    office.cluster.fail_next("dry-run", ApiError("CTO-1602", "no", status=403), kind="Secret")
+    assert office.setup(browser=False) == 6
+    assert office.server.github.apps == []
+
+
+def test_a_key_in_hand_is_not_given_up_for_a_cluster_that_is_away(office: Office) -> None:
+    del AGENTS_OF(office)["cleo"]
+    silent = ApiError("CTO-1601", "silent")
+    real, left = office.cluster.apply, [2]
+
+    def apply(manifest: Manifest, **options: Any) -> Manifest:
+        if manifest.get("data") and manifest["kind"] == "Secret" and left[0]:
+            left[0] -= 1
+            raise silent
+        return real(manifest, **options)
+
+    office.cluster.apply = apply  # type: ignore[method-assign]
+    assert office.setup() == 0
+    assert office.secret("rex") is not None
+
+
+def test_a_secret_that_is_gone_is_told_with_what_to_click(office: Office) -> None:
+    assert office.setup() == 0
+    office.cluster.remove(ObjectRef("v1", "Secret", "cto", "github-app-cto-agent-rex"))
+    assert office.run("github", "status", browser=False) == 9
+    app = office.server.github.app_of("cto-rex-acme")
+    where = f"{office.server.url}/organizations/acme/settings/apps/cto-rex-acme"
+    assert f"Generate a private key at {where}" in office.out
+    # With the new key it is taken again.
+    file = office.desk.folder / "new.pem"
+    file.write_text(app.pem)
+    config = office.config(apps={"rex": {"id": app.id, "private_key_path": str(file)}})
+    assert office.setup("-c", config, browser=False) == 0
+    assert (office.secret("rex") or {})["private-key"] == app.pem
+
+
+@pytest.mark.parametrize(
+    ("pem", "text"),
+    [
+        (key(1)[0], "github.apps.rex: GitHub gave no the App itself: 401"),
+        ("planted-no-key", "github.apps.rex.private_key is no RSA key in PEM"),
+    ],
+)
+def test_a_key_is_proven_before_it_is_taken(office: Office, pem: str, text: str) -> None:
+    good, checks = key(0)
+    app = App(7, "mine", "Iv23mine", "acme", good, checks, {"contents": "write"})
+    office.server.github.apps.append(app)
+    config = office.config(apps={"rex": {"client_id": "Iv23mine", "private_key": pem}})
+    assert office.setup("-c", config, browser=False) == 3
+    assert text in office.err
+    assert "CTO-1370" in office.err
+    assert pem.splitlines()[-2:][0] not in office.err
+    assert office.secret("rex") is None
+    assert office.apps() == {}
+
+
+def test_what_an_app_lacks_is_told_with_the_page(office: Office) -> None:
+    assert office.setup() == 0
+    (installation,) = office.server.github.app_of("cto-rex-acme").installations.values()
+    installation["permissions"]["contents"] = "read"
+    assert office.run("github", "status", browser=False) == 9
+    assert "rex: it may not contents: write" in office.out
+    assert "/settings/apps/cto-rex-acme/permissions" in office.out
+
+
+def test_an_owner_has_to_approve(office: Office) -> None:
+    del AGENTS_OF(office)["cleo"]
+    office.server.github.may_install = False
+    assert office.setup("--wait", "0", browser=False) == 9
+    (app,) = office.server.github.apps or [None]
+    assert app is None
+    assert office.setup("--wait", "20") == 9
+    assert "requested" in office.out
+    assert "An owner of acme approves it" in office.out
+    office.server.github.approve(office.server.github.apps[0], "acme/shop")
+    assert office.run("github", "status", browser=False) == 0
+
+
+def test_what_can_be_taken_away_is(office: Office) -> None:
+    assert office.setup() == 0
+    assert office.run("github", "remove", "--yes", browser=False) == 0
+    assert office.secret("rex") is None
+    assert office.apps() == {}
+    assert all(not app.installations for app in office.server.github.apps)
+    assert (
+        f"delete it: {office.server.url}/organizations/acme/settings/apps/cto-rex-acme/advanced"
+        in office.out
+    )
+    assert office.run("github", "remove", "--yes", browser=False) == 0
+
+
+def test_where_the_browser_is_elsewhere_the_address_is_pasted(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del AGENTS_OF(office)["cleo"]
+    file = office.desk.folder / "page.html"
+
+    def pasted() -> Iterator[str]:
+        yield "http://127.0.0.1:1/callback/rex?code=guess&state=wrong"
+        ((action, manifest),) = _FORM.findall(file.read_text())
+        state = html.unescape(action).partition("state=")[2]
+        yield office.server.github.submit("acme", html.unescape(manifest), state)
+
+    answers = pasted()
+    monkeypatch.setattr("getpass.getpass", lambda *_args, **_options: next(answers))
+    office.server.github.approve_at_once = True
+    code = office.setup("--page", str(file), "--wait", "0", browser=False)
+    assert code == 9, office.err
+    assert "That is not an address" in office.err
+    assert office.secret("rex") is not None
+
+
+def test_no_secret_is_anywhere_but_in_its_secret(office: Office, tmp_path: Path) -> None:
+    assert office.setup("--debug") == 0
+    told = [office.out, office.err, *office.pages]
+    assert office.run("github", "status", "--debug", "--output", "json", browser=False) == 0
+    told += [office.out, office.err]
+    planted = {
+        one
+        for agent in AGENTS
+        for name, one in (office.secret(agent) or {}).items()
+        if name not in ("app-id", "client-id")
+    }
+    planted |= {line for pem in list(planted) for line in pem.splitlines() if len(line) > 40}
+    planted |= set(office.server.github.tokens)
+    planted |= {
+        one.path.split("/")[-2]
+        for one in office.server.github.seen
+        if one.path.endswith("/conversions")
+    }
+    assert len(planted) > 6
+    told += [
+        json.dumps(manifest)
+        for ref, manifest in office.cluster.everything().items()
+        if not ref.name.startswith("github-app-")
+    ]
+    told += [file.read_text(errors="replace") for file in tmp_path.rglob("*") if file.is_file()]
+    for text in told:
+        for secret in planted:
+            assert secret not in text
+            assert base64.b64encode(secret.encode()).decode()[:40] not in text
+    assert "conversions" in "".join(told)
+
+
+def test_the_callback_takes_nothing_that_did_not_come_from_the_page(office: Office) -> None:
+    del AGENTS_OF(office)["cleo"]
+    port, seen = free_port(), []
+
+    def knock() -> None:
+        base = f"http://127.0.0.1:{port}"
+        for path, host in (
+            ("/callback/rex?code=x&state=guess", ""),
+            ("/callback/rex?code=x", ""),
+            ("/callback/nobody?code=x&state=y", ""),
+            ("/", ""),
+            ("/callback/rex", "evil.example"),
+        ):
+            headers = {"Host": host} if host else {}
+            for _ in range(200):
+                with suppress(requests.ConnectionError):
+                    answer = requests.get(f"{base}{path}", headers=headers, timeout=5)
+                    seen.append(answer.status_code)
+                    break
+
+    knocking = Thread(target=knock, daemon=True)
+    knocking.start()
+    assert office.setup("--port", str(port), "--wait", "2", browser=False) == 9
+    knocking.join(20)
+    assert seen == [400, 400, 400, 404, 403]
+    assert not [one for one in office.server.github.seen if one.path.endswith("/conversions")]
