@@ -41,6 +41,9 @@ GONE_S = 120
 def test_a_cluster_is_afterwards_what_it_was_before(installer: Installer, tell: list[str]) -> None:
     installer.run("-I", "-c", BARE, flags=["--entrypoint=python3"])
     installer.kubectl("wait", "pods", "-A", "--all", "--for=condition=Ready", "--timeout=180s")
+    # A kubelet makes it some time after its node is ready.
+    lease = ("-n", "kube-node-lease", "--for=create", "--timeout=60s")
+    installer.kubectl("wait", f"lease/{CLUSTER}-worker", *lease)
     before = objects(installer)
     assert f"Node <none> {CLUSTER}-worker" in before
 
