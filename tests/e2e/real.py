@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from functools import partial
+from typing import Any
 
 import pytest
 
+from cto.objects import load_yaml
 from lab.images import modules
 
 from .events import READY_S, apply, waited
@@ -42,15 +44,28 @@ def assert_a_workflow_runs(installer: Installer) -> str:
     image = next(
         args[args.index("--executor-image") + 1] for args in found if "--executor-image" in args
     )
-    apply(installer, _WORKFLOW.replace("IMAGE", image))
-    shown = ("get", "workflow", "two-steps", "-n", "argo", "-o", "jsonpath={.status.phase}")
-    phase = partial(installer.kubectl, *shown)
-    took = waited(
-        "the workflow does not end", READY_S, lambda: phase() not in ("", "Running", "Pending")
-    )
-    told = installer.kubectl("get", "workflow,pods", "-n", "argo", "-o", "yaml")
-    assert phase() == "Succeeded", told
+    _, took = succeeded(installer, _WORKFLOW.replace("IMAGE", image))
     return f"a workflow of two steps {took:.0f} s"
+
+
+def succeeded(
+    installer: Installer, text: str, seconds: float = READY_S
+) -> tuple[dict[str, Any], float]:
+    """Submit a workflow, see it end well, and return its status with how long it took."""
+    apply(installer, text)
+    name = load_yaml(text)["metadata"]["name"]
+    words = ("get", "workflow", name, "-n", "argo", "-o", "json")
+
+    def status() -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(installer.kubectl(*words)).get("status") or {}
+        return found
+
+    over = ("Succeeded", "Failed", "Error")
+    took = waited("the workflow does not end", seconds, lambda: status().get("phase") in over)
+    ended = status()
+    told = installer.kubectl("get", "pods", "-n", "argo", "-o", "yaml")
+    assert ended["phase"] == "Succeeded", f"{json.dumps(ended, indent=1)}\n{told}"
+    return ended, took
 
 
 def assert_a_database_works(installer: Installer, namespace: str, name: str) -> str:

@@ -16,19 +16,42 @@ from cto.objects import dump_yaml, load_yaml
 from fakes.deliveries import labelled
 from lab.images import modules
 
+from .agents import AGENT
 from .conftest import sweep
 from .engine import Engine
-from .events import READY_S, Events, all_ready, apply, get, pods, waited
+from .events import READY_S, Events, all_ready, get, pods, waited
 from .forge import CLONE_URL, Forge
 from .image import Image
 from .installer import CLUSTER, KUBE, Installer
-from .real import assert_a_workflow_runs, needs
+from .real import assert_a_workflow_runs, needs, succeeded
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow, needs("argo-events", "nats-server")]
 
 BURST = 200
 # JetStream gives again what was not acknowledged; the Sensor's pod has to come back before.
 BURST_S = 420
+
+ARTIFACTS = """
+apiVersion: argoproj.io/v1alpha1
+kind: Workflow
+metadata: {name: artifacts, namespace: argo}
+spec:
+  entrypoint: main
+  templates:
+    - name: main
+      steps:
+        - [{name: write, template: write}]
+        - - name: read
+            template: read
+            arguments:
+              artifacts: [{name: said, from: "{{steps.write.outputs.artifacts.said}}"}]
+    - name: write
+      container: {image: IMAGE, command: [sh, -c], args: ["echo hello > /tmp/said"]}
+      outputs: {artifacts: [{name: said, path: /tmp/said}]}
+    - name: read
+      inputs: {artifacts: [{name: said, path: /tmp/said}]}
+      container: {image: IMAGE, command: [grep, hello, /tmp/said]}
+"""
 
 PLAY = """
 apiVersion: argoproj.io/v1alpha1
@@ -112,6 +135,7 @@ def test_a_labelled_issue_ends_in_one_pull_request(
 ) -> None:
     """However often GitHub sends it: through bus, Sensor, controller, Job and git."""
     installer, delivery, text = platform.installer, str(uuid4()), "{{ .Input }} $(id) \u00e4"
+    before = len(forge.pulls(installer))
     sensor = get(installer, "sensor/flow")
     platform.heard("flow", len(sensor["spec"]["triggers"]))
     begun = time.time()
@@ -130,7 +154,7 @@ def test_a_labelled_issue_ends_in_one_pull_request(
     (run,) = runs(installer, "label")
     status = run["status"]
     assert status["phase"] == "Succeeded", status
-    (pull,) = forge.pulls(installer)
+    (pull,) = forge.pulls(installer)[before:]
     assert status["pullRequestUrl"] == pull["html_url"]
     assert (pull["base"], pull["head"]) == ("main", "agents/rex/task-12")
     hops = {
@@ -165,24 +189,27 @@ def test_a_workflow_runs_under_our_defaults(platform: Events, tell: list[str]) -
     tell.append(assert_a_workflow_runs(platform.installer))
 
 
+@needs("workflow-controller", "argoexec", "argo", "versitygw")
+def test_artifacts_and_logs_go_through_the_store_in_the_cluster(
+    platform: Events, tell: list[str]
+) -> None:
+    ended, took = succeeded(platform.installer, ARTIFACTS.replace("IMAGE", AGENT))
+    kept = {
+        node["displayName"]: {one["name"] for one in node["outputs"]["artifacts"]}
+        for node in ended["nodes"].values()
+        if node["type"] == "Pod"
+    }
+    assert kept == {"write": {"said", "main-logs"}, "read": {"main-logs"}}
+    tell.append(f"a workflow with artifacts {took:.0f} s")
+
+
 @needs("workflow-controller", "argoexec", "argo")
 def test_agents_play_their_parts_as_steps_of_a_workflow(
     platform: Events, forge: Forge, tell: list[str]
 ) -> None:
     installer = platform.installer
     before = len(forge.pulls(installer))
-    apply(installer, PLAY.replace("REPOSITORY", CLONE_URL))
-    words = ("get", "workflow", "play", "-n", "argo", "-o", "json")
-
-    def status() -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(installer.kubectl(*words)).get("status") or {}
-        return found
-
-    over = ("Succeeded", "Failed", "Error")
-    took = waited("the play does not end", PLAY_S, lambda: status().get("phase") in over)
-    played = status()
-    said = [(one["displayName"], one.get("message")) for one in played["nodes"].values()]
-    assert played["phase"] == "Succeeded", (said, runs(installer, "workflow"))
+    played, took = succeeded(installer, PLAY.replace("REPOSITORY", CLONE_URL), PLAY_S)
     assert [ended([run]) for run in runs(installer, "workflow")] == [True] * 3
     # Its entry's outputs; those of the workflow itself are the ones with a global name.
     parameters = played["nodes"]["play"]["outputs"]["parameters"]
