@@ -35,7 +35,7 @@ demo-clean: ## remove what the demo made: processes, state, kubeconfig entries
 
 # --- to check it ----------------------------------------------------------------------------------
 
-.PHONY: test unit lint types imports integration e2e faults bench bench-image
+.PHONY: test unit lint types imports integration e2e faults bench bench-image bench-first
 test: $(MADE) ## everything that CI runs, and a table at the end (CTO_LAB=install: with Docker)
 	@$(BIN)/python tests/lab/suite.py
 
@@ -64,6 +64,10 @@ faults: $(MADE) ## every kill -9 moment, not just the subset of `make test`, and
 bench-image: $(MADE) ## measure the image on Docker and kind, as root; its part of docs/performance.md
 	@CTO_LAB_LAYER_MIB=256 $(BIN)/python tests/lab/prepare.py docker --profile minimal
 	@CTO_LAB_LAYER_MIB=256 $(BIN)/python tests/bench/image.py $(ARGS)
+
+bench-first: $(MADE) ## measure the way to an agent's first result, as root; its part of docs/performance.md
+	@CTO_LAB_REAL=all $(BIN)/python tests/lab/prepare.py docker --profile standard
+	@CTO_LAB_REAL=all $(BIN)/python tests/bench/first_task.py $(ARGS)
 
 bench: lab ## measure against Helm, and write docs/performance.md
 	@$(BIN)/python tests/bench/run.py $(ARGS)

@@ -100,7 +100,7 @@ class Subjects:
 
     def node_image(self) -> None:
         """Take Docker's pull of the node image, and keep that image; nothing else stays."""
-        stamps = self._install()
+        stamps = self.install()
         self.samples.add("node image", stamps["kind"] - stamps["pull"])
         self.node = self.daemon.engine.out("inspect", "--format", "{{.Config.Image}}", NODE)
         self.daemon.engine.run("tag", self.node, KEPT)
@@ -117,12 +117,12 @@ class Subjects:
         for wait, sample in (("0s", "kind bare"), ("5m", "kind")):
             self.samples.add(sample, self._plain(wait))
         self.daemon.engine.run("tag", KEPT, self.node)
-        stamps = self._install()
+        stamps = self.install()
         assert "pull" not in stamps, f"Docker did not have {self.node}"
         self.samples.add("cluster", stamps["made"] - stamps["begun"])
 
-    def _install(self) -> dict[str, float]:
-        """Install; return when the command was begun, the pull, kind, and the cluster made."""
+    def install(self) -> dict[str, float]:
+        """Install; return when it began and ended, and the pull, kind, and the cluster made."""
         signs = {
             "pull": r"Docker pulls",
             "kind": r"Ensuring node image",
@@ -138,7 +138,7 @@ class Subjects:
                 if name not in stamps and re.search(pattern, line):
                     stamps[name] = time.monotonic()
         assert running.process.wait() == 0, "".join(said[-30:])
-        return stamps
+        return {**stamps, "ended": time.monotonic()}
 
     def _plain(self, wait: str) -> float:
         """Make a cluster with kind alone, out of the same image's own kind."""

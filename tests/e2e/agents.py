@@ -80,17 +80,21 @@ def serve(installer: Installer, name: str, objects: Sequence[Any]) -> None:
     installer.kubectl("wait", f"pod/{name}", *words)
 
 
-def assert_agents_work(installer: Installer) -> str:
-    """Give an agent a task, see it end well, and find what it pushed. Returns how long it took."""
+def give_task(installer: Installer) -> tuple[dict[str, Any], float]:
+    """Give an agent a task, see it end well, and return it with the seconds that it took."""
     serve(installer, "git", server("git", 9418, _SERVER, {}))
-
     begun = time.monotonic()
     words = ("--agent", "rex", "--cli", "echo", "--repo", "git://git.git.svc/shop.git")
     done = installer.data("task", "run", *words, "-m", "Say $HOME {{ hello }}", "--watch")
     seconds = time.monotonic() - begun
-    task = done["task"]
+    task: dict[str, Any] = done["task"]
     assert task["phase"] == "Succeeded", task
+    return task, seconds
 
+
+def assert_agents_work(installer: Installer) -> str:
+    """Find what an agent pushed, and its task again. Returns how long that took."""
+    task, seconds = give_task(installer)
     name = task["name"]
     branch = f"agents/rex/{name}"
     file = f"{branch}:agents/agents-rex-{name}.md"
