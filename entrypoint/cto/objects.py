@@ -1,4 +1,4 @@
-"""Identity of Kubernetes objects, and YAML in and out.
+"""Identity of Kubernetes objects, their labels and quantities, and YAML in and out.
 
 Objects are decoded JSON (`Manifest`): the API's own types are open, and the charts bring kinds
 that nobody here knows.
@@ -6,8 +6,11 @@ that nobody here knows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, TypeAlias
 
 from cto import goyaml
@@ -134,3 +137,72 @@ def dump_yaml(data: Any) -> str:
 
 def dump_documents(manifests: Iterable[Manifest]) -> str:
     return "---\n".join(dump_yaml(manifest) for manifest in manifests)
+
+
+def selected(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bool:
+    """Tell whether labels fulfil a selector; an absent or empty one takes everything."""
+    wanted = (selector or {}).get("matchLabels") or {}
+    expressions = (selector or {}).get("matchExpressions") or ()
+    return wanted.items() <= labels.items() and all(
+        matches_expression(expression, labels) for expression in expressions
+    )
+
+
+def matches_expression(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    """Tell whether labels fulfil one requirement of a selector.
+
+    A word of a newer Kubernetes keeps nobody away: it is not understood here.
+    """
+    found, values = labels.get(expression["key"]), tuple(expression.get("values") or ())
+    test = _OPERATORS.get(expression["operator"])
+    return test is None or test(found, values)
+
+
+def _number(text: str | None) -> float:
+    """Return an integer; what is none is neither more nor less than anything."""
+    return int(text) if text is not None and text.isdigit() else math.nan
+
+
+_OPERATORS: Mapping[str, Callable[[str | None, tuple[str, ...]], bool]] = {
+    "In": lambda found, values: found in values,
+    "NotIn": lambda found, values: found not in values,
+    "Exists": lambda found, _: found is not None,
+    "DoesNotExist": lambda found, _: found is None,
+    "Gt": lambda found, values: _number(found) > _number(values[0]),
+    "Lt": lambda found, values: _number(found) < _number(values[0]),
+}
+
+
+# https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
+_QUANTITY = re.compile(r"^([0-9.]+)(?:[eE]([-+]?[0-9]+))?([a-zA-Z]*)$")
+_SUFFIXES = {
+    "": Fraction(1),
+    "n": Fraction(1, 10**9),
+    "u": Fraction(1, 10**6),
+    "m": Fraction(1, 1000),
+    **{suffix: Fraction(1000**power) for power, suffix in enumerate("kMGTPE", start=1)},
+    **{f"{suffix}i": Fraction(1024**power) for power, suffix in enumerate("KMGTPE", start=1)},
+}
+
+
+def quantity(text: str) -> Fraction:
+    """Return the number that a Kubernetes quantity like `500m` or `4Gi` stands for.
+
+    Raises:
+        ValueError: It is none.
+    """
+    found = _QUANTITY.match(str(text))
+    if not found or found[3] not in _SUFFIXES:
+        message = f"{text!r} is no quantity"
+        raise ValueError(message)
+    return Fraction(found[1]) * Fraction(10) ** int(found[2] or 0) * _SUFFIXES[found[3]]
+
+
+def text_of(amount: Fraction) -> str:
+    """Return a quantity as people write it: `1.5Gi`, `250m`, `3`."""
+    for suffix in ("Gi", "Mi"):
+        if amount >= _SUFFIXES[suffix]:
+            return f"{float(amount / _SUFFIXES[suffix]):.4g}{suffix}"
+    if amount.denominator != 1:
+        return f"{float(amount * 1000):.4g}m"
+    return str(amount)

@@ -34,7 +34,6 @@ from cto.cli.installers import Configured, build_installer
 from cto.cli.progress import Screen
 from cto.cli.settings import ClusterOptions, Settings
 from cto.engine.cache import Lacking, nothing_lacks
-from cto.engine.files import folder_checks
 from cto.engine.installer import Installer, charts_of
 from cto.engine.lock import ClusterLock
 from cto.errors import ApiError, CtoError, PreflightError
@@ -46,6 +45,7 @@ from cto.ports import Access, Clock, Cluster, NodeOptions, Provider, Releases, R
 from cto.providers import DEFAULT_NAME, PROVIDERS, is_in_docker
 from cto.redaction import Secrets
 from cto.result import Check
+from cto.storage import folder_checks
 
 if TYPE_CHECKING:
     from cto.adapters.docker import Engine

@@ -11,10 +11,9 @@ from typing import Any, Self
 
 from cto.engine.nodes import Images, architecture_of, name_of, real, runs, takers
 from cto.engine.planned import PlannedObject, PodTemplate, workloads
-from cto.engine.quantities import quantity
 from cto.engine.quotas import pod_amount
 from cto.errors import ApiError
-from cto.objects import Manifest, ObjectRef, labels_of
+from cto.objects import Manifest, ObjectRef, labels_of, quantity
 from cto.plan.labels import MANAGED_BY, OWNER
 from cto.ports import Cluster
 from cto.result import Check, CheckStatus, Topic

@@ -11,8 +11,7 @@ from typing import Any
 
 from cto.engine.planned import PodTemplate
 from cto.engine.readiness import conditions_of
-from cto.engine.selectors import matches_expression
-from cto.objects import Manifest, annotations_of, is_simulated, labels_of
+from cto.objects import Manifest, annotations_of, is_simulated, labels_of, matches_expression
 from cto.ports import Cluster
 
 _CORDONED = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}

@@ -10,8 +10,7 @@ from functools import partial
 from typing import Any
 
 from cto.engine.planned import PlannedObject, PodTemplate
-from cto.engine.quantities import quantity, text_of
-from cto.objects import Manifest, ObjectRef
+from cto.objects import Manifest, ObjectRef, quantity, text_of
 from cto.ports import Cluster
 from cto.result import Check, Topic
 

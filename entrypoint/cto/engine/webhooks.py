@@ -15,10 +15,9 @@ from typing import Any
 
 from cto.engine import unanswered
 from cto.engine.planned import PlannedObject, Resource, workloads
-from cto.engine.selectors import selected
 from cto.engine.state import JOURNAL, NAMESPACE, STATE
 from cto.errors import ApiError
-from cto.objects import Manifest, ObjectRef, labels_of
+from cto.objects import Manifest, ObjectRef, labels_of, selected
 from cto.ports import Cluster
 from cto.result import Check, Topic
 

@@ -9,8 +9,7 @@ import pytest
 from cto.engine.capacity import Amount, check, check_architecture
 from cto.engine.nodes import Images, listed
 from cto.engine.planned import PlannedObject
-from cto.engine.selectors import matches_expression
-from cto.objects import Manifest
+from cto.objects import Manifest, matches_expression
 from cto.result import Check, CheckStatus
 from fakes.cluster import FakeCluster
 from unit.engine.plans import deployment, planned

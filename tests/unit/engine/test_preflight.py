@@ -11,7 +11,6 @@ import pytest
 
 from cto import assets
 from cto.engine.capacity import Amount, quantity
-from cto.engine.files import folder_checks
 from cto.engine.ownership import ComponentNeeds
 from cto.engine.permissions import roles_for
 from cto.engine.planned import PlannedObject, Resource
@@ -20,6 +19,7 @@ from cto.engine.rbac import Binding, Right, Rights, Role
 from cto.errors import ApiError
 from cto.objects import Manifest, ObjectRef
 from cto.result import Check, CheckStatus
+from cto.storage import folder_checks
 from fakes.clock import FakeClock
 from fakes.cluster import FakeCluster
 

@@ -7,9 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from cto.catalog import PodRequests, Requests
-from cto.engine.needs import needs_of
 from cto.engine.planned import Known, known_of
-from cto.engine.preflight import VersionRange
+from cto.engine.preflight import VersionRange, needs_of
 from cto.engine.rbac import Binding, Right, Role
 from cto.events import Phase
 from cto.objects import Manifest, ObjectRef
