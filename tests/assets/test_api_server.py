@@ -107,7 +107,7 @@ def server(
     home = tmp_path_factory.mktemp("home")
     pack = [sys.executable, str(ROOT / "tests/lab/charts/pack.py"), "--out", str(home / "charts")]
     subprocess.run(pack, check=True, capture_output=True)
-    resolver = ChartResolver(NoDownloads(), ROOT / "bundle", home / "charts", home / "packed")
+    resolver = ChartResolver(NoDownloads(), home / "charts", home / "packed")
     runner = ProcessRunner(log=lambda _: None, clock=SystemClock())
     cluster = KubeCluster(lab_access, clock=SystemClock())
     made = Server(

@@ -43,7 +43,7 @@ from cto.catalog.parts import (
     Upgrade,
     _Model,
 )
-from cto.errors import ConfigError
+from cto.errors import ConfigError, nearest
 from cto.goyaml import YAMLError
 from cto.objects import ObjectRef, load_yaml
 
@@ -309,7 +309,9 @@ def _check(component: Component, components: Mapping[str, Component]) -> None:
     file = component.folder / "component.yaml"
     for dependency in component.depends_on:
         if dependency not in components:
-            raise _invalid(file, f"depends_on: there is no component {dependency!r}")
+            near = nearest(dependency, components, likeness=0.6)
+            meant = f"; did you mean {near}?" if near else ""
+            raise _invalid(file, f"depends_on: there is no component {dependency!r}{meant}")
     if _reaches(component, component.name, components):
         raise _invalid(file, "depends_on: the component depends on itself in the end")
     groups = {

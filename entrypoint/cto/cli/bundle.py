@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from cto import assets
-from cto.cli.options import charts_option, output_options, tools_option
+from cto.cli.options import charts_option, components_option, flags, output_options, tools_option
 from cto.cli.output import Terminal
 from cto.cli.registries import RegistryOptions, reading_options, writing_options
 from cto.cli.root import Group
@@ -44,6 +44,7 @@ def bundle() -> None:
 @click.option("--update", is_flag=True, help="Ask for all digests anew, not just for missing ones.")
 @lock_option
 @charts_option
+@components_option
 @tools_option
 @reading_options
 @output_options()
@@ -54,6 +55,7 @@ def lock(
     update: bool,
     file: Path | None,
     charts: Path | None,
+    components_from: tuple[str, ...],
     tools: Path | None,
     registries: RegistryOptions,
 ) -> Result:
@@ -62,7 +64,12 @@ def lock(
     Renders all components for all profiles, on the oldest and the newest Kubernetes, and asks the
     registries. What they do not tell stays unresolved.
     """
-    options = ClusterOptions(charts=charts, tools=tools, ca_file=registries.ca_file)
+    options = ClusterOptions(
+        flags=flags(components_from=components_from),
+        charts=charts,
+        tools=tools,
+        ca_file=registries.ca_file,
+    )
     with _opened(terminal, registries, options, cache=True) as work:
         return work.lock(_lock(file), update=update)
 
@@ -88,6 +95,7 @@ def lock(
 )
 @lock_option
 @charts_option
+@components_option
 @reading_options
 @output_options()
 @click.pass_obj
@@ -101,6 +109,7 @@ def build(
     archives: tuple[str, ...],
     file: Path | None,
     charts: Path | None,
+    components_from: tuple[str, ...],
     registries: RegistryOptions,
 ) -> Result:
     """Build a bundle: every image and chart of a profile, by digest, as an OCI layout.
@@ -109,7 +118,9 @@ def build(
     """
     from cto.cli.bundling import archives_of, platform_of  # noqa: PLC0415 - `--help` is quick
 
-    options = ClusterOptions(charts=charts, ca_file=registries.ca_file)
+    options = ClusterOptions(
+        flags=flags(components_from=components_from), charts=charts, ca_file=registries.ca_file
+    )
     with _opened(terminal, registries, options, cache=True) as work:
         return work.build(
             _lock(file),

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import click
 
-from cto.cli.options import ClusterOptions, cluster_options, output_options
+from cto.cli.options import cluster_options, output_options
 from cto.cli.output import Terminal
 from cto.cli.root import Group
+from cto.cli.settings import ClusterOptions
 from cto.result import Result
 
 

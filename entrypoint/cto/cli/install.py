@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import click
 
-from cto.cli.options import cluster_options, downgrade_option, output_options, skip_option
+from cto.cli.options import (
+    cluster_options,
+    components_option,
+    downgrade_option,
+    output_options,
+    skip_option,
+)
 from cto.cli.output import Terminal
 from cto.cli.settings import ClusterOptions
 from cto.result import Result
@@ -13,6 +19,7 @@ from cto.result import Result
 @click.command()
 @skip_option
 @downgrade_option
+@components_option
 @cluster_options
 @output_options()
 @click.pass_obj

@@ -38,6 +38,7 @@ _FLAGS = {
     "cluster_name": ("cluster.name", "--cluster-name"),
     "air_gapped": ("air_gapped", "--air-gapped"),
     "skip_preflight": ("cluster.skip_preflight", "--skip-preflight"),
+    "components_from": ("components_from", "--components"),
 }
 
 
@@ -76,6 +77,11 @@ def _said(value: Any) -> str | tuple[str, ...]:
     return tuple(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
+def flags(**given: Any) -> Mapping[str, tuple[str, str | tuple[str, ...]]]:
+    """Return what ClusterOptions has of options that are fields of the configuration."""
+    return {_FLAGS[name][0]: (_FLAGS[name][1], _said(v)) for name, v in given.items() if v}
+
+
 def cluster_options(function: _Function) -> Callable[..., Any]:
     """Add the options of commands that work on a cluster: they get `options`, a ClusterOptions."""
 
@@ -84,7 +90,7 @@ def cluster_options(function: _Function) -> Callable[..., Any]:
         given = {name: values.pop(name, None) for name in _FLAGS}
         _refuse_contradictions(given)
         options = ClusterOptions(
-            flags={_FLAGS[name][0]: (_FLAGS[name][1], _said(v)) for name, v in given.items() if v},
+            flags=flags(**given),
             files=values.pop("files"),
             kubeconfig=values.pop("kubeconfig"),
             non_interactive=values.pop("non_interactive"),
@@ -225,6 +231,14 @@ def _skip(names: tuple[str, ...], more: str = "") -> Decorator:
 
 
 skip_option = _skip(PREFLIGHT, f"; may be repeated. One of {', '.join(PREFLIGHT)}")
+
+components_option = click.option(
+    "--components",
+    "components_from",
+    metavar="DIR",
+    multiple=True,
+    help="Folder with components of your own: docs/own-components.md; may be repeated.",
+)
 
 downgrade_option = click.option(
     "--allow-downgrade",

@@ -8,6 +8,7 @@ import click
 
 from cto.cli.options import (
     cluster_options,
+    components_option,
     downgrade_option,
     output_options,
     removal_options,
@@ -30,6 +31,7 @@ def plan() -> None:
 @plan.command()
 @skip_option
 @downgrade_option
+@components_option
 @cluster_options
 @output_options(MERMAID)
 @click.pass_obj

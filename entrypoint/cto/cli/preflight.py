@@ -15,12 +15,12 @@ from cto.cli import bundled
 from cto.cli.settings import Settings
 from cto.engine.definitions import CrdSource
 from cto.engine.installer import secret_values
-from cto.engine.preflight import needs_of
 from cto.engine.nodes import Images
 from cto.engine.planned import Known, hooks_of, known_of
 from cto.engine.preflight import (
     REGISTRY,
     cluster_checks,
+    needs_of,
     profile_checks,
     removal_checks,
     skipped,

@@ -123,10 +123,12 @@ class Settings:
         return self.root / "profiles"
 
     def catalog(self) -> Catalog:
-        """Read all components."""
+        """Read all components, a user's own among them."""
         from cto import catalog  # noqa: PLC0415 - pydantic is slow to import
 
-        return catalog.load(self.bundle)
+        flag = self.options.values.get("components_from", ())
+        own = self.loaded.config.components_from if self.loaded else flag
+        return catalog.load(self.bundle, map(Path, own))
 
     @property
     def cache(self) -> Path:

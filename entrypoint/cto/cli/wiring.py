@@ -210,7 +210,6 @@ class Wiring:
     def charts(self) -> ChartResolver:
         return ChartResolver(
             self.downloader,
-            self.settings.bundle,
             self.options.charts,
             self.cache / "charts",
             stock=BundledCharts(self.settings.source, self.tell).find,

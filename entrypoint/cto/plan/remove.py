@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cto.catalog import Catalog, Component
+from cto.errors import UsageError, nearest
 from cto.events import Phase
 from cto.objects import ObjectRef
 from cto.plan import labels, pulling
@@ -41,7 +42,16 @@ class Options:
 
 
 def uninstall(catalog: Catalog, observed: Observed, options: Options) -> Plan:
-    """Return the plan that takes the platform, or some of its components, away."""
+    """Return the plan that takes the platform, or some of its components, away.
+
+    Raises:
+        UsageError: CTO-1200, there is no component of a name.
+    """
+    for name in (one for one in options.components if one not in catalog):
+        known = [component.name for component in catalog.components]
+        near = nearest(name, known)
+        hint = f"Did you mean {near}?" if near else f"Components are {', '.join(known)}."
+        raise UsageError("CTO-1200", f"There is no component {name!r}", hint=hint)
     return _Removal(catalog, observed, options).plan()
 
 

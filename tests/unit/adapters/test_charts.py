@@ -52,10 +52,6 @@ def component(**chart: Any) -> Component:
     )
 
 
-def ours(path: str = "charts/controller") -> Component:
-    return component(name="controller", version="0.1.0", url="", path=path, sha256="unresolved")
-
-
 class Lab:
     def __init__(self, tmp: Path) -> None:
         self.bundle = tmp / "bundle"
@@ -66,7 +62,12 @@ class Lab:
 
     def resolve(self, wanted: Component, *, given: bool = True) -> Chart:
         folder = self.folder if given else None
-        return ChartResolver(self.downloader, self.bundle, folder, self.cache).resolve(wanted)
+        return ChartResolver(self.downloader, folder, self.cache).resolve(wanted)
+
+    def ours(self) -> Component:
+        path = "charts/controller"
+        made = component(name="controller", version="0.1.0", url="", path=path, sha256="unresolved")
+        return made.model_copy(update={"folder": self.bundle / "components" / "controller"})
 
     def put(self, *names: str) -> None:
         for name in names:
@@ -124,9 +125,7 @@ def test_what_the_folder_lacks_is_fetched(lab: Lab) -> None:
 def test_what_stands_in_the_way_comes_before_the_ways_around(lab: Lab) -> None:
     told = "the proxy http://proxy:3128 of HTTPS_PROXY wants a log-in (407)"
     lab.downloader.error = ToolError("CTO-1502", "no", details=told, hint=told)
-    resolver = ChartResolver(
-        lab.downloader, lab.bundle, None, lab.cache, instead=lambda _: "another image"
-    )
+    resolver = ChartResolver(lab.downloader, None, lab.cache, instead=lambda _: "another image")
     with pytest.raises(ToolError) as caught:
         resolver.resolve(component())
     assert caught.value.hint == told
@@ -158,7 +157,7 @@ def test_a_wrong_digest_names_the_chart(lab: Lab) -> None:
 
 def test_our_own_chart_is_packed_from_the_bundle(lab: Lab) -> None:
     write_chart(lab.bundle / "charts" / "controller")
-    chart = lab.resolve(ours())
+    chart = lab.resolve(lab.ours())
     assert (chart.name, chart.version) == ("controller", "0.1.0")
     assert chart.path.parent == lab.cache
     assert lab.downloader.asked == []
@@ -167,7 +166,7 @@ def test_our_own_chart_is_packed_from_the_bundle(lab: Lab) -> None:
 def test_our_own_chart_can_be_replaced_by_name_only(lab: Lab) -> None:
     write_chart(lab.bundle / "charts" / "controller")
     lab.put("controller-7.0.0.tgz")
-    assert lab.resolve(ours()).version == "7.0.0"
+    assert lab.resolve(lab.ours()).version == "7.0.0"
 
 
 @pytest.mark.parametrize("text", [None, "a: [", "[]", "name: x"])
@@ -177,7 +176,7 @@ def test_a_folder_that_is_no_chart_is_named(lab: Lab, text: str | None) -> None:
     if text is not None:
         (folder / "Chart.yaml").write_text(text)
     with pytest.raises(ConfigError) as caught:
-        lab.resolve(ours())
+        lab.resolve(lab.ours())
     assert caught.value.code == "CTO-1310"
     assert str(folder / "Chart.yaml") in caught.value.message
 
@@ -332,7 +331,7 @@ def test_a_bundle_is_asked_after_the_folder_and_before_the_publisher(lab: Lab) -
         return stocked
 
     stocked = Chart(name="grafana", version="12.11.1", path=Path("blob"), digest=SHA)
-    resolver = ChartResolver(lab.downloader, lab.bundle, lab.folder, lab.cache, stock=stock)
+    resolver = ChartResolver(lab.downloader, lab.folder, lab.cache, stock=stock)
     assert resolver.resolve(component()) is stocked
     assert asked == [("grafana", "12.11.1", SHA)]
     lab.put("grafana-12.11.1.tgz")

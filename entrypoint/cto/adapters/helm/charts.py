@@ -36,7 +36,6 @@ class ChartResolver:
 
     Args:
         downloader: Brings verified files.
-        bundle: The folder with the charts that are ours.
         folder: What `--charts` names. Its charts come first and are used as they are.
         cache: Where packed charts are kept.
         stock: Gets name, version and sha256, and returns the chart if a bundle of images has it.
@@ -46,7 +45,6 @@ class ChartResolver:
     def __init__(
         self,
         downloader: Downloader,
-        bundle: Path,
         folder: Path | None,
         cache: Path,
         *,
@@ -54,7 +52,6 @@ class ChartResolver:
         instead: Callable[[Component], str] = lambda _: "",
     ) -> None:
         self._downloader = downloader
-        self._bundle = bundle
         self._folder = folder
         self._cache = cache
         self._stock = stock

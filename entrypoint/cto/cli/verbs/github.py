@@ -149,10 +149,10 @@ def _opened(wiring: Wiring, terminal: Terminal, *, writes: bool = False) -> Iter
         if _CONTROLLER not in state.releases:
             raise DegradedError("CTO-1901", "the Multi-Agent Controller is not installed")
         config = _config(wiring, state)
-        told = rules(wiring.root / "templates")
+        told = rules(wiring.settings.root / "templates")
         session = web.session(
-            wiring.env,
-            verified=trust.context(wiring.env, ca_file=wiring.options.ca_file),
+            wiring.settings.env,
+            verified=trust.context(wiring.settings.env, ca_file=wiring.options.ca_file),
             log=lambda text: wiring.debug(wiring.secrets.redacted(text)),
         )
         client = Client(api_of(config.github.url), session, wiring.clock, notice=wiring.notice)
@@ -274,7 +274,7 @@ def _clicked(
     wiring: Wiring, terminal: Terminal, desk: _Desk, missing: Sequence[Wish], clicks: Clicks
 ) -> dict[str, App]:
     """Wait for people's clicks; return what became of the Apps."""
-    file = wiring.root / "templates" / "github" / "setup.html"
+    file = wiring.settings.root / "templates" / "github" / "setup.html"
     everywhere = wiring.host.in_container and clicks.page is None
     with Page(file, _action(desk), everywhere=everywhere, port=clicks.port) as page:
         for wish in desk.wishes:

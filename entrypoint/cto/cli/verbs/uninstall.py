@@ -15,7 +15,7 @@ from cto.cli.verbs.opening import frame, opened, raise_errors
 from cto.cli.wiring import Wiring
 from cto.engine.preflight_errors import refuse_failed
 from cto.engine.report import Report
-from cto.errors import UsageError, nearest
+from cto.errors import UsageError
 from cto.plan.remove import Options
 from cto.plan.steps import Note, Plan
 from cto.ports import Provider
@@ -26,7 +26,6 @@ def run(wiring: Wiring, terminal: Terminal, removal: Options) -> Result:
     """Remove the platform, or some of its components."""
     provider = wiring.clusters.there()
     frame(provider, terminal)
-    _check_names(wiring, removal)
     refuse_failed(wiring.folder_checks())
     _confirm(wiring, provider, terminal, removal)
     with opened(wiring, provider, terminal, configured=False) as installer:
@@ -40,15 +39,6 @@ def run(wiring: Wiring, terminal: Terminal, removal: Options) -> Result:
         terminal.data = result.data
         raise_errors(report)
     return result
-
-
-def _check_names(wiring: Wiring, removal: Options) -> None:
-    for name in removal.components:
-        if name not in wiring.catalog:
-            known = [component.name for component in wiring.catalog.components]
-            near = nearest(name, known)
-            hint = f"Did you mean {near}?" if near else f"Components are {', '.join(known)}."
-            raise UsageError("CTO-1200", f"There is no component {name!r}", hint=hint)
 
 
 def _confirm(wiring: Wiring, provider: Provider, terminal: Terminal, removal: Options) -> None:
