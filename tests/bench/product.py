@@ -18,7 +18,7 @@ from typing import Any
 
 from machine import Memory
 
-from cto.cli.settings import ClusterOptions, Settings
+from cto.cli.settings import ClusterOptions, CommandSettings
 from cto.cli.wiring import Wiring
 from cto.objects import Manifest
 from cto.plan.steps import ApplyCrds, ApplyRelease, EnsureNamespace, Plan
@@ -120,14 +120,14 @@ class Lab:
         options = ClusterOptions(
             flags=flags, tools=self.tools, charts=self.charts, non_interactive=True
         )
-        self._wiring = Wiring(Settings(options, env=self.env))
+        self._wiring = Wiring(CommandSettings(options, env=self.env))
         self._wiring.configure()
         return self._wiring.provider("kwok").provision(self._wiring.node_options(), lambda _: None)
 
     def down(self) -> None:
         flags = {"cluster.provider": ("--provider", "kwok")}
         wiring = self._wiring or Wiring(
-            Settings(ClusterOptions(flags=flags, tools=self.tools), self.env)
+            CommandSettings(ClusterOptions(flags=flags, tools=self.tools), self.env)
         )
         wiring.provider("kwok").destroy()
         self._wiring = None

@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-from cto.cli.settings import ClusterOptions, Settings
+from cto.cli.settings import ClusterOptions, CommandSettings
 from cto.cli.wiring import Wiring
 from cto.ports import NodeOptions, Provider
 
@@ -20,7 +20,7 @@ def provider(name: str) -> Provider:
     """Wire the provider as the command line does."""
     flags = {"cluster.name": ("--cluster-name", name)}
     tools = Path(os.environ["CTO_TOOLS"])
-    wiring = Wiring(Settings(ClusterOptions(flags=flags, tools=tools)))
+    wiring = Wiring(CommandSettings(ClusterOptions(flags=flags, tools=tools)))
     wiring.configure()
     return wiring.provider("kind")
 

@@ -21,12 +21,12 @@ pytestmark = [pytest.mark.docker, pytest.mark.slow, needs(*PROGRAMS)]
 BARE = """
 import os, pathlib, sys
 sys.path.insert(0, "/opt/cto/site")
-from cto.cli.settings import ClusterOptions, Settings
+from cto.cli.settings import ClusterOptions, CommandSettings
 from cto.cli.wiring import Wiring
 from cto.ports import NodeOptions
 options = NodeOptions(nodes=2, profile="standard", cpu=1, memory_gib=1)
 places = {name: pathlib.Path(os.environ[f"CTO_{name.upper()}"]) for name in ("bundle", "tools")}
-wiring = Wiring(Settings(ClusterOptions(**places)))
+wiring = Wiring(CommandSettings(ClusterOptions(**places)))
 wiring.configure()
 wiring.provider("kind").provision(options, print)
 """

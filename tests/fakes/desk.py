@@ -18,7 +18,7 @@ from cto import assets
 from cto.adapters.download import Downloader
 from cto.cli.output import Terminal
 from cto.cli.root import cli
-from cto.cli.settings import ClusterOptions, Settings
+from cto.cli.settings import ClusterOptions, CommandSettings
 from cto.cli.wiring import Wiring
 from cto.objects import Manifest, dump_yaml
 from cto.ports import Clock, Provider
@@ -137,7 +137,7 @@ class Desk:
         }
         socket = self.folder / "docker.sock"
         made = Wiring(
-            Settings(options, env=env, root=self.root, docker_socket=socket),
+            CommandSettings(options, env=env, root=self.root, docker_socket=socket),
             clock=self.clock,
             host=self.machine.host,
             open_cluster=lambda access, clock: self.cluster,

@@ -7,14 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
-from cto.adapters.docker.container import Container, ContainerSpec, Daemon, Image, Network
+from cto.adapters.docker.container import ContainerSpec, Daemon, DockerContainer, Image, Network
 from cto.errors import CtoError, ToolError
 from cto.ports import Completed
 
-Program = Callable[[Container, tuple[str, ...], str | None], tuple[int, str]]
+Program = Callable[[DockerContainer, tuple[str, ...], str | None], tuple[int, str]]
 
 
-def _nothing(container: Container, argv: tuple[str, ...], stdin: str | None) -> tuple[int, str]:
+def _nothing(
+    container: DockerContainer, argv: tuple[str, ...], stdin: str | None
+) -> tuple[int, str]:
     del container, argv, stdin
     return 0, ""
 
@@ -59,7 +61,7 @@ class FakeDocker:
     pulled: list[str] = field(default_factory=list)
     kept: set[str] = field(default_factory=set)
     environments: dict[str, Mapping[str, str]] = field(default_factory=dict)
-    _containers: dict[str, Container] = field(default_factory=dict)
+    _containers: dict[str, DockerContainer] = field(default_factory=dict)
     _networks: dict[str, Network] = field(default_factory=dict)
     _once: set[str] = field(default_factory=set)
     _aliases: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
@@ -73,7 +75,7 @@ class FakeDocker:
 
     # what only tests do
 
-    def add(self, container: Container) -> Container:
+    def add(self, container: DockerContainer) -> DockerContainer:
         """Add a container that somebody else made."""
         made = replace(container, id=container.id or self._new_id())
         self._containers[made.id] = made
@@ -105,7 +107,7 @@ class FakeDocker:
         self._check()
         return self.info
 
-    def containers(self, **labels: str) -> Sequence[Container]:
+    def containers(self, **labels: str) -> Sequence[DockerContainer]:
         self._check()
         found = [
             one
@@ -117,10 +119,10 @@ class FakeDocker:
         ]
         return sorted(found, key=lambda one: one.name)
 
-    def container(self, name: str) -> Container | None:
+    def container(self, name: str) -> DockerContainer | None:
         return self.first(name)
 
-    def first(self, *names: str) -> Container | None:
+    def first(self, *names: str) -> DockerContainer | None:
         self._check()
         for name in names:
             for one in self._containers.values():
@@ -128,7 +130,7 @@ class FakeDocker:
                     return one
         return None
 
-    def own(self) -> Container | None:
+    def own(self) -> DockerContainer | None:
         return self.container(self.inside) if self.inside else None
 
     def create(self, spec: ContainerSpec) -> str:
@@ -146,7 +148,7 @@ class FakeDocker:
         network = spec.network or "bridge"
         self._aliases[identity, network] = spec.aliases
         self.environments[spec.name] = spec.env
-        self._containers[identity] = Container(
+        self._containers[identity] = DockerContainer(
             id=identity,
             name=spec.name,
             image=spec.image,
@@ -293,14 +295,14 @@ class FakeDocker:
     def _address(self, network: str) -> str:
         return f"172.18.0.{next(self._addresses)}" if network not in ("host", "none") else ""
 
-    def _need(self, name: str, verb: str) -> Container:
+    def _need(self, name: str, verb: str) -> DockerContainer:
         one = self.container(name)
         if one is None:
             text = f"No such container: {name}"
             raise ToolError("CTO-1520", f"docker {verb} {name} failed", details=text)
         return one
 
-    def _set(self, one: Container, **changes: object) -> None:
+    def _set(self, one: DockerContainer, **changes: object) -> None:
         self._containers[one.id] = replace(one, **changes)  # type: ignore[arg-type] # its fields
 
     def _filled(self, network: Network) -> Network:
@@ -308,5 +310,5 @@ class FakeDocker:
         names = [n for n in inside if network.name in self._named(n).networks]
         return replace(network, containers=tuple(sorted(names)))
 
-    def _named(self, name: str) -> Container:
+    def _named(self, name: str) -> DockerContainer:
         return next(one for one in self._containers.values() if one.name == name)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from cto.adapters.docker.container import Container
+from cto.adapters.docker.container import DockerContainer
 from cto.adapters.docker.host import DockerHost
 from cto.adapters.kind.access import KindAccess
 from cto.adapters.kind.marker import Marker
@@ -164,11 +164,11 @@ class KindBench:
         provider.provision(OPTIONS, self.said.append)
         return provider
 
-    def add_node(self, name: str = "cto-control-plane", **changes: Any) -> Container:
+    def add_node(self, name: str = "cto-control-plane", **changes: Any) -> DockerContainer:
         role = "control-plane" if name.endswith("control-plane") else "worker"
         labels = {"io.x-k8s.kind.cluster": "cto", "io.x-k8s.kind.role": role}
         bindings = {6443: API_PORT, **PORTS} if role == "control-plane" else {}
-        node = Container(id="", name=name, labels=labels, bindings=bindings)
+        node = DockerContainer(id="", name=name, labels=labels, bindings=bindings)
         return self.docker.add(replace(node, **{"networks": {"kind": "172.18.0.2"}, **changes}))
 
     def fail_creating(self, reply: Reply) -> None:

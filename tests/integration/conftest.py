@@ -21,7 +21,7 @@ import pytest
 from cto.adapters.clock import SystemClock
 from cto.adapters.kubernetes.cluster import KubeCluster
 from cto.adapters.kubernetes.kubeconfig import choose_access
-from cto.cli.settings import ClusterOptions, Settings
+from cto.cli.settings import ClusterOptions, CommandSettings
 from cto.cli.wiring import Wiring
 from cto.ports import NodeOptions
 
@@ -159,7 +159,7 @@ class Lab:
         every CRD that comes and goes.
         """
         self.run("uninstall", "--cluster", "--yes", "--provider", "kwok")
-        wiring = Wiring(Settings(ClusterOptions(tools=self.tools), env=self.env))
+        wiring = Wiring(CommandSettings(ClusterOptions(tools=self.tools), env=self.env))
         wiring.provider("kwok").provision(NODES, lambda _: None)
 
 

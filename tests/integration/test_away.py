@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from cto.cli.settings import ClusterOptions, Settings
+from cto.cli.settings import ClusterOptions, CommandSettings
 from cto.cli.wiring import Wiring
 from cto.objects import ObjectRef
 
@@ -76,7 +76,7 @@ def unscheduled(vacant: Lab) -> Run:
     waiting.told("no scheduler has looked at it: kube-scheduler was last heard of at 20")
     waiting.status = vacant.run("status", code=9).stdout
     # The provider starts again what has ended.
-    wiring = Wiring(Settings(ClusterOptions(tools=vacant.tools), env=vacant.env))
+    wiring = Wiring(CommandSettings(ClusterOptions(tools=vacant.tools), env=vacant.env))
     wiring.provider("kwok").provision(NODES, lambda _: None)
     waiting.ended()
     return waiting

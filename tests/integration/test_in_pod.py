@@ -13,7 +13,7 @@ import pytest
 
 from cto.cli.output import Terminal
 from cto.cli.root import cli
-from cto.cli.settings import ClusterOptions, Settings
+from cto.cli.settings import ClusterOptions, CommandSettings
 from cto.cli.wiring import Wiring
 from cto.objects import Manifest, dump_documents, load_documents, load_yaml
 
@@ -68,7 +68,7 @@ class Pod:
         return code, json.loads(out), err
 
     def _wiring(self, options: ClusterOptions) -> Wiring:
-        return Wiring(Settings(options, env=self._env, service_account=self._account))
+        return Wiring(CommandSettings(options, env=self._env, service_account=self._account))
 
 
 @pytest.fixture

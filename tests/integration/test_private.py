@@ -18,7 +18,7 @@ from cto.bundle.collect import pod_images
 from cto.bundle.lock import Lock, read_lock, write_lock
 from cto.bundle.rendering import own_images, render_targets
 from cto.cli.relocating import Source, moved
-from cto.cli.settings import ClusterOptions, Settings
+from cto.cli.settings import ClusterOptions, CommandSettings
 from cto.cli.wiring import Wiring
 from cto.config.model import Config
 from cto.engine.preflight import supported
@@ -87,7 +87,9 @@ def left_over(manifest: Manifest) -> Iterator[str]:
 
 def rendered(lab: Lab) -> Iterator[tuple[str, Manifest]]:
     """Yield everything that any profile applies, with its component. No object comes twice."""
-    wiring = Wiring(Settings(ClusterOptions(charts=lab.charts, tools=lab.tools), env=lab.env))
+    wiring = Wiring(
+        CommandSettings(ClusterOptions(charts=lab.charts, tools=lab.tools), env=lab.env)
+    )
     catalog, helm, seen = wiring.catalog, wiring.templates(), set()
     images = [*(item.image for item in LOCK.images), *own_images(catalog.components)]
     known = {name: digest_of(name.encode()) for name in images}

@@ -21,7 +21,7 @@ _ALGORITHMS = ("sha256", "sha512")
 _MACHINES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 
 
-class Downloader(Protocol):
+class ToolDownloader(Protocol):
     def fetch(self, url: str, *, algorithm: str, digest: str) -> Path:
         """Return the file behind a URL, verified: from a cache, a mirror, or the URL itself.
 
@@ -70,7 +70,7 @@ class Tools:
         bundle: Path,
         *,
         folder: Path | None,
-        downloader: Downloader,
+        downloader: ToolDownloader,
         cache: Path,
         system: str = "",
         spare: Callable[[], Path] | None = None,

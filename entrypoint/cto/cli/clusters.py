@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from cto.adapters.kubernetes.kubeconfig import NoContextError
-from cto.cli.settings import Settings
+from cto.cli.settings import CommandSettings
 from cto.engine.lock import ClusterLock
 from cto.errors import ApiError, CtoError, LockedError, PreflightError, UsageError
 from cto.ports import Access, Cluster, Provider, ProviderState
@@ -33,7 +33,7 @@ class Clusters:
         image_name: Returns what our own image is called.
     """
 
-    settings: Settings
+    settings: CommandSettings
     named: Callable[[str], Provider]
     connect: Callable[[Access], Cluster]
     image_name: Callable[[], str]

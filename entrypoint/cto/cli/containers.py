@@ -13,7 +13,7 @@ from cto.adapters.kind import Bundle, BundleRegistry, UpstreamImages
 from cto.adapters.tools import Tools
 from cto.bundle.collect import node_image
 from cto.catalog import Component
-from cto.cli.settings import Settings
+from cto.cli.settings import CommandSettings
 from cto.holder import Containers, NoContainers
 from cto.ports import Clock, ImageSupply, Runner
 
@@ -50,7 +50,7 @@ def _found(tools: Tools, env: Mapping[str, str]) -> str:
     return shutil.which("docker", path=env.get("PATH")) or ""
 
 
-def supply(settings: Settings, docker: Engine, clock: Clock) -> ImageSupply:
+def supply(settings: CommandSettings, docker: Engine, clock: Clock) -> ImageSupply:
     """Return where the cluster's images come from: the bundle, if there is one with images."""
     source, own = settings.images, settings.env.get("CTO_NODE_IMAGE", "")
     if source is None:
@@ -72,11 +72,11 @@ def published(components: Iterable[Component]) -> dict[int, int]:
     return {a.node_port: a.host_port for a in accesses if a.node_port and a.host_port}
 
 
-def _node_image(settings: Settings) -> str:
+def _node_image(settings: CommandSettings) -> str:
     return settings.env.get("CTO_NODE_IMAGE", "") or node_image(settings.bundle).pinned
 
 
-def kube_version(settings: Settings) -> str:
+def kube_version(settings: CommandSettings) -> str:
     """Return the version in the node image's tag; the pinned image's where there is none."""
     tag = _node_image(settings).partition("@")[0].rpartition(":")[2]
     usual = node_image(settings.bundle).kube_version

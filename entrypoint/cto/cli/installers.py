@@ -14,7 +14,7 @@ from cto.catalog import Catalog
 from cto.cli.describe import tell
 from cto.cli.preflight import OpenSession, Preflight
 from cto.cli.progress import Screen
-from cto.cli.settings import Settings
+from cto.cli.settings import CommandSettings
 from cto.engine.cache import Lacking
 from cto.engine.installer import ChartSource, Installer, Loss
 from cto.engine.lock import ClusterLock, at_work
@@ -49,7 +49,7 @@ class Configured:
 
 
 def build_installer(
-    settings: Settings,
+    settings: CommandSettings,
     configured: Configured | None,
     *,
     catalog: Catalog,
@@ -129,7 +129,7 @@ def _held(
         yield lock.is_held
 
 
-def _tell(settings: Settings, checks: Sequence[Check], screen: Screen) -> None:
+def _tell(settings: CommandSettings, checks: Sequence[Check], screen: Screen) -> None:
     """Show what is no reason to stop, and what was left out because the user wants it so."""
     skipped = settings.cluster.skip_preflight
     told = [c for c in checks if c.status is CheckStatus.WARNING or c.name in skipped]

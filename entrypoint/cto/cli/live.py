@@ -14,7 +14,7 @@ from rich.live import Live as Region
 from rich.text import Text
 
 from cto.cli.progress import MARKS, WARNING, Frame, Ledger, Line, Running, duration, stopwatch
-from cto.cli.streams import Outlet
+from cto.cli.streams import SafeStream
 from cto.events import Event, Notice, Outcome
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Live:
 
     def __init__(
         self,
-        outlet: Outlet,
+        outlet: SafeStream,
         clock: Clock,
         *,
         quiet: bool = False,

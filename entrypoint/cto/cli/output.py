@@ -14,7 +14,7 @@ import click
 
 from cto.cli.failure import Failure, failure_of, trace_of
 from cto.cli.progress import Screen, clean
-from cto.cli.streams import Outlet
+from cto.cli.streams import SafeStream
 from cto.errors import Cancelled, CtoError
 from cto.events import Event
 from cto.redaction import Secrets
@@ -33,14 +33,14 @@ SIMULATED = "SIMULATED: nodes run nothing; only the API server and its objects a
 
 
 def _wiring(options: ClusterOptions) -> Wiring:
-    from cto.cli.settings import Settings  # noqa: PLC0415 - as above
+    from cto.cli.settings import CommandSettings  # noqa: PLC0415 - as above
     from cto.cli.wiring import Wiring  # noqa: PLC0415 - `cto install --help` need not wait for it
 
-    return Wiring(Settings(options))
+    return Wiring(CommandSettings(options))
 
 
 def _attended() -> bool:
-    return Outlet(sys.stdin, talk=True).isatty() and _stderr().isatty()
+    return SafeStream(sys.stdin, talk=True).isatty() and _stderr().isatty()
 
 
 @dataclass
@@ -96,7 +96,7 @@ class Terminal:
     @property
     def is_kept(self) -> bool:
         """Whether results go to a file, a pipe or a program, and not to somebody's screen."""
-        return self.format != "human" or not Outlet(sys.stdout, talk=True).isatty()
+        return self.format != "human" or not SafeStream(sys.stdout, talk=True).isatty()
 
     def confirm(self, question: str, text: str = "") -> None:
         """Ask, on stderr.
@@ -154,7 +154,7 @@ class Terminal:
     def _framed(self, text: str, *, talk: bool) -> str:
         """Say before and after a text that all is simulated; not twice in a row on a terminal."""
         # Where both streams are a terminal it is one and the same.
-        same = talk or (_stderr().isatty() and Outlet(sys.stdout, talk=True).isatty())
+        same = talk or (_stderr().isatty() and SafeStream(sys.stdout, talk=True).isatty())
         above = f"{SIMULATED}\n" if self.simulated and not (same and self._closed) else ""
         self._closed = self.simulated if same else self._closed
         return f"{above}{text}\n{SIMULATED}" if self.simulated else text
@@ -203,22 +203,22 @@ class Terminal:
         self._written = True
         self._out(text, talk=failure is not None)
 
-    def _talk(self) -> Outlet:
-        return Outlet(sys.stderr, talk=True, redact=self.secrets.redacted)
+    def _talk(self) -> SafeStream:
+        return SafeStream(sys.stderr, talk=True, redact=self.secrets.redacted)
 
     def _out(self, text: str, *, talk: bool = False) -> None:
-        Outlet(sys.stdout, talk=talk).line(text)
+        SafeStream(sys.stdout, talk=talk).line(text)
 
 
-def _stderr() -> Outlet:
-    return Outlet(sys.stderr, talk=True)
+def _stderr() -> SafeStream:
+    return SafeStream(sys.stderr, talk=True)
 
 
 class _Opened(Screen, Protocol):
     def open(self) -> None: ...
 
 
-def _screen(talk: Outlet, clock: Clock, *, quiet: bool, frame: Callable[[], str]) -> _Opened:
+def _screen(talk: SafeStream, clock: Clock, *, quiet: bool, frame: Callable[[], str]) -> _Opened:
     if talk.isatty() and os.environ.get("TERM", "dumb") not in {"dumb", "unknown"}:
         from cto.cli.live import Live  # noqa: PLC0415 - rich is slow to import
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from cto.catalog import Component
 from cto.cli import bundled
-from cto.cli.settings import Settings
+from cto.cli.settings import CommandSettings
 from cto.engine.definitions import CrdSource
 from cto.engine.installer import secret_values
 from cto.engine.nodes import Images
@@ -57,7 +57,7 @@ class Preflight:
         notice: Told what was left out.
     """
 
-    settings: Settings
+    settings: CommandSettings
     components: Sequence[Component]
     cluster: Cluster
     releases: Releases

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from cto.adapters import postrender
 from cto.adapters.helm import WORDS
 from cto.catalog import Component
-from cto.cli.settings import Settings
+from cto.cli.settings import CommandSettings
 from cto.config.problems import Problem, failure
 from cto.plan import labels
 from cto.providers import CREATING
@@ -68,7 +68,7 @@ def refuse_weak(loaded: Loaded, said: Iterable[str]) -> None:
 
 
 def said_anyway(
-    settings: Settings, config: Config, components: Sequence[Component]
+    settings: CommandSettings, config: Config, components: Sequence[Component]
 ) -> Iterator[str]:
     """Yield what Helm's command lines and environment hold, whatever is secret."""
     given = settings.options

@@ -57,7 +57,7 @@ class ClusterOptions:
 
 
 @dataclass(frozen=True)
-class Settings:
+class CommandSettings:
     """Everything that a command was told, and where its files are.
 
     Attributes:
@@ -75,7 +75,7 @@ class Settings:
     service_account: Path = _SERVICE_ACCOUNT
     loaded: Loaded | None = None
 
-    def configured(self) -> Settings:
+    def configured(self) -> CommandSettings:
         """Return these settings with the configuration.
 
         Raises:

@@ -12,7 +12,7 @@ from typing import TextIO
 _GONE = frozenset({errno.EPIPE, errno.EIO})
 
 
-class Outlet:
+class SafeStream:
     """A text stream that goes on to nowhere once its reader has gone.
 
     Args:

@@ -32,7 +32,7 @@ from cto.cli.bundled import BundledCharts
 from cto.cli.clusters import Clusters, close
 from cto.cli.installers import Configured, build_installer
 from cto.cli.progress import Screen
-from cto.cli.settings import ClusterOptions, Settings
+from cto.cli.settings import ClusterOptions, CommandSettings
 from cto.engine.cache import Lacking, nothing_lacks
 from cto.engine.installer import Installer, charts_of
 from cto.engine.lock import ClusterLock
@@ -85,7 +85,7 @@ class Wiring:
         providers: Where clusters come from, by name, as far as somebody has asked for them.
     """
 
-    settings: Settings
+    settings: CommandSettings
     notice: Callable[[str], None] = lambda _: None
     debug: Callable[[str], None] = lambda _: None
     listen: Callable[[Event], None] = lambda _: None

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from cto.adapters.docker.container import Container, ContainerSpec, Image
+from cto.adapters.docker.container import ContainerSpec, DockerContainer, Image
 from cto.adapters.kind.registries import ROLE_LABEL
 from cto.adapters.kind.supply import BUNDLE_LABEL, Bundle, BundleRegistry, UpstreamImages
 from cto.errors import IntegrityError, PreflightError, ToolError
@@ -53,7 +53,7 @@ class Yard:
         self.docker.add_network("kind")
         self.image("cto:one", DIGEST)
         self.docker.remote.add(PULLED)
-        ours = Container(id="", name="us", image_id=self.docker.images["cto:one"].id)
+        ours = DockerContainer(id="", name="us", image_id=self.docker.images["cto:one"].id)
         self.docker.add(ours)
         self.docker.inside = "us"
 
@@ -64,14 +64,14 @@ class Yard:
 
     def node(self, name: str, cluster: str = "cto", **changes: str) -> str:
         labels = {CLUSTER: cluster}
-        made = Container(id="", name=name, labels=labels, networks={"kind": ""}, **changes)
+        made = DockerContainer(id="", name=name, labels=labels, networks={"kind": ""}, **changes)
         self.docker.add(made)
         return name
 
     def mark(self, cluster: str) -> None:
         """Say that a cluster is ours."""
         labels = {ROLE_LABEL: "kind-cluster", "cto.dev/cluster": cluster}
-        marker = Container(id="", name=f"cto-kind-{cluster}", state="created", labels=labels)
+        marker = DockerContainer(id="", name=f"cto-kind-{cluster}", state="created", labels=labels)
         self.docker.add(marker)
 
     def supply(self, found: Bundle | None = None, *, image: str = "") -> BundleRegistry:
@@ -96,7 +96,7 @@ class Yard:
         self.docker.add(replace(one, state=state))
 
     def _run(
-        self, container: Container, argv: tuple[str, ...], stdin: str | None
+        self, container: DockerContainer, argv: tuple[str, ...], stdin: str | None
     ) -> tuple[int, str]:
         if argv[0] == "crane":
             self.on_question()
@@ -183,7 +183,7 @@ def test_one_that_is_beyond_help_is_made_anew(yard: Yard, state: str) -> None:
 
 
 def test_somebody_elses_container_of_the_name_stays(yard: Yard) -> None:
-    yard.docker.add(Container(id="", name=NAME))
+    yard.docker.add(DockerContainer(id="", name=NAME))
     for ask in (yard.supply().check, yard.serve):
         with pytest.raises(PreflightError) as caught:
             ask()
@@ -461,7 +461,7 @@ def test_the_node_image_stays_whole_until_the_last_container_of_it_is_gone(yard:
     """Docker would take its name and keep its bytes, for nobody to find."""
     supply = yard.supply()
     supply.node_image(yard.said.append)
-    yard.docker.add(Container(id="", name="cto-kind-cto.making", image=KEPT, state="created"))
+    yard.docker.add(DockerContainer(id="", name="cto-kind-cto.making", image=KEPT, state="created"))
     supply.leave("cto")
     assert KEPT in yard.docker.images
     yard.docker.remove("cto-kind-cto.making")
@@ -545,7 +545,9 @@ def test_a_node_that_cannot_be_asked_is_an_error(yard: Yard) -> None:
     yard.serve()
     yard.node("other", "other")
 
-    def fail(container: Container, argv: tuple[str, ...], stdin: str | None) -> tuple[int, str]:
+    def fail(
+        container: DockerContainer, argv: tuple[str, ...], stdin: str | None
+    ) -> tuple[int, str]:
         return 1, "no"
 
     yard.docker.program = fail

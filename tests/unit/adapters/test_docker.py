@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from cto.adapters.docker.client import Docker, own_ids
-from cto.adapters.docker.container import Container, ContainerSpec, Daemon, Publish
+from cto.adapters.docker.container import ContainerSpec, Daemon, DockerContainer, Publish
 from cto.adapters.docker.errors import failure
 from cto.errors import CtoError, PreflightError, ToolError, WaitError
 from fakes.runner import FakeRunner, Reply
@@ -31,7 +31,7 @@ INSPECTED: Mapping[str, Any] = {
     },
     "Mounts": [{"Type": "bind", "Source": "/home/me/.kube", "Destination": "/root/.kube"}],
 }
-WEB = Container(
+WEB = DockerContainer(
     id=ID,
     name="web",
     image="nginx:1",

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from cto.adapters.docker.container import Container
-from cto.adapters.docker.host import DockerHost, Standing, sweep
+from cto.adapters.docker.container import DockerContainer
+from cto.adapters.docker.host import DockerHost, DockerLocation, sweep
 from cto.errors import ToolError
 from fakes.docker import FakeDocker
 from fakes.machine import FakeMachine
 
-OWN = Container(id="0a" * 32, name="installer", image_id="sha256:own")
+OWN = DockerContainer(id="0a" * 32, name="installer", image_id="sha256:own")
 
 
 @pytest.fixture
@@ -48,23 +48,23 @@ def inside(machine: FakeMachine) -> tuple[DockerHost, FakeDocker]:
 
 class TestStanding:
     def test_inside_a_container_of_it(self, machine: FakeMachine) -> None:
-        assert inside(machine)[0].standing is Standing.INSIDE
+        assert inside(machine)[0].location is DockerLocation.INSIDE
 
     def test_beside_it(self, machine: FakeMachine) -> None:
-        assert ground(machine)[0].standing is Standing.BESIDE
-        assert ground(machine, endpoint="tcp://127.0.0.1:2375")[0].standing is Standing.BESIDE
+        assert ground(machine)[0].location is DockerLocation.BESIDE
+        assert ground(machine, endpoint="tcp://127.0.0.1:2375")[0].location is DockerLocation.BESIDE
 
     def test_before_a_virtual_machine(self, machine: FakeMachine) -> None:
-        assert ground(machine, host="docker-desktop")[0].standing is Standing.DESKTOP
+        assert ground(machine, host="docker-desktop")[0].location is DockerLocation.DESKTOP
 
     @pytest.mark.parametrize("endpoint", ["tcp://192.0.2.1:2376", "ssh://me@far", "tcp://docker"])
     def test_on_another_machine(self, machine: FakeMachine, endpoint: str) -> None:
-        assert ground(machine, endpoint=endpoint)[0].standing is Standing.REMOTE
+        assert ground(machine, endpoint=endpoint)[0].location is DockerLocation.REMOTE
 
     def test_in_a_container_that_it_does_not_know(self, machine: FakeMachine) -> None:
         (machine.root / ".dockerenv").touch()
-        assert ground(machine, host="vm")[0].standing is Standing.NESTED
-        assert ground(machine, host="laptop")[0].standing is Standing.BESIDE
+        assert ground(machine, host="vm")[0].location is DockerLocation.NESTED
+        assert ground(machine, host="laptop")[0].location is DockerLocation.BESIDE
 
 
 class TestMeasuring:
@@ -109,7 +109,7 @@ class TestPortsFromInside:
 
     def test_what_docker_has_published_needs_no_try(self, machine: FakeMachine) -> None:
         made, docker = inside(machine)
-        docker.add(Container(id="", name="web", ports={80: 8080}))
+        docker.add(DockerContainer(id="", name="web", ports={80: 8080}))
         docker.images.clear()
         assert made.taken((8080,)) == {8080}
 
@@ -132,7 +132,9 @@ def test_tries_of_the_dead_are_swept_and_those_of_the_living_left_alone() -> Non
     docker.add(replace(OWN, id="0b" * 32, name="ended", state="exited"))
     for name, owner in (("ours", OWN.id), ("ended's", "0b" * 32), ("gone's", "0c" * 32)):
         labels = {"cto.dev/role": "ports", "cto.dev/of": owner}
-        docker.add(Container(id="", name=name, labels=labels, state="created"))
-    docker.add(Container(id="", name="older", labels={"cto.dev/role": "ports"}, state="created"))
+        docker.add(DockerContainer(id="", name=name, labels=labels, state="created"))
+    docker.add(
+        DockerContainer(id="", name="older", labels={"cto.dev/role": "ports"}, state="created")
+    )
     sweep(docker)
     assert {one.name for one in docker.containers()} == {"installer", "ended", "ours"}

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from cto.adapters.docker.container import Container
+from cto.adapters.docker.container import DockerContainer
 from cto.adapters.host import Host
 from cto.adapters.kind import mirrors
 from cto.adapters.kind.access import NETWORK
@@ -182,7 +182,7 @@ class TestFailing:
         self, bench: KindBench, labels: dict[str, str]
     ) -> None:
         bench.docker.add_network("kind", "172.18.0.0/16")
-        bench.docker.add(Container(id="", name="other", networks={"kind": ""}, labels=labels))
+        bench.docker.add(DockerContainer(id="", name="other", networks={"kind": ""}, labels=labels))
         bench.fail_creating(FAILS)
         with pytest.raises(ToolError):
             bench.make()
@@ -195,7 +195,9 @@ class TestFailing:
         bench.make()
         bench.docker.remove("cto-control-plane")
         labels = {"cto.dev/role": "registry"}
-        bench.docker.add(Container(id="", name="served", networks={"kind": ""}, labels=labels))
+        bench.docker.add(
+            DockerContainer(id="", name="served", networks={"kind": ""}, labels=labels)
+        )
         bench.fail_creating(FAILS)
         with pytest.raises(ToolError):
             bench.make()
@@ -394,7 +396,7 @@ class TestRemoving:
         half_made(bench, makes_network=True)
         bench.machine.end(4711)
         if in_use:
-            bench.docker.add(Container(id="", name="registry", networks={"kind": ""}))
+            bench.docker.add(DockerContainer(id="", name="registry", networks={"kind": ""}))
         provider = bench.make()
         bench.docker.remove("registry")
         provider.destroy()
@@ -404,7 +406,9 @@ class TestRemoving:
         self, bench: KindBench
     ) -> None:
         provider = bench.make()
-        bench.docker.add(Container(id="", name="other", state="exited", networks={"kind": ""}))
+        bench.docker.add(
+            DockerContainer(id="", name="other", state="exited", networks={"kind": ""})
+        )
         provider.destroy()
         assert bench.docker.network("kind") is not None
 
@@ -443,7 +447,7 @@ class TestInsideAContainer:
     @pytest.fixture
     def inside(self, bench: KindBench) -> KindBench:
         own = bench.docker.add(
-            Container(id="", name="installer", image_id="", networks={"bridge": "172.17.0.2"})
+            DockerContainer(id="", name="installer", image_id="", networks={"bridge": "172.17.0.2"})
         )
         image = bench.docker.add_image("cto")
         bench.docker.remove(own.name)
@@ -456,7 +460,7 @@ class TestInsideAContainer:
         own = inside.docker.own()
         assert own is not None
         labels = {"cto.dev/role": "ports", "cto.dev/of": own.id}
-        inside.docker.add(Container(id="", name="look", state="exited", labels=labels))
+        inside.docker.add(DockerContainer(id="", name="look", state="exited", labels=labels))
         inside.clock.at(0.25, lambda: inside.docker.remove("look") and None)
         inside.docker.info = replace(inside.docker.info, memory=1 << 30)
         assert CheckStatus.FAILED in {check.status for check in inside.provider().validate()}
@@ -504,7 +508,7 @@ class TestInsideAContainer:
         self, inside: KindBench, state: str
     ) -> None:
         if state:
-            inside.docker.add(Container(id="f" * 64, name="other", state=state))
+            inside.docker.add(DockerContainer(id="f" * 64, name="other", state=state))
         inside.file.parent.mkdir(parents=True)
         lock = inside.file.with_name("config.lock")
         killed = Holder.here(inside.machine.host, FakeContainers(own="f" * 64))

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from cto.adapters.docker.container import Container
+from cto.adapters.docker.container import DockerContainer
 from cto.adapters.kind.certificates import certify
 from fakes.cluster import FakeCluster
 from fakes.docker import FakeDocker
@@ -64,7 +64,7 @@ def request(status: Any = None, **spec: Any) -> dict[str, Any]:
 def approved(asked: dict[str, Any]) -> list[tuple[str, ...]]:
     """Return what is run on the control plane for this request."""
     docker = FakeDocker()
-    node = docker.add(Container(id="", name="n", networks={"kind": ADDRESS}))
+    node = docker.add(DockerContainer(id="", name="n", networks={"kind": ADDRESS}))
     certify(FakeCluster([asked]), docker, node.id, [node])
     return [argv for _, argv, _ in docker.executed]
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from cto.adapters.docker.container import Daemon
-from cto.adapters.docker.host import Standing
+from cto.adapters.docker.host import DockerLocation
 from cto.adapters.kind import checks
 from cto.adapters.kind.config import Ranges
 from cto.ports import NodeOptions
@@ -51,10 +51,10 @@ def test_docker(changes: dict[str, object], status: CheckStatus, code: str) -> N
     assert bool(check.fix) == (status is not PASSED)
 
 
-@pytest.mark.parametrize("standing", Standing)
-def test_its_place(standing: Standing) -> None:
-    check = checks.place_check(standing, DAEMON)
-    refused = standing in (Standing.REMOTE, Standing.NESTED)
+@pytest.mark.parametrize("location", DockerLocation)
+def test_its_place(location: DockerLocation) -> None:
+    check = checks.place_check(location, DAEMON)
+    refused = location in (DockerLocation.REMOTE, DockerLocation.NESTED)
     assert check.status is (FAILED if refused else PASSED)
     assert check.code == ("CTO-1423" if refused else "")
 

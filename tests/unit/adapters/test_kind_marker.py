@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cto.adapters.docker.container import Container
+from cto.adapters.docker.container import DockerContainer
 from cto.adapters.kind.marker import Marker, Stage
 from cto.errors import LockedError, ToolError
 from fakes.docker import FakeDocker
@@ -85,7 +85,7 @@ def test_a_release_never_takes_what_was_made_meanwhile(marker: Marker) -> None:
 def test_a_container_of_somebody_else_with_its_name_is_an_error(
     marker: Marker, docker: FakeDocker
 ) -> None:
-    docker.add(Container(id="", name="cto-kind-cto.making"))
+    docker.add(DockerContainer(id="", name="cto-kind-cto.making"))
     for call in (marker.find, lambda: take(marker)):
         with pytest.raises(ToolError) as caught:
             call()
@@ -108,7 +108,7 @@ def test_whoever_makes_it_lives_until_he_ends(marker: Marker, machine: FakeMachi
 def test_whoever_made_it_in_a_container_lives_at_most_as_long(
     marker: Marker, docker: FakeDocker, machine: FakeMachine
 ) -> None:
-    other = docker.add(Container(id="", name="other"))
+    other = docker.add(DockerContainer(id="", name="other"))
     docker.inside = "other"
     take(marker)
     docker.inside = ""

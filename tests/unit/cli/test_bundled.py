@@ -10,7 +10,7 @@ import pytest
 from cto.adapters.kind.supply import Bundle
 from cto.cli.bundled import BundledCharts, described, lacks
 from cto.cli.containers import served
-from cto.cli.settings import ClusterOptions, Settings
+from cto.cli.settings import ClusterOptions, CommandSettings
 from cto.cli.wiring import Wiring
 from cto_airgap.bundle import BundleSource
 from fakes.components import component
@@ -111,13 +111,13 @@ def test_only_nodes_that_ask_nobody_else_lack_what_the_bundle_lacks(
     bundle: BundleSource, provider: str, *, words: tuple[str, ...], told: bool
 ) -> None:
     flags = {"air_gapped": ("--air-gapped", "false")} if words else {}
-    wiring = Wiring(Settings(ClusterOptions(bundle=bundle.folder, flags=flags), env={}))
+    wiring = Wiring(CommandSettings(ClusterOptions(bundle=bundle.folder, flags=flags), env={}))
     assert wiring.configure().config.air_gapped is (False if words else None)
     assert bool(wiring.lacking(provider)(f"{HOST}/four:4")) is told
 
 
 def test_without_a_bundle_nothing_is_lacking() -> None:
-    assert Wiring(Settings(ClusterOptions(), env={})).lacking("kind")("x:1") == ""
+    assert Wiring(CommandSettings(ClusterOptions(), env={})).lacking("kind")("x:1") == ""
 
 
 @pytest.mark.parametrize(

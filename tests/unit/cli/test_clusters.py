@@ -13,13 +13,13 @@ import pytest
 from cto import assets
 from cto.adapters.docker.client import Docker
 from cto.adapters.docker.config import has_docker
-from cto.adapters.docker.container import Container, Engine, KnownContainers
+from cto.adapters.docker.container import DockerContainer, Engine, KnownContainers
 from cto.adapters.kind.provider import Kind
 from cto.adapters.kind.supply import UpstreamImages
 from cto.bundle.collect import node_image
 from cto.cli import containers
 from cto.cli.clusters import Clusters
-from cto.cli.settings import ClusterOptions, Settings
+from cto.cli.settings import ClusterOptions, CommandSettings
 from cto.cli.wiring import Wiring
 from cto.errors import ApiError, ConfigError, PreflightError, ToolError, UsageError
 from cto.holder import Containers, NoContainers
@@ -42,7 +42,7 @@ def wiring(
     socket = folder / "docker.sock"
     if docker:
         socket.touch()
-    settings = Settings(
+    settings = CommandSettings(
         ClusterOptions(**options),
         env={"HOME": str(folder / "home"), **(env or {})},
         docker_socket=socket,
@@ -60,9 +60,9 @@ def made_cluster(name: str = "cto") -> FakeDocker:
     """Return a Docker with a cluster of ours."""
     docker = FakeDocker()
     labels = {"io.x-k8s.kind.cluster": name, "io.x-k8s.kind.role": "control-plane"}
-    docker.add(Container(id="", name=f"{name}-control-plane", labels=labels))
+    docker.add(DockerContainer(id="", name=f"{name}-control-plane", labels=labels))
     marker = {"cto.dev/role": "kind-cluster"}
-    docker.add(Container(id="", name=f"cto-kind-{name}", state="created", labels=marker))
+    docker.add(DockerContainer(id="", name=f"cto-kind-{name}", state="created", labels=marker))
     return docker
 
 
@@ -392,7 +392,7 @@ class TestKind:
         monkeypatch.setenv("NO_PROXY", "mine")
         monkeypatch.setenv("no_proxy", "mine")
         monkeypatch.setenv("HOME", str(tmp_path))
-        made = Wiring(Settings(ClusterOptions(), docker_socket=tmp_path / "none"))
+        made = Wiring(CommandSettings(ClusterOptions(), docker_socket=tmp_path / "none"))
         made.docker = FakeDocker()
         assert made.provider("kind").name == "kind"
         assert os.environ["NO_PROXY"] == "mine,cto-control-plane"

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from cto.cli.live import Live
-from cto.cli.streams import Outlet
+from cto.cli.streams import SafeStream
 from cto.events import (
     Notice,
     Outcome,
@@ -50,7 +50,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def make(*, quiet: bool = False) -> tuple[Live, Tty, FakeClock]:
     stream, clock = Tty(), FakeClock()
-    return Live(Outlet(stream, talk=True), clock, quiet=quiet, width=60), stream, clock
+    return Live(SafeStream(stream, talk=True), clock, quiet=quiet, width=60), stream, clock
 
 
 def test_each_running_step_has_a_row_with_its_age_and_cause() -> None:
@@ -89,7 +89,7 @@ def test_lines_of_what_is_over_stay() -> None:
 
 def test_a_frame_is_around_what_was_said() -> None:
     stream = Tty()
-    live = Live(Outlet(stream, talk=True), FakeClock(), frame=lambda: "SIMULATED", width=60)
+    live = Live(SafeStream(stream, talk=True), FakeClock(), frame=lambda: "SIMULATED", width=60)
     live.notice("hello")
     live.close()
     assert [line for line in plain(stream.getvalue()).splitlines() if line] == [

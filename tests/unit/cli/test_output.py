@@ -13,7 +13,7 @@ import pytest
 from cto.cli.live import Live
 from cto.cli.output import SIMULATED, Terminal
 from cto.cli.plain import Plain
-from cto.cli.settings import ClusterOptions, Settings
+from cto.cli.settings import ClusterOptions, CommandSettings
 from cto.cli.wiring import Wiring
 from cto.errors import ApiError
 from cto.events import Transfer
@@ -206,7 +206,7 @@ class TestDebug:
     def test_secrets_of_the_configuration_are_left_out(self, tmp_path: Path) -> None:
         said: list[str] = []
         env = {"CTO_GITHUB__WEBHOOK_SECRET": "hunter2hunter2"}
-        settings = Settings(ClusterOptions(), env={"HOME": str(tmp_path), **env})
+        settings = CommandSettings(ClusterOptions(), env={"HOME": str(tmp_path), **env})
         made = Wiring(settings, debug=said.append)
         assert made.configure()
         made._trace("+ helm --set x=hunter2hunter2")
@@ -297,7 +297,7 @@ class TestSecrets:
         ]
         named = [{"name": str(index), "user": user} for index, user in enumerate(users)]
         (tmp_path / "config").write_text(json.dumps({"users": named}))
-        made = Wiring(Settings(ClusterOptions()), open_cluster=lambda *_: FakeCluster())
+        made = Wiring(CommandSettings(ClusterOptions()), open_cluster=lambda *_: FakeCluster())
         made.connect(Access(tmp_path / "config", "x"))
         for secret in (
             *("a-token", "a-password", "from-a-file", "YS1rZXktaW4tYmFzZTY0"),

@@ -10,7 +10,7 @@ import pytest
 from cto import __version__
 from cto.catalog import Component
 from cto.cli import bundled
-from cto.cli.settings import ClusterOptions, Settings
+from cto.cli.settings import ClusterOptions, CommandSettings
 from cto.cli.wiring import Wiring
 from cto.plan.desired import DesiredState
 from cto.relocation import Relocation
@@ -34,7 +34,7 @@ def bundle(world: World) -> BundleSource:
 
 def wiring(bundle: BundleSource | None, **env: str) -> Wiring:
     options = ClusterOptions(bundle=bundle.folder if bundle else None)
-    return Wiring(Settings(options, env=env))
+    return Wiring(CommandSettings(options, env=env))
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from cto.adapters.host import Host
 from cto.cli.output import Terminal
 from cto.cli.root import cli
 from cto.cli.serving import Serving
-from cto.cli.settings import ClusterOptions, Settings
+from cto.cli.settings import ClusterOptions, CommandSettings
 from cto.cli.wiring import Wiring
 from cto.errors import IntegrityError, PreflightError
 from fakes.machine import FakeMachine
@@ -65,7 +65,7 @@ def host(tmp_path: Path) -> Host:
 
 def run(program: Path, host: Host, *words: str | Path) -> Result:
     def wiring(options: ClusterOptions) -> Wiring:
-        return Wiring(Settings(options, env={}), host=host, become=become)
+        return Wiring(CommandSettings(options, env={}), host=host, become=become)
 
     argv = ["bundle", "serve", *map(str, words), "--tools", str(program.parent)]
     return CliRunner().invoke(cli, argv, obj=Terminal(wiring=wiring), prog_name="cto")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cto.cli.streams import Outlet, reserve
+from cto.cli.streams import SafeStream, reserve
 
 
 class Failing(io.StringIO):
@@ -29,7 +29,7 @@ class Failing(io.StringIO):
 @pytest.mark.parametrize("number", [errno.EPIPE, errno.EIO])
 def test_once_the_reader_has_gone_nothing_is_tried_any_more(number: int, *, talk: bool) -> None:
     stream = Failing(number)
-    outlet = Outlet(stream, talk=talk)
+    outlet = SafeStream(stream, talk=talk)
     outlet.line("one")
     outlet.line("two")
     assert stream.attempts == 1
@@ -38,18 +38,18 @@ def test_once_the_reader_has_gone_nothing_is_tried_any_more(number: int, *, talk
 
 def test_a_full_disk_is_an_error_for_data() -> None:
     with pytest.raises(OSError, match="No space"):
-        Outlet(Failing(errno.ENOSPC), talk=False).line("data")
+        SafeStream(Failing(errno.ENOSPC), talk=False).line("data")
 
 
 def test_a_full_disk_is_none_for_talk() -> None:
     stream = Failing(errno.ENOSPC)
-    Outlet(stream, talk=True).line("talk")
+    SafeStream(stream, talk=True).line("talk")
     assert stream.attempts == 1
 
 
 def test_a_reader_who_is_slow_costs_only_the_line() -> None:
     stream = Failing(errno.EAGAIN)
-    outlet = Outlet(stream, talk=True)
+    outlet = SafeStream(stream, talk=True)
     outlet.line("one")
     outlet.line("two")
     assert stream.attempts == 2
@@ -58,13 +58,13 @@ def test_a_reader_who_is_slow_costs_only_the_line() -> None:
 def test_a_closed_stream_takes_text() -> None:
     stream = io.StringIO()
     stream.close()
-    outlet = Outlet(stream, talk=False)
+    outlet = SafeStream(stream, talk=False)
     assert not outlet.isatty()
     assert outlet.write("text") == 4
 
 
 def test_a_missing_stream_takes_text() -> None:
-    outlet = Outlet(None, talk=False)
+    outlet = SafeStream(None, talk=False)
     outlet.line("text")
     assert (outlet.isatty(), outlet.encoding) == (False, "utf-8")
     with pytest.raises(OSError, match="Bad file descriptor"):
@@ -74,7 +74,7 @@ def test_a_missing_stream_takes_text() -> None:
 def test_what_an_encoding_lacks_is_replaced() -> None:
     raw = io.BytesIO()
     stream = io.TextIOWrapper(raw, encoding="ascii")
-    Outlet(stream, talk=False).line("✓ done")
+    SafeStream(stream, talk=False).line("✓ done")
     assert raw.getvalue() == b"? done\n"
 
 
@@ -82,7 +82,7 @@ def test_a_broken_pipe_is_replaced_by_nowhere() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     with os.fdopen(writer, "w", encoding="utf-8") as stream:
-        outlet = Outlet(stream, talk=False)
+        outlet = SafeStream(stream, talk=False)
         assert outlet.fileno() == writer
         outlet.line("lost")
         stream.write("what others write, and Python flushes at its end")
@@ -93,7 +93,7 @@ def test_a_broken_pipe_is_replaced_by_nowhere() -> None:
 
 def test_a_slow_reader_of_data_is_an_error() -> None:
     with pytest.raises(BlockingIOError):
-        Outlet(Failing(errno.EAGAIN), talk=False).line("data")
+        SafeStream(Failing(errno.EAGAIN), talk=False).line("data")
 
 
 def test_a_closed_number_is_reserved() -> None:

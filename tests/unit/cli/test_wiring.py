@@ -15,7 +15,7 @@ from cto import assets
 from cto.adapters.helm.releases import HelmReleases
 from cto.adapters.kubernetes.cluster import KubeCluster
 from cto.cli.output import Terminal
-from cto.cli.settings import ClusterOptions, Settings
+from cto.cli.settings import ClusterOptions, CommandSettings
 from cto.cli.wiring import Wiring
 from cto.errors import ConfigError, UsageError
 from cto.ports import Access
@@ -30,7 +30,7 @@ KWOK = {"cluster.provider": ("--provider", "kwok")}
 
 
 def wiring(folder: Path, env: Mapping[str, str] | None = None, **options: Any) -> Wiring:
-    settings = Settings(
+    settings = CommandSettings(
         ClusterOptions(**options),
         env={"HOME": str(folder / "home"), **(env or {})},
         docker_socket=folder / "docker.sock",
@@ -57,7 +57,7 @@ class TestFolders:
         assert made.cache == Path("cache").absolute()
 
     def test_without_a_home_there_is_a_folder_all_the_same(self) -> None:
-        made = Wiring(Settings(ClusterOptions(), env={}))
+        made = Wiring(CommandSettings(ClusterOptions(), env={}))
         assert made.cache == Path("/.cache/cto")
 
 
@@ -186,7 +186,7 @@ class TestConfiguration:
 
 class TestSecrets:
     def wiring(self, desk: Desk, **env: str) -> Wiring:
-        made = Wiring(Settings(ClusterOptions(), env={**desk.env, **env}, root=desk.root))
+        made = Wiring(CommandSettings(ClusterOptions(), env={**desk.env, **env}, root=desk.root))
         assert made.configure()
         return made
 

@@ -10,29 +10,29 @@ from cto.adapters.docker.config import (
 )
 from cto.adapters.docker.container import (
     LOOPBACK,
-    Container,
     ContainerSpec,
     Daemon,
+    DockerContainer,
     Engine,
     Image,
     KnownContainers,
     Publish,
 )
-from cto.adapters.docker.host import DockerHost, Standing, port_is_free, sweep, tries
+from cto.adapters.docker.host import DockerHost, DockerLocation, port_is_free, sweep, tries
 
 __all__ = [
     "LOOPBACK",
-    "Container",
     "ContainerSpec",
     "Daemon",
     "Docker",
+    "DockerContainer",
     "DockerHost",
+    "DockerLocation",
     "Engine",
     "HelperRunner",
     "Image",
     "KnownContainers",
     "Publish",
-    "Standing",
     "as_docker_reads",
     "folder_of",
     "has_docker",

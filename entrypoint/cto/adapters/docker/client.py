@@ -12,7 +12,14 @@ from functools import cached_property
 from typing import Any
 
 from cto import goyaml
-from cto.adapters.docker.container import LOOPBACK, Container, ContainerSpec, Daemon, Image, Network
+from cto.adapters.docker.container import (
+    LOOPBACK,
+    ContainerSpec,
+    Daemon,
+    DockerContainer,
+    Image,
+    Network,
+)
 from cto.adapters.docker.errors import failure, is_in_use, is_missing, is_stuck
 from cto.errors import CtoError, PreflightError, ToolError, WaitError
 from cto.ports import Completed, Runner
@@ -85,26 +92,30 @@ class Docker:
         done = self._docker("context", "inspect", "--format", "{{.Endpoints.docker.Host}}", context)
         return done.stdout.strip()
 
-    def containers(self, **labels: str) -> Sequence[Container]:
+    def containers(self, **labels: str) -> Sequence[DockerContainer]:
         filters = [
             f"--filter=label={name}={value}" if value else f"--filter=label={name}"
             for name, value in labels.items()
         ]
         done = self._docker("ps", "--all", "--quiet", "--no-trunc", *filters)
-        found = [Container.parse(one) for one in self._inspect("container", *done.stdout.split())]
+        found = [
+            DockerContainer.parse(one) for one in self._inspect("container", *done.stdout.split())
+        ]
         return sorted(found, key=lambda one: one.name)
 
-    def container(self, name: str) -> Container | None:
+    def container(self, name: str) -> DockerContainer | None:
         return self.first(name)
 
-    def first(self, *names: str) -> Container | None:
-        return next((Container.parse(one) for one in self._inspect("container", *names)), None)
+    def first(self, *names: str) -> DockerContainer | None:
+        return next(
+            (DockerContainer.parse(one) for one in self._inspect("container", *names)), None
+        )
 
-    def own(self) -> Container | None:
+    def own(self) -> DockerContainer | None:
         return self._own
 
     @cached_property
-    def _own(self) -> Container | None:
+    def _own(self) -> DockerContainer | None:
         for name in self._own_ids():
             found = self.container(name)
             # Twelve hex digits may also be a host's name, or the id on another daemon.
@@ -142,7 +153,7 @@ class Docker:
             self._docker(*words, absent_is_fine=True)
         return True
 
-    def _thaw(self, container: Container) -> None:
+    def _thaw(self, container: DockerContainer) -> None:
         """Let go what a runc within it held when it was killed; where nothing is held, do nothing.
 
         With cgroup v1 runc freezes a container while it changes what that may do, and what is

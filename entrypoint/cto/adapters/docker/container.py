@@ -59,7 +59,7 @@ class ContainerSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Container:
+class DockerContainer:
     """A container as it is.
 
     Attributes:
@@ -71,7 +71,7 @@ class Container:
         exit_code: Of its last end.
         hostname: As it sees itself.
         networks: Its address in each of its networks, '' while it does not run.
-        ports: Container port -> port on Docker's host, as published right now; empty while it
+        ports: DockerContainer port -> port on Docker's host, as published right now; empty while it
             does not run.
         bindings: The same as asked for when it was made; 0 is any.
         mounts: Path inside -> path on Docker's host, or the volume's name.
@@ -100,7 +100,7 @@ class Container:
         return self.state in ("running", "paused")
 
     @classmethod
-    def parse(cls, data: Mapping[str, Any]) -> Container:
+    def parse(cls, data: Mapping[str, Any]) -> DockerContainer:
         """Read what `docker container inspect` says."""
         config, state = data.get("Config") or {}, data.get("State") or {}
         settings = data.get("NetworkSettings") or {}
@@ -233,22 +233,22 @@ class Engine(Protocol):
         """Return what answers; it is asked once."""
         ...
 
-    def containers(self, **labels: str) -> Sequence[Container]:
+    def containers(self, **labels: str) -> Sequence[DockerContainer]:
         """Return the containers with all these labels, running or not, sorted by name.
 
         Labels with dots are given as `**{"a.b": "c"}`; an empty value fits every value.
         """
         ...
 
-    def container(self, name: str) -> Container | None:
+    def container(self, name: str) -> DockerContainer | None:
         """Return one, None if there is none."""
         ...
 
-    def first(self, *names: str) -> Container | None:
+    def first(self, *names: str) -> DockerContainer | None:
         """Return the first of these that is there; they are looked at in this order, one by one."""
         ...
 
-    def own(self) -> Container | None:
+    def own(self) -> DockerContainer | None:
         """Return the container that this process runs in, if this daemon runs it."""
         ...
 

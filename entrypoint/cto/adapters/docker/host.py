@@ -18,9 +18,9 @@ from urllib.parse import urlsplit
 
 from cto.adapters.docker.container import (
     LOOPBACK,
-    Container,
     ContainerSpec,
     Daemon,
+    DockerContainer,
     Engine,
     Publish,
 )
@@ -37,7 +37,7 @@ _ROLE, _PORTS = "cto.dev/role", "ports"
 _OF = "cto.dev/of"
 
 
-class Standing(StrEnum):
+class DockerLocation(StrEnum):
     """Where we run, seen from Docker."""
 
     INSIDE = "inside"
@@ -81,24 +81,24 @@ class DockerHost:
         return self._engine.daemon()
 
     @cached_property
-    def standing(self) -> Standing:
+    def location(self) -> DockerLocation:
         if self._engine.own():
-            return Standing.INSIDE
+            return DockerLocation.INSIDE
         address = urlsplit(self.daemon.endpoint)
         if address.scheme not in _SOCKETS and not _is_loopback(address.hostname or ""):
-            return Standing.REMOTE
+            return DockerLocation.REMOTE
         # A Docker that was started in our own container has our host name.
         if self.daemon.host == self._host.name:
-            return Standing.BESIDE
-        return Standing.NESTED if self._host.in_container else Standing.DESKTOP
+            return DockerLocation.BESIDE
+        return DockerLocation.NESTED if self._host.in_container else DockerLocation.DESKTOP
 
     def free_disk(self) -> int | None:
         """Return the free bytes where Docker keeps its data; None if they cannot be seen."""
-        match self.standing:
-            case Standing.INSIDE:
+        match self.location:
+            case DockerLocation.INSIDE:
                 # The root of a container lies there, with every storage driver.
                 folder = self._root
-            case Standing.BESIDE:
+            case DockerLocation.BESIDE:
                 folder = self._root / self.daemon.root.lstrip("/")
             case _:
                 return None
@@ -110,7 +110,7 @@ class DockerHost:
 
     def inotify(self) -> tuple[int, int] | None:
         """Return how many instances and watches one user may have; None if not to be seen."""
-        if self.standing not in (Standing.INSIDE, Standing.BESIDE):
+        if self.location not in (DockerLocation.INSIDE, DockerLocation.BESIDE):
             return None
         folder = self._root / "proc/sys/fs/inotify"
         try:
@@ -125,7 +125,7 @@ class DockerHost:
     def taken(self, ports: Iterable[int]) -> frozenset[int]:
         """Return which of these ports of the host's loopback address cannot be published."""
         wanted = tuple(ports)
-        if self.standing is not Standing.INSIDE:
+        if self.location is not DockerLocation.INSIDE:
             rootless = self.daemon.rootless
             return frozenset(p for p in wanted if (rootless and p < 1024) or not self._is_free(p))
         # Each try is a container: what Docker has published itself needs none.
@@ -159,7 +159,7 @@ class DockerHost:
         return True
 
 
-def tries(engine: Engine) -> Sequence[Container]:
+def tries(engine: Engine) -> Sequence[DockerContainer]:
     """Return our own tries that Docker has not removed yet; it does so by itself."""
     own = engine.own()
     return engine.containers(**{_ROLE: _PORTS, _OF: own.id}) if own else ()

@@ -25,7 +25,7 @@ from cto.versions import key
 _BLOCK = 65_535
 
 
-class Downloader(Protocol):
+class ChartDownloader(Protocol):
     def fetch(self, url: str, *, algorithm: str, digest: str, code: str) -> Path:
         """Return the file behind a URL, verified."""
         ...
@@ -44,7 +44,7 @@ class ChartResolver:
 
     def __init__(
         self,
-        downloader: Downloader,
+        downloader: ChartDownloader,
         folder: Path | None,
         cache: Path,
         *,

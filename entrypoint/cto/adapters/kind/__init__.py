@@ -47,7 +47,7 @@ def build(parts: ProviderParts) -> Kind:
     )
     return Kind(
         engine=docker,
-        ground=DockerHost(docker, parts.host),
+        docker_host=DockerHost(docker, parts.host),
         program=program,
         supply=parts.images(),
         access=access,

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
-from cto.adapters.docker import LOOPBACK, Container, Engine, KnownContainers
+from cto.adapters.docker import LOOPBACK, DockerContainer, Engine, KnownContainers
 from cto.adapters.host import Host
 from cto.adapters.kubernetes.kubeconfig import Entry, SharedFile, named
 from cto.adapters.replacing import replace_file, sweep
@@ -82,7 +82,7 @@ class KindAccess:
             self._written = self._write()
         return self._written
 
-    def reach(self, control_plane: Container) -> Reach:
+    def reach(self, control_plane: DockerContainer) -> Reach:
         """Return how the user gets there, after `share` with what came of that."""
         ports = published(control_plane)
         if not self._is_shared:
@@ -99,7 +99,7 @@ class KindAccess:
             ports=ports,
         )
 
-    def share(self, control_plane: Container) -> None:
+    def share(self, control_plane: DockerContainer) -> None:
         """Put the cluster into the user's kubeconfig; if that cannot be, `reach` tells why."""
         new = not self._shared.exists()
         why = self._merge()
@@ -206,7 +206,7 @@ class KindAccess:
         )
 
 
-def published(control_plane: Container) -> dict[int, int]:
+def published(control_plane: DockerContainer) -> dict[int, int]:
     """Return port of every node -> port of localhost, without the API server's."""
     return {node: host for node, host in control_plane.bindings.items() if node != API_PORT}
 

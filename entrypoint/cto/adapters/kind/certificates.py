@@ -8,7 +8,7 @@ from __future__ import annotations
 from base64 import b64decode
 from collections.abc import Collection, Mapping, Sequence
 
-from cto.adapters.docker import Container, Engine
+from cto.adapters.docker import DockerContainer, Engine
 from cto.objects import Manifest
 from cto.ports import Cluster
 
@@ -20,7 +20,7 @@ _GROUP = "system:nodes"
 _USAGES = {"digital signature", "key encipherment", "server auth"}
 
 
-def certify(cluster: Cluster, engine: Engine, plane: str, nodes: Sequence[Container]) -> None:
+def certify(cluster: Cluster, engine: Engine, plane: str, nodes: Sequence[DockerContainer]) -> None:
     """Approve what the kubelets of these nodes ask for, each for its own name and addresses."""
     addresses = {node.name: {*node.networks.values()} for node in nodes}
     requests = cluster.list("certificates.k8s.io/v1", "CertificateSigningRequest")

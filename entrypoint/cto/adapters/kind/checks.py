@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from cto.adapters.docker import Daemon, Standing
+from cto.adapters.docker import Daemon, DockerLocation
 from cto.adapters.kind.config import CGROUP_V2_FROM, Ranges, minor
 from cto.ports import NodeOptions
 from cto.result import Check, Topic
@@ -50,25 +50,25 @@ def docker_check(daemon: Daemon) -> Check:
     return topic.passed(found)
 
 
-def place_check(standing: Standing, daemon: Daemon) -> Check:
+def place_check(location: DockerLocation, daemon: Daemon) -> Check:
     """Tell whether what Docker publishes on its loopback address can be reached from here."""
     topic = Topic("docker-place", "Docker's place")
-    match standing:
-        case Standing.REMOTE:
+    match location:
+        case DockerLocation.REMOTE:
             text = f"Docker at {daemon.endpoint} is on another machine ({daemon.host})"
             return topic.failed(text, fix=_SAME_PLACE, code="CTO-1423")
-        case Standing.NESTED:
+        case DockerLocation.NESTED:
             text = (
                 f"Docker at {daemon.endpoint} does not run the container that cto is in: nothing "
                 "that it publishes can be reached from here"
             )
             fix = "Mount the socket of the Docker that runs this container, or add --network host."
             return topic.failed(text, fix=fix, code="CTO-1423")
-        case Standing.INSIDE:
+        case DockerLocation.INSIDE:
             return topic.passed("cto runs in a container of it")
-        case Standing.DESKTOP:
+        case DockerLocation.DESKTOP:
             return topic.passed(f"in a virtual machine of its own ({daemon.host})")
-        case Standing.BESIDE:
+        case DockerLocation.BESIDE:
             return topic.passed("on this machine")
 
 

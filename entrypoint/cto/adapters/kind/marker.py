@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from cto.adapters.docker import Container, ContainerSpec, Engine, KnownContainers
+from cto.adapters.docker import ContainerSpec, DockerContainer, Engine, KnownContainers
 from cto.adapters.host import Host
 from cto.errors import LockedError, ToolError
 from cto.holder import Holder
@@ -41,7 +41,7 @@ class Found:
     """The marker as it was found."""
 
     stage: Stage
-    container: Container | None = None
+    container: DockerContainer | None = None
 
     @property
     def nodes(self) -> int:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from functools import cached_property, partial
 from threading import Event as Flag
 
-from cto.adapters.docker import Container, DockerHost, Engine, sweep, tries
+from cto.adapters.docker import DockerContainer, DockerHost, Engine, sweep, tries
 from cto.adapters.kind import certificates, checks
 from cto.adapters.kind import nodes as kind_nodes
 from cto.adapters.kind.access import NETWORK, KindAccess, published
@@ -33,7 +33,7 @@ class Kind:
 
     Args:
         engine: Docker.
-        ground: The machine that Docker runs on.
+        docker_host: The machine that Docker runs on.
         program: kind itself.
         supply: Where images come from.
         access: Kubeconfig files.
@@ -54,7 +54,7 @@ class Kind:
         self,
         *,
         engine: Engine,
-        ground: DockerHost,
+        docker_host: DockerHost,
         program: KindProgram,
         supply: ImageSupply,
         access: KindAccess,
@@ -67,7 +67,7 @@ class Kind:
         cluster: str = "cto",
     ) -> None:
         self._engine = engine
-        self._ground = ground
+        self._docker_host = docker_host
         self._program = program
         self._supply = supply
         self._access = access
@@ -83,8 +83,8 @@ class Kind:
 
     def validate(self) -> Sequence[Check]:
         try:
-            daemon, standing = self._ground.daemon, self._ground.standing
-            found = [checks.docker_check(daemon), checks.place_check(standing, daemon)]
+            daemon, location = self._docker_host.daemon, self._docker_host.location
+            found = [checks.docker_check(daemon), checks.place_check(location, daemon)]
             if all(check.status is not CheckStatus.FAILED for check in found):
                 found += self._measured()
         except LockedError:
@@ -98,7 +98,7 @@ class Kind:
     def state(self) -> ProviderState:
         return self._state(*self._look())
 
-    def _state(self, found: Found, nodes: Sequence[Container]) -> ProviderState:
+    def _state(self, found: Found, nodes: Sequence[DockerContainer]) -> ProviderState:
         if found.stage is Stage.NONE and nodes:
             raise self._foreign(nodes)
         if found.stage is Stage.NONE:
@@ -205,12 +205,12 @@ class Kind:
 
     def _measured(self) -> list[Check]:
         """Return the checks of the machine; of a cluster that is there only what it still needs."""
-        daemon, options = self._ground.daemon, self._options()
+        daemon, options = self._docker_host.daemon, self._options()
         found, nodes = self._look()
         # Looking for free ports takes each for a moment: it would be one that its nodes want now.
         self._refuse_living(found)
         there = bool(nodes) and found.stage is Stage.MADE
-        free = self._ground.free_disk()
+        free = self._docker_host.free_disk()
         made = [
             checks.room_check(daemon, options),
             checks.disk_check(free, daemon, options, there=there),
@@ -222,7 +222,7 @@ class Kind:
         return [
             *made,
             checks.cgroup_check(daemon, self._kube_version()),
-            checks.inotify_check(self._ground.inotify(), options.nodes),
+            checks.inotify_check(self._docker_host.inotify(), options.nodes),
             checks.ports_check(self._wanted_ports, self._ports),
             checks.ranges_check(self._ranges, self._subnets),
         ]
@@ -234,10 +234,12 @@ class Kind:
         Nodes that are about to be removed may hold some: those are ours.
         """
         own = {port for node in self._nodes() for port in node.bindings.values()}
-        taken = self._ground.taken(port for port in self._wanted_ports.values() if port not in own)
+        taken = self._docker_host.taken(
+            port for port in self._wanted_ports.values() if port not in own
+        )
         result = placed(self._wanted_ports, taken)
         moved = [port for port in result.values() if port not in self._wanted_ports.values()]
-        while moved and (more := self._ground.taken(p for p in moved if p not in own)):
+        while moved and (more := self._docker_host.taken(p for p in moved if p not in own)):
             taken |= more
             result = placed(self._wanted_ports, taken)
             moved = [port for port in result.values() if port not in self._wanted_ports.values()]
@@ -286,7 +288,7 @@ class Kind:
             profile=options.profile,
             ports=self._ports,
             ranges=found,
-            old_cgroups=needs_old_cgroups(version, self._ground.daemon.cgroup_version),
+            old_cgroups=needs_old_cgroups(version, self._docker_host.daemon.cgroup_version),
         )
         for node_port, wanted in self._wanted_ports.items():
             if (port := self._ports[node_port]) != wanted:
@@ -360,7 +362,7 @@ class Kind:
 
     # looking
 
-    def _look(self) -> tuple[Found, Sequence[Container]]:
+    def _look(self) -> tuple[Found, Sequence[DockerContainer]]:
         """Return the marker and the nodes, listed before it: see `_clear`."""
         nodes = self._nodes()
         found = self._marker.find()
@@ -369,10 +371,10 @@ class Kind:
             found = self._marker.find()
         return found, nodes
 
-    def _nodes(self) -> Sequence[Container]:
+    def _nodes(self) -> Sequence[DockerContainer]:
         return self._engine.containers(**{NODE_LABEL: self._cluster})
 
-    def _control_plane(self, nodes: Sequence[Container]) -> Container:
+    def _control_plane(self, nodes: Sequence[DockerContainer]) -> DockerContainer:
         for node in nodes:
             if node.labels.get(NODE_ROLE_LABEL) == "control-plane":
                 return node
@@ -386,10 +388,10 @@ class Kind:
         if found.stage is Stage.MAKING and self._marker.lives(found) is not False:
             raise self._marker.locked(found)
 
-    def _foreign(self, nodes: Sequence[Container]) -> PreflightError:
+    def _foreign(self, nodes: Sequence[DockerContainer]) -> PreflightError:
         check = checks.foreign_check(self._cluster, _names(nodes), self._marker.name)
         return PreflightError("CTO-1424", check.message, hint=check.fix)
 
 
-def _names(nodes: Sequence[Container]) -> list[str]:
+def _names(nodes: Sequence[DockerContainer]) -> list[str]:
     return [node.name for node in nodes]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cto.adapters.docker import Container, Engine
+from cto.adapters.docker import DockerContainer, Engine
 from cto.adapters.kind import mirrors
 from cto.adapters.kind.marker import CLUSTER, MARKER, NODE_LABEL
 from cto.errors import CtoError
@@ -61,11 +61,11 @@ def _found(engine: Engine) -> Sequence[str]:
     return [one.name for one in engine.containers(**{ROLE_LABEL: REGISTRY})]
 
 
-def _nodes(engine: Engine) -> Sequence[Container]:
+def _nodes(engine: Engine) -> Sequence[DockerContainer]:
     return engine.containers(**{NODE_LABEL: ""})
 
 
-def _silent(engine: Engine, nodes: Sequence[Container]) -> Sequence[str]:
+def _silent(engine: Engine, nodes: Sequence[DockerContainer]) -> Sequence[str]:
     """Return the clusters of ours whose nodes cannot all be asked.
 
     Those of others name no registry of ours. Markers are looked at after the nodes were listed: no
@@ -76,7 +76,9 @@ def _silent(engine: Engine, nodes: Sequence[Container]) -> Sequence[str]:
     return sorted(ours & stopped)
 
 
-def _unnamed(engine: Engine, found: Sequence[str], nodes: Sequence[Container]) -> Sequence[str]:
+def _unnamed(
+    engine: Engine, found: Sequence[str], nodes: Sequence[DockerContainer]
+) -> Sequence[str]:
     """Return which of these registries no running node names.
 
     All nodes are asked, also those without a marker: Docker's `prune` takes markers away.
@@ -86,7 +88,7 @@ def _unnamed(engine: Engine, found: Sequence[str], nodes: Sequence[Container]) -
     return [name for name in found if name not in named]
 
 
-def _named(engine: Engine, node: Container) -> Sequence[str]:
+def _named(engine: Engine, node: DockerContainer) -> Sequence[str]:
     try:
         return named_by(engine, node.name)
     except CtoError:

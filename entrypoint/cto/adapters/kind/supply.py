@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from threading import Event as Flag
 from typing import NoReturn
 
-from cto.adapters.docker import LOOPBACK, Container, ContainerSpec, Engine, Image, Publish
+from cto.adapters.docker import LOOPBACK, ContainerSpec, DockerContainer, Engine, Image, Publish
 from cto.adapters.kind import mirrors, registries
 from cto.adapters.kind.registries import PREFIX, REGISTRY, ROLE_LABEL
 from cto.errors import PreflightError, ToolError
@@ -241,7 +241,7 @@ class BundleRegistry:
                 return
         self._fail("it ends again and again")
 
-    def _container(self) -> Container | None:
+    def _container(self) -> DockerContainer | None:
         found = self._engine.container(self.name)
         if found and found.labels.get(BUNDLE_LABEL) != self._bundle.digest:
             text = f"there is a container {self.name}, and cto did not make it"

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from cto.adapters.kubernetes import errors as api_errors
 from cto.adapters.kubernetes import watching
-from cto.adapters.kubernetes.connection import Answer, Connection, NoAnswerError, Request
+from cto.adapters.kubernetes.connection import ApiAnswer, Connection, NoAnswerError, Request
 from cto.adapters.kubernetes.discovery import Discovery
 from cto.adapters.kubernetes.login import LoginPrograms
 from cto.adapters.kubernetes.retrying import Retrying
@@ -303,7 +303,7 @@ class KubeCluster:
         selectors: Mapping[str, str],
         headers: Mapping[str, str],
         *,
-        send: Callable[[Request], Answer] | None = None,
+        send: Callable[[Request], ApiAnswer] | None = None,
     ) -> tuple[Sequence[Manifest], str]:
         """Return the objects and the resource version of the list."""
         found = self._discovery.find(api_version, kind)
@@ -321,7 +321,7 @@ class KubeCluster:
         return [_cleaned({**item, **named}) for item in items], version
 
     def _pages(
-        self, request: Request, send: Callable[[Request], Answer]
+        self, request: Request, send: Callable[[Request], ApiAnswer]
     ) -> tuple[Sequence[Manifest], str]:
         items: list[Manifest] = []
         version = ""
@@ -333,7 +333,7 @@ class KubeCluster:
         return items, version
 
     @staticmethod
-    def _each_page(request: Request, send: Callable[[Request], Answer]) -> Iterator[_Page]:
+    def _each_page(request: Request, send: Callable[[Request], ApiAnswer]) -> Iterator[_Page]:
         query, token, anew = request.query, "", False
         while True:
             page = _with_query(request, {**query, "continue": token} if token else query)
@@ -350,11 +350,11 @@ class KubeCluster:
             if not token:
                 return
 
-    def _ask(self, request: Request) -> Answer:
+    def _ask(self, request: Request) -> ApiAnswer:
         answer, _ = self._send(request)
         return _checked(request, answer)
 
-    def _send(self, request: Request) -> tuple[Answer, bool]:
+    def _send(self, request: Request) -> tuple[ApiAnswer, bool]:
         try:
             answer, repeated = self._retrying.send(request)
         except NoAnswerError as error:
@@ -411,7 +411,7 @@ def _with_query(request: Request, query: Mapping[str, str]) -> Request:
     )
 
 
-def _checked(request: Request, answer: Answer, *, confidential: bool = False) -> Answer:
+def _checked(request: Request, answer: ApiAnswer, *, confidential: bool = False) -> ApiAnswer:
     if answer.status >= 300:
         raise api_errors.refused(
             request.what, answer.status, answer.body, confidential=confidential
@@ -419,7 +419,7 @@ def _checked(request: Request, answer: Answer, *, confidential: bool = False) ->
     return answer
 
 
-def _decoded(answer: Answer) -> Any:
+def _decoded(answer: ApiAnswer) -> Any:
     return api_errors.decoded(answer.body)
 
 

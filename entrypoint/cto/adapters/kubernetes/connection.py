@@ -58,7 +58,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Answer:
+class ApiAnswer:
     """What the server said."""
 
     status: int
@@ -130,7 +130,7 @@ class Connection:
         self._lock = Lock()
         self._session: _Session | None = None
 
-    def send(self, request: Request) -> Answer:
+    def send(self, request: Request) -> ApiAnswer:
         """Ask once, log in again if the credentials were refused.
 
         Raises:
@@ -140,7 +140,7 @@ class Connection:
         session, response = self._open(request, preload=True)
         if response.status == 401:
             raise self._unauthorized(session, response)
-        return Answer(response.status, response.headers, response.data)
+        return ApiAnswer(response.status, response.headers, response.data)
 
     def stream(self, request: Request) -> Stream:
         """Ask for an answer that comes piece by piece; it must be closed.

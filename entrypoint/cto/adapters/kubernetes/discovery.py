@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from threading import RLock
 from typing import Any
 
-from cto.adapters.kubernetes.connection import Answer, Request
+from cto.adapters.kubernetes.connection import ApiAnswer, Request
 from cto.adapters.kubernetes.errors import decoded
 from cto.errors import ApiError
 from cto.ports import ApiKind, Clock
@@ -21,7 +21,7 @@ _CORE, _GROUPS = "/api", "/apis"
 # Somebody who asks again and again for a kind that nobody serves must not load the server.
 _ASK_AGAIN_S = 1.0
 
-Ask = Callable[[Request], Answer]
+Ask = Callable[[Request], ApiAnswer]
 
 
 class Discovery:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from threading import Event as Flag
 
 from cto.adapters.kubernetes import errors as api_errors
-from cto.adapters.kubernetes.connection import Answer, Connection, NoAnswerError, Request
+from cto.adapters.kubernetes.connection import ApiAnswer, Connection, NoAnswerError, Request
 from cto.ports import Clock
 
 # PATCH is only ever a server-side apply here, DELETE names its object.
@@ -25,7 +25,7 @@ class Retrying:
         self._clock = clock
         self._closed = Flag()
 
-    def send(self, request: Request) -> tuple[Answer, bool]:
+    def send(self, request: Request) -> tuple[ApiAnswer, bool]:
         """Return the answer, and whether the server may have got the request before.
 
         Raises:
@@ -64,7 +64,7 @@ def _may_repeat(request: Request, error: NoAnswerError) -> bool:
     return not error.hint and (request.method in IDEMPOTENT or not error.sent)
 
 
-def _worth_repeating(request: Request, answer: Answer) -> bool:
+def _worth_repeating(request: Request, answer: ApiAnswer) -> bool:
     # With 429 the server says that it did nothing yet.
     if answer.status == 429:
         return True

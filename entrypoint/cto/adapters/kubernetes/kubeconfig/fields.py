@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 
-class Kind(Enum):
+class ValueKind(Enum):
     """What Go decodes a field to; the words are for people."""
 
     TEXT = "a text"
@@ -39,40 +39,40 @@ class Field:
         is_path: Relative to the kubeconfig's folder.
     """
 
-    kind: Kind
+    kind: ValueKind
     of: Mapping[str, Field] | None = None
     refused: str = ""
     is_path: bool = False
 
 
-_TEXT = Field(Kind.TEXT)
-_FLAG = Field(Kind.FLAG)
-_DATA = Field(Kind.DATA)
-_FILE = Field(Kind.TEXT, is_path=True)
+_TEXT = Field(ValueKind.TEXT)
+_FLAG = Field(ValueKind.FLAG)
+_DATA = Field(ValueKind.DATA)
+_FILE = Field(ValueKind.TEXT, is_path=True)
 
-_EXTENSION = {"name": _TEXT, "extension": Field(Kind.ANY)}
-_EXTENSIONS = Field(Kind.NAMED, _EXTENSION)
+_EXTENSION = {"name": _TEXT, "extension": Field(ValueKind.ANY)}
+_EXTENSIONS = Field(ValueKind.NAMED, _EXTENSION)
 
 _EXEC_VARIABLE = {"name": _TEXT, "value": _TEXT}
 
 EXEC: Mapping[str, Field] = {
     # A path only if it has a slash in it; else it is looked for in PATH.
     "command": _FILE,
-    "args": Field(Kind.TEXTS),
-    "env": Field(Kind.PARTS, _EXEC_VARIABLE),
+    "args": Field(ValueKind.TEXTS),
+    "env": Field(ValueKind.PARTS, _EXEC_VARIABLE),
     "apiVersion": _TEXT,
     "installHint": _TEXT,
     "provideClusterInfo": _FLAG,
     "interactiveMode": _TEXT,
 }
 
-AUTH_PROVIDER: Mapping[str, Field] = {"name": _TEXT, "config": Field(Kind.TEXT_BY_NAME)}
+AUTH_PROVIDER: Mapping[str, Field] = {"name": _TEXT, "config": Field(ValueKind.TEXT_BY_NAME)}
 
 CLUSTER: Mapping[str, Field] = {
     "server": _TEXT,
     "tls-server-name": _TEXT,
     "insecure-skip-tls-verify": Field(
-        Kind.FLAG,
+        ValueKind.FLAG,
         refused="switches TLS verification off: replace it by certificate-authority-data, and add "
         "tls-server-name if the certificate is for another name",
     ),
@@ -93,12 +93,12 @@ USER: Mapping[str, Field] = {
     "tokenFile": _FILE,
     "as": _TEXT,
     "as-uid": _TEXT,
-    "as-groups": Field(Kind.TEXTS),
-    "as-user-extra": Field(Kind.TEXTS_BY_NAME),
+    "as-groups": Field(ValueKind.TEXTS),
+    "as-user-extra": Field(ValueKind.TEXTS_BY_NAME),
     "username": _TEXT,
     "password": _TEXT,
-    "auth-provider": Field(Kind.PART, AUTH_PROVIDER),
-    "exec": Field(Kind.PART, EXEC),
+    "auth-provider": Field(ValueKind.PART, AUTH_PROVIDER),
+    "exec": Field(ValueKind.PART, EXEC),
     "extensions": _EXTENSIONS,
 }
 
@@ -115,10 +115,10 @@ PREFERENCES: Mapping[str, Field] = {"colors": _FLAG, "extensions": _EXTENSIONS}
 CONFIG: Mapping[str, Field] = {
     "kind": _TEXT,
     "apiVersion": _TEXT,
-    "preferences": Field(Kind.PART, PREFERENCES),
-    "clusters": Field(Kind.NAMED, {"name": _TEXT, "cluster": Field(Kind.PART, CLUSTER)}),
-    "users": Field(Kind.NAMED, {"name": _TEXT, "user": Field(Kind.PART, USER)}),
-    "contexts": Field(Kind.NAMED, {"name": _TEXT, "context": Field(Kind.PART, CONTEXT)}),
+    "preferences": Field(ValueKind.PART, PREFERENCES),
+    "clusters": Field(ValueKind.NAMED, {"name": _TEXT, "cluster": Field(ValueKind.PART, CLUSTER)}),
+    "users": Field(ValueKind.NAMED, {"name": _TEXT, "user": Field(ValueKind.PART, USER)}),
+    "contexts": Field(ValueKind.NAMED, {"name": _TEXT, "context": Field(ValueKind.PART, CONTEXT)}),
     "current-context": _TEXT,
     "extensions": _EXTENSIONS,
 }
@@ -132,6 +132,6 @@ def local(entry: Mapping[str, Any], fields: Mapping[str, Field], base: Path) -> 
         if field.is_path and value and isinstance(value, str):
             is_program = key == "command" and "/" not in value
             found[key] = value if is_program else str(base / value)
-        elif field.kind is Kind.PART and isinstance(value, dict):
+        elif field.kind is ValueKind.PART and isinstance(value, dict):
             found[key] = local(value, field.of or {}, base)
     return found

@@ -16,7 +16,7 @@ from datetime import date
 from types import UnionType
 from typing import Any
 
-from cto.adapters.kubernetes.kubeconfig.fields import CONFIG, Field, Kind
+from cto.adapters.kubernetes.kubeconfig.fields import CONFIG, Field, ValueKind
 
 _TYPES = {bool: "true or false", int: "a number", float: "a number", str: "a text"}
 _TYPES |= {list: "a list", dict: "a mapping"}
@@ -39,26 +39,26 @@ def _part(place: str, data: Mapping[str, Any], fields: Mapping[str, Field]) -> I
 
 def _field(place: str, value: Any, field: Field) -> Iterator[str]:
     match field.kind:
-        case Kind.ANY:
+        case ValueKind.ANY:
             return
-        case Kind.TEXT | Kind.FLAG | Kind.DATA:
+        case ValueKind.TEXT | ValueKind.FLAG | ValueKind.DATA:
             yield from _scalar(place, value, field.kind)
-        case Kind.TEXTS:
+        case ValueKind.TEXTS:
             yield from _texts(place, value)
-        case Kind.TEXT_BY_NAME | Kind.TEXTS_BY_NAME:
+        case ValueKind.TEXT_BY_NAME | ValueKind.TEXTS_BY_NAME:
             yield from _by_name(place, value, field.kind)
-        case Kind.PART:
+        case ValueKind.PART:
             yield from _is(place, value, dict, field.kind)
             if isinstance(value, dict):
                 yield from _part(place, value, field.of or {})
-        case Kind.PARTS | Kind.NAMED:
+        case ValueKind.PARTS | ValueKind.NAMED:
             yield from _parts(place, value, field)
 
 
-def _scalar(place: str, value: Any, kind: Kind) -> Iterator[str]:
+def _scalar(place: str, value: Any, kind: ValueKind) -> Iterator[str]:
     # A date is a text to Go.
-    yield from _is(place, value, bool if kind is Kind.FLAG else str | date, kind)
-    if kind is Kind.DATA and isinstance(value, str) and not _is_base64(value):
+    yield from _is(place, value, bool if kind is ValueKind.FLAG else str | date, kind)
+    if kind is ValueKind.DATA and isinstance(value, str) and not _is_base64(value):
         yield f"{place} is no base64"
 
 
@@ -69,12 +69,12 @@ def _parts(place: str, value: Any, field: Field) -> Iterator[str]:
         here = f"{place}[{index}]"
         if item is None:
             continue
-        yield from _is(here, item, dict, Kind.PART)
+        yield from _is(here, item, dict, ValueKind.PART)
         if isinstance(item, dict):
             name = item.get("name")
             named = f"{place}[{name}]" if isinstance(name, str) and name else here
             yield from _part(named, item, field.of or {})
-    if field.kind is Kind.NAMED:
+    if field.kind is ValueKind.NAMED:
         yield from _twice(place, items)
 
 
@@ -85,25 +85,25 @@ def _twice(place: str, items: Iterable[Any]) -> Iterator[str]:
             yield f"{place}: the name {name!r} is there {count} times"
 
 
-def _by_name(place: str, value: Any, kind: Kind) -> Iterator[str]:
+def _by_name(place: str, value: Any, kind: ValueKind) -> Iterator[str]:
     yield from _is(place, value, dict, kind)
     for name, inner in value.items() if isinstance(value, dict) else ():
         if inner is None:
             continue
-        if kind is Kind.TEXTS_BY_NAME:
+        if kind is ValueKind.TEXTS_BY_NAME:
             yield from _texts(f"{place}[{name}]", inner)
         else:
-            yield from _scalar(f"{place}[{name}]", inner, Kind.TEXT)
+            yield from _scalar(f"{place}[{name}]", inner, ValueKind.TEXT)
 
 
 def _texts(place: str, value: Any) -> Iterator[str]:
-    yield from _is(place, value, list, Kind.TEXTS)
+    yield from _is(place, value, list, ValueKind.TEXTS)
     for index, item in enumerate(value if isinstance(value, list) else ()):
         if item is not None:
-            yield from _scalar(f"{place}[{index}]", item, Kind.TEXT)
+            yield from _scalar(f"{place}[{index}]", item, ValueKind.TEXT)
 
 
-def _is(place: str, value: Any, wanted: type | UnionType, kind: Kind) -> Iterator[str]:
+def _is(place: str, value: Any, wanted: type | UnionType, kind: ValueKind) -> Iterator[str]:
     if not isinstance(value, wanted):
         yield f"{place} is {_TYPES.get(type(value), 'something else')}, and must be {kind.value}"
 
