@@ -135,7 +135,7 @@ class KindBench:
         )
         values: dict[str, Any] = {
             "engine": self.docker,
-            "ground": DockerHost(
+            "docker_host": DockerHost(
                 self.docker,
                 self.machine.host,
                 root=self.machine.root,

@@ -54,6 +54,26 @@ def folder(
     return _first((base,) if base else usual(os.environ), swept)
 
 
+def spare(pid: int, lives: Callable[[int], bool], *, instead_of: Path, elsewhere: str) -> Path:
+    """Make a folder for this run alone, for who finds `instead_of` not writable.
+
+    Args:
+        pid: As above.
+        lives: As above.
+        instead_of: What is named in the error.
+        elsewhere: What its owner may do to have it in another place.
+
+    Raises:
+        PreflightError: CTO-1485, no temporary file can be made either.
+    """
+    try:
+        return folder(pid, lives, prefix=RUN)
+    except PreflightError as error:
+        text = f"neither {instead_of} nor a temporary folder can be written"
+        hint = f"Have one of them made writable, or {elsewhere}, TMPDIR."
+        raise PreflightError(error.code, text, details=error.message, hint=hint) from error
+
+
 def usual(env: Mapping[str, str]) -> Sequence[Path]:
     """Return where temporary files belong, the first choice first."""
     given = env.get("TMPDIR")

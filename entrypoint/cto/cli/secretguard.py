@@ -44,27 +44,42 @@ def secrets_of(config: Config) -> Mapping[str, str]:
     }
 
 
-def refuse_weak(loaded: Loaded, said: Iterable[str]) -> None:
-    """Refuse secrets that are a part of what is said anyway; the texts of neither are told.
+class SecretGuard:
+    """Keeps the secrets of a configuration out of command lines."""
 
-    Raises:
-        ConfigError: CTO-1300, with a line for each of their fields.
-    """
-    texts = tuple(said)
-    weak = [
-        Problem(
-            path=field,
-            origin=str(loaded.origins.get(field, "")),
-            reason="is a word that also stands in the name of a folder, a component, a context, "
-            "an image or an option: it could not be kept out of command lines",
-            fix="take a longer, random one, or keep it in a Secret of the cluster and refer to it: "
-            "{secret: NAME, key: KEY}",
-        )
-        for field, value in secrets_of(loaded.config).items()
-        if any(value in text for text in texts)
-    ]
-    if weak:
-        raise failure(weak)
+    def __init__(self, loaded: Loaded) -> None:
+        self._origins = loaded.origins
+        self._secrets = secrets_of(loaded.config)
+
+    @property
+    def values(self) -> Iterable[str]:
+        return self._secrets.values()
+
+    def is_secret(self, text: str) -> bool:
+        """Tell whether a text has one in it."""
+        return any(value in text for value in self.values)
+
+    def refuse_weak(self, said: Iterable[str]) -> None:
+        """Refuse secrets that are a part of what is said anyway; the texts of neither are told.
+
+        Raises:
+            ConfigError: CTO-1300, with a line for each of their fields.
+        """
+        texts = tuple(said)
+        weak = [
+            Problem(
+                path=field,
+                origin=str(self._origins.get(field, "")),
+                reason="is a word that also stands in the name of a folder, a component, a "
+                "context, an image or an option: it could not be kept out of command lines",
+                fix="take a longer, random one, or keep it in a Secret of the cluster and refer "
+                "to it: {secret: NAME, key: KEY}",
+            )
+            for field, value in self._secrets.items()
+            if any(value in text for text in texts)
+        ]
+        if weak:
+            raise failure(weak)
 
 
 def said_anyway(

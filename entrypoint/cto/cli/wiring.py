@@ -22,7 +22,7 @@ from cto.adapters.docker import port_is_free
 from cto.adapters.download import Downloader
 from cto.adapters.helm import ChartResolver, HelmGuard, HelmReleases
 from cto.adapters.host import Host
-from cto.adapters.kubernetes import KubeCluster, LoginPrograms, Pod
+from cto.adapters.kubernetes import KubeCluster, LoginPrograms
 from cto.adapters.kubernetes.kubeconfig import login_secrets
 from cto.adapters.process import ProcessRunner, become
 from cto.adapters.tools import Tools
@@ -36,13 +36,12 @@ from cto.cli.settings import ClusterOptions, CommandSettings
 from cto.engine.cache import Lacking, nothing_lacks
 from cto.engine.installer import Installer, charts_of
 from cto.engine.lock import ClusterLock
-from cto.errors import ApiError, CtoError, PreflightError
+from cto.errors import ApiError, CtoError
 from cto.events import Event
 from cto.holder import Containers, NoContainers
-from cto.objects import Manifest, load_documents
 from cto.plan.selection import Selection, select
 from cto.ports import Access, Clock, Cluster, NodeOptions, Provider, Releases, Runner
-from cto.providers import DEFAULT_NAME, PROVIDERS, is_in_docker
+from cto.providers import is_in_docker
 from cto.redaction import Secrets
 from cto.result import Check
 from cto.storage import folder_checks
@@ -50,6 +49,7 @@ from cto.storage import folder_checks
 if TYPE_CHECKING:
     from cto.adapters.docker import Engine
     from cto.cli.relocating import Relocations
+    from cto.cli.secretguard import SecretGuard
     from cto.cli.sessions import Sessions
     from cto.config.load import Loaded
     from cto.relocation import Relocation
@@ -118,11 +118,17 @@ class Wiring:
         from cto.cli import secretguard  # noqa: PLC0415 - slow to import, and status needs none
 
         self.settings = self.settings.configured()
-        loaded = self.loaded
-        self.secrets.add(secretguard.secrets_of(loaded.config).values())
-        said = secretguard.said_anyway(self.settings, loaded.config, self.catalog.components)
-        secretguard.refuse_weak(loaded, said)
-        return loaded
+        config, components = self.loaded.config, self.catalog.components
+        self.secrets.add(self.guard.values)
+        self.guard.refuse_weak(secretguard.said_anyway(self.settings, config, components))
+        return self.loaded
+
+    @cached_property
+    def guard(self) -> SecretGuard:
+        """What keeps the secrets of the configuration out of command lines."""
+        from cto.cli.secretguard import SecretGuard  # noqa: PLC0415 - as above
+
+        return SecretGuard(self.loaded)
 
     @property
     def loaded(self) -> Loaded:
@@ -154,15 +160,12 @@ class Wiring:
         Raises:
             PreflightError: CTO-1485, no temporary file can be made either.
         """
-        try:
-            made = scratch.folder(
-                self.host.pid, lambda pid: bool(self.host.started(pid)), prefix=scratch.RUN
-            )
-        except PreflightError as error:
-            text = f"neither {self.cache} nor a temporary folder can be written"
-            elsewhere = storage.CACHE.elsewhere(self.settings.env)
-            hint = f"Have one of them made writable, or {elsewhere}, TMPDIR."
-            raise PreflightError(error.code, text, details=error.message, hint=hint) from error
+        made = scratch.spare(
+            self.host.pid,
+            lambda pid: bool(self.host.started(pid)),
+            instead_of=self.cache,
+            elsewhere=storage.CACHE.elsewhere(self.settings.env),
+        )
         weakref.finalize(self, shutil.rmtree, made, ignore_errors=True)
         return made
 
@@ -319,58 +322,27 @@ class Wiring:
         return self.providers[name]
 
     def _parts(self, provider: str) -> ProviderParts:
-        """Return what a provider may be built from: see there."""
-        from cto.cli import containers  # noqa: PLC0415 - status of other clusters needs none of it
+        from cto.cli.parts import provider_parts  # noqa: PLC0415 - bundles need no provider
 
-        settings, cluster = self.settings, self.settings.cluster
-        own = next(kind for kind in PROVIDERS if kind.name == provider)
-        return ProviderParts(
-            name=cluster.name,
-            context=cluster.context or "",
-            use_context=cluster.use_context,
-            env=settings.env,
-            kubeconfigs=settings.kubeconfigs(),
-            kubeconfig_is_named=bool(settings.named_kubeconfig),
-            pod=self.pod,
+        return provider_parts(
+            provider,
+            self.settings,
+            catalog=lambda: self.catalog,
             host=self.host,
             clock=self.clock,
             runner=self.runner,
             tools=self.tools,
-            state=self.state / provider / (cluster.name if own.named else DEFAULT_NAME),
+            docker=lambda: self.docker,
             spare=lambda: self.spare,
             connect=self.connect,
             nodes=self.node_options,
-            manifests=partial(self.manifests, provider),
-            published=lambda: containers.published(self.catalog.components),
-            docker=lambda: self.docker,
-            docker_program=containers.program(self.tools, settings.env),
-            images=lambda: containers.supply(settings, self.docker, self.clock),
-            kube_version=partial(containers.kube_version, settings),
         )
-
-    @cached_property
-    def pod(self) -> Pod:
-        return Pod(self.settings.env, self.settings.service_account)
 
     def node_options(self) -> NodeOptions:
-        config, profile = self.loaded.config, self.loaded.profile
-        return NodeOptions(
-            nodes=config.cluster.nodes,
-            profile=profile.name,
-            cpu=profile.cpu,
-            memory_gib=profile.memory_gb,
-            disk_gib=profile.disk_gb,
-        )
+        """Return what nodes of a cluster that is made shall be like."""
+        from cto.cli.parts import node_options  # noqa: PLC0415 - as above
 
-    def manifests(self, provider: str) -> Sequence[Manifest]:
-        """Return what a new cluster of a provider gets, besides the platform."""
-        seconds = int(self.settings.env.get("CTO_KWOK_POD_READY_SECONDS", "0") or 0)
-        from cto.render import Renderer  # noqa: PLC0415 - jinja2 is slow to import
-
-        renderer = Renderer({"pod_ready_seconds": seconds}, env={})
-        folder = self.settings.root / "templates" / provider
-        files = sorted([*folder.glob("*.yaml"), *folder.glob("*.yaml.j2")])
-        return [item for file in files for item in load_documents(renderer.text(file))]
+        return node_options(self.loaded)
 
     def image_name(self) -> str:
         """Return what our own image is called in a command line."""
@@ -413,7 +385,8 @@ class Wiring:
     ) -> Iterator[Installer]:
         """Open everything that a verb needs of one cluster, and close it at the end."""
         if configured:
-            self._refuse_weak(access)
+            # Which cluster it is may only be known now.
+            self.guard.refuse_weak((str(access.kubeconfig), access.context))
         cluster = self.connect(access)
         with ExitStack() as stack:
             stack.callback(close, cluster)
@@ -424,7 +397,7 @@ class Wiring:
                 log=self._trace,
                 clock=self.clock,
                 keep_fds=lambda: guard.descriptors,
-                guard=self._is_secret if configured else None,
+                guard=self.guard.is_secret if configured else None,
                 redact=self.secrets.redacted,
             )
             stack.callback(runner.stop)
@@ -472,12 +445,6 @@ class Wiring:
                 return _UNSEEN
             raise
 
-    def _refuse_weak(self, access: Access) -> None:
-        """Look once more: which cluster it is may only be known now."""
-        from cto.cli import secretguard  # noqa: PLC0415 - status needs none
-
-        secretguard.refuse_weak(self.loaded, (str(access.kubeconfig), access.context))
-
     def tell(self, text: str) -> None:
         """Tell what users should know; by whom they learn it may change meanwhile."""
         self.notice(text)
@@ -485,13 +452,3 @@ class Wiring:
     def _trace(self, text: str) -> None:
         """Pass on what was run or asked, without the secrets that are known by then."""
         self.debug(self.secrets.redacted(text))
-
-    def _is_secret(self, text: str) -> bool:
-        return any(value in text for value in self._secrets)
-
-    @cached_property
-    def _secrets(self) -> tuple[str, ...]:
-        """Values that must not appear in a command line."""
-        from cto.cli import secretguard  # noqa: PLC0415 - as above
-
-        return tuple(secretguard.secrets_of(self.loaded.config).values())

@@ -15,6 +15,8 @@ from cto import assets
 from cto.adapters.helm.releases import HelmReleases
 from cto.adapters.kubernetes.cluster import KubeCluster
 from cto.cli.output import Terminal
+from cto.cli.parts import manifests
+from cto.cli.secretguard import SecretGuard
 from cto.cli.settings import ClusterOptions, CommandSettings
 from cto.cli.wiring import Wiring
 from cto.errors import ConfigError, UsageError
@@ -176,9 +178,10 @@ class TestConfiguration:
         config = wiring(tmp_path, env).configure().config
         assert config.components["argo-events"].mode.value == "external"
 
-    def test_simulated_pods_take_as_long_as_the_environment_says(self, tmp_path: Path) -> None:
-        quick = wiring(tmp_path).manifests("kwok")
-        slow = wiring(tmp_path, {"CTO_KWOK_POD_READY_SECONDS": "8"}).manifests("kwok")
+    def test_simulated_pods_take_as_long_as_the_environment_says(self) -> None:
+        folder = assets.root() / "templates" / "kwok"
+        quick = manifests(folder, {})
+        slow = manifests(folder, {"CTO_KWOK_POD_READY_SECONDS": "8"})
         assert {item["kind"] for item in quick} >= {"Stage"}
         assert "8000" in str(slow)
         assert quick != slow
@@ -190,13 +193,16 @@ class TestSecrets:
         assert made.configure()
         return made
 
+    def guard(self, desk: Desk, **env: str) -> SecretGuard:
+        return SecretGuard(self.wiring(desk, **env).loaded)
+
     def test_a_value_that_is_secret_may_not_be_in_a_command_line(self, desk: Desk) -> None:
-        made = self.wiring(
+        made = self.guard(
             desk, CTO_GITHUB__WEBHOOK_SECRET="planted-hook", CTO_SMTP__PASSWORD="planted-mail"
         )
-        assert made._is_secret("--set=x=planted-hook")
-        assert made._is_secret("planted-mail")
-        assert not made._is_secret("--namespace=web")
+        assert made.is_secret("--set=x=planted-hook")
+        assert made.is_secret("planted-mail")
+        assert not made.is_secret("--namespace=web")
 
     @pytest.mark.parametrize(
         "weak",
@@ -231,7 +237,7 @@ class TestSecrets:
         assert "jenkins" not in error["details"]
 
     def test_a_short_one_would_be_found_everywhere(self, desk: Desk) -> None:
-        assert not self.wiring(desk, CTO_GITHUB__WEBHOOK_SECRET="web")._is_secret("upgrade web")
+        assert not self.guard(desk, CTO_GITHUB__WEBHOOK_SECRET="web").is_secret("upgrade web")
 
 
 class TestAdapters:

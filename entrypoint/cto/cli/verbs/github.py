@@ -185,7 +185,7 @@ def _config(wiring: Wiring, state: State) -> Config:
     Raises:
         ConfigError: CTO-1370, it does not say where the Apps are to be.
     """
-    config = wiring.loaded.config if wiring.options.files else remembered(state.config)
+    config = wiring.configure().config if wiring.options.files else remembered(state.config)
     if config is None or config.github.organization is None:
         raise ConfigError("CTO-1370", "github.organization is not set: whose are the Apps to be?")
     if config.air_gapped and config.github.url.rstrip("/") == _PUBLIC:
