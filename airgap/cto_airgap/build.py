@@ -11,7 +11,6 @@ from typing import TypeVar
 from cto.errors import IntegrityError, ToolError
 from cto_airgap.bundle import Tree, open_item
 from cto_airgap.contents import Contents, Item, ItemKind
-from cto_airgap.images import ImageSource, platform_of
 from cto_airgap.layout import Layout, WrongBytesError
 from cto_airgap.oci import (
     OCI_MANIFEST,
@@ -23,6 +22,7 @@ from cto_airgap.oci import (
     to_bytes,
 )
 from cto_airgap.reference import Reference
+from cto_airgap.sources import ImageSource, platform_of
 from cto_airgap.transfers import Counter, Listener, each
 
 # https://helm.sh/docs/topics/registries/#helm-chart-manifest

@@ -18,10 +18,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from cto.storage import replacing
-from cto_airgap.images import ImageArchive, blob_path, file_pieces
 from cto_airgap.layout import INDEX, MARKER, MARKER_BYTES, Layout
 from cto_airgap.oci import OCI_INDEX, OCI_MANIFEST, Descriptor, Digest, digest_of, to_bytes
 from cto_airgap.reference import normalise
+from cto_airgap.sources import ImageArchive, blob_path, file_pieces
 
 TAR = "application/vnd.oci.image.layer.v1.tar"
 _BLOCK = tarfile.BLOCKSIZE

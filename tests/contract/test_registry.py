@@ -11,10 +11,10 @@ from cto.errors import CtoError, IntegrityError, ToolError
 from cto_airgap.build import WantedBundle, WantedImage
 from cto_airgap.bundle import listing
 from cto_airgap.contents import ItemKind
-from cto_airgap.images import resolve
 from cto_airgap.layout import Layout
 from cto_airgap.oci import Descriptor, digest_of
 from cto_airgap.reference import PushTarget, Reference, parse_reference
+from cto_airgap.sources import resolve
 from cto_airgap.uploads import Sent
 from cto_airgap.verify import check
 from cto_airgap.web import WebTransport

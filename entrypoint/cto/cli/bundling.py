@@ -35,12 +35,12 @@ from cto.storage import unwritable, writing
 from cto_airgap.build import Builder, WantedBundle, WantedChart, WantedImage
 from cto_airgap.bundle import difference, listing
 from cto_airgap.image import write_image
-from cto_airgap.images import ImageArchive, WithArchives, resolve
 from cto_airgap.oci import ImagePlatform
 from cto_airgap.push import Pusher
 from cto_airgap.reference import Endpoints, InvalidReferenceError, normalise, parse_reference
 from cto_airgap.registry import RegistryClient
 from cto_airgap.session import Session
+from cto_airgap.sources import ImageArchive, WithArchives, resolve
 from cto_airgap.transfers import TransferProgress
 from cto_airgap.uploads import Uploader
 from cto_airgap.verify import check

@@ -10,10 +10,10 @@ import pytest
 
 from cto.errors import IntegrityError
 from cto_airgap.build import Builder, WantedBundle, WantedImage
-from cto_airgap.images import ImageArchive, WithArchives
 from cto_airgap.layout import Part
 from cto_airgap.oci import Descriptor, Document, ImagePlatform, hex_of
 from cto_airgap.reference import Reference, parse_reference
+from cto_airgap.sources import ImageArchive, WithArchives
 from cto_airgap.verify import check
 from fakes.archives import program
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from cto.errors import IntegrityError, ToolError
-from cto_airgap.images import resolve
 from cto_airgap.layout import Layout
 from cto_airgap.oci import digest_of
 from cto_airgap.reference import parse_reference
+from cto_airgap.sources import resolve
 from fakes import images
 from fakes.depot import described
 from fakes.registry import FakeAnswer, FakeRegistry, Scripted

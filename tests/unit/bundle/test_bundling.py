@@ -25,9 +25,9 @@ from cto.events import Event
 from cto.objects import load_yaml
 from cto.ports import Chart
 from cto_airgap.bundle import BundleSource
-from cto_airgap.images import ImageArchive
 from cto_airgap.oci import ImagePlatform
 from cto_airgap.session import Session
+from cto_airgap.sources import ImageArchive
 from cto_airgap.transfers import TransferProgress
 from fakes import images
 from fakes.archives import program
