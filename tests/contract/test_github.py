@@ -64,6 +64,8 @@ def test_an_app_finds_its_installation_and_gets_a_token_for_no_more_than_it_asks
     asking = client(server)
     found = asking.installation(REX, "rex", "acme/shop").of("id", int)
     assert asking.installation(REX, "rex", "acme").of("id", int) == found
+    own = server.github.approve(server.github.apps[0], "someone/notes")
+    assert asking.installation(REX, "rex", "someone").of("id", int) == own
     may = {"contents": "read"}
     made = asking.token(REX, found, "token", repositories=("shop",), permissions=may)
     assert made.of("token", str) in server.github.tokens

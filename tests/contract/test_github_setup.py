@@ -7,6 +7,7 @@ import html
 import io
 import json
 import re
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass, field
@@ -35,7 +36,7 @@ from fakes.github.served import GitHubServer, key
 from fakes.handclock import HandClock
 from fakes.webserver import free_port
 
-AGENTS = {"cleo": {"githubApp": "cto-agent-cleo"}, "rex": {"githubApp": "cto-agent-rex"}}
+AGENTS = ("cleo", "rex")
 STATE = ObjectRef("v1", "ConfigMap", "cto-system", "cto-state")
 _FORM = re.compile(
     r'<form method="post" action="([^"]*)".*?name="manifest" value="([^"]*)"', re.DOTALL
@@ -174,6 +175,14 @@ class Office:
     def setup(self, *words: str, **settings: Any) -> int:
         return self.run("github", "setup", *words, **settings)
 
+    def know(self, *agents: str) -> None:
+        """Let the controller know these agents, and no others."""
+        metadata = {"name": "controller-task-controller-config", "namespace": "cto"}
+        told = {"agents": {name: {"githubApp": f"cto-agent-{name}"} for name in agents}}
+        config_map = {"kind": "ConfigMap", "metadata": metadata}
+        data = {"config.yaml": dump_yaml(told)}
+        self.cluster.add({"apiVersion": "v1", **config_map, "data": data})
+
     def secret(self, agent: str) -> dict[str, str] | None:
         found = self.cluster.peek(ObjectRef("v1", "Secret", "cto", f"github-app-cto-agent-{agent}"))
         data = (found or {}).get("data") or {}
@@ -212,10 +221,7 @@ def office(tmp_path: Path) -> Iterator[Office]:
                 releases={"controller": controller},
             )
         )
-        name = "controller-task-controller-config"
-        metadata = {"name": name, "namespace": "cto"}
-        data = {"config.yaml": dump_yaml({"agents": AGENTS})}
-        cluster.add({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data})
+        made.know(*AGENTS)
         cluster.writes = 0
         yield made
 
@@ -235,6 +241,7 @@ def test_each_agent_gets_its_app_by_one_click(office: Office) -> None:
             "owner": "acme",
             "kind": "Organization",
             "url": f"{office.server.url}/apps/{app.slug}",
+            "made": True,
         }
         assert app.permissions["metadata"] == "read"
         assert app.installations
@@ -265,36 +272,22 @@ def test_the_page_is_for_one_browser_and_leads_to_github_alone(office: Office) -
 
 
 def test_a_name_that_people_change_is_the_one_that_counts(office: Office) -> None:
-    del AGENTS_OF(office)["cleo"]
+    office.know("rex")
     assert office.setup(rename="Our Rex") == 0
     assert office.apps()["rex"]["slug"] == "our-rex"
     assert "Our Rex" in office.out
 
 
-def AGENTS_OF(office: Office) -> dict[str, Any]:  # noqa: N802 - looks like what it stands for
-    """Return the agents that the controller knows, for changes."""
-
-    class Kept(dict[str, Any]):
-        def __delitem__(self, name: str) -> None:
-            super().__delitem__(name)
-            metadata = {"name": "controller-task-controller-config", "namespace": "cto"}
-            data = {"config.yaml": dump_yaml({"agents": dict(self)})}
-            office.cluster.add(
-                {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
-            )
-
-    return Kept(AGENTS)
-
-
-# Of one App's making: remembered, tried, kept, remembered again.
-MOMENTS = [(number, when) for number in range(1, 6) for when in ("before", "after")]
+# Of one App's making: tried, remembered, tried, kept, remembered again. Between the first two
+# somebody clicks, between the third and the fourth the code is used.
+MOMENTS = [(2, "before"), (3, "after"), (4, "before"), (4, "after"), (5, "after")]
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_a_kill_at_any_write_leaves_nothing_that_is_not_named(
     office: Office, moment: tuple[int, str]
 ) -> None:
-    del AGENTS_OF(office)["cleo"]
+    office.know("rex")
     office.cluster.end_at = moment
     assert office.setup() == 137
     office.cluster.end_at = None
@@ -302,7 +295,7 @@ def test_a_kill_at_any_write_leaves_nothing_that_is_not_named(
     code = office.setup("--wait", "60")
     if "Name is already taken" in "".join(office.browser.errors):
         # Nobody heard of the click: the page says what may be the cause, and where to mend it.
-        assert moment in ((1, "after"), (2, "before"))
+        assert moment == (2, "before")
         assert f'<a href="{office.server.url}/organizations/acme/settings/apps">' in office.pages[0]
         office.server.github.apps.clear()
         assert office.setup() == 0
@@ -333,7 +326,7 @@ def test_a_kill_at_any_write_leaves_nothing_that_is_not_named(
 def test_a_code_whose_answer_is_lost_is_not_sent_again(
     office: Office, trouble: Trouble, text: str
 ) -> None:
-    del AGENTS_OF(office)["cleo"]
+    office.know("rex")
     office.server.github.troubles = [trouble]
     assert office.setup() == 9
     assert text in office.err
@@ -349,7 +342,7 @@ def test_a_secret_that_cannot_be_written_is_told_before_anybody_clicks(office: O
 
 
 def test_a_key_in_hand_is_not_given_up_for_a_cluster_that_is_away(office: Office) -> None:
-    del AGENTS_OF(office)["cleo"]
+    office.know("rex")
     silent = ApiError("CTO-1601", "silent")
     real, left = office.cluster.apply, [2]
 
@@ -377,6 +370,23 @@ def test_a_secret_that_is_gone_is_told_with_what_to_click(office: Office) -> Non
     config = office.config(apps={"rex": {"id": app.id, "private_key_path": str(file)}})
     assert office.setup("-c", config, browser=False) == 0
     assert (office.secret("rex") or {})["private-key"] == app.pem
+
+
+def test_an_app_of_somebody_stays_as_it_is(office: Office) -> None:
+    office.know("rex")
+    pem, checks = key(0)
+    app = App(7, "mine", "Iv23mine", "acme", pem, checks, {"contents": "write"})
+    app.permissions |= {"issues": "write", "pull_requests": "write", "metadata": "read"}
+    office.server.github.apps.append(app)
+    number = office.server.github.approve(app, "acme/shop")
+    given = {"id": 7, "private_key": pem, "installation_id": number}
+    config = office.config(apps={"rex": given})
+    assert office.setup("-c", config, browser=False) == 0, office.err
+    assert office.server.github.tokens
+    assert office.run("github", "remove", "--yes", browser=False) == 0
+    assert office.secret("rex") is None
+    assert app.installations
+    assert "delete it" not in office.out
 
 
 @pytest.mark.parametrize(
@@ -409,7 +419,7 @@ def test_what_an_app_lacks_is_told_with_the_page(office: Office) -> None:
 
 
 def test_an_owner_has_to_approve(office: Office) -> None:
-    del AGENTS_OF(office)["cleo"]
+    office.know("rex")
     office.server.github.may_install = False
     assert office.setup("--wait", "0", browser=False) == 9
     (app,) = office.server.github.apps or [None]
@@ -437,7 +447,7 @@ def test_what_can_be_taken_away_is(office: Office) -> None:
 def test_where_the_browser_is_elsewhere_the_address_is_pasted(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    del AGENTS_OF(office)["cleo"]
+    office.know("rex")
     file = office.desk.folder / "page.html"
 
     def pasted() -> Iterator[str]:
@@ -448,7 +458,6 @@ def test_where_the_browser_is_elsewhere_the_address_is_pasted(
 
     answers = pasted()
     monkeypatch.setattr("getpass.getpass", lambda *_args, **_options: next(answers))
-    office.server.github.approve_at_once = True
     code = office.setup("--page", str(file), "--wait", "0", browser=False)
     assert code == 9, office.err
     assert "That is not an address" in office.err
@@ -488,7 +497,7 @@ def test_no_secret_is_anywhere_but_in_its_secret(office: Office, tmp_path: Path)
 
 
 def test_the_callback_takes_nothing_that_did_not_come_from_the_page(office: Office) -> None:
-    del AGENTS_OF(office)["cleo"]
+    office.know("rex")
     port, seen = free_port(), []
 
     def knock() -> None:
@@ -513,3 +522,10 @@ def test_the_callback_takes_nothing_that_did_not_come_from_the_page(office: Offi
     knocking.join(20)
     assert seen == [400, 400, 400, 404, 403]
     assert not [one for one in office.server.github.seen if one.path.endswith("/conversions")]
+
+
+def test_a_port_that_somebody_has_is_told(office: Office) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert office.setup("--port", port, browser=False) == 2
+    assert f"--port {port} cannot be listened on: Address already in use" in office.err

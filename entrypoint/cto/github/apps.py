@@ -18,7 +18,7 @@ from typing import Any
 from cto.errors import ApiError
 from cto.github.client import Answer, AppKey, Client, GitHubError
 from cto.github.manifest import Wish
-from cto.objects import Manifest, ObjectRef
+from cto.objects import Manifest, ObjectRef, labels_of
 from cto.plan import labels
 from cto.ports import Clock, Cluster
 
@@ -172,9 +172,7 @@ class Apps:
             data["webhook-secret"] = answer.data["webhook_secret"]
         self._learned(value for name, value in data.items() if name not in ("app-id", "client-id"))
         self._keep(wish, data)
-        known = _known(answer)
-        self._memory.remember(wish.agent, known)
-        return _app(wish, Status.MADE, known)
+        return _app(wish, Status.MADE, self._remembered(wish, answer))
 
     def adopt(self, wish: Wish, key: AppKey, installation: int = 0) -> App:
         """Take an App that exists already: its key is proven before it is kept.
@@ -200,13 +198,19 @@ class Apps:
         return found
 
     def remove(self, wish: Wish) -> App:
-        """Take away an App's installations, its Secret, and what is remembered of it.
+        """Take away an App's Secret, what is remembered of it, and its installations if we made it.
+
+        Itself only a person can delete. A Secret that somebody else made stays.
 
         Raises:
             GitHubError: GitHub did not remove an installation.
         """
         known: Mapping[str, Any] = self._memory.recall().get(wish.agent) or {}
-        if key := self.key(wish):
+        found = self._cluster.get(self._ref(wish))
+        if found and labels_of(found).get(labels.MANAGED_BY) != labels.OWNER:
+            fix = f"Secret {wish.secret} is not of this installer: it stays, and so does its App"
+            return _app(wish, Status.MADE, known, fix=fix)
+        if (key := self.key(wish)) and _ours(known):
             try:
                 known = self._proven(wish, key)
                 for one in self._client.pages("/app/installations", "its installations", app=key):
@@ -219,7 +223,7 @@ class Apps:
         self._cluster.delete(self._ref(wish))
         self._memory.remember(wish.agent, None)
         fix = f"delete it: {self.settings(known)}/advanced" if "slug" in known else ""
-        return _app(wish, Status.MISSING, known, fix=fix)
+        return _app(wish, Status.MISSING, known, fix=fix if _ours(known) else "")
 
     def settings(self, known: Mapping[str, Any]) -> str:
         """Return where the settings of an App are, or of all if its slug is not known."""
@@ -249,10 +253,15 @@ class Apps:
     def _proven(self, wish: Wish, key: AppKey) -> Mapping[str, Any]:
         """Ask GitHub whose key it is, and remember what it says."""
         try:
-            known = _known(self._client.app(key))
+            return self._remembered(wish, self._client.app(key))
         except ValueError:
             text = f"Secret {wish.secret}: its private-key is no RSA key in PEM"
             raise GitHubError("CTO-1581", text, status=401, help_="give another one") from None
+
+    def _remembered(self, wish: Wish, answer: Answer) -> Mapping[str, Any]:
+        known = _known(answer)
+        if _ours(self._memory.recall().get(wish.agent) or {}):
+            known["made"] = True
         self._memory.remember(wish.agent, known)
         return known
 
@@ -346,6 +355,11 @@ def _app(
         problem=problem,
         fix=fix,
     )
+
+
+def _ours(known: Mapping[str, Any]) -> bool:
+    """Tell whether we made an App: what others made stays installed."""
+    return "asked" in known or bool(known.get("made"))
 
 
 def _known(answer: Answer) -> dict[str, Any]:

@@ -240,7 +240,11 @@ class Client:
         what = f"installation of App {name} in {place}"
         if "/" in place:
             return self.ask("GET", f"/repos/{place}/installation", what, app=app)
-        # Organizations are found there, too.
+        try:
+            return self.ask("GET", f"/orgs/{place}/installation", what, app=app)
+        except GitHubError as error:
+            if not error.is_absence:
+                raise
         return self.ask("GET", f"/users/{place}/installation", what, app=app)
 
     def token(

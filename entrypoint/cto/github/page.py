@@ -211,7 +211,8 @@ def _say(
         "Content-Type": f"{kind}; charset=utf-8",
         "Content-Length": str(len(data)),
         "Cache-Control": "no-store",
-        "Referrer-Policy": "no-referrer",
+        # Without any, browsers would send GitHub the form as nobody's.
+        "Referrer-Policy": "strict-origin",
         "X-Content-Type-Options": "nosniff",
         **headers,
     }

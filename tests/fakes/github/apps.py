@@ -189,7 +189,7 @@ class GitHub:
             number = there.get(owner) or self._number()
             app.installations[number] = {
                 "id": number,
-                "account": {"login": owner, "type": "Organization"},
+                "account": {"login": owner, "type": self.kind_of(owner)},
                 "repository_selection": "selected",
                 "permissions": dict(app.permissions),
                 "events": list(app.events),
@@ -312,9 +312,13 @@ class GitHub:
         return self._shown_or_not(app, lambda app: Reply(200, self._shown(app)))
 
     def installed(self, asked: Asked, place: str) -> Reply:
+        path = asked.path.removeprefix(self.api).split("/")
+
         def look(app: App) -> Reply:
             for one in app.installations.values():
-                owned = one["account"]["login"] == place and "/" not in place
+                account = one["account"]
+                wanted = {"orgs": "Organization", "users": "User"}.get(path[1])
+                owned = (account["login"], account["type"]) == (place, wanted)
                 if owned or place in one["repositories"]:
                     return Reply(200, _public(one))
             return Reply(404, GONE)
@@ -330,8 +334,11 @@ class GitHub:
 
     def user(self, asked: Asked, login: str) -> Reply:
         del asked
-        kind = "User" if login == "someone" else "Organization"
-        return Reply(200, {"login": login, "type": kind})
+        return Reply(200, {"login": login, "type": self.kind_of(login)})
+
+    @staticmethod
+    def kind_of(login: str) -> str:
+        return "User" if login == "someone" else "Organization"
 
     def installed_all(self, asked: Asked) -> Reply:
         return self._shown_or_not(

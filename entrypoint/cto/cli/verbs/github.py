@@ -129,11 +129,11 @@ def remove(wiring: Wiring, terminal: Terminal) -> Result:
         terminal.confirm("Take the agents' Apps out of their repositories, and delete their keys?")
     with _opened(wiring, terminal, writes=True) as desk:
         gone = [desk.apps.remove(wish) for wish in desk.wishes]
-    lines = [f"{one.known['name']}: {one.fix}" for one in gone if one.fix]
+    lines = [f"{one.known.get('name') or one.agent}: {one.fix}" for one in gone if one.fix]
     return Result(
         command="github remove",
         data={"apps": [one.to_json() for one in gone]},
-        text="\n".join(["Keys and installations are gone.", *lines]),
+        text="\n".join(["The agents act at GitHub no more.", *lines]),
         simulated=terminal.simulated,
     )
 
@@ -274,9 +274,7 @@ def _clicked(
     wiring: Wiring, terminal: Terminal, desk: _Desk, missing: Sequence[Wish], clicks: Clicks
 ) -> dict[str, App]:
     """Wait for people's clicks; return what became of the Apps."""
-    file = wiring.settings.root / "templates" / "github" / "setup.html"
-    everywhere = wiring.host.in_container and clicks.page is None
-    with Page(file, _action(desk), everywhere=everywhere, port=clicks.port) as page:
+    with _page(wiring, desk, clicks) as page:
         for wish in desk.wishes:
             page.rows[wish.agent] = _row(desk, wish, page.back_to(wish.agent))
         flow = _Flow(wiring, desk, page, clicks)
@@ -299,6 +297,25 @@ def _clicked(
             flow.await_clicks(wanted)
         flow.await_installations()
         return flow.found
+
+
+def _page(wiring: Wiring, desk: _Desk, clicks: Clicks) -> Page:
+    """Return the page, where browsers can find it.
+
+    Raises:
+        UsageError: CTO-1200, none could, or somebody else listens there.
+    """
+    contained = wiring.host.in_container and clicks.page is None
+    if contained and not clicks.port:
+        text = "in a container, no browser finds a page at a port that nobody knows"
+        hint = "Publish one and name it (`docker run -p 127.0.0.1:8765:8765 ... --port 8765`), or "
+        raise UsageError("CTO-1200", text, hint=f"{hint}write the page to a file: --page FILE.")
+    file = wiring.settings.root / "templates" / "github" / "setup.html"
+    try:
+        return Page(file, _action(desk), everywhere=contained, port=clicks.port)
+    except OSError as error:
+        text = f"--port {clicks.port} cannot be listened on: {error.strerror}"
+        raise UsageError("CTO-1200", text) from None
 
 
 class _Flow:
@@ -336,7 +353,9 @@ class _Flow:
             agent, code = self._page.came.get_nowait()
         except Empty:
             return False
-        wish = wanted.pop(agent)
+        wish = wanted.pop(agent, None)
+        if wish is None:
+            return False
         try:
             made = self._desk.apps.take(wish, code)
         except GitHubError as error:
