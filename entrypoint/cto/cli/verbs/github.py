@@ -140,6 +140,7 @@ def remove(wiring: Wiring, terminal: Terminal) -> Result:
 
 @contextmanager
 def _opened(wiring: Wiring, terminal: Terminal, *, writes: bool = False) -> Iterator[_Desk]:
+    given = wiring.configure().config if wiring.options.files else None
     with ExitStack() as stack:
         installer = stack.enter_context(opened_existing(wiring, terminal))
         installed_state(installer)
@@ -148,7 +149,7 @@ def _opened(wiring: Wiring, terminal: Terminal, *, writes: bool = False) -> Iter
         state = installed_state(installer)
         if _CONTROLLER not in state.releases:
             raise DegradedError("CTO-1901", "the Multi-Agent Controller is not installed")
-        config = _config(wiring, state)
+        config = _config(given, state)
         told = rules(wiring.settings.root / "templates")
         session = web.session(
             wiring.settings.env,
@@ -179,13 +180,13 @@ def _forget(agent: str, known: Mapping[str, object] | None) -> None:
     del agent, known
 
 
-def _config(wiring: Wiring, state: State) -> Config:
+def _config(given: Config | None, state: State) -> Config:
     """Return the configuration that is named, or the one that was installed.
 
     Raises:
         ConfigError: CTO-1370, it does not say where the Apps are to be.
     """
-    config = wiring.configure().config if wiring.options.files else remembered(state.config)
+    config = given or remembered(state.config)
     if config is None or config.github.organization is None:
         raise ConfigError("CTO-1370", "github.organization is not set: whose are the Apps to be?")
     if config.air_gapped and config.github.url.rstrip("/") == _PUBLIC:
