@@ -16,8 +16,9 @@ from cto.cli.preflight import OpenSession, Preflight
 from cto.cli.progress import Screen
 from cto.cli.settings import CommandSettings
 from cto.engine.cache import Lacking
-from cto.engine.installer import ChartSource, Installer, Loss
+from cto.engine.installer import Installer, Loss
 from cto.engine.lock import ClusterLock, at_work
+from cto.engine.planning import ChartSource
 from cto.holder import Containers
 from cto.objects import Manifest
 from cto.plan.selection import Selection

@@ -14,9 +14,9 @@ from cto.catalog import Component
 from cto.cli import bundled
 from cto.cli.settings import CommandSettings
 from cto.engine.definitions import CrdSource
-from cto.engine.installer import secret_values
 from cto.engine.nodes import Images
 from cto.engine.planned import Known, hooks_of, known_of
+from cto.engine.planning import secret_values
 from cto.engine.preflight import (
     REGISTRY,
     cluster_checks,

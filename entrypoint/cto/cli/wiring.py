@@ -34,8 +34,9 @@ from cto.cli.installers import Configured, build_installer
 from cto.cli.progress import Screen
 from cto.cli.settings import ClusterOptions, CommandSettings
 from cto.engine.cache import Lacking, nothing_lacks
-from cto.engine.installer import Installer, charts_of
+from cto.engine.installer import Installer
 from cto.engine.lock import ClusterLock
+from cto.engine.planning import charts_of
 from cto.errors import ApiError, CtoError
 from cto.events import Event
 from cto.holder import Containers, NoContainers

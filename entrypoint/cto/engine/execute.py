@@ -12,7 +12,7 @@ from threading import Event as Flag
 from cto.catalog import CERTIFICATE
 from cto.engine import immutable, pullsecrets
 from cto.engine.definitions import CrdSource
-from cto.engine.gone import pods_of
+from cto.engine.gone import GoneWait, pods_of
 from cto.engine.listcache import ObservationCache
 from cto.engine.namespaces import why_kept
 from cto.engine.nodeports import ReservedPorts, refused_ports
@@ -22,7 +22,7 @@ from cto.engine.queries import heals
 from cto.engine.repair import Repair
 from cto.engine.state import StateStore
 from cto.engine.verdict import Wait
-from cto.engine.waiting import GoneWait, ReadyWait
+from cto.engine.waiting import ReadyWait
 from cto.engine.watchcache import WatchCache
 from cto.errors import ApiError, Cancelled, CtoError, ToolError, WaitError
 from cto.objects import Manifest, ObjectRef, annotations_of, labels_of, ref_of

@@ -5,14 +5,12 @@ No verb believes an earlier run: each one observes, decides, and does what is mi
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from threading import Event as Flag
-from typing import Any
 
-from cto.catalog import Catalog, Component
+from cto.catalog import Catalog
 from cto.config.model import Config
 from cto.engine.apply import PlanRunner
 from cto.engine.cache import Lacking, nothing_lacks
@@ -20,36 +18,41 @@ from cto.engine.definitions import CrdSource
 from cto.engine.dryrun import DryRun
 from cto.engine.execute import Executor
 from cto.engine.gone import until_gone
+from cto.engine.hooks import HookWatch, ProgramWatch, TerminatingWatch
 from cto.engine.listcache import ListCache, ObservationCache
 from cto.engine.lock import LockHistory, lock_history
 from cto.engine.namespaces import why_kept
 from cto.engine.nodeports import PortsWatch, ReservedPorts
 from cto.engine.observe import Observer, glimpsed, glimpsed_installation
+from cto.engine.planning import (
+    ChartSource,
+    _estimates,
+    _taken_back,
+    _to_be_done,
+    charts_of,
+    secret_values,
+)
 from cto.engine.preflight_errors import NOTHING, all_told, refuse_failed
 from cto.engine.report import Report, StepRun
 from cto.engine.state import NAMESPACE, StateStore
 from cto.engine.verdict import Wait
-from cto.engine.waiting import HookWatch, ProgramWatch, TerminatingWatch
 from cto.engine.watchcache import WatchCache
 from cto.engine.writeguard import Gate, guarded_cluster, guarded_releases
 from cto.errors import (
     Cancelled,
     CtoError,
     LockedError,
-    PreflightError,
-    ToolError,
     if_interrupted,
 )
 from cto.events import Listener, Outcome, Phase, StepFinished, StepProgress, StepStarted
 from cto.objects import ObjectRef, labels_of, ref_of
-from cto.plan import change, labels, remove
+from cto.plan import change, remove
 from cto.plan.build import install
 from cto.plan.desired import DesiredState, desired_state
 from cto.plan.labels import is_ours
 from cto.plan.observed import Observed, State
 from cto.plan.selection import Selection, completed
 from cto.plan.steps import (
-    ApplyManifests,
     ApplyRelease,
     DeleteState,
     EnsureNamespace,
@@ -57,14 +60,13 @@ from cto.plan.steps import (
     ProbeService,
     Step,
 )
-from cto.ports import Chart, Clock, Cluster, Provider, Releases, Runner
+from cto.ports import Clock, Cluster, Releases, Runner
 from cto.relocation import Relocation
 from cto.result import Check, CheckStatus
 
 _LOOK_S = 0.5
 _MADE = "The cluster is there; nothing was changed on it."
 
-ChartSource = Callable[[Component], Chart]
 Preflight = Callable[[Observed, DesiredState, Plan], Sequence[Check]]
 RemovalChecks = Callable[[Plan, Observed], Sequence[Check]]
 
@@ -458,41 +460,6 @@ class Installer:
         )
 
 
-def _to_be_done(plan: Plan) -> dict[str, str]:
-    """Return the components that a plan changes, with the digest that their release gets."""
-    changed = {step.component: "" for step in plan.changes if step.component}
-    releases = {
-        step.component: step.release.labels.get(labels.DIGEST, "")
-        for step in plan.changes
-        if isinstance(step, ApplyRelease)
-    }
-    return {**changed, **releases}
-
-
-def secret_values(config: Config, cluster: Cluster, path: str) -> Mapping[str, str]:
-    """Return the values of a secret field; references are read from the cluster.
-
-    Raises:
-        PreflightError: CTO-1400, what is referred to is not there.
-    """
-    values = dict(config.secret_values(path))
-    for name, reference in config.secret_reference(path).items():
-        ref = ObjectRef("v1", "Secret", reference.namespace, reference.secret)
-        data = (cluster.get(ref) or {}).get("data") or {}
-        if reference.key not in data:
-            message = f"{path}: {ref} has no key {reference.key!r}"
-            raise PreflightError("CTO-1400", message, hint="Create it, then repeat the command.")
-        values[name] = base64.b64decode(data[reference.key]).decode()
-    return values
-
-
-def _taken_back(plan: Plan) -> Iterator[str]:
-    """Yield what is written over: nobody should learn that only afterwards."""
-    for step in plan.steps:
-        if isinstance(step, ApplyManifests | ApplyRelease):
-            yield from map(str, step.takes_back)
-
-
 def _with_kept(report: Report, why: str) -> Report:
     """Return the report with our own namespace in it, as one that stays."""
     run = StepRun(
@@ -512,63 +479,6 @@ def _lock_lost(progress: str) -> LockedError:
     return LockedError("CTO-2001", message, details=progress)
 
 
-def plan_new_cluster(
-    selection: Selection,
-    config: Config,
-    charts: ChartSource,
-    provider: Provider,
-    *,
-    base: str,
-    env: Mapping[str, str],
-    relocations: Mapping[str, Relocation],
-) -> Plan:
-    """Return what `install` would do where the cluster is still to be made."""
-    observed = Observed(
-        exists=False,
-        kube_version=provider.kube_version(),
-        nodes=config.cluster.nodes,
-        simulated=provider.simulated,
-    )
-    selection = selection.on(config, observed)
-    wish = desired_state(
-        config,
-        selection,
-        charts_of(selection, charts),
-        observed,
-        provider=provider.name,
-        creates_cluster=True,
-        base=base,
-        env=env,
-        relocations=relocations,
-        resizes=provider.resizes,
-        ports=provider.published(),
-    )
-    return install(wish, observed)
-
-
-def charts_of(selection: Selection, charts: ChartSource) -> dict[str, Chart]:
-    """Return the chart of every component.
-
-    Raises:
-        ToolError: CTO-1502, naming all charts that cannot be had.
-    """
-    found: dict[str, Chart] = {}
-    missing: list[ToolError] = []
-    for component in selection.managed:
-        try:
-            found[component.name] = charts(component)
-        except ToolError as error:
-            missing.append(error)
-    if len(missing) == 1:
-        raise missing[0]
-    if missing:
-        details = "\n".join(f"{error.message}\n{error.details}".rstrip() for error in missing)
-        hint = "\n".join(dict.fromkeys(error.hint for error in missing))
-        text = f"{len(missing)} charts cannot be had"
-        raise ToolError("CTO-1502", text, details=details, hint=hint)
-    return found
-
-
 @contextmanager
 def shown(
     listen: Listener, clock: Clock, phase: Phase, name: str, title: str
@@ -583,15 +493,3 @@ def shown(
         listen(StepFinished(name, Outcome.FAILED, seconds, str(error)))
         raise
     listen(StepFinished(name, Outcome.DONE, clock.monotonic() - begin))
-
-
-def _estimates(state: State | None) -> dict[str, float]:
-    """Return how long steps took in the last run; steps that had nothing to do tell nothing."""
-    steps: Mapping[str, Any] = state.steps if state else {}
-    return {
-        name: float(run["seconds"])
-        for name, run in steps.items()
-        if isinstance(run, dict)
-        and run.get("outcome") == "done"
-        and isinstance(run.get("seconds"), int | float)
-    }

@@ -11,10 +11,12 @@ import pytest
 from cto.engine import controlplane
 from cto.engine.causes import causes_of
 from cto.engine.evidence import Evidence
+from cto.engine.gone import GoneWait
 from cto.engine.health import HealthContext, run_checks
+from cto.engine.hooks import HookWatch
 from cto.engine.listcache import ListCache
 from cto.engine.verdict import Verdict
-from cto.engine.waiting import GoneWait, HookWatch, ReadyWait
+from cto.engine.waiting import ReadyWait
 from cto.engine.watchcache import WatchCache
 from cto.errors import ApiError
 from cto.objects import Manifest, ObjectRef, ref_of

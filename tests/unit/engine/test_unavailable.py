@@ -6,12 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from cto.engine.gone import GoneWait
+from cto.engine.hooks import TerminatingWatch
 from cto.engine.listcache import ListCache
 from cto.engine.namespaces import why_kept
 from cto.engine.observe import Observer
 from cto.engine.state import StateStore
 from cto.engine.verdict import Verdict
-from cto.engine.waiting import GoneWait, TerminatingWatch
 from cto.engine.watchcache import WatchCache
 from cto.errors import ApiError
 from cto.objects import Manifest, ObjectRef

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from cto.engine.gone import GoneWait
+from cto.engine.hooks import HookWatch, ProgramWatch
 from cto.engine.verdict import Verdict
-from cto.engine.waiting import GoneWait, HookWatch, ProgramWatch, ReadyWait
+from cto.engine.waiting import ReadyWait
 from cto.engine.watchcache import WatchCache
 from cto.errors import ApiError
 from cto.objects import Manifest, ObjectRef, ref_of

@@ -19,7 +19,8 @@ from cto.config.agents import GitHubApp
 from cto.config.load import remembered
 from cto.config.model import Config
 from cto.engine.agents import settings_of
-from cto.engine.installer import Installer, secret_values
+from cto.engine.installer import Installer
+from cto.engine.planning import secret_values
 from cto.engine.tasks import APP_KEYS
 from cto.errors import ConfigError, DegradedError, Exit, UsageError
 from cto.github.apps import App, Apps, Memory, Status

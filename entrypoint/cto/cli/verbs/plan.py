@@ -9,7 +9,8 @@ from cto.cli.describe import plan_mermaid, plan_text
 from cto.cli.output import MERMAID, Terminal
 from cto.cli.verbs.opening import frame, opened, opened_existing
 from cto.cli.wiring import Wiring
-from cto.engine.installer import Installer, plan_new_cluster
+from cto.engine.installer import Installer
+from cto.engine.planning import plan_new_cluster
 from cto.engine.preflight_errors import refuse_failed
 from cto.plan.remove import Options
 from cto.plan.steps import Plan
