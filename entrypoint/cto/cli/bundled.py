@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cto.adapters.host import Host
 from cto.catalog import Component
+from cto.cli.settings import CommandSettings
+from cto.engine.cache import Lacking, nothing_lacks
+from cto.errors import CtoError
 from cto.objects import dump_yaml, load_yaml
 from cto.ports import Chart
+from cto.providers import is_in_docker
 from cto.result import Check, Topic
 
 if TYPE_CHECKING:
+    from cto.adapters.docker import Engine
     from cto.plan.desired import DesiredState
     from cto_airgap.bundle import BundleSource
 
@@ -68,13 +77,13 @@ def lacks(source: BundleSource, components: Iterable[Component], image: str) -> 
             return ""
     except ValueError:
         return ""
-    titles = [component.title for component in needing(components, image)]
+    titles = [component.title for component in _needing(components, image)]
     who = f" (component {', '.join(titles)})" if titles else ""
     profile = f" of profile {source.profile}" if source.profile else ""
     return f"image not in bundle{profile}: {image}{who}"
 
 
-def needing(components: Iterable[Component], image: str) -> list[Component]:
+def _needing(components: Iterable[Component], image: str) -> list[Component]:
     from cto_airgap.reference import parse_reference  # noqa: PLC0415 - most installers have no bundle
 
     wanted = parse_reference(image).name
@@ -88,58 +97,76 @@ def described(source: BundleSource, folder: Path) -> str:
     return f"{what} come from {folder}: {profile}{source.platform}, {source.digest}"
 
 
-def lacking(
-    source: BundleSource,
-    components: Sequence[Component],
-    instead_of: Callable[[Iterable[Component]], str],
-    image: str,
-) -> str:
-    """Say that nodes cannot have an image, because the bundle lacks it, and which one has it."""
-    told = lacks(source, components, image)
-    better = instead_of(needing(components, image)) if told else ""
-    return f"{told}. {better}" if better else told
+@dataclass(frozen=True, kw_only=True)
+class BundleAdvice:
+    """Says what a bundle lacks, and which one has it.
 
-
-def image_name(env: Mapping[str, str], run_as: Callable[[], str]) -> str:
-    """Return what to call our own image in a command line; `IMAGE` if nobody knows.
-
-    Docker knows what it was called when it was run (`run_as`), from a registry perhaps; the image
-    itself only what it was made as.
+    Attributes:
+        docker: It may know what our own image was called when it was run.
+        components: Returns all components.
     """
-    return env.get("CTO_IMAGE", "") or run_as() or env.get(VARIABLE, "") or UNKNOWN
 
+    settings: CommandSettings
+    host: Host
+    docker: Callable[[], Engine]
+    components: Callable[[], Sequence[Component]]
 
-def instead(
-    source: BundleSource | None,
-    components: Iterable[Component],
-    profiles: Path,
-    image: Callable[[], str],
-) -> str:
-    """Say which bundle has what ours lacks, and how to get it; '' without a bundle.
+    def lacking(self, provider: str) -> Lacking:
+        """Return what says that nodes cannot have an image, because the bundle lacks it."""
+        source = self.settings.images
+        # Nodes of a cluster that somebody else made get their images as they always did.
+        if source is None or not (is_in_docker(provider) and self.settings.air_gapped):
+            return nothing_lacks
+        return partial(self._lacks, source)
 
-    Args:
-        source: Our bundle.
-        components: What is lacking is theirs.
-        profiles: The folder of profiles.
-        image: Returns what our own image is called.
-    """
-    if source is None or not source.profile:
+    def _lacks(self, source: BundleSource, image: str) -> str:
+        told = lacks(source, self.components(), image)
+        better = self.instead(_needing(self.components(), image)) if told else ""
+        return f"{told}. {better}" if better else told
+
+    def image_name(self) -> str:
+        """Return what to call our own image in a command line; `IMAGE` if nobody knows.
+
+        Docker knows what it was called when it was run, from a registry perhaps; the image itself
+        only what it was made as.
+        """
+        env = self.settings.env
+        return env.get("CTO_IMAGE", "") or self._run_as() or env.get(VARIABLE, "") or UNKNOWN
+
+    def _run_as(self) -> str:
+        if not (self.host.in_container and self.settings.has_docker):
+            return ""
+        # A Docker that does not answer is told by whoever needs it.
+        with suppress(CtoError):
+            own = self.docker().own()
+            if own and not own.image.startswith("sha256:"):
+                return own.image
         return ""
-    wanted = {component.feature for component in components if component.feature}
-    having = [p for p in _having(profiles, wanted) if p != source.profile]
-    if not wanted or not having:
-        return ""
-    features, others = ", ".join(sorted(wanted)), " or ".join(having)
-    off = " ".join(f"features.{feature}: false" for feature in sorted(wanted))
-    return _INSTEAD.format(
-        folder=source.folder,
-        held=source.profile,
-        features=features,
-        profiles=others,
-        image=_sibling(image(), source.profile, having[0]),
-        profile=having[0],
-        off=off,
-    )
+
+    def instead(self, components: Iterable[Component]) -> str:
+        """Say which bundle has what ours lacks, and how to get it; '' without a bundle.
+
+        Args:
+            components: What is lacking is theirs.
+        """
+        source = self.settings.source
+        if source is None or not source.profile:
+            return ""
+        wanted = {component.feature for component in components if component.feature}
+        having = [p for p in _having(self.settings.profiles, wanted) if p != source.profile]
+        if not wanted or not having:
+            return ""
+        features, others = ", ".join(sorted(wanted)), " or ".join(having)
+        off = " ".join(f"features.{feature}: false" for feature in sorted(wanted))
+        return _INSTEAD.format(
+            folder=source.folder,
+            held=source.profile,
+            features=features,
+            profiles=others,
+            image=_sibling(self.image_name(), source.profile, having[0]),
+            profile=having[0],
+            off=off,
+        )
 
 
 def checks(wish: DesiredState) -> tuple[Check, ...]:

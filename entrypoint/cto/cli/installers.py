@@ -19,6 +19,7 @@ from cto.engine.cache import Lacking
 from cto.engine.installer import Installer, Loss
 from cto.engine.lock import ClusterLock, at_work
 from cto.engine.planning import ChartSource
+from cto.errors import ApiError
 from cto.holder import Containers
 from cto.objects import Manifest
 from cto.plan.selection import Selection
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from cto.cli.relocating import Relocations
     from cto.config.load import Loaded
     from cto.relocation import Relocation
+
+# Where even the cluster's identity may not be read: the first look at it ends the run.
+_UNSEEN = "unseen"
 
 LockOf = Callable[[Cluster, Callable[[str], None], Callable[[str], None]], ClusterLock]
 """Takes a cluster, what is told whom the lock waits for, and what is told that it is lost."""
@@ -114,6 +118,16 @@ def build_installer(
         lacking=lacking,
         allow_downgrade=settings.options.allow_downgrade,
     )
+
+
+def uid_of(cluster: Cluster) -> str:
+    """Return what tells clusters apart; who may not see it learns of all that is missing."""
+    try:
+        return cluster.uid()
+    except ApiError as error:
+        if error.is_forbidden:
+            return _UNSEEN
+        raise
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Event as Flag
 
+from cto import __version__
 from cto.adapters.docker import HelperRunner, as_docker_reads
 from cto.cli.registries import LOGINS, login_files
 from cto.ports import Clock, Runner
@@ -23,7 +24,7 @@ from cto_airgap.logins import (
     read_logins,
 )
 from cto_airgap.session import Session
-from cto_airgap.web import Transport
+from cto_airgap.web import Transport, WebTransport
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +63,13 @@ class Sessions:
             self.secrets.add(login.secrets)
         asking = HelperRunner(self.runner, self.notice, self.secrets.add)
         return GivenLogins(given, StoredLogins(files, Helpers(asking, self.env)))
+
+
+def web(
+    env: Mapping[str, str], log: Callable[[str], None], ca_file: Path | None
+) -> AbstractContextManager[Transport]:
+    """Return what reaches registries."""
+    return WebTransport(ca_file=ca_file, user_agent=f"cto/{__version__}", environ=env, log=log)
 
 
 def _logins(path: Path) -> LoginFile:

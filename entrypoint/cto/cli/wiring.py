@@ -6,15 +6,15 @@ import importlib
 import os
 import shutil
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from threading import Event as Flag
 from typing import TYPE_CHECKING, NoReturn
 
-from cto import __version__, storage
+from cto import storage
 from cto.adapters import scratch
 from cto.adapters.building import ProviderModule, ProviderParts
 from cto.adapters.clock import SystemClock
@@ -26,23 +26,18 @@ from cto.adapters.kubernetes import KubeCluster, LoginPrograms
 from cto.adapters.kubernetes.kubeconfig import login_secrets
 from cto.adapters.process import ProcessRunner, become
 from cto.adapters.tools import Tools
-from cto.catalog import Catalog, Component
-from cto.cli import bundled
-from cto.cli.bundled import BundledCharts
+from cto.catalog import Catalog
+from cto.cli.bundled import BundleAdvice, BundledCharts
 from cto.cli.clusters import Clusters, close
-from cto.cli.installers import Configured, build_installer
+from cto.cli.installers import Configured, build_installer, uid_of
 from cto.cli.progress import Screen
 from cto.cli.settings import ClusterOptions, CommandSettings
-from cto.engine.cache import Lacking, nothing_lacks
 from cto.engine.installer import Installer
 from cto.engine.lock import ClusterLock
-from cto.engine.planning import charts_of
-from cto.errors import ApiError, CtoError
 from cto.events import Event
 from cto.holder import Containers, NoContainers
 from cto.plan.selection import Selection, select
 from cto.ports import Access, Clock, Cluster, NodeOptions, Provider, Releases, Runner
-from cto.providers import is_in_docker
 from cto.redaction import Secrets
 from cto.result import Check
 from cto.storage import folder_checks
@@ -53,14 +48,9 @@ if TYPE_CHECKING:
     from cto.cli.secretguard import SecretGuard
     from cto.cli.sessions import Sessions
     from cto.config.load import Loaded
-    from cto.relocation import Relocation
     from cto_airgap.logins import RegistryLogin
     from cto_airgap.session import Session
     from cto_airgap.web import Transport
-
-
-# Where even the cluster's identity may not be read: the first look at it ends the run.
-_UNSEEN = "unseen"
 
 
 def _helm(runner: Runner, program: Callable[[], Path], access: Access, home: Path) -> Releases:
@@ -146,14 +136,6 @@ class Wiring:
 
     # folders
 
-    @property
-    def cache(self) -> Path:
-        return self.settings.cache
-
-    @property
-    def state(self) -> Path:
-        return self.settings.state
-
     @cached_property
     def spare(self) -> Path:
         """A folder that is gone after this run: for verbs that only look, where no other is.
@@ -164,7 +146,7 @@ class Wiring:
         made = scratch.spare(
             self.host.pid,
             lambda pid: bool(self.host.started(pid)),
-            instead_of=self.cache,
+            instead_of=self.settings.cache,
             elsewhere=storage.CACHE.elsewhere(self.settings.env),
         )
         weakref.finalize(self, shutil.rmtree, made, ignore_errors=True)
@@ -177,7 +159,9 @@ class Wiring:
             cache: Needed in the cache.
             state: Needed where clusters and locks are; None if the verb has nothing to do with it.
         """
-        needed = {self.cache: cache} | ({} if state is None else {self.state: state})
+        needed = {self.settings.cache: cache} | (
+            {} if state is None else {self.settings.state: state}
+        )
         return folder_checks(needed, env=self.settings.env)
 
     # adapters
@@ -186,7 +170,7 @@ class Wiring:
     def downloader(self) -> Downloader:
         mirror = self.settings.env.get("CTO_MIRROR", "")
         return Downloader(
-            self.cache / "downloads",
+            self.settings.cache / "downloads",
             mirror=mirror,
             offline=lambda: self.settings.air_gapped,
             environ=self.settings.env,
@@ -202,7 +186,7 @@ class Wiring:
             self.settings.bundle,
             folder=self.options.tools,
             downloader=self.downloader,
-            cache=self.cache / "tools",
+            cache=self.settings.cache / "tools",
             spare=lambda: self.spare / "tools",
         )
 
@@ -215,21 +199,21 @@ class Wiring:
         return ChartResolver(
             self.downloader,
             self.options.charts,
-            self.cache / "charts",
+            self.settings.cache / "charts",
             stock=BundledCharts(self.settings.source, self.tell).find,
-            instead=lambda component: self.instead([component]),
+            instead=lambda component: self.bundles.instead([component]),
         )
 
     def templates(self) -> Releases:
         """Return Helm for rendering alone: it knows no cluster."""
         nowhere = Access(Path(os.devnull), "")
-        home = self.cache / "helm" / "templates"
+        home = self.settings.cache / "helm" / "templates"
         return self.open_helm(self.runner, partial(self.tools.path, "helm"), nowhere, home)
 
     @cached_property
     def sessions(self) -> Sessions:
         """What opens connections to registries."""
-        from cto.cli.sessions import Sessions  # noqa: PLC0415 - most runs ask no registry
+        from cto.cli.sessions import Sessions, web  # noqa: PLC0415 - most runs ask no registry
 
         return Sessions(
             env=self.settings.env,
@@ -237,7 +221,7 @@ class Wiring:
             runner=self.runner,
             secrets=self.secrets,
             notice=self.tell,
-            open_web=self.open_web or self._web,
+            open_web=self.open_web or partial(web, self.settings.env, self._trace),
         )
 
     @cached_property
@@ -249,17 +233,6 @@ class Wiring:
 
         folder = self.settings.bundle
         return relocations(self.loaded, self.selection.managed, folder, self.options.bundle)
-
-    @property
-    def moved(self) -> Mapping[str, Relocation]:
-        """What the manifests of components go through, for the sake of such a registry."""
-        return self.relocations.by_component if self.relocations else {}
-
-    def _web(self, ca_file: Path | None) -> AbstractContextManager[Transport]:
-        from cto_airgap.web import WebTransport  # noqa: PLC0415 - requests is slow to import
-
-        agent, env = f"cto/{__version__}", self.settings.env
-        return WebTransport(ca_file=ca_file, user_agent=agent, environ=env, log=self._trace)
 
     @property
     def is_free(self) -> Callable[[int], bool] | None:
@@ -312,7 +285,7 @@ class Wiring:
             settings=self.settings,
             named=self.provider,
             connect=self.connect,
-            image_name=self.image_name,
+            image_name=self.bundles.image_name,
         )
 
     def provider(self, name: str) -> Provider:
@@ -345,40 +318,17 @@ class Wiring:
 
         return node_options(self.loaded)
 
-    def image_name(self) -> str:
-        """Return what our own image is called in a command line."""
-        return bundled.image_name(self.settings.env, self._run_as)
-
-    def _run_as(self) -> str:
-        if not (self.host.in_container and self.settings.has_docker):
-            return ""
-        # A Docker that does not answer is told by whoever needs it.
-        with suppress(CtoError):
-            own = self.docker.own()
-            if own and not own.image.startswith("sha256:"):
-                return own.image
-        return ""
-
-    def instead(self, components: Iterable[Component]) -> str:
-        """Say which bundle has what the one at hand lacks; '' without a bundle."""
-        settings = self.settings
-        return bundled.instead(settings.source, components, settings.profiles, self.image_name)
-
-    def lacking(self, provider: str) -> Lacking:
-        """Return what says that nodes cannot have an image, because the bundle lacks it."""
-        source = self.settings.images
-        # Nodes of a cluster that somebody else made get their images as they always did.
-        if source is None or not (is_in_docker(provider) and self.settings.air_gapped):
-            return nothing_lacks
-        return partial(bundled.lacking, source, self.catalog.components, self.instead)
+    @property
+    def bundles(self) -> BundleAdvice:
+        """What says which bundle has what the one at hand lacks."""
+        return BundleAdvice(
+            settings=self.settings,
+            host=self.host,
+            docker=lambda: self.docker,
+            components=lambda: self.catalog.components,
+        )
 
     # verbs
-
-    def fetch(self) -> None:
-        """Get helm and every chart: what cannot be had is told before anything is made."""
-        self.relocations  # noqa: B018 - images without a digest are among that
-        charts_of(self.selection, self.charts.resolve)
-        self.tools.path("helm")
 
     @contextmanager
     def installer(
@@ -391,8 +341,8 @@ class Wiring:
         cluster = self.connect(access)
         with ExitStack() as stack:
             stack.callback(close, cluster)
-            uid = self._uid(cluster)
-            guard = HelmGuard(self.state / "locks" / f"{uid}.helm", self.clock)
+            uid = uid_of(cluster)
+            guard = HelmGuard(self.settings.state / "locks" / f"{uid}.helm", self.clock)
             stack.callback(guard.close)
             runner = ProcessRunner(
                 log=self._trace,
@@ -402,14 +352,14 @@ class Wiring:
                 redact=self.secrets.redacted,
             )
             stack.callback(runner.stop)
-            home = self.cache / "helm" / uid
+            home = self.settings.cache / "helm" / uid
             # Looked for when it is called: a status seldom needs it.
             program = partial(self.tools.path, "helm")
             helm = self.open_helm(runner, program, access, home)
 
             yield build_installer(
                 self.settings,
-                self._configured() if configured else None,
+                self.configured() if configured else None,
                 catalog=self.catalog,
                 charts=self.charts.resolve,
                 provider=provider,
@@ -423,7 +373,7 @@ class Wiring:
                 containers=self.containers,
                 lock_of=self.lock,
                 open_session=self._open_session,
-                lacking=self.lacking(provider.name),
+                lacking=self.bundles.lacking(provider.name),
                 screen=screen,
             )
 
@@ -432,19 +382,11 @@ class Wiring:
     ) -> AbstractContextManager[Session]:
         return self.sessions.open(ca_file, logins, stop)
 
-    def _configured(self) -> Configured:
+    def configured(self) -> Configured:
+        """Return what a verb has that needs a configuration."""
         return Configured(
             loaded=self.loaded, selection=self.selection, relocations=self.relocations
         )
-
-    def _uid(self, cluster: Cluster) -> str:
-        """Return what tells clusters apart; who may not see it learns of all that is missing."""
-        try:
-            return cluster.uid()
-        except ApiError as error:
-            if error.is_forbidden:
-                return _UNSEEN
-            raise
 
     def tell(self, text: str) -> None:
         """Tell what users should know; by whom they learn it may change meanwhile."""

@@ -113,11 +113,11 @@ def test_only_nodes_that_ask_nobody_else_lack_what_the_bundle_lacks(
     flags = {"air_gapped": ("--air-gapped", "false")} if words else {}
     wiring = Wiring(CommandSettings(ClusterOptions(bundle=bundle.folder, flags=flags), env={}))
     assert wiring.configure().config.air_gapped is (False if words else None)
-    assert bool(wiring.lacking(provider)(f"{HOST}/four:4")) is told
+    assert bool(wiring.bundles.lacking(provider)(f"{HOST}/four:4")) is told
 
 
 def test_without_a_bundle_nothing_is_lacking() -> None:
-    assert Wiring(CommandSettings(ClusterOptions(), env={})).lacking("kind")("x:1") == ""
+    assert Wiring(CommandSettings(ClusterOptions(), env={})).bundles.lacking("kind")("x:1") == ""
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def wiring(bundle: BundleSource | None, **env: str) -> Wiring:
     ],
 )
 def test_our_image_is_called_what_is_known(env: dict[str, str], name: str) -> None:
-    assert wiring(None, **env).image_name() == name
+    assert wiring(None, **env).bundles.image_name() == name
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_what_the_bundle_lacks_is_told_with_where_it_is(
     bundle: BundleSource, image: str, sibling: str
 ) -> None:
     env = {"CTO_IMAGE_NAME": image} if image else {}
-    told = wiring(bundle, **env).instead([NEEDED]).splitlines()
+    told = wiring(bundle, **env).bundles.instead([NEEDED]).splitlines()
     assert told[0].startswith(f"The bundle {bundle.folder} is of profile minimal; ")
     assert told[0].endswith(
         "feature monitoring needs is in that of profile standard or production."
@@ -88,15 +88,15 @@ def test_what_the_bundle_lacks_is_told_with_where_it_is(
 def test_the_smallest_profile_with_all_of_it_comes_first(
     bundle: BundleSource, components: Sequence[Component], profiles: str
 ) -> None:
-    assert profiles in wiring(bundle).instead(components)
+    assert profiles in wiring(bundle).bundles.instead(components)
 
 
 def test_where_no_profile_would_help_nothing_is_said(bundle: BundleSource, world: World) -> None:
-    assert wiring(bundle).instead([component("core")]) == ""
-    assert wiring(None).instead([NEEDED]) == ""
+    assert wiring(bundle).bundles.instead([component("core")]) == ""
+    assert wiring(None).bundles.instead([NEEDED]) == ""
     world.wanted = replace(world.wanted, profile="")
     world.build()
-    assert wiring(BundleSource(world.bundle)).instead([NEEDED]) == ""
+    assert wiring(BundleSource(world.bundle)).bundles.instead([NEEDED]) == ""
 
 
 def test_an_installation_says_which_image_has_the_chart(desk: Desk, bundle: BundleSource) -> None:

@@ -46,21 +46,24 @@ def wiring(folder: Path, env: Mapping[str, str] | None = None, **options: Any) -
 class TestFolders:
     def test_they_are_where_the_desktop_expects_them(self, tmp_path: Path) -> None:
         made = wiring(tmp_path)
-        assert made.cache == tmp_path / "home/.cache/cto"
-        assert made.state == tmp_path / "home/.local/state/cto"
+        assert made.settings.cache == tmp_path / "home/.cache/cto"
+        assert made.settings.state == tmp_path / "home/.local/state/cto"
 
     def test_the_desktops_own_variables_count(self, tmp_path: Path) -> None:
         env = {"XDG_CACHE_HOME": "/some/cache", "XDG_STATE_HOME": "/some/state"}
         made = wiring(tmp_path, env)
-        assert (made.cache, made.state) == (Path("/some/cache/cto"), Path("/some/state/cto"))
+        assert (made.settings.cache, made.settings.state) == (
+            Path("/some/cache/cto"),
+            Path("/some/state/cto"),
+        )
 
     def test_our_own_variables_count_most_and_are_taken_as_they_are(self, tmp_path: Path) -> None:
         made = wiring(tmp_path, {"CTO_CACHE_DIR": "cache", "XDG_CACHE_HOME": "/some/cache"})
-        assert made.cache == Path("cache").absolute()
+        assert made.settings.cache == Path("cache").absolute()
 
     def test_without_a_home_there_is_a_folder_all_the_same(self) -> None:
         made = Wiring(CommandSettings(ClusterOptions(), env={}))
-        assert made.cache == Path("/.cache/cto")
+        assert made.settings.cache == Path("/.cache/cto")
 
 
 class TestRegistries:

@@ -29,7 +29,7 @@ from cto.cli.reaching import (
 from cto.cli.verbs.opening import frame, raise_errors
 from cto.cli.wiring import Wiring
 from cto.engine.health import HealthContext, run_checks
-from cto.engine.installer import Installer, shown
+from cto.engine.installer import Installer, charts_of, shown
 from cto.engine.preflight_errors import refuse_failed
 from cto.engine.report import Report, StepRun
 from cto.errors import Exit, if_interrupted
@@ -113,7 +113,7 @@ class _Run:
             if_interrupted(f"in the middle of: getting charts and programs; {_UNCHANGED}"),
             self._timed(Phase.CONFIGURATION, "fetch", "Get charts and programs"),
         ):
-            self._wiring.fetch()
+            _fetch(self._wiring)
         self._phase(Phase.CLUSTER)
         with if_interrupted("in the middle of: making the cluster; not begun: everything else"):
             access = self._cluster()
@@ -299,6 +299,13 @@ def _prerequisites(
         refuse_failed(checks)
         terminal.simulated = provider.simulated
     return checks
+
+
+def _fetch(wiring: Wiring) -> None:
+    """Get helm and every chart: what cannot be had is told before anything is made."""
+    wiring.relocations  # noqa: B018 - images without a digest are among that
+    charts_of(wiring.selection, wiring.charts.resolve)
+    wiring.tools.path("helm")
 
 
 def _configuration(wiring: Wiring) -> str:

@@ -76,7 +76,7 @@ def _new_cluster(wiring: Wiring, provider: Provider) -> Plan:
         provider,
         base=loaded.profile.base,
         env=wiring.settings.env,
-        relocations=wiring.moved,
+        relocations=wiring.configured().moved,
     )
 
 
