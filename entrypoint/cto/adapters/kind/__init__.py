@@ -4,7 +4,7 @@ import os
 
 from cto import storage
 from cto.adapters.building import ProviderParts
-from cto.adapters.docker import DockerHost, folder_of, proxies
+from cto.adapters.docker import DockerHost, Engine, folder_of, proxies
 from cto.adapters.kind.access import KindAccess, owner_of
 from cto.adapters.kind.config import node_ports, without_proxy
 from cto.adapters.kind.marker import Marker
@@ -30,8 +30,25 @@ def build(parts: ProviderParts) -> Kind:
     if parts.env is os.environ:
         # In a container the API's address is a name that no proxy knows; helm has to know that too.
         os.environ.update(without_proxy(os.environ, [f"{parts.name}-control-plane"]))
+    return Kind(
+        engine=docker,
+        docker_host=DockerHost(docker, parts.host),
+        program=program,
+        supply=parts.images(),
+        access=_access(parts, docker, program),
+        marker=Marker(docker, parts.host, parts.name),
+        clock=parts.clock,
+        connect=parts.connect,
+        options=parts.nodes,
+        ports=node_ports(parts.published()),
+        kube_version=parts.kube_version,
+        cluster=parts.name,
+    )
+
+
+def _access(parts: ProviderParts, docker: Engine, program: KindProgram) -> KindAccess:
     kubeconfig, *beside = parts.kubeconfigs
-    access = KindAccess(
+    return KindAccess(
         docker,
         program.kubeconfig,
         cluster=parts.name,
@@ -44,18 +61,4 @@ def build(parts: ProviderParts) -> Kind:
         spare=parts.spare,
         owner=owner_of(parts.env),
         make_current=parts.use_context,
-    )
-    return Kind(
-        engine=docker,
-        docker_host=DockerHost(docker, parts.host),
-        program=program,
-        supply=parts.images(),
-        access=access,
-        marker=Marker(docker, parts.host, parts.name),
-        clock=parts.clock,
-        connect=parts.connect,
-        options=parts.nodes,
-        ports=node_ports(parts.published()),
-        kube_version=parts.kube_version,
-        cluster=parts.name,
     )

@@ -15,7 +15,7 @@ from urllib.parse import quote
 from cto.adapters.kubernetes import errors as api_errors
 from cto.adapters.kubernetes import watching
 from cto.adapters.kubernetes.connection import ApiAnswer, Connection, NoAnswerError, Request
-from cto.adapters.kubernetes.discovery import Discovery
+from cto.adapters.kubernetes.discovery import Discovery, list_request, path_of, with_query
 from cto.adapters.kubernetes.login import LoginPrograms
 from cto.adapters.kubernetes.retrying import Retrying
 from cto.errors import ApiError
@@ -23,7 +23,6 @@ from cto.objects import Manifest, ObjectRef
 from cto.ports import Access, ApiKind, Clock, WatchEvent
 
 FIELD_MANAGER = "cto"
-_PAGE = "500"
 _JSON = {"Accept": "application/json", "Content-Type": "application/json"}
 _APPLY = {"Accept": "application/json", "Content-Type": "application/apply-patch+yaml"}
 # No second choice after it: the plain list would bring the payload of Helm's records.
@@ -88,7 +87,7 @@ class KubeCluster:
         kind = self._discovery.find(ref.api_version, ref.kind)
         if kind is None:
             return None
-        path = _path(kind, ref.namespace or "default", ref.name)
+        path = path_of(kind, ref.namespace or "default", ref.name)
         request = Request(method="GET", path=path, what=f"read {ref}", headers=_JSON)
         answer, _ = self._send(request)
         if answer.status == 404:
@@ -135,7 +134,7 @@ class KubeCluster:
         if found is None:
             return
         query = {"labelSelector": labels, "fieldSelector": fields}
-        request = _list_request(found, namespace, query, _METADATA if metadata else _JSON)
+        request = list_request(found, namespace, query, _METADATA if metadata else _JSON)
         seen: set[str] = set()
         for page in self._each_page(request, lambda one: self._send(one)[0]):
             for item in page.items:
@@ -176,7 +175,7 @@ class KubeCluster:
             options["preconditions"] = {"uid": uid}
         request = Request(
             method="DELETE",
-            path=_path(kind, ref.namespace or "default", ref.name),
+            path=path_of(kind, ref.namespace or "default", ref.name),
             what=f"delete {ref}",
             headers=_JSON,
             body=json.dumps(options).encode(),
@@ -203,7 +202,7 @@ class KubeCluster:
             # Asked once: the watch comes again by itself, and looks at its stop flag in between.
             send = self._connection.send
             items, version = self._listed(api_version, kind, namespace, {}, _JSON, send=send)
-            return watching.Start(_path(found, namespace), tuple(items), version)
+            return watching.Start(path_of(found, namespace), tuple(items), version)
 
         watch = watching.Watch(start, self._connection, self._clock, f"watch {kind}")
         return watch.events(stop)
@@ -273,7 +272,7 @@ class KubeCluster:
         name = "" if method == "POST" else manifest["metadata"]["name"]
         request = Request(
             method=method,
-            path=_path(kind, namespace, name) + (f"/{part}" if part else ""),
+            path=path_of(kind, namespace, name) + (f"/{part}" if part else ""),
             what=f"{what} in {namespace}" if kind.namespaced else what,
             query={**query, "dryRun": "All"} if dry_run else query,
             headers=_APPLY if method == "PATCH" else _JSON,
@@ -309,7 +308,7 @@ class KubeCluster:
         found = self._discovery.find(api_version, kind)
         if found is None:
             return (), ""
-        request = _list_request(found, namespace, selectors, headers)
+        request = list_request(found, namespace, selectors, headers)
         try:
             items, version = self._pages(request, send or (lambda page: self._send(page)[0]))
         except ApiError as error:
@@ -336,7 +335,7 @@ class KubeCluster:
     def _each_page(request: Request, send: Callable[[Request], ApiAnswer]) -> Iterator[_Page]:
         query, token, anew = request.query, "", False
         while True:
-            page = _with_query(request, {**query, "continue": token} if token else query)
+            page = with_query(request, {**query, "continue": token} if token else query)
             answer = send(page)
             if answer.status == 410 and token:
                 # The first pages are too old to go on from: once more, in one piece.
@@ -376,39 +375,6 @@ class _Page:
     items: Sequence[Manifest]
     version: str
     anew: bool
-
-
-def _list_request(
-    kind: ApiKind, namespace: str, selectors: Mapping[str, str], headers: Mapping[str, str]
-) -> Request:
-    return Request(
-        method="GET",
-        path=_path(kind, namespace),
-        what=f"list {kind.plural}",
-        query={"limit": _PAGE, **{key: value for key, value in selectors.items() if value}},
-        headers=headers,
-    )
-
-
-def _path(kind: ApiKind, namespace: str, name: str = "") -> str:
-    root = "/apis" if "/" in kind.api_version else "/api"
-    parts = [root, kind.api_version]
-    if kind.namespaced and namespace:
-        parts += ["namespaces", quote(namespace, safe="")]
-    parts.append(kind.plural)
-    if name:
-        parts.append(quote(name, safe=""))
-    return "/".join(parts)
-
-
-def _with_query(request: Request, query: Mapping[str, str]) -> Request:
-    return Request(
-        method=request.method,
-        path=request.path,
-        what=request.what,
-        query=query,
-        headers=request.headers,
-    )
 
 
 def _checked(request: Request, answer: ApiAnswer, *, confidential: bool = False) -> ApiAnswer:

@@ -16,13 +16,11 @@ from threading import Lock
 from typing import Any
 from urllib.parse import urlencode
 
-import yaml
-
 from cto.adapters import scratch
 from cto.adapters.clock import SystemClock
 from cto.adapters.kubernetes import errors as api_errors
-from cto.adapters.kubernetes.complaints import complaints
 from cto.adapters.kubernetes.identity import PLAIN_HINT, Identity, header_text, is_encrypted
+from cto.adapters.kubernetes.loading import MALFORMED, load, unusable
 from cto.adapters.kubernetes.login import (
     Login,
     LoginPrograms,
@@ -40,8 +38,6 @@ from cto.ports import Access
 _CONNECT_S = 5.0
 _READ_S = 30.0
 _CHUNK = 1 << 16
-# What the loader raises for a file of another shape.
-_MALFORMED = (yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -285,18 +281,18 @@ def _loaded_session(
     configuration.proxy = None
     try:
         identity, document, asked = for_loader(access, programs)
-    except _MALFORMED as error:
+    except MALFORMED as error:
         # Not its text: it may quote a line with a key in it.
-        raise _unusable(access, f"not a kubeconfig: {type(error).__name__}") from None
+        raise unusable(access, f"not a kubeconfig: {type(error).__name__}") from None
     # The loader writes certificates and keys to files; they are read here and go away.
     with scratch.private() as folder:
-        complaint = _load(access, document, configuration, str(folder))
+        complaint = load(access, document, configuration, str(folder))
         _check(access, configuration, identity, complaint, asked=asked is not None)
         proxy = _proxy(configuration, environ)
         try:
             connections = _loaded_pool(configuration, proxy)
         except UnusableError as error:
-            raise _unusable(access, str(error)) from None
+            raise unusable(access, str(error)) from None
 
     def plugin() -> Mapping[str, str]:
         token = asked.credential().token if asked else ""
@@ -342,34 +338,6 @@ def _loaded_pool(configuration: Any, proxy: Proxy | None) -> Any:
         return pool(None, proxy)
     tls = tls_context(configuration.ssl_ca_cert, configuration.cert_file, configuration.key_file)
     return pool(tls, proxy, tls_name=configuration.tls_server_name or "")
-
-
-def _load(access: Access, document: Mapping[str, Any], configuration: Any, folder: str) -> str:
-    """Fill in the configuration; return what an exec plugin complained about."""
-    from kubernetes import config  # noqa: PLC0415 - slow
-
-    load: Any = config.load_kube_config_from_dict
-    with complaints() as texts:
-        try:
-            load(
-                config_dict=document,
-                context=access.context,
-                client_configuration=configuration,
-                persist_config=False,
-                temp_file_path=folder,
-            )
-        except (config.ConfigException, OSError) as error:
-            raise _unusable(access, str(error)) from None
-        except _MALFORMED as error:
-            # Not its text: it may quote a line with a key in it.
-            raise _unusable(access, f"not a kubeconfig: {type(error).__name__}") from None
-    return "\n".join(texts)
-
-
-def _unusable(access: Access, cause: str) -> PreflightError:
-    text = f"context {access.context} of {access.kubeconfig} cannot be used"
-    hint = f"Mend what is named in {access.kubeconfig}, or take another context (--context NAME)."
-    return PreflightError("CTO-1403", text, details=api_errors.cut(cause), hint=hint)
 
 
 @contextmanager

@@ -1,10 +1,11 @@
-"""Which kinds an API server offers."""
+"""Which kinds an API server offers, and where it has their objects."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from threading import RLock
 from typing import Any
+from urllib.parse import quote
 
 from cto.adapters.kubernetes.connection import ApiAnswer, Request
 from cto.adapters.kubernetes.errors import decoded
@@ -20,6 +21,8 @@ _AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryL
 _CORE, _GROUPS = "/api", "/apis"
 # Somebody who asks again and again for a kind that nobody serves must not load the server.
 _ASK_AGAIN_S = 1.0
+
+_PAGE = "500"
 
 Ask = Callable[[Request], ApiAnswer]
 
@@ -160,3 +163,36 @@ def _aggregated(document: Mapping[str, Any]) -> Iterator[ApiKind]:
                     resource["scope"] == "Namespaced",
                     frozenset(resource.get("verbs", ())),
                 )
+
+
+def list_request(
+    kind: ApiKind, namespace: str, selectors: Mapping[str, str], headers: Mapping[str, str]
+) -> Request:
+    return Request(
+        method="GET",
+        path=path_of(kind, namespace),
+        what=f"list {kind.plural}",
+        query={"limit": _PAGE, **{key: value for key, value in selectors.items() if value}},
+        headers=headers,
+    )
+
+
+def path_of(kind: ApiKind, namespace: str, name: str = "") -> str:
+    root = "/apis" if "/" in kind.api_version else "/api"
+    parts = [root, kind.api_version]
+    if kind.namespaced and namespace:
+        parts += ["namespaces", quote(namespace, safe="")]
+    parts.append(kind.plural)
+    if name:
+        parts.append(quote(name, safe=""))
+    return "/".join(parts)
+
+
+def with_query(request: Request, query: Mapping[str, str]) -> Request:
+    return Request(
+        method=request.method,
+        path=request.path,
+        what=request.what,
+        query=query,
+        headers=request.headers,
+    )

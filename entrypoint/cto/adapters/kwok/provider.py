@@ -10,7 +10,7 @@ import base64
 import json
 import os
 import shutil
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event as Flag
@@ -18,7 +18,7 @@ from typing import Any
 
 from cto.adapters.host import Host, Process
 from cto.adapters.kubernetes.kubeconfig import Entry, SharedFile, named, read
-from cto.adapters.kwok.checks import Programs, tools_check
+from cto.adapters.kwok.checks import Programs, all_ready, by_name, established, tools_check
 from cto.adapters.kwok.config import (
     NEEDED_TOOLS,
     OUR_NODES,
@@ -30,7 +30,7 @@ from cto.adapters.kwok.config import (
 from cto.adapters.kwok.lock import exclusive
 from cto.adapters.replacing import replace_file
 from cto.errors import ApiError, ToolError, WaitError
-from cto.objects import Manifest, ObjectRef, dump_yaml
+from cto.objects import Manifest, dump_yaml
 from cto.ports import Access, Clock, Cluster, NodeOptions, ProviderState, Reach, Runner
 from cto.result import Check
 from cto.storage import is_there
@@ -41,7 +41,6 @@ _CREATE_TIMEOUT_S = 90.0
 _READY_TIMEOUT_S = 180.0
 _END_TIMEOUT_S = 10.0
 _POLL_S = 0.1
-_CRDS = ("stages.kwok.x-k8s.io", "logs.kwok.x-k8s.io", "clusterlogs.kwok.x-k8s.io")
 
 
 class Kwok:
@@ -191,7 +190,7 @@ class Kwok:
         entry = self._entry()
         replace_file(self.access().kubeconfig, dump_yaml(entry.document()))
         with self._open() as cluster:
-            self._wait_for(lambda: _established(cluster), "the definitions of simulated objects")
+            self._wait_for(lambda: established(cluster), "the definitions of simulated objects")
             for manifest in self._manifests():
                 cluster.apply(manifest)
 
@@ -233,13 +232,13 @@ class Kwok:
         wanted = [f"{self._cluster}-{number}" for number in range(1, options.nodes + 1)]
         with self._open() as cluster:
             ours = cluster.list_metadata("v1", "Node", labels=OUR_NODES)
-            there = _by_name(cluster, ours, wanted)
+            there = by_name(cluster, ours, wanted)
             missing = [name for name in wanted if name not in there]
             if missing:
                 progress(f"Adding {len(missing)} simulated node{'s' if len(missing) > 1 else ''}")
             for name in missing:
                 cluster.create(node(name, options))
-            self._wait_for(lambda: _all_ready(cluster, wanted), "the simulated nodes")
+            self._wait_for(lambda: all_ready(cluster, wanted), "the simulated nodes")
 
     @contextmanager
     def _open(self) -> Iterator[Cluster]:
@@ -372,42 +371,6 @@ def _embedded(entry: Mapping[str, Any]) -> dict[str, Any]:
         )
         for key, value in entry.items()
     }
-
-
-def _established(cluster: Cluster) -> bool:
-    kind = ("apiextensions.k8s.io/v1", "CustomResourceDefinition", "")
-    return all(
-        _condition(cluster.get(ObjectRef(*kind, name)) or {}, "Established") for name in _CRDS
-    )
-
-
-def _all_ready(cluster: Cluster, names: Collection[str]) -> bool:
-    """Tell whether these nodes are ready to take pods.
-
-    A node is born with a taint (not-ready) that a controller takes away a moment after the node
-    said that it is ready.
-    """
-    found = _by_name(cluster, cluster.list("v1", "Node", labels=OUR_NODES), names)
-    return found.keys() >= set(names) and all(
-        _condition(found[name], "Ready") and not found[name].get("spec", {}).get("taints")
-        for name in names
-    )
-
-
-def _by_name(
-    cluster: Cluster, ours: Sequence[Manifest], names: Iterable[str]
-) -> dict[str, Manifest]:
-    """Return nodes by name: those with our label, and those of the names that lost it."""
-    found = {item["metadata"]["name"]: item for item in ours}
-    for name in names:
-        if name not in found and (node := cluster.get(ObjectRef("v1", "Node", "", name))):
-            found[name] = node
-    return found
-
-
-def _condition(manifest: Mapping[str, Any], name: str) -> bool:
-    conditions = manifest.get("status", {}).get("conditions") or ()
-    return any(c["type"] == name and c["status"] == "True" for c in conditions)
 
 
 def _last_lines(logs: Path, count: int = 3) -> Iterator[str]:
