@@ -29,7 +29,8 @@ from cto.cli.reaching import (
 from cto.cli.verbs.opening import frame, raise_errors
 from cto.cli.wiring import Wiring
 from cto.engine.health import HealthContext, run_checks
-from cto.engine.installer import Installer, charts_of, shown
+from cto.engine.installer import Installer, shown
+from cto.engine.planning import charts_of
 from cto.engine.preflight_errors import refuse_failed
 from cto.engine.report import Report, StepRun
 from cto.errors import Exit, if_interrupted
