@@ -18,6 +18,7 @@ from cto import assets
 from cto.github.client import AppKey, Client, GitHubError, api_of
 from cto.github.manifest import LONGEST_NAME, Wish, app_name, rules
 from cto.network import trust, web
+from fakes import certificates
 from fakes.clock import FakeClock
 from fakes.github.apps import App, Refused, Reply, Trouble
 from fakes.github.served import GitHubServer, key
@@ -95,6 +96,18 @@ def test_a_clock_that_is_off_is_named_as_such(
     with pytest.raises(GitHubError) as error:
         asking.app(REX)
     assert re.search(text, error.value.text), error.value.text
+
+
+def test_a_server_of_ones_own_is_trusted_by_its_authority(tmp_path: Path) -> None:
+    with GitHubServer(certificates.server_side(tmp_path)) as server:
+        pem, checks = key(0)
+        server.github.apps.append(App(7, "rex", "Iv23rex", "acme", pem, checks))
+        own = {"CTO_CA_FILE": str(certificates.authority(tmp_path))}
+        session = web.session(own, verified=trust.context(own))
+        assert Client(server.api, session, Clock()).app(REX).of("slug", str) == "rex"
+        with pytest.raises(GitHubError, match="CERTIFICATE_VERIFY_FAILED") as error:
+            client(server).app(REX)
+    assert error.value.code == "CTO-1580"
 
 
 def test_a_wrong_key_is_told(server: GitHubServer) -> None:

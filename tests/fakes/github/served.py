@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 from collections.abc import Callable
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -48,7 +49,8 @@ def key(number: int) -> tuple[str, Callable[[str], bool]]:
 class GitHubServer(Served):
     """Serves a GitHub as an Enterprise Server is: pages and API at one address."""
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None, **settings: Any) -> None:
+        self._tls = tls
         made = iter(range(1000))
         # Few keys: making one takes a while.
         settings.setdefault("make_key", lambda: key(next(made) % 3))
@@ -98,6 +100,6 @@ class GitHubServer(Served):
             def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name there
                 """Say nothing."""
 
-        self.serve(ThreadingHTTPServer(("127.0.0.1", 0), Handler))
-        github.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self.serve(ThreadingHTTPServer(("127.0.0.1", 0), Handler), self._tls)
+        github.url = f"http{'s' if self._tls else ''}://127.0.0.1:{self._server.server_address[1]}"
         return self
