@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from cto import __version__
 from cto.catalog import Catalog
 from cto.objects import load_yaml
+from cto.render import Renderer
 
 _CHART = Path(__file__).parents[2] / "bundle" / "charts" / "controller"
 _CRDS = {path.stem: load_yaml(path.read_text()) for path in sorted(_CHART.glob("crds/*.yaml"))}
@@ -125,3 +127,24 @@ def test_the_controller_fits_single_nodes() -> None:
     """No rule keeps it off control planes, which single nodes are."""
     assert load_yaml((_CHART / "values.yaml").read_text())["affinity"] == {}
     assert "control-plane" not in (_CHART / "templates" / "deployment.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("https://github.com", None),
+        ("https://github.com/", None),
+        (
+            "https://github.bank.example:8443/",
+            {
+                "host": "github.bank.example:8443",
+                "apiUrl": "https://github.bank.example:8443/api/v3",
+            },
+        ),
+    ],
+)
+def test_the_controller_asks_the_github_of_the_configuration(
+    catalog: Catalog, renderer: Callable[..., Renderer], url: str, told: dict[str, str] | None
+) -> None:
+    made = renderer("minimal", github={"organization": "acme", "url": url})
+    assert made.values(catalog["controller"]).get("github") == told
