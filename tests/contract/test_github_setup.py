@@ -418,6 +418,33 @@ def test_what_an_app_lacks_is_told_with_the_page(office: Office) -> None:
     assert "/settings/apps/cto-rex-acme/permissions" in office.out
 
 
+def test_what_failed_is_sent_again(office: Office) -> None:
+    assert office.setup() == 0
+    github = office.server.github
+    app = github.app_of("cto-rex-acme")
+    failed = [github.deliver(app, event, 502) for event in ("issues", "pull_request")]
+    arrived = github.deliver(app, "issues")
+    assert office.run("github", "status", browser=False) == 0
+    (mended,) = [one for one in failed if one["event"] == "issues"]
+    app.deliveries.append({**mended, "id": arrived["id"] + 1, "status_code": 200, "status": "OK"})
+    # As many as a page has, and one more.
+    for _ in range(100):
+        github.deliver(app, "push")
+    last = github.deliver(app, "check_run", 500)
+    assert office.run("github", "status", browser=False) == 9
+    assert "rex: its last webhook failed: check_run at " in office.out
+    assert office.run("github", "redeliver", browser=False) == 0
+    assert office.out.splitlines() == [
+        f"rex: pull_request {failed[1]['id']} is sent again",
+        f"rex: check_run {last['id']} is sent again",
+    ]
+    assert office.run("github", "redeliver", browser=False) == 0
+    assert office.out == "Nothing failed.\n"
+    assert office.run("github", "redeliver", str(arrived["id"]), browser=False) == 0
+    assert office.out == f"rex: issues {arrived['id']} is sent again\n"
+    assert office.run("github", "redeliver", "1", browser=False) == 2
+
+
 def test_an_owner_has_to_approve(office: Office) -> None:
     office.know("rex")
     office.server.github.may_install = False

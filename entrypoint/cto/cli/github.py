@@ -76,13 +76,30 @@ def setup(
 @output_options()
 @click.pass_obj
 def status(terminal: Terminal, *, options: ClusterOptions) -> Result:
-    """Ask GitHub how each agent's App is: its key, its installation, what it may do.
+    """Ask GitHub how each App is: its key, its installation, what it may do, its last webhook.
 
     The exit code is 9 if one is not ready.
     """
     from cto.cli.verbs import github as verb  # noqa: PLC0415 - as above
 
     return verb.status(terminal.wiring(options), terminal)
+
+
+@github.command()
+@click.argument("deliveries", metavar="[ID]...", type=int, nargs=-1)
+@cluster_options
+@output_options()
+@click.pass_obj
+def redeliver(
+    terminal: Terminal, *, options: ClusterOptions, deliveries: tuple[int, ...]
+) -> Result:
+    """Have GitHub send the webhooks of the agents' Apps again that failed, or those with these ids.
+
+    GitHub keeps them for three days.
+    """
+    from cto.cli.verbs import github as verb  # noqa: PLC0415 - as above
+
+    return verb.redeliver(terminal.wiring(options), terminal, deliveries)
 
 
 @github.command()

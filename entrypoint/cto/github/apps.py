@@ -9,8 +9,8 @@ and no API deletes an App: the next run says what a person has to click.
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from threading import Event as Flag
 from typing import Any
@@ -46,6 +46,7 @@ class App:
 
     Attributes:
         known: id, slug, name, owner, url; what of it is known.
+        delivery: How its webhook went last, if it has one.
         problem: What is wrong, though it works.
         fix: What a person has to do, and where.
     """
@@ -54,6 +55,7 @@ class App:
     status: Status
     known: Mapping[str, Any] = field(default_factory=dict)
     installation: int = 0
+    delivery: str = ""
     problem: str = ""
     fix: str = ""
 
@@ -67,6 +69,7 @@ class App:
             "status": self.status.value,
             "app": dict(self.known),
             "installation": self.installation,
+            "delivery": self.delivery,
             "problem": self.problem,
             "fix": self.fix,
         }
@@ -225,6 +228,47 @@ class Apps:
         fix = f"delete it: {self.settings(known)}/advanced" if "slug" in known else ""
         return _app(wish, Status.MISSING, known, fix=fix if _ours(known) else "")
 
+    def told(self, wish: Wish, found: App) -> App:
+        """Return an App with how its webhook went last, if it has one."""
+        last = next(self._deliveries(wish), None) if found.status is Status.INSTALLED else None
+        if last is None:
+            return found
+        text = f"{last['event']} at {last['delivered_at']}: {last['status_code']} {last['status']}"
+        found = replace(found, delivery=text)
+        if _arrived(last) or found.problem:
+            return found
+        fix = "Look at `cto status`; `cto github redeliver` sends what failed again."
+        return replace(found, problem=f"its last webhook failed: {text}", fix=fix)
+
+    def redeliver(self, wish: Wish, only: Collection[int] = ()) -> Iterator[Mapping[str, Any]]:
+        """Have GitHub send again what failed, or some of what it sent; yield each as it was.
+
+        It keeps what it sent for three days, an Enterprise Server for seven.
+        """
+        over = set()
+        chosen = []
+        # The newest first: what failed, and arrived by a later attempt, is done.
+        for one in self._deliveries(wish):
+            failed = one["guid"] not in over and not _arrived(one)
+            over.add(one["guid"])
+            if one["id"] in only if only else failed:
+                chosen.append(one)
+        key = self.key(wish)
+        for one in reversed(chosen):
+            path = f"/app/hook/deliveries/{int(one['id'])}/attempts"
+            self._client.ask("POST", path, "another attempt", app=key)
+            yield one
+
+    def _deliveries(self, wish: Wish) -> Iterator[Mapping[str, Any]]:
+        if key := self.key(wish):
+            try:
+                path = "/app/hook/deliveries"
+                yield from self._client.pages(path, "its deliveries", app=key)
+            except GitHubError as error:
+                # It has no webhook.
+                if not error.is_absence:
+                    raise
+
     def settings(self, known: Mapping[str, Any]) -> str:
         """Return where the settings of an App are, or of all if its slug is not known."""
         organization = known.get("kind", "Organization") == "Organization"
@@ -355,6 +399,10 @@ def _app(
         problem=problem,
         fix=fix,
     )
+
+
+def _arrived(delivery: Mapping[str, Any]) -> bool:
+    return 200 <= int(delivery["status_code"]) < 300
 
 
 def _ours(known: Mapping[str, Any]) -> bool:

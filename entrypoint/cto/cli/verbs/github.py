@@ -114,8 +114,32 @@ def setup(wiring: Wiring, terminal: Terminal, clicks: Clicks) -> Result:
 def status(wiring: Wiring, terminal: Terminal) -> Result:
     """Return how all Apps are."""
     with _opened(wiring, terminal) as desk:
-        found = [desk.apps.look(wish) for wish in desk.wishes]
+        found = [desk.apps.told(wish, desk.apps.look(wish)) for wish in desk.wishes]
     return _result("github status", desk, found, terminal)
+
+
+def redeliver(wiring: Wiring, terminal: Terminal, only: Sequence[int]) -> Result:
+    """Have webhooks sent again.
+
+    Raises:
+        UsageError: CTO-1200, GitHub has sent nothing with such a number.
+    """
+    with _opened(wiring, terminal) as desk:
+        rows = [
+            {"agent": wish.agent, "id": one["id"], "event": one["event"]}
+            for wish in desk.wishes
+            for one in desk.apps.redeliver(wish, only)
+        ]
+    if unknown := sorted(set(only) - {row["id"] for row in rows}):
+        text = f"{unknown[0]}: no App of an agent has sent such a delivery, or GitHub forgot it"
+        raise UsageError("CTO-1200", text)
+    lines = [f"{row['agent']}: {row['event']} {row['id']} is sent again" for row in rows]
+    return Result(
+        command="github redeliver",
+        data={"deliveries": rows},
+        text="\n".join(lines) or "Nothing failed.",
+        simulated=terminal.simulated,
+    )
 
 
 def remove(wiring: Wiring, terminal: Terminal) -> Result:
