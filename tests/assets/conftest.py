@@ -34,6 +34,16 @@ _FEATURES: Mapping[str, Mapping[str, bool]] = {
 }
 
 
+# Log-in by GitHub is where names are.
+ACCESS = {
+    "github_org": "acme",
+    "client_id": "Ov23liExample",
+    "client_secret": PLANTED,
+    "admins": ["platform", "sre"],
+}
+_PLATFORM: Mapping[str, Mapping[str, Any]] = {
+    "production": {"ingress_type": "ingress", "domain": "example.com", "access": ACCESS}
+}
 _STORE = {
     "endpoint": "http://store.example.com:9000",
     "bucket": "cto",
@@ -56,6 +66,7 @@ def config(profile: str, **sections: Any) -> Config:
         {
             "profile": profile,
             "features": _FEATURES[profile],
+            "platform": _PLATFORM.get(profile, {}),
             "databases": _DATABASES if _FEATURES[profile] else {},
             "object_store": _STORE if _FEATURES[profile] else {},
             "smtp": _SMTP,
@@ -88,7 +99,7 @@ def context(
         "components": names,
         "namespaces": sorted({catalog[name].namespace for name in names}),
         "app_slugs": {"tess": "the-tester"},
-        "ingress_namespaces": ["argo", "argo-events", "argocd", "monitoring"],
+        "ingress_namespaces": ["argo", "argo-events", "argocd", "dex", "monitoring"],
         "cluster": {
             "nodes": nodes or (3 if made.features.high_availability else 1),
             "simulated": True,

@@ -274,6 +274,7 @@ _SCRAPED: Mapping[str, Mapping[str, int]] = {
     },
     "backup-operator": {"Deployment velero": 8085},
     "controller": {"Deployment controller": 8080},
+    "dex": {"Deployment dex": 5558},
     "grafana": {"Deployment grafana": 3000},
     # Counts by statsd only.
     "object-store": {},

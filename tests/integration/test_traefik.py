@@ -5,6 +5,7 @@ Nodes are simulated: where the Service of Argo CD leads is a web server of the t
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import socket
@@ -27,7 +28,12 @@ from .conftest import Lab
 
 pytestmark = pytest.mark.slow
 
-CONFIG = "platform: {ingress_type: ingress, domain: example.test}\n"
+CONFIG = """\
+platform:
+  ingress_type: ingress
+  domain: example.test
+  access: {github_org: acme, client_id: Ov23li, client_secret: planted-oauth, admins: [ops]}
+"""
 HOST = "argocd.example.test"
 LATE_S = 30.0
 CLASS = {
@@ -142,6 +148,24 @@ def test_a_page_comes_by_its_name_with_a_certificate_of_the_platform_s_authority
             told = str(asked(installed, traefik["websecure"]))
         except OSError as error:
             told = str(error)
+
+
+def test_dex_and_the_user_interfaces_know_the_same_secrets_and_authority(installed: Lab) -> None:
+    def data(place: str, name: str) -> dict[str, str]:
+        found = installed.kubectl("get", "secret", name, "-n", place, "-o", "json")
+        return {k: base64.b64decode(v).decode() for k, v in json.loads(found)["data"].items()}
+
+    known = data("dex", "dex-clients")
+    assert data("dex", "dex-github") == {"client-secret": "planted-oauth"}
+    assert data("argocd", "dex-client") == {"secret": known["argocd"]}
+    assert data("argo", "dex-client") == {"id": "argo-workflows", "secret": known["argo-workflows"]}
+    told = installed.run("access", "--ca").stdout
+    assert all(data(place, "ingress-tls")["ca.crt"] in told for place in ("argocd", "argo"))
+    # Argo CD looks a Secret's name up among those that have its label only.
+    labelled = ("-l", "app.kubernetes.io/part-of=argocd", "-o", "name")
+    assert "secret/dex-client" in installed.kubectl("get", "secret", "-n", "argocd", *labelled)
+    host = installed.kubectl("get", "ingress", "dex", "-n", "dex", "-o", "jsonpath={..host}")
+    assert host == "dex.example.test"
 
 
 def test_another_class_keeps_it_and_a_new_platform_takes_that(installed: Lab) -> None:

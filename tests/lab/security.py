@@ -25,7 +25,7 @@ policy keeps out.
 - Where the network enforces none they do no harm, and no good.
 - `platform.network_policies: false` takes them away, as `cto uninstall` does.
 - They hold for a whole namespace. Pods of your own in one of them, and programs that you add by
-  `components.NAME.values` (Dex, say, or a node agent of Velero), need a policy of yours. Policies
+  `components.NAME.values` (a node agent of Velero, say), need a policy of yours. Policies
   add up: yours opens what ours do not mention. A namespace that you handed over, by the label that
   the preflight shows, is one of them; others never get a policy.
 - `anywhere` is inside and outside of the cluster. A NetworkPolicy cannot name the API server, which

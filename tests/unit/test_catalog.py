@@ -109,6 +109,10 @@ def test_sizes_alone_are_those_of_one_pod(tmp_path: Path) -> None:
         ),
         ({"depends_on": ["b"]}, "depends_on: there is no component 'b'"),
         (
+            {"supplied_secrets": [{"name": "s", "of": "b", "keys": {"k": "n/k"}}]},
+            "supplied_secrets: there is no component 'b'",
+        ),
+        (
             {"network": {"g": {"pods": {}, "in": [{"peers": ["b/g"], "why": "x"}]}}},
             "network.g.in: there is no 'b/g'",
         ),

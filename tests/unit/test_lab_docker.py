@@ -154,8 +154,8 @@ def test_a_real_program_is_of_the_version_that_it_is_said_to_be(tool: build.GoTo
 def test_every_real_program_has_an_image() -> None:
     there = [role.module for role in catalog.ROLES.values() if role.module]
     wanted = {name for one in there for name in (one.program, *one.beside.values())}
-    # It is put into nodes (e2e/enforcer.py).
-    assert {*wanted, "kube-router"} == {tool.name for tool in modules.PROGRAMS}
+    # One is put into nodes (e2e/enforcer.py), the other one is run by a test (assets/test_dex.py).
+    assert {*wanted, "kube-router", "dex"} == {tool.name for tool in modules.PROGRAMS}
 
 
 def test_real_programs_are_asked_for_by_name_and_kept_beside_the_stand_ins(

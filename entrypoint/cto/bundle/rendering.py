@@ -19,8 +19,8 @@ from cto.plan.selection import select
 from cto.ports import Chart, Releases, ReleaseSpec
 
 PROFILES = ("minimal", "standard", "production")
-# Whoever has a profile's bundle may switch on what adds no component, or the object store, which is
-# in no profile and small, and have fewer nodes.
+# Whoever has a profile's bundle may switch on what adds no component, or one that is in no profile
+# and small, and have fewer nodes.
 _VARIANTS: tuple[Mapping[str, Any], ...] = (
     {},
     {"cluster.nodes": 1},
@@ -33,6 +33,9 @@ _VARIANTS: tuple[Mapping[str, Any], ...] = (
         "github.organization": "example",
         "platform.ingress_type": "ingress",
         "platform.domain": "example.com",
+        "platform.access.github_org": "example",
+        "platform.access.client_id": "example",
+        "platform.access.client_secret": "example",
     },
 )
 

@@ -92,6 +92,8 @@ class Component(_Model):
     category: Category
     required: bool = False
     feature: str | None = None
+    when: str = ""
+    """Field of the configuration that asks for it."""
     ingress_class: str = ""
     """What it brings: it is taken for platform.ingress_type ingress, where no other class is."""
     namespace: Name
@@ -125,7 +127,7 @@ class Component(_Model):
     licence: str
     folder: Path = Field(exclude=True)
     own: bool = Field(default=False, exclude=True)
-    """Whether a user brought it. It is installed unless it belongs to a feature that is off."""
+    """Whether a user brought it. It is installed unless its `feature`, or `when`, is off."""
 
     @field_validator("resources", mode="before")
     @classmethod
@@ -307,11 +309,12 @@ def _validated(file: Path, data: Any, *, own: bool) -> Component:
 
 def _check(component: Component, components: Mapping[str, Component]) -> None:
     file = component.folder / "component.yaml"
-    for dependency in component.depends_on:
-        if dependency not in components:
-            near = nearest(dependency, components, likeness=0.6)
+    sources = {secret.of for secret in component.supplied_secrets} - {""}
+    for field, others in (("depends_on", component.depends_on), ("supplied_secrets", sources)):
+        for lost in sorted({*others} - components.keys()):
+            near = nearest(lost, components, likeness=0.6)
             meant = f"; did you mean {near}?" if near else ""
-            raise _invalid(file, f"depends_on: there is no component {dependency!r}{meant}")
+            raise _invalid(file, f"{field}: there is no component {lost!r}{meant}")
     if _reaches(component, component.name, components):
         raise _invalid(file, "depends_on: the component depends on itself in the end")
     groups = {

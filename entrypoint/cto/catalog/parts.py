@@ -140,12 +140,17 @@ class SuppliedSecret(_Model):
         type: Kubernetes' type of the Secret.
         each: A mapping of the configuration, each entry of which has a Secret then: `name`, a
             hyphen, and its name. Paths are those below the entry.
+        of: A component whose generated Secrets it is copied from, where that is installed: paths
+            are `NAME/KEY` then.
+        labels: What programs know it by.
     """
 
     name: Name
     keys: Mapping[str, str]
     type: str = "Opaque"
     each: Literal["", "repositories"] = ""
+    of: str = ""
+    labels: Mapping[str, str] = Field(default_factory=dict)
 
 
 CERTIFICATE = SuppliedSecret(

@@ -23,13 +23,14 @@ if TYPE_CHECKING:
     from cto.config.load import Loaded
     from cto.config.model import Config
 
-_FIELDS = ("github.webhook_secret", "registry.password", "smtp.password", "providers.*")
 # Shorter ones would match anything.
 _SHORTEST = 6
 
 
 def secrets_of(config: Config) -> Mapping[str, str]:
     """Return the values that are looked for, by the dotted path of their field."""
+    from cto.config.model import SECRET_FIELDS  # noqa: PLC0415 - pydantic is slow to import
+
     of_repositories = (
         f"repositories.{name}.{field}"
         for name in config.repositories
@@ -38,7 +39,7 @@ def secrets_of(config: Config) -> Mapping[str, str]:
     of_apps = (f"github.apps.{name}.private_key" for name in config.github.apps)
     return {
         path.replace("*", name): value
-        for path in (*_FIELDS, *of_repositories, *of_apps)
+        for path in (*SECRET_FIELDS, "providers.*", *of_repositories, *of_apps)
         for name, value in config.secret_values(path).items()
         if len(value) >= _SHORTEST
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from operator import attrgetter
 from typing import Annotated, Any, get_args
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
@@ -202,23 +203,23 @@ class Config(Section):
             wanted = {"": getattr(repository, name)}
         elif parent.startswith("github.apps."):
             wanted = {"": self.github.apps[parent.removeprefix("github.apps.")].private_key}
-        elif path in _SECRET_FIELDS:
-            section: Any = getattr(self, parent)
-            wanted = {"": getattr(section, name)}
+        elif path in SECRET_FIELDS:
+            wanted = {"": attrgetter(path)(self)}
         else:
-            known = ", ".join((*_SECRET_FIELDS, "providers.*"))
+            known = ", ".join((*SECRET_FIELDS, "providers.*"))
             text = f"{path!r} is no secret field of the configuration"
             raise ConfigError("CTO-1310", text, hint=f"Secret fields are {known}.")
         return {key: item for key, item in wanted.items() if item is not None}
 
 
-def _secret_fields() -> Iterator[str]:
+def _secret_fields(section: type[Section], above: str = "") -> Iterator[str]:
     """Yield the secret fields of sections, as the sections have them."""
-    for name, section in Config.model_fields.items():
-        if isinstance(section.annotation, type) and issubclass(section.annotation, Section):
-            for key, field in section.annotation.model_fields.items():
-                if Secret in get_args(field.annotation):
-                    yield f"{name}.{key}"
+    for name, field in section.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, Section):
+            yield from _secret_fields(kind, f"{above}{name}.")
+        elif above and Secret in get_args(kind):
+            yield f"{above}{name}"
 
 
-_SECRET_FIELDS = tuple(sorted(_secret_fields()))
+SECRET_FIELDS = tuple(sorted(_secret_fields(Config)))

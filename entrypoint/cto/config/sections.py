@@ -20,6 +20,7 @@ from cto.config.fields import (
     Section,
     refused,
 )
+from cto.config.services import Access
 from cto.providers import NAMES, PROVIDERS
 
 NAMESPACE = "cto"
@@ -77,12 +78,17 @@ class Platform(Section):
     )
     agent_networks: tuple[Network, ...] = Field(
         default=(),
-        description="Private networks that agents may reach besides the internet, at every port: "
-        "where a GitHub Enterprise Server, a model or a proxy of yours is.",
+        description="Private networks that agents may reach besides the internet, at every port, "
+        "and dex at 443: where a GitHub Enterprise Server, a model or a proxy of yours is.",
         examples=[["10.1.2.3/32"]],
     )
     environment: Environment = Field(
         default=Environment.DEV, description="What the platform is used for.", examples=["prod"]
+    )
+    access: Access = Field(
+        default=Access(),
+        description="Log-in by GitHub; needs platform.ingress_type ingress.",
+        examples=[{}],
     )
 
     @model_validator(mode="after")

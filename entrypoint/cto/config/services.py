@@ -1,9 +1,10 @@
-"""Services beside the platform: stores, databases, mail, and repositories for Argo CD."""
+"""Services beside the platform: stores, databases, mail, log-in, and repositories for Argo CD."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import Annotated
 from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
@@ -12,8 +13,10 @@ from cto.config.fields import (
     BucketName,
     CronSchedule,
     Email,
+    GitHubOwner,
     HostName,
     KubeName,
+    Matches,
     Quantity,
     Recipient,
     Region,
@@ -242,3 +245,59 @@ class Repository(Section):
         """What of it is no secret, by the keys of Argo CD."""
         named = {"type": self.type.value, "url": self.url, "username": self.username}
         return {key: value for key, value in named.items() if value}
+
+
+Team = Annotated[
+    str,
+    Matches(
+        r"[a-z0-9_]([-a-z0-9_]{0,253}[a-z0-9_])?",
+        "must be a team as the address of its page has it, github.com/orgs/ORG/teams/TEAM",
+    ),
+]
+
+
+class Access(Section):
+    """Log-in by GitHub, beside what each user interface has by itself."""
+
+    github_org: GitHubOwner | None = Field(
+        default=None,
+        description="Organization whose members log in to Argo CD, Argo Workflows and Grafana, by "
+        "dex, and read there. Capitals as GitHub has them: teams are known by it.",
+        examples=["acme"],
+    )
+    client_id: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Client id of an OAuth App whose callback URL is https://dex.DOMAIN/callback.",
+        examples=["Ov23liExample"],
+    )
+    client_secret: Secret | None = Field(
+        default=None,
+        description="Its client secret: text, ${VARIABLE}, or a reference {secret: NAME, key: "
+        "KEY}.",
+        examples=["${OAUTH_CLIENT_SECRET}"],
+    )
+    admins: tuple[Team, ...] = Field(
+        default=(),
+        description="Teams of the organization whose members administer.",
+        examples=[["platform"]],
+    )
+    viewers: tuple[Team, ...] = Field(
+        default=(),
+        description="Teams whose members read, and nobody else who is in no team of admins. Left "
+        "out: the whole organization.",
+        examples=[["developers"]],
+    )
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> Access:
+        given = self.client_id or self.client_secret or self.admins or self.viewers
+        if self.github_org is None and given:
+            reason = "is needed by the other fields of platform.access"
+            raise refused(reason, "give the organization, or leave them out", field="github_org")
+        for name in ("client_id", "client_secret") if self.github_org else ():
+            if getattr(self, name) is None:
+                reason = "is needed by platform.access.github_org"
+                fix = "make an OAuth App: Settings of the organization, Developer settings"
+                raise refused(reason, fix, field=name)
+        return self

@@ -22,7 +22,7 @@ _AUTHORITY, _AUTHORITY_REST = timedelta(days=3650), timedelta(days=500)
 _SERVER, _SERVER_REST = timedelta(days=365), timedelta(days=120)
 # Clocks of browsers may be behind the cluster's.
 _BEHIND = timedelta(hours=1)
-_CERTIFICATE, _KEY = "tls.crt", "tls.key"
+_CERTIFICATE, _KEY, _ABOVE = "tls.crt", "tls.key", "ca.crt"
 
 
 def authority(found: Manifest | None, domain: str, now: datetime) -> dict[str, str]:
@@ -47,13 +47,17 @@ def server(
     signing = serialization.load_pem_private_key(given[_KEY], password=None)
     assert isinstance(signing, ec.EllipticCurvePrivateKey)  # noqa: S101 - `authority` made it
     names = x509.SubjectAlternativeName([x509.DNSName(host)])
-    if _will_do(found, names, now, _SERVER_REST, above):
+    if _will_do(found, names, now, _SERVER_REST, above) and _ABOVE in _data(found):
         return {}
     key = ec.generate_private_key(ec.SECP256R1())
     usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
     builder = _builder(_name(f"cto {host}"), above.subject, key.public_key(), now, _SERVER)
     builder = builder.add_extension(names, critical=False).add_extension(usage, critical=False)
-    return _pair(_signed(builder, signing, authority=False), key)
+    # For programs that ask each other by these names; cert-manager calls it so, too.
+    return {
+        **_pair(_signed(builder, signing, authority=False), key),
+        _ABOVE: given[_CERTIFICATE].decode(),
+    }
 
 
 def _will_do(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from cto.catalog import Component
+from cto.config.fields import SecretReference
 from cto.config.model import Config
 from cto.errors import (
     PreflightError,
@@ -46,8 +47,14 @@ def secret_values(config: Config, cluster: Cluster, path: str) -> Mapping[str, s
     Raises:
         PreflightError: CTO-1400, what is referred to is not there.
     """
-    values = dict(config.secret_values(path))
-    for name, reference in config.secret_reference(path).items():
+    values: dict[str, str] = {}
+    if path.startswith(labels.GENERATED):
+        namespace, secret, key = path.removeprefix(labels.GENERATED).split("/")
+        references = {"": SecretReference(secret=secret, key=key, namespace=namespace)}
+    else:
+        values |= config.secret_values(path)
+        references = {**config.secret_reference(path)}
+    for name, reference in references.items():
         ref = ObjectRef("v1", "Secret", reference.namespace, reference.secret)
         data = (cluster.get(ref) or {}).get("data") or {}
         if reference.key not in data:

@@ -45,7 +45,9 @@ class ComponentSteps:
         self._component = item.component
         self._observed = observed
         self._wanted = wanted
-        self._depends_on = [name for name in self._component.depends_on if name in installed]
+        copied = (secret.of for secret in self._component.supplied)
+        before = dict.fromkeys((*self._component.depends_on, *copied))
+        self._depends_on = [name for name in before if name in installed]
         self._state: ReleaseState | None = (
             observed.state.releases.get(self._component.name) if observed.state else None
         )
@@ -198,6 +200,9 @@ class ComponentSteps:
             if sections & item.component.provides.keys():
                 for namespace, secret in item.component.generated(()):
                     yield f"secret:{namespace}/{secret.name}"
+        for path in keys.values():
+            if path.startswith(labels.GENERATED):
+                yield path.rpartition("/")[0]
 
     def _crds(self) -> list[Step]:
         component, crds = self._component, self._component.crds

@@ -168,6 +168,7 @@ def desired_state(
     config = completed(config, selection)
     _check(config, charts)
     _check_databases(config, selection)
+    _check_access(config, ports)
     nodes = nodes_warnings(config, observed, resizes=resizes) if creates_cluster else ()
     login = _login(config)
     context = _context(config, selection, observed, base)
@@ -230,7 +231,7 @@ class _Components:
             before=(*self._policies(component), *self._manifests(component, before)),
             after=(*self._manifests(component, after), *ingresses),
             certified=host_of(component, self._config) if own else "",
-            supplied=_supplied(component, self._config),
+            supplied=_supplied(component, self._config, self._selection.managed),
             marked=_marked(component, self._config),
             relocation=self._relocations.get(component.name),
             asked=tuple(self._renderer.asked(component).values()),
@@ -306,6 +307,21 @@ def _check_databases(config: Config, selection: Selection) -> None:
                 raise ConfigError("CTO-1320", message, hint=hint)
 
 
+def _check_access(config: Config, ports: Mapping[int, int]) -> None:
+    """Refuse log-in by GitHub where dex has no address that browsers and pods reach alike."""
+    if not config.platform.access.github_org:
+        return
+    message = "platform.access.github_org: dex needs one address, for browsers and for pods"
+    if config.platform.ingress_type is not IngressType.INGRESS:
+        message += f"; platform.ingress_type is {config.platform.ingress_type.value}"
+        hint = "Set platform.ingress_type: ingress and platform.domain, or leave access out."
+        raise ConfigError("CTO-1320", message, hint=hint)
+    if port := ports.get(INGRESS_NODE_PORT):
+        message += f"; the ingress of this kind cluster is at localhost:{port}"
+        hint = "Leave platform.access out here, or install to a cluster with a load balancer."
+        raise ConfigError("CTO-1320", message, hint=hint)
+
+
 def _context(config: Config, selection: Selection, observed: Observed, base: str) -> dict[str, Any]:
     return {
         "config": config.public(),
@@ -357,12 +373,20 @@ def port_suffix(port: int, usual: int) -> str:
     return "" if port == usual else f":{port}"
 
 
-def _supplied(component: Component, config: Config) -> dict[str, tuple[str, Mapping[str, str]]]:
+def _supplied(
+    component: Component, config: Config, managed: Sequence[Component]
+) -> dict[str, tuple[str, Mapping[str, str]]]:
     """Return the supplied Secrets that get at least one value, and those of entries."""
-    found = {
+    found: dict[str, tuple[str, Mapping[str, str]]] = {}
+    for secret in component.supplied:
+        for owner in (one for one in managed if one.name == secret.of):
+            place = f"{labels.GENERATED}{owner.namespace}/"
+            found[secret.name] = (secret.type, {k: place + v for k, v in secret.keys.items()})
+    found |= {
         secret.name: (secret.type, secret.keys)
         for secret in component.supplied
-        if not secret.each and any(_is_given(config, path) for path in secret.keys.values())
+        if not (secret.each or secret.of)
+        and any(_is_given(config, path) for path in secret.keys.values())
     }
     for secret in component.supplied:
         for name in config.repositories if secret.each else ():
@@ -375,7 +399,10 @@ def _supplied(component: Component, config: Config) -> dict[str, tuple[str, Mapp
 def _marked(
     component: Component, config: Config
 ) -> dict[str, tuple[Mapping[str, str], Mapping[str, str]]]:
-    return {
+    found: dict[str, tuple[Mapping[str, str], Mapping[str, str]]] = {
+        one.name: (one.labels, {}) for one in component.supplied if one.labels
+    }
+    return found | {
         f"{secret.name}-{name}": ({labels.EACH: secret.each, **entry.labels}, entry.data)
         for secret in component.supplied
         if secret.each

@@ -30,6 +30,8 @@ MOMENT = "cto.dev/moment"
 """`before` or `after`: when an object is applied, relative to its component's release."""
 EACH = "cto.dev/each"
 """Of what an entry of the configuration has: the mapping that it is in. It goes with its entry."""
+GENERATED = "secret:"
+"""What the path of a value begins with that is NAMESPACE/NAME/KEY, and the step that makes it."""
 TRACE = "cto.dev/trace"
 """Of what programs leave for people to see, and what nobody misses: it goes with its namespace."""
 

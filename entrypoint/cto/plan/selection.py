@@ -12,7 +12,7 @@ from cto.config.sections import (
     Mode,
 )
 from cto.errors import ConfigError
-from cto.plan.network import brings_class
+from cto.plan.network import brings_class, is_set
 from cto.plan.observed import Observed
 
 
@@ -36,7 +36,7 @@ class Selection:
 
 
 def select(catalog: Catalog, config: Config) -> Selection:
-    """Return the components that are required, belong to a feature that is on, or bring a class.
+    """Return the components that are required, asked for, or bring a class.
 
     What the cluster may turn out to have already is among them, until `on` leaves it out.
 
@@ -48,8 +48,9 @@ def select(catalog: Catalog, config: Config) -> Selection:
 
 def _is_asked(component: Component, config: Config, observed: Observed | None) -> bool:
     is_on = bool(getattr(config.features, component.feature or "", False))
-    always = component.required or (component.own and not component.feature)
-    return always or is_on or brings_class(component, config, observed)
+    always = component.required or (component.own and not (component.feature or component.when))
+    is_asked = bool(component.when) and is_set(component.when, config.public())
+    return always or is_on or is_asked or brings_class(component, config, observed)
 
 
 def _selected(asked: Sequence[Component], config: Config) -> Selection:

@@ -125,6 +125,7 @@ ROLES = {
         "6379 26379",
         debian=Debian("redis-server", ("/usr/bin/redis-server", "--protected-mode", "no")),
     ),
+    "dexidp/dex": Role("5556 5558"),
     "grafana/grafana": Role("3000 9094"),
     "library/nats": Role("4222 6222 8222", module=Module("nats-server", ("/nats-server",))),
     "library/traefik": Role("8000 8080 8443", module=Module("traefik", ("/traefik",))),

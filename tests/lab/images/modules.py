@@ -25,17 +25,16 @@ def _version_flags(package: str, version: str) -> str:
 
 
 @dataclass(frozen=True)
-class Workflows(build.GoTool):
-    """A program of Argo Workflows, whose published module lacks two things that a checkout has.
+class Copied(build.GoTool):
+    """A program whose published module cannot be built as it is: a copy of it is, changed."""
 
-    Module archives have no symbolic links, one of which is a source; and the web page is made by
-    other tools, and is left out here.
-    """
+    module = ""
 
-    module = "github.com/argoproj/argo-workflows/v4"
+    def change(self, copy: Path) -> None:
+        """Change the copy."""
 
     def sources(self) -> Path:
-        """Return a copy of the module, as go.sum has it, with these two, and a module to build."""
+        """Return a copy of the module, as go.sum has it, changed, and a module to build."""
         here = super().sources()
         there = build.cache_dir() / "go" / self.name
         shutil.rmtree(there, ignore_errors=True)
@@ -44,11 +43,7 @@ class Workflows(build.GoTool):
         for folder, _, _ in os.walk(copy):
             # A module cache of the user's own may be read-only.
             Path(folder).chmod(0o755)
-        signals = copy / "workflow" / "executor" / "osspecific"
-        shutil.copy(signals / "signal_darwin.go", signals / "signal_linux.go")
-        page = copy / "ui" / "dist" / "app" / "index.html"
-        page.parent.mkdir(parents=True)
-        page.write_text("<!doctype html>\n")
+        self.change(copy)
         shutil.copy(here / "go.sum", there)
         text = (here / "go.mod").read_text()
         (there / "go.mod").write_text(f"{text}\nreplace {self.module} => ./src\n")
@@ -63,6 +58,46 @@ class Workflows(build.GoTool):
             "Dir"
         ]
         return folder
+
+
+@dataclass(frozen=True)
+class Workflows(Copied):
+    """A program of Argo Workflows, whose published module lacks two things that a checkout has.
+
+    Module archives have no symbolic links, one of which is a source; and the web page is made by
+    other tools, and is left out here.
+    """
+
+    module = "github.com/argoproj/argo-workflows/v4"
+
+    def change(self, copy: Path) -> None:
+        """Add the two."""
+        signals = copy / "workflow" / "executor" / "osspecific"
+        shutil.copy(signals / "signal_darwin.go", signals / "signal_linux.go")
+        page = copy / "ui" / "dist" / "app" / "index.html"
+        page.parent.mkdir(parents=True)
+        page.write_text("<!doctype html>\n")
+
+
+@dataclass(frozen=True)
+class Dex(Copied):
+    """Dex without its API for programs, which is switched off in any case.
+
+    That one needs messages of a module of the same commit, which the Go proxy refuses.
+    """
+
+    module = "github.com/dexidp/dex"
+
+    def change(self, copy: Path) -> None:
+        """Leave an API without a single call."""
+        folder = copy / "server" / "apiserver"
+        shutil.rmtree(folder)
+        folder.mkdir()
+        text = (
+            'package apiserver\n\nimport "github.com/dexidp/dex/api/v2"\n\n'
+            "func NewAPI(...any) api.DexServer { return api.UnimplementedDexServer{} }\n"
+        )
+        (folder / "api.go").write_text(text)
 
 
 def _workflows(name: str, seconds: int, size_mib: int, cache_mib: int) -> Workflows:
@@ -150,6 +185,16 @@ PROGRAMS: tuple[build.Tool, ...] = (
         seconds=360,
         size_mib=101,
         cache_mib=3000,
+    ),
+    # In no image: upstream's starts it by another program. The proxy has this commit only.
+    Dex(
+        name="dex",
+        version="0.0.0-20260806151424-ab64ed778070",
+        folder="../images/modules/dex",
+        package=f"{Dex.module}/cmd/dex",
+        seconds=60,
+        size_mib=39,
+        cache_mib=900,
     ),
     # The proxy refuses v4.0.10.
     _workflows("workflow-controller", 270, 76, 2500),

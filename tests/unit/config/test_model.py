@@ -160,6 +160,7 @@ def test_the_starter_file_is_valid_with_all_lines_taken_in(loading: Loader) -> N
         "ANTHROPIC_API_KEY": "d",
         "AWS_ACCESS_KEY_ID": "e",
         "AWS_SECRET_ACCESS_KEY": "f",
+        "OAUTH_CLIENT_SECRET": "g",
     }
     config = loading(everything, env=env).config
     assert config.github.organization == "acme"

@@ -132,6 +132,18 @@ smtp: {port: 70000, recipients: [nobody]}
         ("agents: {rex: {resources: {memory: 4GB}}}", "memory '4GB' (0.yaml:1): must be a Kube"),
         ("platform: {ingress_type: ingress}", "platform.domain (default): is needed by platform."),
         (
+            "platform: {access: {admins: [ops]}}",
+            "platform.access.github_org (default): is needed by the other fields of platform.acc",
+        ),
+        (
+            "platform: {access: {github_org: acme, client_secret: s}}",
+            "platform.access.client_id (default): is needed by platform.access.github_org; make an",
+        ),
+        (
+            "platform: {access: {admins: [The Ops]}}",
+            "platform.access.admins.0 'The Ops' (0.yaml:1): must be a team as the address of its",
+        ),
+        (
             "repositories: {shop: {url: ftp://git.example.com}}",
             "repositories.shop.url",
         ),

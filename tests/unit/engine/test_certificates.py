@@ -47,6 +47,7 @@ def shake_hands(folder: Path, made: dict[str, str], name: str) -> None:
 
 def test_a_client_trusts_it_for_its_host_and_for_no_other(tmp_path: Path) -> None:
     made = server(None, AUTHORITY, HOST, NOW)
+    assert base64.b64encode(made["ca.crt"].encode()).decode() == AUTHORITY["data"]["tls.crt"]
     shake_hands(tmp_path, made, HOST)
     with pytest.raises(ssl.SSLCertVerificationError, match="Hostname mismatch"):
         shake_hands(tmp_path, made, "grafana.example.com")
@@ -87,6 +88,14 @@ def test_an_authority_is_made_once_and_again_before_its_end(
         (SERVER, AUTHORITY, "web.example.com", 0, True),
         (SERVER, OTHER, HOST, 0, True),
         (secret({"tls.crt": "text", "tls.key": "text"}), AUTHORITY, HOST, 0, True),
+        # Of before it had the authority's beside it.
+        (
+            {"data": {k: SERVER["data"][k] for k in ("tls.crt", "tls.key")}},
+            AUTHORITY,
+            HOST,
+            0,
+            True,
+        ),
         (
             {"data": {**SERVER["data"], "tls.key": OTHER["data"]["tls.key"]}},
             AUTHORITY,

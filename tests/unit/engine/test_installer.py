@@ -262,6 +262,19 @@ def test_each_repository_has_a_secret_that_goes_with_it(world: World) -> None:
     assert "web-admin" in there
 
 
+def test_a_secret_that_another_component_generates_is_copied_with_its_labels(world: World) -> None:
+    copied = "{name: web, of: web, labels: {part-of: api}, keys: {secret: web-admin/password}}"
+    text = f"{API}supplied_secrets: [{copied}]\n"
+    write_components(world.catalog.bundle, {"api": {"component.yaml": text}})
+    world.catalog = load(world.catalog.bundle)
+    world.installer().install()
+    copy = world.cluster.everything()[ObjectRef("v1", "Secret", "api", "web")]
+    assert copy["data"] == {"secret": generated(world)["password"]}
+    assert labels_of(copy)["part-of"] == "api"
+    plan, _ = world.installer().install()
+    assert plan.changes == ()
+
+
 def test_a_referenced_secret_is_copied(world: World) -> None:
     source = {
         "apiVersion": "v1",

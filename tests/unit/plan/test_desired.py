@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -15,9 +17,10 @@ from cto.plan.build import install
 from cto.plan.desired import DesiredState, desired_state
 from cto.plan.observed import Observed
 from cto.plan.selection import Selection, completed, select
-from cto.plan.steps import ApplyRelease, WaitReady
+from cto.plan.steps import ApplyRelease, SupplySecret, WaitReady
 from fakes.components import chart, component
 
+NO_PORTS: Mapping[int, int] = MappingProxyType({})
 CLUSTER = Observed(kube_version="v1.34.4", nodes=3)
 
 
@@ -113,6 +116,75 @@ def test_a_component_stands_for_a_section_of_the_configuration(tmp_path: Path) -
     assert "secret:store-ns/keys" in steps["supply:web-ns/login"].after
     reference = completed(settings, selection).secret_reference("object_store.access_key")[""]
     assert (reference.namespace, reference.secret, reference.key) == ("store-ns", "keys", "k")
+
+
+DOOR = component(
+    "door",
+    required=False,
+    when="platform.access.github_org",
+    generated_secrets=[{"name": "clients", "keys": {"web": {"random": 16}}}],
+)
+BY_GITHUB = {
+    "ingress_type": "ingress",
+    "domain": "example.com",
+    "access": {"github_org": "acme", "client_id": "i", "client_secret": "planted"},
+}
+
+
+def with_door(folder: Path, settings: Config, ports: Mapping[int, int] = NO_PORTS) -> DesiredState:
+    secret = {"name": "client", "of": "door", "labels": {"part-of": "web"}}
+    web = component(
+        "web", folder=folder, supplied_secrets=[{**secret, "keys": {"secret": "clients/web"}}]
+    )
+    door = DOOR.model_copy(update={"folder": folder})
+    (folder / "values.yaml.j2").write_text("{}")
+    return desired_state(
+        settings,
+        select(catalog(web, door), settings),
+        {"web": chart("web"), "door": chart("door")},
+        CLUSTER,
+        provider="existing",
+        creates_cluster=False,
+        base="minimal",
+        env={},
+        ports=ports,
+    )
+
+
+def test_a_copy_of_another_component_s_secret_is_made_after_it(tmp_path: Path) -> None:
+    found = with_door(tmp_path, config(platform=BY_GITHUB))
+    steps = {step.id: step for step in install(found, CLUSTER).steps}
+    copy = steps["supply:web-ns/client"]
+    assert isinstance(copy, SupplySecret)
+    assert copy.keys == {"secret": "secret:door-ns/clients/web"}
+    assert copy.labels == {"part-of": "web"}
+    assert "secret:door-ns/clients" in copy.after
+    # Its program asks the other one when it starts.
+    assert "release:door" in steps["release:web"].after
+
+
+def test_a_component_that_nobody_asks_for_is_neither_there_nor_copied_from(tmp_path: Path) -> None:
+    plan = install(with_door(tmp_path, config()), CLUSTER)
+    assert not [step.id for step in plan.steps if "door" in step.id or "client" in step.id]
+
+
+@pytest.mark.parametrize(
+    ("kind", "ports", "said", "hint"),
+    [
+        ("ingress", {31443: 8443}, "cluster is at localhost:8443", "load balancer"),
+        ("nodeport", {}, "ingress_type is nodeport", "platform.ingress_type: ingress"),
+        ("none", {}, "ingress_type is none", "platform.ingress_type: ingress"),
+    ],
+)
+def test_without_an_address_for_all_nobody_logs_in_by_github(
+    tmp_path: Path, kind: str, ports: dict[int, int], said: str, hint: str
+) -> None:
+    """What localhost is to a browser is another place to a pod."""
+    settings = config(platform={**BY_GITHUB, "ingress_type": kind})
+    with pytest.raises(ConfigError, match=rf"platform.access.github_org: .*{said}$") as caught:
+        with_door(tmp_path, settings, ports)
+    assert caught.value.code == "CTO-1320"
+    assert hint in (caught.value.hint or "")
 
 
 @pytest.mark.parametrize("given", [{"bucket": "mine"}, {"region": "eu-central-1"}])

@@ -135,19 +135,25 @@ spec:
       {{- with $item.security }}
       securityContext: {{ toJson . }}
       {{- end }}
-      {{- with $item.mounts }}
+      {{- if or $item.mounts $values.volumeMounts }}
       volumeMounts:
-        {{- range $name, $path := . }}
+        {{- range $name, $path := $item.mounts }}
         - {name: {{ $name }}, mountPath: {{ $path }}}
+        {{- end }}
+        {{- range $values.volumeMounts }}
+        - {{ toJson . }}
         {{- end }}
       {{- end }}
     {{- range $item.sidecars }}
     - {{ toJson . }}
     {{- end }}
-  {{- with $item.volumes }}
+  {{- if or $item.volumes $values.volumes }}
   volumes:
-    {{- range $name, $source := . }}
+    {{- range $name, $source := $item.volumes }}
     - {{ toJson (merge (dict "name" $name) $source) }}
+    {{- end }}
+    {{- range $values.volumes }}
+    - {{ toJson . }}
     {{- end }}
   {{- end }}
 {{- end }}
