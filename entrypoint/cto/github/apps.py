@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from dataclasses import dataclass, replace
 from threading import Event as Flag
 from typing import Any
 
 from cto.errors import ApiError
 from cto.github.client import Answer, AppKey, Client, GitHubError
+from cto.github.found import App, Status, app_of
 from cto.github.manifest import Wish
 from cto.objects import Manifest, ObjectRef, labels_of
 from cto.plan import labels
@@ -24,55 +24,6 @@ from cto.ports import Clock, Cluster
 
 _LEVELS = ("", "read", "write", "admin")
 _WRITE_AGAIN_S, _WRITES = 5.0, 24
-
-
-class Status(StrEnum):
-    MISSING = "missing"
-    """There is none."""
-    LOST = "lost"
-    """There is one, and its key is gone."""
-    REFUSED = "refused"
-    """GitHub does not take its key."""
-    MADE = "made"
-    """It works, and is not installed."""
-    REQUESTED = "requested"
-    """An owner has been asked to install it."""
-    INSTALLED = "installed"
-
-
-@dataclass(frozen=True, kw_only=True)
-class App:
-    """What was found of an agent's App.
-
-    Attributes:
-        known: id, slug, name, owner, url; what of it is known.
-        delivery: How its webhook went last, if it has one.
-        problem: What is wrong, though it works.
-        fix: What a person has to do, and where.
-    """
-
-    agent: str
-    status: Status
-    known: Mapping[str, Any] = field(default_factory=dict)
-    installation: int = 0
-    delivery: str = ""
-    problem: str = ""
-    fix: str = ""
-
-    @property
-    def install_url(self) -> str:
-        return f"{self.known['url']}/installations/new"
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "agent": self.agent,
-            "status": self.status.value,
-            "app": dict(self.known),
-            "installation": self.installation,
-            "delivery": self.delivery,
-            "problem": self.problem,
-            "fix": self.fix,
-        }
 
 
 @dataclass(frozen=True)
@@ -131,7 +82,7 @@ class Apps:
             fix = f"{error.help[:1].upper()}{error.help[1:]}; or {self._anew(wish)}"
             known = self._memory.recall().get(wish.agent) or {}
             problem = f"Secret {wish.secret}: {error.message}"
-            return _app(wish, Status.REFUSED, known, problem=problem, fix=fix)
+            return app_of(wish, Status.REFUSED, known, problem=problem, fix=fix)
         return self._installed(wish, key, known)
 
     def key(self, wish: Wish) -> AppKey | None:
@@ -175,7 +126,7 @@ class Apps:
             data["webhook-secret"] = answer.data["webhook_secret"]
         self._learned(value for name, value in data.items() if name not in ("app-id", "client-id"))
         self._keep(wish, data)
-        return _app(wish, Status.MADE, self._remembered(wish, answer))
+        return app_of(wish, Status.MADE, self._remembered(wish, answer))
 
     def adopt(self, wish: Wish, key: AppKey, installation: int = 0) -> App:
         """Take an App that exists already: its key is proven before it is kept.
@@ -212,7 +163,7 @@ class Apps:
         found = self._cluster.get(self._ref(wish))
         if found and labels_of(found).get(labels.MANAGED_BY) != labels.OWNER:
             fix = f"Secret {wish.secret} is not of this installer: it stays, and so does its App"
-            return _app(wish, Status.MADE, known, fix=fix)
+            return app_of(wish, Status.MADE, known, fix=fix)
         if (key := self.key(wish)) and _ours(known):
             try:
                 known = self._proven(wish, key)
@@ -226,7 +177,7 @@ class Apps:
         self._cluster.delete(self._ref(wish))
         self._memory.remember(wish.agent, None)
         fix = f"delete it: {self.settings(known)}/advanced" if "slug" in known else ""
-        return _app(wish, Status.MISSING, known, fix=fix if _ours(known) else "")
+        return app_of(wish, Status.MISSING, known, fix=fix if _ours(known) else "")
 
     def told(self, wish: Wish, found: App) -> App:
         """Return an App with how its webhook went last, if it has one."""
@@ -280,7 +231,7 @@ class Apps:
     def _keyless(self, wish: Wish) -> App:
         known = self._memory.recall().get(wish.agent)
         if known is None:
-            return _app(wish, Status.MISSING, {}, fix="`cto github setup` makes it")
+            return app_of(wish, Status.MISSING, {}, fix="`cto github setup` makes it")
         if "id" in known:
             problem = f"Secret {wish.secret} with its key is gone"
             given = f"github.apps.{wish.agent}: {{id: {known['id']}, private_key_path: FILE}}"
@@ -288,7 +239,7 @@ class Apps:
         else:
             problem = f"its key was asked for at {known.get('asked')} UTC, and did not get here"
             fix = f"If {known.get('name')} is in the list at {self.settings({})}, "
-        return _app(wish, Status.LOST, known, problem=problem, fix=f"{fix}{self._anew(wish)}")
+        return app_of(wish, Status.LOST, known, problem=problem, fix=f"{fix}{self._anew(wish)}")
 
     def _anew(self, wish: Wish) -> str:
         again = f"`cto github setup --again {wish.agent}`"
@@ -329,7 +280,7 @@ class Apps:
             where = answer.data.get("html_url") or self.settings(known)
             fix = f"Unsuspend it at {where}."
             problem = "its installation is suspended"
-            return _app(wish, Status.INSTALLED, known, number, problem=problem, fix=fix)
+            return app_of(wish, Status.INSTALLED, known, number, problem=problem, fix=fix)
         lacking = [
             f"{name}: {level}"
             for name, level in wish.permissions.items()
@@ -339,17 +290,17 @@ class Apps:
             problem = f"it may not {', '.join(lacking)}"
             where = answer.data.get("html_url", "")
             fix = f"Add them at {self.settings(known)}/permissions, then accept them at {where}."
-            return _app(wish, Status.INSTALLED, known, number, problem=problem, fix=fix)
-        return _app(wish, Status.INSTALLED, known, number)
+            return app_of(wish, Status.INSTALLED, known, number, problem=problem, fix=fix)
+        return app_of(wish, Status.INSTALLED, known, number)
 
     def _not_installed(self, wish: Wish, key: AppKey, known: Mapping[str, Any]) -> App:
         owner = self._place.partition("/")[0].lower()
         requests = self._client.pages("/app/installation-requests", "requests for it", app=key)
         if any(str(one["account"]["login"]).lower() == owner for one in requests):
             fix = f"An owner of {owner} approves it at {self._site}."
-            return _app(wish, Status.REQUESTED, known, fix=fix)
+            return app_of(wish, Status.REQUESTED, known, fix=fix)
         fix = f"Install it for {self._place}: {known['url']}/installations/new"
-        return _app(wish, Status.MADE, known, fix=fix)
+        return app_of(wish, Status.MADE, known, fix=fix)
 
     def _keep(self, wish: Wish, data: Mapping[str, str]) -> None:
         """Write the Secret. This process is the only one that has the key: it does not give up."""
@@ -380,25 +331,6 @@ class Apps:
             "type": "Opaque",
             "data": encoded,
         }
-
-
-def _app(
-    wish: Wish,
-    status: Status,
-    known: Mapping[str, Any],
-    installation: int = 0,
-    *,
-    problem: str = "",
-    fix: str = "",
-) -> App:
-    return App(
-        agent=wish.agent,
-        status=status,
-        known=known,
-        installation=installation,
-        problem=problem,
-        fix=fix,
-    )
 
 
 def _arrived(delivery: Mapping[str, Any]) -> bool:

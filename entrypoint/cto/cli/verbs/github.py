@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from queue import Empty
-from threading import Event as Flag
 
-import click
-
+from cto.cli.clicks import Clicks, Desk, clicked, place_of
 from cto.cli.describe import table
 from cto.cli.output import Terminal
 from cto.cli.verbs.opening import installed_state, opened_existing
@@ -23,62 +19,22 @@ from cto.engine.installer import Installer
 from cto.engine.planning import secret_values
 from cto.engine.tasks import APP_KEYS
 from cto.errors import ConfigError, DegradedError, Exit, UsageError
-from cto.github.apps import App, Apps, Memory, Status
+from cto.github.apps import Apps, Memory
 from cto.github.client import AppKey, Client, GitHubError, api_of
+from cto.github.found import App, Status
 from cto.github.manifest import Rules, Wish, app_name, rules
-from cto.github.page import Page, Row
 from cto.network import trust, web
 from cto.plan.observed import State
-from cto.ports import Cluster
 from cto.result import Result
 
 _CONTROLLER = "controller"
 _TO_MAKE = (Status.MISSING, Status.LOST, Status.REFUSED)
-_LOOK_S, _POLL_S = 0.2, 5.0
 _COLUMNS = ("agent", "app", "status", "installed for")
 _PUBLIC = "https://github.com"
 _NAMES = (
     "`cto install`, as before, lets the platform know what the Apps are called: pull requests and "
     "reviews of agents start others by that."
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Clicks:
-    """How people's clicks come here.
-
-    Attributes:
-        again: Agents that are to get another App.
-        port: Of the page; 0 is any.
-        page: File for the page, instead of serving it.
-        wait_s: How long to wait for the next one.
-    """
-
-    again: Sequence[str] = ()
-    port: int = 0
-    page: Path | None = None
-    wait_s: float = 0
-
-
-@dataclass(frozen=True)
-class _Desk:
-    """What the verbs work with."""
-
-    config: Config
-    apps: Apps
-    client: Client
-    wishes: Sequence[Wish]
-    rules: Rules
-    cluster: Cluster
-    memory: Memory
-
-    @property
-    def place(self) -> str:
-        return _place(self.config)
-
-    def slugs(self) -> Mapping[str, object]:
-        """Return what the Apps are called."""
-        return {agent: known.get("slug") for agent, known in self.memory.recall().items()}
 
 
 def setup(wiring: Wiring, terminal: Terminal, clicks: Clicks) -> Result:
@@ -106,7 +62,7 @@ def setup(wiring: Wiring, terminal: Terminal, clicks: Clicks) -> Result:
             desk.apps.writable(wish)
         open_ = [one for one in found.values() if one.status in (Status.MADE, Status.REQUESTED)]
         if (missing or open_) and not wiring.options.non_interactive:
-            found |= _clicked(wiring, terminal, desk, missing, clicks)
+            found |= clicked(wiring, terminal, desk, missing, clicks)
         more = () if desk.slugs() == before else (_NAMES,)
     return _result("github setup", desk, found.values(), terminal, more)
 
@@ -164,7 +120,7 @@ def remove(wiring: Wiring, terminal: Terminal) -> Result:
 
 
 @contextmanager
-def _opened(wiring: Wiring, terminal: Terminal, *, writes: bool = False) -> Iterator[_Desk]:
+def _opened(wiring: Wiring, terminal: Terminal, *, writes: bool = False) -> Iterator[Desk]:
     given = wiring.configure().config if wiring.options.files else None
     with ExitStack() as stack:
         installer = stack.enter_context(opened_existing(wiring, terminal))
@@ -192,10 +148,10 @@ def _opened(wiring: Wiring, terminal: Terminal, *, writes: bool = False) -> Iter
             memory,
             site=config.github.url,
             namespace=state.releases[_CONTROLLER].namespace,
-            place=_place(config),
+            place=place_of(config),
             learned=wiring.secrets.add,
         )
-        yield _Desk(
+        yield Desk(
             config, apps, client, _wishes(installer, state, config, told), told, cluster, memory
         )
 
@@ -219,11 +175,6 @@ def _config(given: Config | None, state: State) -> Config:
         hint = "Name a GitHub Enterprise Server: github.url."
         raise ConfigError("CTO-1370", text, hint=hint)
     return config
-
-
-def _place(config: Config) -> str:
-    owner, name = config.github.organization or "", config.github.repository
-    return f"{owner}/{name}" if name else owner
 
 
 def _wishes(installer: Installer, state: State, config: Config, told: Rules) -> Sequence[Wish]:
@@ -263,7 +214,7 @@ def _is_to_take(given: GitHubApp, found: App) -> bool:
     return found.status in _TO_MAKE or given.id not in (None, found.known.get("id"))
 
 
-def _adopted(desk: _Desk, wish: Wish, given: GitHubApp) -> App:
+def _adopted(desk: Desk, wish: Wish, given: GitHubApp) -> App:
     """Take an App of the configuration.
 
     Raises:
@@ -296,167 +247,9 @@ def _adopted(desk: _Desk, wish: Wish, given: GitHubApp) -> App:
         raise ConfigError("CTO-1370", f"{path} is no RSA key in PEM") from None
 
 
-def _clicked(
-    wiring: Wiring, terminal: Terminal, desk: _Desk, missing: Sequence[Wish], clicks: Clicks
-) -> dict[str, App]:
-    """Wait for people's clicks; return what became of the Apps."""
-    with _page(wiring, desk, clicks) as page:
-        for wish in desk.wishes:
-            page.rows[wish.agent] = _row(desk, wish, page.back_to(wish.agent))
-        flow = _Flow(wiring, desk, page, clicks)
-        flow.look(wish for wish in desk.wishes if wish not in missing)
-        wanted = {wish.agent: wish for wish in missing}
-        if clicks.page:
-            flow.write(clicks.page)
-            while wanted:
-                asked = "Address that the browser ended at (it is not shown)"
-                address = click.prompt(
-                    asked, hide_input=True, err=True, default="", show_default=False
-                )
-                if not address:
-                    break
-                if not page.accept(address):
-                    terminal.remark("That is not an address that GitHub led to from this page.")
-                flow.take(wanted)
-        else:
-            wiring.notice(f"Open {page.url}")
-            flow.await_clicks(wanted)
-        flow.await_installations()
-        return flow.found
-
-
-def _page(wiring: Wiring, desk: _Desk, clicks: Clicks) -> Page:
-    """Return the page, where browsers can find it.
-
-    Raises:
-        UsageError: CTO-1200, none could, or somebody else listens there.
-    """
-    contained = wiring.host.in_container and clicks.page is None
-    if contained and not clicks.port:
-        text = "in a container, no browser finds a page at a port that nobody knows"
-        hint = "Publish one and name it (`docker run -p 127.0.0.1:8765:8765 ... --port 8765`), or "
-        raise UsageError("CTO-1200", text, hint=f"{hint}write the page to a file: --page FILE.")
-    file = wiring.settings.root / "templates" / "github" / "setup.html"
-    try:
-        return Page(file, _action(desk), everywhere=contained, port=clicks.port)
-    except OSError as error:
-        text = f"--port {clicks.port} cannot be listened on: {error.strerror}"
-        raise UsageError("CTO-1200", text) from None
-
-
-class _Flow:
-    """The clicks of one run."""
-
-    def __init__(self, wiring: Wiring, desk: _Desk, page: Page, clicks: Clicks) -> None:
-        self._wiring = wiring
-        self._desk = desk
-        self._page = page
-        self._clicks = clicks
-        self._told: set[str] = set()
-        self.found: dict[str, App] = {}
-
-    def write(self, file: Path) -> None:
-        """Write the page for a browser elsewhere: there is nothing secret in it."""
-        try:
-            file.write_text(self._page.html(elsewhere=True), encoding="utf-8")
-        except OSError as error:
-            text = f"--page {file} cannot be written: {error.strerror}"
-            raise UsageError("CTO-1200", text) from None
-        self._wiring.notice(f"Open {file} in a browser, wherever it is.")
-
-    def await_clicks(self, wanted: dict[str, Wish]) -> None:
-        clock = self._wiring.clock
-        until = clock.monotonic() + self._clicks.wait_s
-        while wanted and clock.monotonic() < until:
-            if self.take(wanted):
-                until = clock.monotonic() + self._clicks.wait_s
-            else:
-                clock.wait(Flag(), _LOOK_S)
-
-    def take(self, wanted: dict[str, Wish]) -> bool:
-        """Exchange the next code, if one has come."""
-        try:
-            agent, code = self._page.came.get_nowait()
-        except Empty:
-            return False
-        wish = wanted.pop(agent, None)
-        if wish is None:
-            return False
-        try:
-            made = self._desk.apps.take(wish, code)
-        except GitHubError as error:
-            self._page.tell(agent, "failed", f"{error.text}")
-            self._wiring.notice(f"{agent}: {error.text}")
-            self.found[agent] = self._desk.apps.look(wish)
-            return True
-        self._wiring.notice(f"{agent}: App {made.known['name']} is made, its key is in the cluster")
-        self.look([wish])
-        return True
-
-    def look(self, wishes: Iterable[Wish]) -> None:
-        for wish in wishes:
-            one = self._desk.apps.look(wish)
-            self.found[wish.agent] = one
-            if one.status in (Status.MADE, Status.REQUESTED):
-                text = "made; it is not installed yet"
-                if one.status is Status.REQUESTED:
-                    text = "made; an owner has to approve its installation"
-                self._page.tell(wish.agent, "install", text, one.install_url)
-            elif one.status is Status.INSTALLED:
-                self._page.tell(wish.agent, "done", "made and installed")
-            else:
-                self._page.tell(wish.agent, "failed", one.problem)
-
-    def await_installations(self) -> None:
-        """Look until all are installed, as long as somebody may be at it."""
-        clock = self._wiring.clock
-        until = clock.monotonic() + self._clicks.wait_s
-        while True:
-            left = [
-                wish
-                for wish in self._desk.wishes
-                if wish.agent in self.found
-                and self.found[wish.agent].status in (Status.MADE, Status.REQUESTED)
-            ]
-            for wish in left:
-                if wish.agent not in self._told:
-                    self._told.add(wish.agent)
-                    self._wiring.notice(f"{wish.agent}: {self.found[wish.agent].fix}")
-            if not left or clock.monotonic() >= until:
-                return
-            clock.wait(Flag(), _POLL_S)
-            self.look(left)
-
-
-def _row(desk: _Desk, wish: Wish, back: str) -> Row:
-    homepage = f"{desk.config.github.url.rstrip('/')}/{desk.place}"
-    return Row(
-        agent=wish.agent,
-        name=wish.name,
-        duty=wish.duty,
-        may=list(desk.rules.told(wish.permissions)),
-        manifest=wish.manifest(homepage=homepage, redirect_url=back),
-    )
-
-
-def _action(desk: _Desk) -> str:
-    """Return GitHub's page for new Apps of the owner: organizations have another one than users."""
-    site, owner = desk.config.github.url.rstrip("/"), desk.config.github.organization
-    try:
-        kind = desk.client.ask("GET", f"/users/{owner}", f"owner {owner}").of("type", str)
-    except GitHubError:
-        # Some servers tell nobody who is not logged in.
-        kind = "Organization"
-    return (
-        f"{site}/settings/apps/new"
-        if kind == "User"
-        else f"{site}/organizations/{owner}/settings/apps/new"
-    )
-
-
 def _result(
     command: str,
-    desk: _Desk,
+    desk: Desk,
     found: Iterable[App],
     terminal: Terminal,
     more: Sequence[str] = (),
@@ -483,5 +276,5 @@ def _result(
     )
 
 
-def _installed_for(desk: _Desk, app: App) -> str:
+def _installed_for(desk: Desk, app: App) -> str:
     return desk.place if app.status is Status.INSTALLED else "-"

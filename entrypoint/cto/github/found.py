@@ -1,0 +1,78 @@
+"""What was found of an agent's App."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from cto.github.manifest import Wish
+
+
+class Status(StrEnum):
+    MISSING = "missing"
+    """There is none."""
+    LOST = "lost"
+    """There is one, and its key is gone."""
+    REFUSED = "refused"
+    """GitHub does not take its key."""
+    MADE = "made"
+    """It works, and is not installed."""
+    REQUESTED = "requested"
+    """An owner has been asked to install it."""
+    INSTALLED = "installed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class App:
+    """What was found of an agent's App.
+
+    Attributes:
+        known: id, slug, name, owner, url; what of it is known.
+        delivery: How its webhook went last, if it has one.
+        problem: What is wrong, though it works.
+        fix: What a person has to do, and where.
+    """
+
+    agent: str
+    status: Status
+    known: Mapping[str, Any] = field(default_factory=dict)
+    installation: int = 0
+    delivery: str = ""
+    problem: str = ""
+    fix: str = ""
+
+    @property
+    def install_url(self) -> str:
+        return f"{self.known['url']}/installations/new"
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "agent": self.agent,
+            "status": self.status.value,
+            "app": dict(self.known),
+            "installation": self.installation,
+            "delivery": self.delivery,
+            "problem": self.problem,
+            "fix": self.fix,
+        }
+
+
+def app_of(
+    wish: Wish,
+    status: Status,
+    known: Mapping[str, Any],
+    installation: int = 0,
+    *,
+    problem: str = "",
+    fix: str = "",
+) -> App:
+    return App(
+        agent=wish.agent,
+        status=status,
+        known=known,
+        installation=installation,
+        problem=problem,
+        fix=fix,
+    )
