@@ -84,7 +84,9 @@ def test_a_file_that_says_the_same_is_left_alone(tmp_path: Path) -> None:
     write_lock(file, lock)
     before = file.stat()
     assert not write_lock(file, lock)
-    assert file.stat() == before
+    # Reading it changes the time of access, on some file systems.
+    after = file.stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
 def test_no_file_is_an_empty_lock(tmp_path: Path) -> None:
