@@ -96,7 +96,7 @@ def _manifests(
 
 
 class ImageSource(Protocol):
-    """Where images come from: `cto_airgap.registry.Registry`, or what stands before one."""
+    """Where images come from: `cto_airgap.registry.RegistryClient`, or what stands before one."""
 
     def manifest(self, reference: Reference) -> Document: ...
 

@@ -24,7 +24,7 @@ _PROGRAM = """
 import sys
 sys.path[:0] = {path!r}
 from pathlib import Path
-from cto_airgap.reference import Target
+from cto_airgap.reference import PushTarget
 from cto_airgap.web import WebTransport
 from fakes.depot import Depot
 folder = Path({folder!r})
@@ -33,7 +33,7 @@ with WebTransport() as transport:
     if {verb!r} == "build":
         depot.builder(folder).build(depot.fill(folder), folder / {name!r})
     else:
-        depot.pusher.push(folder / {name!r}, Target({host!r}, "mine"))
+        depot.pusher.push(folder / {name!r}, PushTarget({host!r}, "mine"))
 """
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import re
 from pathlib import Path
 
@@ -76,3 +78,25 @@ def test_every_variable_that_is_read_anywhere_is_in_the_list() -> None:
     for file in (ROOT / "Dockerfile", *(ROOT / "templates").rglob("*.yaml")):
         read |= set(re.findall(r"\b(CTO_[A-Z_]*[A-Z])\b", file.read_text("utf-8")))
     assert read - {"CTO_CONTEXT"} == OWN_VARIABLES
+
+
+PROGRAMS = sorted([*ROOT.glob("tests/**/*.py"), *ROOT.glob("*.mk"), *ROOT.glob("*file")])
+
+
+def test_programs_in_texts_import_what_there_is() -> None:
+    """Those in strings, in make's and in the image's files: no type checker reads them."""
+    found = {
+        (file.name, module, name)
+        for file in PROGRAMS
+        for module, names in re.findall(
+            r"from (cto(?:_airgap|_controller)?[\w.]*) import ([\w, ]+)", file.read_text("utf-8")
+        )
+        for name in re.split(r", *", names.partition(" as ")[0].strip(", "))
+    }
+    assert [one for one in sorted(found) if not _is_there(*one[1:])] == []
+
+
+def _is_there(module: str, name: str) -> bool:
+    if hasattr(importlib.import_module(module), name):
+        return True
+    return importlib.util.find_spec(f"{module}.{name}") is not None
