@@ -97,6 +97,8 @@ def test_programs_in_texts_import_what_there_is() -> None:
 
 
 def _is_there(module: str, name: str) -> bool:
-    if hasattr(importlib.import_module(module), name):
-        return True
-    return importlib.util.find_spec(f"{module}.{name}") is not None
+    found = importlib.import_module(module)
+    is_package = hasattr(found, "__path__")
+    return hasattr(found, name) or (
+        is_package and importlib.util.find_spec(f"{module}.{name}") is not None
+    )
