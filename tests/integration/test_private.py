@@ -100,8 +100,8 @@ def rendered(lab: Lab) -> Iterator[tuple[str, Manifest]]:
         # With a store, the cluster's or another: no other one has the image of Velero's plugin.
         store = {} if target.config.features.object_store else {"bucket": "cto"}
         more = {"registry": {"type": "generic", **login}, "object_store": store}
-        sections = {**target.config.model_dump(), **more}
-        config = Config.model_validate(sections)
+        given = Config.model_validate(more)
+        config = target.config.model_copy(update={name: getattr(given, name) for name in more})
         selection = select(catalog, config)
         made = desired_state(
             config,
