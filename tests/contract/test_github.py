@@ -16,7 +16,7 @@ import pytest
 
 from cto import assets
 from cto.github.client import AppKey, Client, GitHubError, api_of
-from cto.github.manifest import LONGEST_NAME, Wish, app_name, rules
+from cto.github.manifest import LONGEST_NAME, WantedApp, app_name, rules
 from cto.network import trust, web
 from fakes import certificates
 from fakes.clock import FakeClock
@@ -221,7 +221,7 @@ def test_the_address_of_the_api(url: str, api: str) -> None:
 # --- what Apps are made with ----------------------------------------------------------------------
 
 
-def wish(agent: str, **given: Any) -> Wish:
+def wish(agent: str, **given: Any) -> WantedApp:
     may = RULES.permissions(agent)
     settings = {
         "name": app_name("cto", agent, "acme"),
@@ -229,7 +229,7 @@ def wish(agent: str, **given: Any) -> Wish:
         "permissions": may,
         "events": RULES.listened(may),
     }
-    return Wish(agent=agent, **{**settings, **given})
+    return WantedApp(agent=agent, **{**settings, **given})
 
 
 def test_github_knows_every_permission_and_level(server: GitHubServer) -> None:

@@ -169,11 +169,11 @@ class BundleAdvice:
         )
 
 
-def checks(wish: DesiredState) -> tuple[Check, ...]:
+def checks(desired: DesiredState) -> tuple[Check, ...]:
     """Warn of images of this project that no registry has which the cluster pulls from."""
     names = [
         image.reference
-        for item in wish.components
+        for item in desired.components
         for image in item.component.images
         if image.ours and item.relocation is None and image.reference in dump_yaml(item.values)
     ]

@@ -17,7 +17,7 @@ from cto.errors import UsageError
 from cto.github.apps import Apps, Memory
 from cto.github.client import Client, GitHubError
 from cto.github.found import App, Status
-from cto.github.manifest import Rules, Wish
+from cto.github.manifest import Rules, WantedApp
 from cto.github.page import Page, Row
 from cto.ports import Cluster
 
@@ -48,7 +48,7 @@ class Desk:
     config: Config
     apps: Apps
     client: Client
-    wishes: Sequence[Wish]
+    wishes: Sequence[WantedApp]
     rules: Rules
     cluster: Cluster
     memory: Memory
@@ -69,7 +69,7 @@ def place_of(config: Config) -> str:
 
 
 def clicked(
-    wiring: Wiring, terminal: Terminal, desk: Desk, missing: Sequence[Wish], clicks: Clicks
+    wiring: Wiring, terminal: Terminal, desk: Desk, missing: Sequence[WantedApp], clicks: Clicks
 ) -> dict[str, App]:
     """Wait for people's clicks; return what became of the Apps."""
     with _page(wiring, desk, clicks) as page:
@@ -136,7 +136,7 @@ class _Flow:
             raise UsageError("CTO-1200", text) from None
         self._wiring.notice(f"Open {file} in a browser, wherever it is.")
 
-    def await_clicks(self, wanted: dict[str, Wish]) -> None:
+    def await_clicks(self, wanted: dict[str, WantedApp]) -> None:
         clock = self._wiring.clock
         until = clock.monotonic() + self._clicks.wait_s
         while wanted and clock.monotonic() < until:
@@ -145,7 +145,7 @@ class _Flow:
             else:
                 clock.wait(Flag(), _LOOK_S)
 
-    def take(self, wanted: dict[str, Wish]) -> bool:
+    def take(self, wanted: dict[str, WantedApp]) -> bool:
         """Exchange the next code, if one has come."""
         try:
             agent, code = self._page.came.get_nowait()
@@ -165,7 +165,7 @@ class _Flow:
         self.look([wish])
         return True
 
-    def look(self, wishes: Iterable[Wish]) -> None:
+    def look(self, wishes: Iterable[WantedApp]) -> None:
         for wish in wishes:
             one = self._desk.apps.look(wish)
             self.found[wish.agent] = one
@@ -200,7 +200,7 @@ class _Flow:
             self.look(left)
 
 
-def _row(desk: Desk, wish: Wish, back: str) -> Row:
+def _row(desk: Desk, wish: WantedApp, back: str) -> Row:
     homepage = f"{desk.config.github.url.rstrip('/')}/{desk.place}"
     return Row(
         agent=wish.agent,

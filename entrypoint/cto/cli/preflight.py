@@ -67,10 +67,10 @@ class Preflight:
     open_session: OpenSession
     notice: Callable[[str], None]
 
-    def of_install(self, observed: Observed, wish: DesiredState, plan: Plan) -> Sequence[Check]:
+    def of_install(self, observed: Observed, desired: DesiredState, plan: Plan) -> Sequence[Check]:
         """Return the checks of an installation."""
         known = known_of(plan, observed, self.cluster, self.crds_of, self.releases)
-        needs = needs_of(wish, supported(self.settings.bundle), known)
+        needs = needs_of(desired, supported(self.settings.bundle), known)
         # Of what could not be observed, nothing is known.
         seen = observed if observed.namespaces else None
         needs = replace(needs, seen=seen, images=self._images)
@@ -79,9 +79,9 @@ class Preflight:
         loaded = self.settings.loaded
         if loaded and not loaded.names_profile:
             installed = observed.state.profile if observed.state else ""
-            checks = (*checks, *profile_checks(installed, wish.profile))
-        if not (observed.simulated or (self.settings.images and is_in_docker(wish.provider))):
-            checks = (*checks, *bundled.checks(wish))
+            checks = (*checks, *profile_checks(installed, desired.profile))
+        if not (observed.simulated or (self.settings.images and is_in_docker(desired.provider))):
+            checks = (*checks, *bundled.checks(desired))
         if REGISTRY.name in skip:
             return (*checks, skipped(REGISTRY))
         return (*checks, *(self._image_checks(loaded.config) if loaded else ()))

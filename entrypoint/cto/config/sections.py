@@ -20,7 +20,7 @@ from cto.config.fields import (
     Section,
     refused,
 )
-from cto.config.services import Access
+from cto.config.services import PlatformAccess
 from cto.providers import NAMES, PROVIDERS
 
 NAMESPACE = "cto"
@@ -85,8 +85,8 @@ class Platform(Section):
     environment: Environment = Field(
         default=Environment.DEV, description="What the platform is used for.", examples=["prod"]
     )
-    access: Access = Field(
-        default=Access(),
+    access: PlatformAccess = Field(
+        default=PlatformAccess(),
         description="Log-in by GitHub; needs platform.ingress_type ingress.",
         examples=[{}],
     )

@@ -256,7 +256,7 @@ Team = Annotated[
 ]
 
 
-class Access(Section):
+class PlatformAccess(Section):
     """Log-in by GitHub, beside what each user interface has by itself."""
 
     github_org: GitHubOwner | None = Field(
@@ -290,7 +290,7 @@ class Access(Section):
     )
 
     @model_validator(mode="after")
-    def _is_complete(self) -> Access:
+    def _is_complete(self) -> PlatformAccess:
         given = self.client_id or self.client_secret or self.admins or self.viewers
         if self.github_org is None and given:
             reason = "is needed by the other fields of platform.access"

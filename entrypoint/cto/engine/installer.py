@@ -173,8 +173,8 @@ class Installer:
     def _unseen_checks(self) -> Sequence[Check]:
         """Check a cluster that may not be looked at, as if nothing were there."""
         observed = glimpsed(self.cluster, self.context)
-        wish = self.wanted(observed)
-        found = self.preflight(observed, wish, install(wish, observed))
+        desired = self.wanted(observed)
+        found = self.preflight(observed, desired, install(desired, observed))
         # What could not be checked for want of the same permissions is no news.
         self.checks[:] = [check for check in found if check.status is CheckStatus.FAILED]
         return self.checks
@@ -200,13 +200,13 @@ class Installer:
     def plan_install(self) -> Plan:
         """Return what `install` would do; `checks` then has what its preflight finds."""
         observed = self._first_look()
-        wish = self.wanted(observed)
-        return self._checked(observed, wish)
+        desired = self.wanted(observed)
+        return self._checked(observed, desired)
 
-    def _checked(self, observed: Observed, wish: DesiredState) -> Plan:
+    def _checked(self, observed: Observed, desired: DesiredState) -> Plan:
         """Return the plan, with everything told that speaks against it."""
-        plan = install(wish, observed)
-        found = self.preflight(observed, wish, plan)
+        plan = install(desired, observed)
+        found = self.preflight(observed, desired, plan)
         try:
             plan = self._tried(plan, observed)
         except CtoError:
@@ -253,20 +253,20 @@ class Installer:
         with all_told(self._unseen_checks):
             before = lock_history(self.cluster)
         observed = self._first_look()
-        wish = self.wanted(observed)
+        desired = self.wanted(observed)
         with self._step("preflight", "Check the cluster"):
             so_far = _MADE if self.creates_cluster else NOTHING
-            plan = self._checked(observed, wish)
+            plan = self._checked(observed, desired)
             refuse_failed(self.checks, so_far=so_far)
             for line in _taken_back(plan):
                 self.listen(StepProgress("preflight", line))
         with self._locked() as lost:
             if self._was_changed(before):
                 observed = self.observe()
-                wish = self.wanted(observed)
-                plan = self._checked(observed, wish)
+                desired = self.wanted(observed)
+                plan = self._checked(observed, desired)
                 refuse_failed(self.checks, so_far=so_far)
-            self.store.begin(self._state(wish, observed, plan))
+            self.store.begin(self._state(desired, observed, plan))
             report = self._apply(plan, observed, lost)
             if not report.errors:
                 self.store.finish()
@@ -441,21 +441,21 @@ class Installer:
             raise ValueError(text)
         return self.config, self.selection
 
-    def _state(self, wish: DesiredState, observed: Observed, plan: Plan) -> State:
+    def _state(self, desired: DesiredState, observed: Observed, plan: Plan) -> State:
         return State(
             writer=self.version,
             provider=self.provider,
-            profile=wish.profile,
+            profile=desired.profile,
             simulated=observed.simulated,
             config=self._config()[0].public(),
             releases=observed.state.releases if observed.state else {},
-            ports=wish.ports,
+            ports=desired.ports,
             components={
                 item.component.name: item.component.definition
-                for item in wish.components
+                for item in desired.components
                 if item.component.own
             },
-            namespaces=tuple(sorted({item.component.namespace for item in wish.components})),
+            namespaces=tuple(sorted({item.component.namespace for item in desired.components})),
             unfinished=_to_be_done(plan),
         )
 

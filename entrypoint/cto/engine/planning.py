@@ -89,7 +89,7 @@ def plan_new_cluster(
         simulated=provider.simulated,
     )
     selection = selection.on(config, observed)
-    wish = desired_state(
+    desired = desired_state(
         config,
         selection,
         charts_of(selection, charts),
@@ -102,7 +102,7 @@ def plan_new_cluster(
         resizes=provider.resizes,
         ports=provider.published(),
     )
-    return install(wish, observed)
+    return install(desired, observed)
 
 
 def charts_of(selection: Selection, charts: ChartSource) -> dict[str, Chart]:

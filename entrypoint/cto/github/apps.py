@@ -17,7 +17,7 @@ from typing import Any
 from cto.errors import ApiError
 from cto.github.client import Answer, AppKey, Client, GitHubError
 from cto.github.found import App, Status, app_of
-from cto.github.manifest import Wish
+from cto.github.manifest import WantedApp
 from cto.objects import Manifest, ObjectRef, labels_of
 from cto.plan import labels
 from cto.ports import Clock, Cluster
@@ -65,7 +65,7 @@ class Apps:
         self._place = place
         self._learned = learned
 
-    def look(self, wish: Wish) -> App:
+    def look(self, wish: WantedApp) -> App:
         """Return how it is with an agent's App.
 
         Raises:
@@ -85,7 +85,7 @@ class Apps:
             return app_of(wish, Status.REFUSED, known, problem=problem, fix=fix)
         return self._installed(wish, key, known)
 
-    def key(self, wish: Wish) -> AppKey | None:
+    def key(self, wish: WantedApp) -> AppKey | None:
         """Return the key in an App's Secret."""
         data = (self._cluster.get(self._ref(wish)) or {}).get("data") or {}
         values = {
@@ -96,7 +96,7 @@ class Apps:
         self._learned([pem, values.get("client-secret", ""), values.get("webhook-secret", "")])
         return AppKey(issuer, pem) if issuer and pem else None
 
-    def writable(self, wish: Wish) -> None:
+    def writable(self, wish: WantedApp) -> None:
         """Try that the Secret of an App can be written.
 
         Raises:
@@ -104,7 +104,7 @@ class Apps:
         """
         self._cluster.apply(self._secret(wish, {}), dry_run=True)
 
-    def take(self, wish: Wish, code: str) -> App:
+    def take(self, wish: WantedApp, code: str) -> App:
         """Exchange the code of a new App, and keep what it gives.
 
         Raises:
@@ -128,7 +128,7 @@ class Apps:
         self._keep(wish, data)
         return app_of(wish, Status.MADE, self._remembered(wish, answer))
 
-    def adopt(self, wish: Wish, key: AppKey, installation: int = 0) -> App:
+    def adopt(self, wish: WantedApp, key: AppKey, installation: int = 0) -> App:
         """Take an App that exists already: its key is proven before it is kept.
 
         Raises:
@@ -151,7 +151,7 @@ class Apps:
         self._memory.remember(wish.agent, found.known)
         return found
 
-    def remove(self, wish: Wish) -> App:
+    def remove(self, wish: WantedApp) -> App:
         """Take away an App's Secret, what is remembered of it, and its installations if we made it.
 
         Itself only a person can delete. A Secret that somebody else made stays.
@@ -179,7 +179,7 @@ class Apps:
         fix = f"delete it: {self.settings(known)}/advanced" if "slug" in known else ""
         return app_of(wish, Status.MISSING, known, fix=fix if _ours(known) else "")
 
-    def told(self, wish: Wish, found: App) -> App:
+    def told(self, wish: WantedApp, found: App) -> App:
         """Return an App with how its webhook went last, if it has one."""
         last = next(self._deliveries(wish), None) if found.status is Status.INSTALLED else None
         if last is None:
@@ -191,7 +191,7 @@ class Apps:
         fix = "Look at `cto status`; `cto github redeliver` sends what failed again."
         return replace(found, problem=f"its last webhook failed: {text}", fix=fix)
 
-    def redeliver(self, wish: Wish, only: Collection[int] = ()) -> Iterator[Mapping[str, Any]]:
+    def redeliver(self, wish: WantedApp, only: Collection[int] = ()) -> Iterator[Mapping[str, Any]]:
         """Have GitHub send again what failed, or some of what it sent; yield each as it was.
 
         It keeps what it sent for three days, an Enterprise Server for seven.
@@ -210,7 +210,7 @@ class Apps:
             self._client.ask("POST", path, "another attempt", app=key)
             yield one
 
-    def _deliveries(self, wish: Wish) -> Iterator[Mapping[str, Any]]:
+    def _deliveries(self, wish: WantedApp) -> Iterator[Mapping[str, Any]]:
         if key := self.key(wish):
             try:
                 path = "/app/hook/deliveries"
@@ -228,7 +228,7 @@ class Apps:
         slug = f"/{known['slug']}" if "slug" in known else ""
         return f"{self._site}{where}{slug}"
 
-    def _keyless(self, wish: Wish) -> App:
+    def _keyless(self, wish: WantedApp) -> App:
         known = self._memory.recall().get(wish.agent)
         if known is None:
             return app_of(wish, Status.MISSING, {}, fix="`cto github setup` makes it")
@@ -241,11 +241,11 @@ class Apps:
             fix = f"If {known.get('name')} is in the list at {self.settings({})}, "
         return app_of(wish, Status.LOST, known, problem=problem, fix=f"{fix}{self._anew(wish)}")
 
-    def _anew(self, wish: Wish) -> str:
+    def _anew(self, wish: WantedApp) -> str:
         again = f"`cto github setup --again {wish.agent}`"
         return f"delete it there (Advanced); then {again} makes another"
 
-    def _proven(self, wish: Wish, key: AppKey) -> Mapping[str, Any]:
+    def _proven(self, wish: WantedApp, key: AppKey) -> Mapping[str, Any]:
         """Ask GitHub whose key it is, and remember what it says."""
         try:
             return self._remembered(wish, self._client.app(key))
@@ -253,7 +253,7 @@ class Apps:
             text = f"Secret {wish.secret}: its private-key is no RSA key in PEM"
             raise GitHubError("CTO-1581", text, status=401, help_="give another one") from None
 
-    def _remembered(self, wish: Wish, answer: Answer) -> Mapping[str, Any]:
+    def _remembered(self, wish: WantedApp, answer: Answer) -> Mapping[str, Any]:
         known = _known(answer)
         if _ours(self._memory.recall().get(wish.agent) or {}):
             known["made"] = True
@@ -261,7 +261,7 @@ class Apps:
         return known
 
     def _installed(
-        self, wish: Wish, key: AppKey, known: Mapping[str, Any], installation: int = 0
+        self, wish: WantedApp, key: AppKey, known: Mapping[str, Any], installation: int = 0
     ) -> App:
         try:
             answer = (
@@ -293,7 +293,7 @@ class Apps:
             return app_of(wish, Status.INSTALLED, known, number, problem=problem, fix=fix)
         return app_of(wish, Status.INSTALLED, known, number)
 
-    def _not_installed(self, wish: Wish, key: AppKey, known: Mapping[str, Any]) -> App:
+    def _not_installed(self, wish: WantedApp, key: AppKey, known: Mapping[str, Any]) -> App:
         owner = self._place.partition("/")[0].lower()
         requests = self._client.pages("/app/installation-requests", "requests for it", app=key)
         if any(str(one["account"]["login"]).lower() == owner for one in requests):
@@ -302,7 +302,7 @@ class Apps:
         fix = f"Install it for {self._place}: {known['url']}/installations/new"
         return app_of(wish, Status.MADE, known, fix=fix)
 
-    def _keep(self, wish: Wish, data: Mapping[str, str]) -> None:
+    def _keep(self, wish: WantedApp, data: Mapping[str, str]) -> None:
         """Write the Secret. This process is the only one that has the key: it does not give up."""
         manifest = self._secret(wish, data)
         for left in reversed(range(_WRITES)):
@@ -315,10 +315,10 @@ class Apps:
             else:
                 return
 
-    def _ref(self, wish: Wish) -> ObjectRef:
+    def _ref(self, wish: WantedApp) -> ObjectRef:
         return ObjectRef("v1", "Secret", self._namespace, wish.secret)
 
-    def _secret(self, wish: Wish, data: Mapping[str, str]) -> Manifest:
+    def _secret(self, wish: WantedApp, data: Mapping[str, str]) -> Manifest:
         encoded = {name: base64.b64encode(one.encode()).decode() for name, one in data.items()}
         return {
             "apiVersion": "v1",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from cto.github.manifest import Wish
+from cto.github.manifest import WantedApp
 
 
 class Status(StrEnum):
@@ -60,7 +60,7 @@ class App:
 
 
 def app_of(
-    wish: Wish,
+    wish: WantedApp,
     status: Status,
     known: Mapping[str, Any],
     installation: int = 0,

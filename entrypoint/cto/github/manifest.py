@@ -94,7 +94,7 @@ def _plain(text: str) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wish:
+class WantedApp:
     """An agent's App as it should be.
 
     Attributes:

@@ -65,7 +65,7 @@ class Page:
         self.came: SimpleQueue[tuple[str, str]] = SimpleQueue()
         page = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class PageHandler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 page.answer(self)
 
@@ -73,7 +73,7 @@ class Page:
                 """Say nothing: codes are in what is asked for."""
 
         address = "0.0.0.0" if everywhere else "127.0.0.1"  # noqa: S104 - a container's own
-        self._server = ThreadingHTTPServer((address, port), Handler)
+        self._server = ThreadingHTTPServer((address, port), PageHandler)
         self._server.daemon_threads = True
         self._thread = Thread(target=self._server.serve_forever, args=(0.1,), daemon=True)
 

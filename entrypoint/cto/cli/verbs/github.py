@@ -22,7 +22,7 @@ from cto.errors import ConfigError, DegradedError, Exit, UsageError
 from cto.github.apps import Apps, Memory
 from cto.github.client import AppKey, Client, GitHubError, api_of
 from cto.github.found import App, Status
-from cto.github.manifest import Rules, Wish, app_name, rules
+from cto.github.manifest import Rules, WantedApp, app_name, rules
 from cto.network import trust, web
 from cto.plan.observed import State
 from cto.result import Result
@@ -177,7 +177,7 @@ def _config(given: Config | None, state: State) -> Config:
     return config
 
 
-def _wishes(installer: Installer, state: State, config: Config, told: Rules) -> Sequence[Wish]:
+def _wishes(installer: Installer, state: State, config: Config, told: Rules) -> Sequence[WantedApp]:
     """Return the Apps of the agents that the controller knows."""
     namespace = state.releases[_CONTROLLER].namespace
     agents = (settings_of(installer.cluster, namespace) or {}).get("agents") or {}
@@ -186,7 +186,7 @@ def _wishes(installer: Installer, state: State, config: Config, told: Rules) -> 
     for name, agent in sorted(agents.items()):
         may = told.permissions(name, agent.get("permissions"))
         wishes.append(
-            Wish(
+            WantedApp(
                 agent=name,
                 name=app_name(config.platform.name, name, owner),
                 secret=f"{APP_KEYS}{str(agent.get('githubApp') or name).lower()}",
@@ -214,7 +214,7 @@ def _is_to_take(given: GitHubApp, found: App) -> bool:
     return found.status in _TO_MAKE or given.id not in (None, found.known.get("id"))
 
 
-def _adopted(desk: Desk, wish: Wish, given: GitHubApp) -> App:
+def _adopted(desk: Desk, wish: WantedApp, given: GitHubApp) -> App:
     """Take an App of the configuration.
 
     Raises:
