@@ -51,7 +51,7 @@ class AppTokens:
             answer = client.token(
                 app,
                 found,
-                f"token for {slug}",
+                f"a token for {slug}",
                 repositories=(slug.partition("/")[2],),
                 permissions=attempt.agent.permissions,
             )

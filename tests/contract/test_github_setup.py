@@ -392,7 +392,7 @@ def test_an_app_of_somebody_stays_as_it_is(office: Office) -> None:
 @pytest.mark.parametrize(
     ("pem", "text"),
     [
-        (key(1)[0], "github.apps.rex: GitHub gave no the App itself: 401"),
+        (key(1)[0], "github.apps.rex: GitHub was asked for the App itself and answered 401"),
         ("planted-no-key", "github.apps.rex.private_key is no RSA key in PEM"),
     ],
 )

@@ -140,7 +140,7 @@ class Apps:
         found = self._installed(wish, key, _known(answer), installation)
         if found.installation:
             # It is proven by what it is for.
-            token = self._client.token(key, found.installation, f"token of App {wish.agent}")
+            token = self._client.token(key, found.installation, f"a token of App {wish.agent}")
             self._learned([token.of("token", str)])
         data = {
             "app-id": str(answer.of("id", int)),

@@ -237,7 +237,7 @@ class Client:
             name: Of the App, for errors.
             place: OWNER/NAME of a repository, or the login of an organization or user.
         """
-        what = f"installation of App {name} in {place}"
+        what = f"the installation of App {name} in {place}"
         if "/" in place:
             return self.ask("GET", f"/repos/{place}/installation", what, app=app)
         try:
@@ -318,12 +318,12 @@ class Client:
         status, read = answer.status_code, _read(answer)
         said = str(read.get("message") or "") if isinstance(read, Mapping) else ""
         if read is None or (status >= 400 and not said):
-            text = f"GitHub gave no {what}: {status}, and no JSON"
+            text = f"GitHub was asked for {what} and answered {status}, and no JSON"
             return GitHubError(SILENT, text, help_="a proxy or firewall may have answered")
         told = " ".join(redacted(said).split())[:_LONGEST]
         code = LIMITED if _is_limit(answer, said) else REFUSED
         more = "; ".join(_errors(read))
-        text = f"GitHub gave no {what}: {status} {told}"
+        text = f"GitHub was asked for {what} and answered {status} {told}"
         help_ = self._help(answer, said, code)
         return GitHubError(code, text, status=status, help_=help_, details=redacted(more))
 
