@@ -110,7 +110,7 @@ SLOW = (
             "tests/e2e/test_real_programs.py",
             "tests/e2e/test_real_platform.py",
             "tests/e2e/test_network.py",
-            "tests/assets/test_monitoring.py",
+            "tests/assets",
             "tests/integration/test_restore.py",
         ),
         marked="slow",
