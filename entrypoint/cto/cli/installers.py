@@ -81,7 +81,7 @@ def build_installer(
 
     preflight = Preflight(
         settings=settings,
-        components=catalog.components,
+        catalog=catalog,
         cluster=cluster,
         releases=releases,
         clock=clock,

@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import Event as Flag
 from typing import TYPE_CHECKING
 
-from cto.catalog import Component
+from cto.catalog import Catalog
 from cto.cli import bundled
 from cto.cli.settings import CommandSettings
 from cto.engine.definitions import CrdSource
@@ -30,6 +30,7 @@ from cto.engine.rbac import Rights
 from cto.engine.rights import rights_of_removal
 from cto.plan.desired import DesiredState
 from cto.plan.observed import Observed
+from cto.plan.selection import with_installed
 from cto.plan.steps import Plan
 from cto.ports import Clock, Cluster, Releases
 from cto.providers import is_in_docker
@@ -58,7 +59,7 @@ class Preflight:
     """
 
     settings: CommandSettings
-    components: Sequence[Component]
+    catalog: Catalog
     cluster: Cluster
     releases: Releases
     clock: Clock
@@ -88,6 +89,7 @@ class Preflight:
 
     def of_removal(self, plan: Plan, observed: Observed) -> Sequence[Check]:
         """Return the checks of a removal."""
+        there = with_installed(self.catalog, observed.state).components
 
         def rights() -> Rights:
             return rights_of_removal(
@@ -95,7 +97,7 @@ class Preflight:
                 observed,
                 Known(steps=plan.steps, kinds=self.cluster.kinds(), namespaces=observed.namespaces),
                 hooks=hooks_of(plan, self.releases),
-                namespaces={component.namespace for component in self.components},
+                namespaces={component.namespace for component in there},
             )
 
         return removal_checks(self.cluster, rights, skip=self.settings.cluster.skip_preflight)

@@ -26,11 +26,11 @@ from cto.engine.nodeports import PortsWatch, ReservedPorts
 from cto.engine.observe import Observer, glimpsed, glimpsed_installation
 from cto.engine.planning import (
     ChartSource,
-    _estimates,
-    _taken_back,
-    _to_be_done,
     charts_of,
+    estimates,
     secret_values,
+    taken_back,
+    to_be_done,
 )
 from cto.engine.preflight_errors import NOTHING, all_told, refuse_failed
 from cto.engine.report import Report, StepRun
@@ -51,7 +51,7 @@ from cto.plan.build import install
 from cto.plan.desired import DesiredState, desired_state
 from cto.plan.labels import is_ours
 from cto.plan.observed import Observed, State
-from cto.plan.selection import Selection, completed
+from cto.plan.selection import Selection, completed, with_installed
 from cto.plan.steps import (
     ApplyRelease,
     DeleteState,
@@ -149,8 +149,7 @@ class Installer:
     @property
     def known(self) -> Catalog:
         """The catalog, with what the state that was loaded remembers of a user's components."""
-        state = self.store.known
-        return self.catalog.with_remembered(state.components if state else {})
+        return with_installed(self.catalog, self.store.known)
 
     def observe(self, *, for_uninstall: bool = False) -> Observed:
         view = ListCache(self.cluster, self.lacking)
@@ -258,7 +257,7 @@ class Installer:
             so_far = _MADE if self.creates_cluster else NOTHING
             plan = self._checked(observed, desired)
             refuse_failed(self.checks, so_far=so_far)
-            for line in _taken_back(plan):
+            for line in taken_back(plan):
                 self.listen(StepProgress("preflight", line))
         with self._locked() as lost:
             if self._was_changed(before):
@@ -387,7 +386,7 @@ class Installer:
             may_act=self.gate.held_now,
             interrupt=self.runner.interrupt,
             end_children=lambda: self._end_children(lost),
-            estimates=_estimates(observed.state),
+            estimates=estimates(observed.state),
         )
         try:
             return engine.apply(plan)
@@ -456,7 +455,7 @@ class Installer:
                 if item.component.own
             },
             namespaces=tuple(sorted({item.component.namespace for item in desired.components})),
-            unfinished=_to_be_done(plan),
+            unfinished=to_be_done(plan),
         )
 
 

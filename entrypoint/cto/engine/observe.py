@@ -25,6 +25,7 @@ from cto.objects import (
 )
 from cto.plan import labels
 from cto.plan.observed import DEPLOYED, Claim, Observed, ReleaseRecord, ReleaseState, State
+from cto.plan.selection import with_installed
 from cto.ports import Cluster, Releases
 
 _CRD = ("apiextensions.k8s.io/v1", "CustomResourceDefinition")
@@ -287,8 +288,7 @@ def glimpsed_installation(
     with suppress(ApiError):
         observed = replace(observed, state=store.load())
     releases = observed.state.releases if observed.state else {}
-    known = catalog.with_remembered(observed.state.components if observed.state else {})
-    components = known.components
+    components = with_installed(catalog, observed.state).components
     found = [ref for release in releases.values() for ref in (*release.objects, *release.glue)]
     found += [
         ref

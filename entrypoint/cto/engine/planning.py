@@ -9,28 +9,21 @@ from typing import Any
 from cto.catalog import Component
 from cto.config.fields import SecretReference
 from cto.config.model import Config
-from cto.errors import (
-    PreflightError,
-    ToolError,
-)
+from cto.errors import PreflightError, ToolError
 from cto.objects import ObjectRef
 from cto.plan import labels
 from cto.plan.build import install
 from cto.plan.desired import desired_state
 from cto.plan.observed import Observed, State
 from cto.plan.selection import Selection
-from cto.plan.steps import (
-    ApplyManifests,
-    ApplyRelease,
-    Plan,
-)
+from cto.plan.steps import ApplyManifests, ApplyRelease, Plan
 from cto.ports import Chart, Cluster, Provider
 from cto.relocation import Relocation
 
 ChartSource = Callable[[Component], Chart]
 
 
-def _to_be_done(plan: Plan) -> dict[str, str]:
+def to_be_done(plan: Plan) -> dict[str, str]:
     """Return the components that a plan changes, with the digest that their release gets."""
     changed = {step.component: "" for step in plan.changes if step.component}
     releases = {
@@ -64,7 +57,7 @@ def secret_values(config: Config, cluster: Cluster, path: str) -> Mapping[str, s
     return values
 
 
-def _taken_back(plan: Plan) -> Iterator[str]:
+def taken_back(plan: Plan) -> Iterator[str]:
     """Yield what is written over: nobody should learn that only afterwards."""
     for step in plan.steps:
         if isinstance(step, ApplyManifests | ApplyRelease):
@@ -128,7 +121,7 @@ def charts_of(selection: Selection, charts: ChartSource) -> dict[str, Chart]:
     return found
 
 
-def _estimates(state: State | None) -> dict[str, float]:
+def estimates(state: State | None) -> dict[str, float]:
     """Return how long steps took in the last run; steps that had nothing to do tell nothing."""
     steps: Mapping[str, Any] = state.steps if state else {}
     return {

@@ -7,13 +7,10 @@ from dataclasses import dataclass
 
 from cto.catalog import Catalog, Component
 from cto.config.model import Config
-from cto.config.sections import (
-    ComponentSettings,
-    Mode,
-)
-from cto.errors import ConfigError
+from cto.config.sections import ComponentSettings, Features, Mode
+from cto.errors import ConfigError, nearest
 from cto.plan.network import brings_class, is_set
-from cto.plan.observed import Observed
+from cto.plan.observed import Observed, State
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,15 +32,34 @@ class Selection:
         return self if not left else _selected([c for c in asked if c.name not in left], config)
 
 
+def with_installed(catalog: Catalog, state: State | None) -> Catalog:
+    """Return the catalog with what a state remembers of components of a user's own."""
+    return catalog.with_remembered(state.components if state else {})
+
+
 def select(catalog: Catalog, config: Config) -> Selection:
     """Return the components that are required, asked for, or bring a class.
 
     What the cluster may turn out to have already is among them, until `on` leaves it out.
 
     Raises:
-        ConfigError: CTO-1320, a component is disabled that another one needs.
+        ConfigError: CTO-1320, a component is disabled that another one needs; CTO-1310, one is of
+            a feature that there is not.
     """
+    for component in catalog.components:
+        _check_feature(component)
     return _selected([c for c in catalog.components if _is_asked(c, config, None)], config)
+
+
+def _check_feature(component: Component) -> None:
+    name = component.feature
+    if name is None or name in Features.model_fields:
+        return
+    near = nearest(name, Features.model_fields)
+    meant = f"; did you mean {near}?" if near else f": {', '.join(Features.model_fields)}"
+    text = f"{component.folder / 'component.yaml'}: not a valid component"
+    details = f"feature: there is no {name!r}{meant}"
+    raise ConfigError("CTO-1310", text, details=details)
 
 
 def _is_asked(component: Component, config: Config, observed: Observed | None) -> bool:
