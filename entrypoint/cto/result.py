@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -83,8 +83,9 @@ class Topic:
         items: tuple[str, ...] = (),
         manifests: tuple[dict[str, Any], ...] = (),
     ) -> Check:
-        made = self.check(CheckStatus.FAILED, message, fix=fix, code=code, items=items)
-        return replace(made, manifests=manifests)
+        return self.check(
+            CheckStatus.FAILED, message, fix=fix, code=code, items=items, manifests=manifests
+        )
 
     def raised(self, error: CtoError) -> Check:
         """Return the check that ended with an error."""
@@ -99,6 +100,7 @@ class Topic:
         fix: str = "",
         code: str = "",
         items: tuple[str, ...] = (),
+        manifests: tuple[dict[str, Any], ...] = (),
     ) -> Check:
         return Check(
             name=self.name,
@@ -108,6 +110,7 @@ class Topic:
             fix=fix,
             code=code,
             items=items,
+            manifests=manifests,
         )
 
 
