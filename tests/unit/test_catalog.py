@@ -201,7 +201,7 @@ def test_a_name_that_is_taken_is_refused_with_both_files(tmp_path: Path) -> None
 
 
 def test_a_folder_without_a_component_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"components_from: .*empty") as caught:
+    with pytest.raises(ConfigError, match=r"there is no component.yaml in .*empty") as caught:
         load(bundle(tmp_path / "bundle"), [tmp_path / "empty"])
     assert "component's folder" in caught.value.hint
 

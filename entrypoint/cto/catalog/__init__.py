@@ -280,7 +280,7 @@ def _files_of(folder: Path) -> list[Path]:
     file = folder / "component.yaml"
     found = [file] if file.is_file() else sorted(folder.glob("*/component.yaml"))
     if not found:
-        text = f"components_from: {folder}: there is no component.yaml, nor a folder with one"
+        text = f"there is no component.yaml in {folder}, nor in a folder of it"
         hint = "Name a component's folder, or one that has such folders in it."
         raise ConfigError("CTO-1310", text, hint=hint)
     return found

@@ -34,7 +34,7 @@ from cto.config.profile import Profile
 from cto.config.sections import ClusterSettings
 from cto.config.shape import FieldKind, problems_of, shape_at
 from cto.config.source import YamlSource, parse, resolve
-from cto.errors import nearest
+from cto.errors import ConfigError, nearest
 
 _SOURCE = "from"
 STDIN = "-"
@@ -110,7 +110,7 @@ def load(
     given = [*run.files(files, stdin), run.environment(), _flags(flags)]
     layer, chosen = run.profile(given, profiles)
     merged = functools.reduce(merge, [_defaults(), layer, *given])
-    run.component_names = component_names(run.folders(merged))
+    run.learn_components(merged, component_names)
     return run.finish(merged, chosen)
 
 
@@ -186,11 +186,26 @@ class _Load:
         self.problems += found.problems
         return _without_empty(found.layer or empty), found.profile
 
-    def folders(self, merged: Settings) -> Sequence[str]:
-        """Return the folders with components of the user's own, as far as they are well written."""
+    def learn_components(
+        self, merged: Settings, names: Callable[[Sequence[str]], Sequence[str]]
+    ) -> None:
+        """Learn how components are called, a user's own among them."""
         given = {path: item for path, item in merged.items() if path[:1] == ("components_from",)}
-        resolved, _ = resolve(given, self.env)
-        return [item.value for item in resolved.values() if isinstance(item.value, str)]
+        # What is no folder's name, the model tells.
+        found = {p: s for p, s in resolve(given, self.env)[0].items() if isinstance(s.value, str)}
+        self.component_names = names(())
+        for path, folder in found.items():
+            try:
+                self.component_names = [*self.component_names, *names([folder.value])]
+            except ConfigError as error:
+                self.problems.append(
+                    Problem(
+                        path=dotted(path),
+                        value=folder.value,
+                        origin=str(folder.origin),
+                        reason=error.message,
+                    )
+                )
 
     def finish(self, merged: Settings, chosen: Profile | None) -> Loaded:
         resolved, config = self._checked(merged)

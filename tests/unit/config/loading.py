@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,10 @@ class Loader:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.profiles = assets.root() / "profiles"
+        self.names: Callable[[Sequence[str]], Sequence[str]] = lambda folders: [
+            *COMPONENTS,
+            *(Path(one).name for one in folders),
+        ]
 
     def file(self, text: str, name: str = "cto.yaml") -> str:
         path = self.folder / name
@@ -42,7 +46,7 @@ class Loader:
             env=env or {},
             files=[*names, *files],
             profiles=self.profiles,
-            component_names=lambda folders: [*COMPONENTS, *(Path(one).name for one in folders)],
+            component_names=self.names,
             stdin=lambda: stdin,
         )
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from cto.config.problems import Problem, did_you_mean, dotted, failure
+from cto.errors import ConfigError
 from unit.config.loading import Loader
 
 
@@ -261,3 +264,17 @@ def test_paths_quote_keys_that_hold_dots() -> None:
 
 def test_nothing_to_choose_from_is_no_hint() -> None:
     assert did_you_mean("a", ()) == ""
+
+
+def test_a_folder_without_components_is_told_with_all_else(loading: Loader) -> None:
+    def names(folders: Sequence[str]) -> Sequence[str]:
+        if folders:
+            raise ConfigError("CTO-1310", "there is no component.yaml in nope")
+        return ["argocd"]
+
+    loading.names = names
+    text = "components_from: [./nope]\nplatfrom: {}\ncomponents: {argocd: {mode: disabled}}\n"
+    assert loading.lines(text) == [
+        "components_from.0 './nope' (0.yaml:1): there is no component.yaml in nope",
+        "platfrom (0.yaml:2): there is no such field; did you mean platform?",
+    ]
