@@ -55,6 +55,11 @@ class ClusterOptions:
         """Path in the configuration -> the value that a flag gives."""
         return {path: value for path, (_, value) in self.flags.items()}
 
+    @property
+    def names(self) -> Mapping[str, str]:
+        """Path in the configuration -> the flag that gives it."""
+        return {path: flag for path, (flag, _) in self.flags.items()}
+
 
 @dataclass(frozen=True)
 class CommandSettings:
@@ -86,6 +91,7 @@ class CommandSettings:
 
         loaded = load(
             flags=self.options.values,
+            options=self.options.names,
             env=self.env,
             files=self.options.files,
             profiles=self.profiles,
@@ -107,6 +113,7 @@ class CommandSettings:
 
         return load_cluster(
             flags=self.options.values,
+            options=self.options.names,
             env=self.env,
             files=self.options.files,
             profiles=self.profiles,

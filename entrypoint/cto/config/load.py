@@ -9,6 +9,7 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path as File
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import ValidationError
@@ -91,6 +92,7 @@ def load(
     profiles: File,
     component_names: Callable[[Sequence[str]], Sequence[str]],
     stdin: Callable[[], str],
+    options: Mapping[str, str] = MappingProxyType({}),
 ) -> Loaded:
     """Read the whole configuration.
 
@@ -101,13 +103,14 @@ def load(
         profiles: Folder of the built-in profiles.
         component_names: Returns those of the catalog, for the folders of `components_from`.
         stdin: Returns what was piped in.
+        options: Dotted path -> the option that gives it, if it is not called as the field.
 
     Raises:
         ConfigError: CTO-1300 with a line for everything that is wrong; CTO-1301 if a file is not
             readable, CTO-1302 if there is nothing wrong but the profile.
     """
     run = _Load(env=env)
-    given = [*run.files(files, stdin), run.environment(), _flags(flags)]
+    given = [*run.files(files, stdin), run.environment(), _flags(flags, options)]
     layer, chosen = run.profile(given, profiles)
     merged = functools.reduce(merge, [_defaults(), layer, *given])
     run.learn_components(merged, component_names)
@@ -121,6 +124,7 @@ def load_cluster(
     files: Sequence[str],
     profiles: File,
     stdin: Callable[[], str],
+    options: Mapping[str, str] = MappingProxyType({}),
 ) -> ClusterSettings:
     """Read only the section `cluster`, as `load` would, for verbs that need no more.
 
@@ -133,13 +137,14 @@ def load_cluster(
         files: Paths.
         profiles: Folder.
         stdin: Returns what was piped in.
+        options: As above.
 
     Raises:
         ConfigError: CTO-1300 with a line for everything that is wrong; CTO-1301 if a file is not
             readable.
     """
     run = _Load(env=env)
-    given = [*run.files(files, stdin), run.environment(), _flags(flags)]
+    given = [*run.files(files, stdin), run.environment(), _flags(flags, options)]
     problems = [item for item in run.problems if item.path.partition(".")[0] in {"", "cluster"}]
     layer, _ = run.profile(given, profiles)
     run.problems = problems
@@ -283,13 +288,14 @@ def _defaults() -> Settings:
     return from_plain(Config().model_dump(mode="json"), DEFAULT)
 
 
-def _flags(flags: Mapping[str, Any]) -> Settings:
+def _flags(flags: Mapping[str, Any], options: Mapping[str, str]) -> Settings:
     layer = from_plain({}, Origin(Layer.FLAG, "flags"))
     for path, value in flags.items():
         if value is None or value == "":
             continue
         keys = tuple(path.split("."))
-        origin = Origin(Layer.FLAG, f"--{keys[-1].replace('_', '-')}")
+        option = options.get(path, f"--{keys[-1].replace('_', '-')}")
+        origin = Origin(Layer.FLAG, option)
         layer = merge(layer, placed(keys, from_plain(value, origin)))
     return layer
 

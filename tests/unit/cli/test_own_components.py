@@ -54,3 +54,13 @@ def test_a_name_that_nobody_has_is_refused_with_the_nearest(desk: Desk, folder: 
     desk.document("install", "--components", str(folder))
     told = desk.document("uninstall", "--component", "shoop", "--yes", code=2)["error"]
     assert (told["code"], told["fix"]) == ("CTO-1200", "Did you mean shop?")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--components", "nope"), ("--cluster-name", "Not_A_Name")],
+    ids=lambda words: words[0],
+)
+def test_a_wrong_value_names_the_option_that_gave_it(desk: Desk, words: tuple[str, str]) -> None:
+    error = desk.document("plan", "install", *words, code=3)["error"]
+    assert f"({words[0]})" in error["details"]
