@@ -17,7 +17,7 @@ from pathlib import Path
 from cto.adapters.tools import Tools
 from cto.cli.bundletext import table
 from cto.result import Result
-from cto.storage import writing
+from cto.storage import replacing, writing
 
 AS_GIVEN = "as given"
 # What asks a program for its version, where it is not `--version`.
@@ -59,13 +59,9 @@ def filled(tools: Tools, out: Path, notice: Callable[[str], None]) -> Result:
 
 def _copy(program: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        shutil.copyfile(program, temporary)
-        temporary.chmod(0o755)
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with program.open("rb") as source, replacing(target, str(os.getpid())) as new:
+        shutil.copyfileobj(source, new)
+        os.fchmod(new.fileno(), 0o755)
 
 
 def write(folder: Path, versions: Mapping[str, str]) -> None:

@@ -19,6 +19,7 @@ from cto.errors import ConfigError, IntegrityError, ToolError
 from cto.goyaml import YAMLError
 from cto.objects import load_yaml
 from cto.ports import Chart
+from cto.storage import replacing
 from cto.versions import key
 
 # The largest block that deflate can hold without compressing it.
@@ -175,12 +176,8 @@ def _keep(data: bytes, target: Path) -> None:
     if target.is_file() and target.stat().st_size == len(data):
         return
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(data)
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(target, str(os.getpid())) as new:
+        new.write(data)
 
 
 def _tar(folder: Path, name: str) -> bytes:

@@ -15,6 +15,7 @@ from cto.errors import ToolError
 from cto.goyaml import YAMLError
 from cto.objects import Manifest, load_documents
 from cto.ports import Chart, Releases, ReleaseSpec
+from cto.storage import replacing
 
 _KIND = "CustomResourceDefinition"
 _FORMAT = 1
@@ -126,11 +127,7 @@ def _remembered(file: Path) -> list[Manifest] | None:
 
 def _remember(file: Path, found: Sequence[Manifest]) -> None:
     """Keep what was found. Where that cannot be, the next run takes some seconds more."""
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
     with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            temporary.write_text(json.dumps(found), encoding="utf-8")
-            temporary.replace(file)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with replacing(file, str(os.getpid())) as new:
+            new.write(json.dumps(found).encode())
