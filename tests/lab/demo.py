@@ -60,7 +60,7 @@ def explain(ground: Ground, sources: reach.Sources) -> None:
     """Say in plain words what is not the real thing, before anything is installed with it."""
     if ground.takes_stand_ins:
         say(
-            "The ten upstream charts, and all images, are STAND-INS from tests/lab: little"
+            "The upstream charts, and all images, are STAND-INS from tests/lab: little"
             " programs that answer probes, and nothing behind them. Cluster, registry and all that"
             " cto does are real."
         )
@@ -69,7 +69,7 @@ def explain(ground: Ground, sources: reach.Sources) -> None:
         say(f"Download hosts of the programs do not answer: using {prepare.tools_dir()}.")
     if not sources.charts:
         say(
-            "Chart hosts do not answer: the ten upstream charts are STAND-INS from"
+            "Chart hosts do not answer: the upstream charts are STAND-INS from"
             " tests/lab/charts. They have the shape of the real ones (kinds, CRDs, hooks, volumes,"
             " namespaces), not their content."
         )

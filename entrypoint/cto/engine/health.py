@@ -378,7 +378,7 @@ def _github(look: _Look, topic: Topic) -> Check:
         return topic.skipped(error.message)
     lacking = [name for name, lacks in without.items() if lacks]
     if len(lacking) == len(without):
-        return topic.skipped("no agent has the key of a GitHub App")
+        return topic.skipped("no agent has the key of a GitHub App: `cto github setup`")
     message = f"{len(without) - len(lacking)} of {len(without)} agents have the key of a GitHub App"
     text = f"{message}, not {', '.join(lacking)}" if lacking else message
     return topic.passed(f"{text}; GitHub was not asked")

@@ -329,7 +329,10 @@ def test_code_run_that_is_refused_fails_with_the_apis_words() -> None:
 def test_agents_with_the_key_of_a_github_app_are_counted() -> None:
     cluster, found = healthy()
     check = checks(cluster, found)["github"]
-    assert (check.status, check.message) == (SKIPPED, "no agent has the key of a GitHub App")
+    assert (check.status, check.message) == (
+        SKIPPED,
+        "no agent has the key of a GitHub App: `cto github setup`",
+    )
     cluster.add(manifest("Secret", "github-app-cto-rex", metadata={"namespace": "cto"}))
     check = checks(cluster, found)["github"]
     assert check.status is PASSED
