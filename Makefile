@@ -17,6 +17,8 @@ export CTO_LAB_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/cto-lab
 BIN := .venv/bin
 MADE := .venv/.ready
 PYTEST := $(BIN)/python -m pytest
+# A file's tests stay together, with whatever cluster they share.
+SPLIT := --numprocesses=auto --maxprocesses=4 --dist=loadfile
 # More arguments for pytest, e.g. make unit ARGS='-k config -x'.
 ARGS ?=
 
@@ -40,7 +42,7 @@ test: $(MADE) ## everything that CI runs, and a table at the end (CTO_LAB=instal
 	@$(BIN)/python tests/lab/suite.py
 
 unit: $(MADE) ## the quick part of the tests: seconds
-	@$(PYTEST) -q tests/unit $(ARGS)
+	@$(PYTEST) -q $(SPLIT) tests/unit $(ARGS)
 
 lint: $(MADE) ## ruff: rules and format
 	@$(BIN)/ruff check .
@@ -53,7 +55,7 @@ imports: $(MADE) ## import-linter: the layers
 	@$(BIN)/lint-imports
 
 integration: lab ## contract, asset and integration tests on real API servers
-	@$(PYTEST) -q -m 'not slow' tests/contract tests/assets tests/integration $(ARGS)
+	@$(PYTEST) -q $(SPLIT) -m 'not slow' tests/contract tests/assets tests/integration $(ARGS)
 
 e2e: docker ## end to end, on clusters of containers
 	@$(PYTEST) -q -m 'not slow' tests/e2e $(ARGS)

@@ -40,6 +40,9 @@ class Part:
 
     `unless` says why there is nothing to do on this machine; the part then counts as skipped.
     `real`: with every real program that the lab can build in place of its stand-in.
+    `split`: its files go to as many processes as there are cores (four at most); each has clusters
+    of its own.
+    `measured`: it counts for the coverage, which makes Python slower by half.
     """
 
     name: str
@@ -49,10 +52,26 @@ class Part:
     needs: str = ""
     unless: Callable[[], str] = lambda: ""
     real: bool = False
+    split: bool = False
+    measured: bool = False
 
     @property
     def env(self) -> dict[str, str]:
-        return {**os.environ, modules.SWITCH: "all"} if self.real else dict(os.environ)
+        """Return the environment, in which Python may keep what it compiled.
+
+        Some containers forbid that; and the tests start hundreds of programs of Python.
+        """
+        kept = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+        return {**kept, modules.SWITCH: "all"} if self.real else kept
+
+    @property
+    def pytest(self) -> tuple[str, ...]:
+        return (
+            *(PYTHON, "-m", "pytest", "-m", self.marked, "--durations=5"),
+            *(("--numprocesses=auto", "--maxprocesses=4", "--dist=loadfile") if self.split else ()),
+            *(("--cov", "--cov-append", "--cov-report=") if self.measured else ()),
+            *self.tests,
+        )
 
 
 # Asked once: the answer may take a daemon's start.
@@ -80,19 +99,16 @@ PARTS = (
     Part("imports", commands=((f"{BIN}/lint-imports",),)),
     # Also of the tests that this machine may not be able to run.
     Part("collection", commands=((PYTHON, "-m", "pytest", "-qq", "--collect-only", "tests"),)),
-    Part("unit", tests=("tests/unit",)),
+    Part("unit", tests=("tests/unit",), split=True, measured=True),
     TOOLS,
-    Part("contract", tests=("tests/contract",), needs="tools"),
-    Part("assets", tests=("tests/assets",), needs="tools"),
-    Part("integration", tests=("tests/integration",), needs="tools"),
+    Part("contract", tests=("tests/contract",), needs="tools", split=True, measured=True),
     Part(
         "coverage",
-        commands=(
-            (*COVERAGE, "combine", "--quiet"),
-            (*COVERAGE, "report", f"--fail-under={COVERED_PERCENT}"),
-        ),
-        needs="integration",
+        commands=((*COVERAGE, "report", f"--fail-under={COVERED_PERCENT}"),),
+        needs="contract",
     ),
+    Part("assets", tests=("tests/assets",), needs="tools", split=True),
+    Part("integration", tests=("tests/integration",), needs="tools", split=True),
     DOCKER,
     Part("on docker", tests=ON_DOCKER, needs="docker", unless=absence),
     Part("e2e", tests=("tests/e2e",), needs="docker", unless=absence),
@@ -166,8 +182,7 @@ def run_tests(part: Part) -> Outcome:
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
-        wanted = ("-m", part.marked, "--durations=5", f"--junitxml={report}", *part.tests)
-        code = run((*COVERAGE, "run", "-m", "pytest", *wanted), part)
+        code = run((*part.pytest, f"--junitxml={report}"), part)
         tests, failed, skipped = counts(report)
         names = failures(report)
     seconds = time.monotonic() - begun
