@@ -1,0 +1,49 @@
+"""Where GitHub sends its webhooks: the one place that says so."""
+
+from __future__ import annotations
+
+import ipaddress
+from urllib.parse import urlsplit
+
+from cto.config.model import Config
+from cto.config.sections import IngressType
+
+PATH = "/github/webhook"
+"""Of the webhook of an organization or a repository; those of Apps are below it."""
+# As `access` of bundle/components/argo-events has it.
+_SUBDOMAIN = "webhooks"
+_LOCAL = ("localhost", "local", "internal", "invalid", "test", "lan", "home.arpa")
+
+
+def public_url(config: Config) -> str | None:
+    """Return the address under which the internet reaches the receiver, without a path.
+
+    None if nobody knows one.
+    """
+    given = getattr(config.tunneling, "url", None)
+    if given:
+        return str(given).rstrip("/")
+    platform = config.platform
+    if platform.ingress_type is not IngressType.INGRESS or not platform.domain:
+        return None
+    url = f"https://{_SUBDOMAIN}.{platform.domain}"
+    return url if looks_public(url) else None
+
+
+def hook_url(base: str, agent: str = "") -> str:
+    """Return the address of a webhook below a base: that of an agent's App, or the common one."""
+    return f"{base}{path_of(agent)}"
+
+
+def path_of(agent: str = "") -> str:
+    """Return the path of the webhook of an agent's App, or of the common one."""
+    return f"{PATH}/{agent}" if agent else PATH
+
+
+def looks_public(url: str) -> bool:
+    """Tell whether GitHub takes an address: it refuses those that are this machine's or private."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_global
+    except ValueError:
+        return "." in host and not any(host == one or host.endswith(f".{one}") for one in _LOCAL)
