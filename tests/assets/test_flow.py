@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -46,14 +47,14 @@ def rendered(catalog: Catalog, renderer: Callable[..., Renderer]) -> Callable[..
 def run(rendered: Callable[..., list[Manifest]]) -> Callable[..., list[Manifest]]:
     """Return what an event starts."""
 
-    def fire(name: str, payload: Any, **sections: Any) -> list[Manifest]:
+    def fire(name: str, payload: Any, entry: str = "org", **sections: Any) -> list[Manifest]:
         github = {"organization": "acme", "repository": "shop", **sections.pop("github", {})}
         (found,) = [
             manifest
             for manifest in rendered(github=github, **sections)
             if manifest["kind"] == "Sensor"
         ]
-        return sensor.fired(found, event(name, payload))
+        return sensor.fired(found, event(name, payload), entry)
 
     return fire
 
@@ -64,7 +65,7 @@ def test_a_label_starts_the_agent_that_it_names(run: Callable[..., list[Manifest
         "apiVersion": "agents.platform/v1",
         "kind": "CodeRun",
         "metadata": {
-            "name": f"label-{GUID}",
+            "name": "label-2712345678-7-261130121314",
             "namespace": "cto",
             "labels": {"agents.platform/started-by": "label"},
         },
@@ -80,7 +81,7 @@ def test_a_label_starts_the_agent_that_it_names(run: Callable[..., list[Manifest
 
 def test_a_comment_starts_the_agent_that_it_addresses(run: Callable[..., list[Manifest]]) -> None:
     (made,) = run("issue_comment", commented("/rex\r\nPlease.", pull=True, body=None))
-    assert made["metadata"]["name"] == f"comment-{GUID}"
+    assert made["metadata"]["name"] == "comment-99"
     assert made["spec"]["githubApp"] == "cto-agent-rex"
     told = f"{LINK}/pull/12\n\nThe log-in page says nothing\n\n\n\nmona says:\n\n/rex\r\nPlease."
     assert made["spec"]["prompt"].endswith(f"work on its branch.\n\n{told}")
@@ -224,10 +225,13 @@ def test_what_cannot_be_made_leaves_a_trace_without_its_text(
 ) -> None:
     (found,) = [m for m in rendered() if m["kind"] == "Sensor"]
     for trigger in found["spec"]["triggers"]:
+        if (step := trigger["template"]["name"]) == "probe":
+            continue
         assert trigger["atLeastOnce"] is trigger["dlqTrigger"]["atLeastOnce"] is True
         assert trigger["retryStrategy"] == {"steps": 5, "duration": "2s", "factor": 2}
-        trace = sensor.made(trigger["dlqTrigger"]["template"], event("issues", labelled()))
-        step = trigger["template"]["name"]
+        trace = sensor.made(
+            trigger["dlqTrigger"]["template"], event("issues", labelled()), f"on-{step}"
+        )
         assert trace == {
             "apiVersion": "v1",
             "kind": "ConfigMap",
@@ -237,6 +241,92 @@ def test_what_cannot_be_made_leaves_a_trace_without_its_text(
                 "labels": {"agents.platform/dead-letter": step, TRACE: "true"},
             },
         }
+
+
+# --- a webhook of each App ------------------------------------------------------------------------
+
+APPS = ("app-cleo", "app-rex", "app-tess")
+HAPPENED = [
+    ("issues", labelled("agent:rex"), "app-rex"),
+    ("issues", labelled("agent:tess"), "app-tess"),
+    ("issue_comment", commented("/cleo Look."), "app-cleo"),
+    ("pull_request", opened(), "app-cleo"),
+    ("pull_request_review", reviewed(), "app-tess"),
+    ("workflow_run", ran(), "app-rex"),
+]
+
+
+@pytest.mark.parametrize(("name", "payload", "entry"), HAPPENED)
+def test_what_every_app_hears_starts_one_run(
+    run: Callable[..., list[Manifest]], name: str, payload: Any, entry: str
+) -> None:
+    """That of the agent that is to start counts, and makes what the webhook of all would make."""
+    (made,) = run(name, payload, entry)
+    assert {one: run(name, payload, one) for one in APPS if one != entry} == {
+        one: [] for one in APPS if one != entry
+    }
+    assert run(name, payload) == [made]
+
+
+@pytest.mark.parametrize("owner", ["organization", "repository"])
+@pytest.mark.parametrize(("name", "payload", "entry"), HAPPENED)
+def test_with_one_webhook_for_all_apps_start_nobody(
+    run: Callable[..., list[Manifest]], name: str, payload: Any, entry: str, owner: str
+) -> None:
+    github = {"webhooks": owner}
+    assert run(name, payload, entry, github=github) == []
+    assert len(run(name, payload, github=github)) == 1
+
+
+def test_what_happens_twice_makes_two_runs(run: Callable[..., list[Manifest]]) -> None:
+    again = labelled()
+    again["issue"]["updated_at"] = "2026-11-30T12:13:15Z"
+    other = labelled("agent:tess")
+    other["label"]["id"] = 8
+    names = {
+        made["metadata"]["name"]
+        for payload in (labelled(), again, other)
+        for made in run("issues", payload)
+    }
+    assert len(names) == 3
+    for name in names:
+        assert len(name) <= 63
+        assert re.fullmatch("[a-z0-9-]+", name)
+
+
+@pytest.mark.parametrize("owner", ["apps", "organization"])
+def test_a_probe_makes_a_config_map_that_is_named_by_its_nonce(
+    run: Callable[..., list[Manifest]], owner: str
+) -> None:
+    nonce, github = "0123456789abcdef" * 2, {"webhooks": owner}
+    entry = {"apps": "app-cleo", "organization": "org"}[owner]
+    (made,) = run("cto-probe", {"nonce": nonce}, entry, github=github)
+    assert made == {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": f"cto-probe-{nonce}",
+            "namespace": "argo-events",
+            "labels": {"cto.dev/probe": "true", TRACE: "true"},
+        },
+    }
+    for name, payload in (("cto-probe-2", {"nonce": nonce}), ("cto-probe", {"nonce": "../x"})):
+        assert run(name, payload, entry, github=github) == []
+
+
+def test_each_agent_has_an_entry_with_a_secret_of_its_own(
+    catalog: Catalog, renderer: Callable[..., Renderer]
+) -> None:
+    given = {"agents": AGENTS, "github": {"organization": "acme"}}
+    made = renderer("minimal", **given).manifests(catalog["argo-events"], ["github.yaml.j2"])
+    (source,) = [m for m in made if m["kind"] == "EventSource"]
+    entries = source["spec"]["github"]
+    assert entries.keys() == {"org", *APPS}
+    assert len({entry["webhook"]["endpoint"] for entry in entries.values()}) == 4
+    assert {entry["webhook"]["port"] for entry in entries.values()} == {"12000"}
+    assert entries["app-rex"]["webhook"]["endpoint"] == "/github/webhook/rex"
+    assert entries["app-rex"]["webhookSecret"] == {"name": "github-app-webhooks", "key": "rex"}
+    assert entries["org"]["webhookSecret"] == {"name": "github-webhook-secret", "key": "secret"}
 
 
 # --- what is configured ---------------------------------------------------------------------------
@@ -272,7 +362,7 @@ def test_steps_of_agents_that_are_switched_off_are_left_out(
 ) -> None:
     (found,) = [m for m in rendered(agents={"rex": {"enabled": True}}) if m["kind"] == "Sensor"]
     names = [trigger["template"]["name"] for trigger in found["spec"]["triggers"]]
-    assert names == ["comment", "label", "mend"]
+    assert names == ["comment", "label", "mend", "probe"]
 
 
 def test_the_flow_can_be_configured(run: Callable[..., list[Manifest]]) -> None:

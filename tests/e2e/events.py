@@ -174,14 +174,15 @@ class Events:
         apply(self.installer, SENSOR % {"entry": self.entry})
         self.heard("writer", 1)
 
-    def heard(self, sensor: str, triggers: int) -> None:
-        """Wait until each trigger of a Sensor hears: what came before, it never gets."""
+    def heard(self, sensor: str, subscriptions: int) -> None:
+        """Wait until a Sensor hears all: what came before, it never gets."""
         pod = f"controller=sensor-controller,sensor-name={sensor}"
         log = ("logs", "-n", NAMESPACE, "-l", pod, "--tail=-1")
         waited(
             f"Sensor {sensor} does not subscribe",
             READY_S,
             lambda: (
-                self.installer.kubectl(*log, code=None).count("Subscribing to subject") >= triggers
+                self.installer.kubectl(*log, code=None).count("Subscribing to subject")
+                >= subscriptions
             ),
         )

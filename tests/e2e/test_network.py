@@ -21,6 +21,7 @@ import pytest
 
 from cto.objects import dump_yaml
 from fakes.deliveries import labelled
+from fakes.sensor import subscriptions
 
 from . import enforcer
 from .agents import server
@@ -213,7 +214,7 @@ def start(installer: Installer, name: str, labels: Mapping[str, str], node: str)
 def test_a_labelled_issue_ends_in_a_pull_request(network: Network) -> None:
     """Through the node's port, source, bus, Sensor, controller, Job and git."""
     installer, events = network.installer, network.events
-    events.heard("flow", len(get(installer, "sensor/flow")["spec"]["triggers"]))
+    events.heard("flow", subscriptions(get(installer, "sensor/flow")))
     issue = labelled(body="Say hello.")
     issue["repository"]["clone_url"] = CLONE_URL
     assert events.deliver([str(uuid4())], event="issues", payload=issue) == [200]

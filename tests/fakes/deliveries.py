@@ -44,7 +44,9 @@ def _all(action: str, sender: str, slug: str) -> Payload:
 
 def issue(body: str | None = "It says nothing.", *, pull: bool = False) -> Payload:
     found: Payload = {
+        "id": 2712345678,
         "number": 12,
+        "updated_at": "2026-11-30T12:13:14Z",
         "title": "The log-in page says nothing",
         "html_url": f"{LINK}/{'pull' if pull else 'issues'}/12",
         "state": "open",
@@ -77,6 +79,7 @@ def commented(
 
 def pull_request(author: str, branch: str, head: str) -> Payload:
     return {
+        "id": 1912345678,
         "number": 13,
         "state": "open",
         "title": "The log-in page says what is wrong",

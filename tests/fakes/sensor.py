@@ -21,18 +21,26 @@ class MissingError(LookupError):
     """A filter looks at what the event lacks: the program drops it, and logs the whole of it."""
 
 
-def fired(sensor: Manifest, event: Mapping[str, Any]) -> list[Manifest]:
-    """Return what the triggers of a Sensor would write for an event."""
+def fired(sensor: Manifest, event: Mapping[str, Any], entry: str = "org") -> list[Manifest]:
+    """Return what the triggers of a Sensor would write for an event that an entry got."""
     passed = {
         dependency["name"]
         for dependency in sensor["spec"]["dependencies"]
-        if passes(dependency["filters"], event)
+        if dependency["eventName"] == entry and passes(dependency["filters"], event)
     }
+    # Each dependency that passed does so by itself: conditions have no `&&`.
     return [
-        made(trigger["template"], event)
+        made(trigger["template"], event, by)
         for trigger in sensor["spec"]["triggers"]
-        if trigger["template"]["conditions"] in passed
+        for by in trigger["template"]["conditions"].split(" || ")
+        if by in passed
     ]
+
+
+def subscriptions(sensor: Manifest) -> int:
+    """Return how many the program has: each trigger one for each dependency."""
+    conditions = (one["template"]["conditions"] for one in sensor["spec"]["triggers"])
+    return sum(len(one.split(" || ")) for one in conditions)
 
 
 def passes(filters: Mapping[str, Any], event: Mapping[str, Any]) -> bool:
@@ -47,11 +55,13 @@ def passes(filters: Mapping[str, Any], event: Mapping[str, Any]) -> bool:
     return True
 
 
-def made(template: Mapping[str, Any], event: Mapping[str, Any]) -> Manifest:
-    """Return a trigger's resource, with its parameters."""
+def made(template: Mapping[str, Any], event: Mapping[str, Any], by: str) -> Manifest:
+    """Return a trigger's resource, with its parameters of the dependency that passed."""
     resource: Manifest = copy.deepcopy(template["k8s"]["source"]["resource"])
     for parameter in template["k8s"]["parameters"]:
         source, value = parameter["src"], None
+        if source["dependencyName"] != by:
+            continue
         if "dataTemplate" in source:
             value = rendered(source["dataTemplate"], event)
         else:
@@ -153,6 +163,10 @@ class _Expression:
     def _regexFind(pattern: str, text: str) -> str:  # noqa: N802 - its name
         match = re.search(pattern, text)
         return match.group() if match else ""
+
+    @staticmethod
+    def _regexReplaceAll(pattern: str, text: str, instead: str) -> str:  # noqa: N802 - its name
+        return re.sub(pattern, instead, text)
 
     @staticmethod
     def _splitList(separator: str, text: str) -> list[str]:  # noqa: N802 - its name

@@ -21,6 +21,7 @@ from typing import Any
 from uuid import uuid4
 
 from cto.objects import dump_yaml, load_yaml
+from fakes import sensor
 from fakes.certificates import server_side
 from fakes.programs import program
 from fakes.webserver import free_port
@@ -74,8 +75,8 @@ class Bus:
             "POD_NAME": "flow-sensor-0",
         }
         made = self._run([str(program("argo-events")), "sensor-service"], env)
-        triggers = len(found["spec"]["triggers"])
-        waited("the Sensor hears nothing", lambda: self.said("Subscribing to") >= triggers)
+        wanted = sensor.subscriptions(found)
+        waited("the Sensor hears nothing", lambda: self.said("Subscribing to") >= wanted)
         return made
 
     def said(self, words: str) -> int:
@@ -86,13 +87,13 @@ class Bus:
     def _log(self) -> str:
         return f"{len(self.lives)}.log"
 
-    def publish(self, event: Mapping[str, Any]) -> None:
+    def publish(self, event: Mapping[str, Any], entry: str = "org") -> None:
         """Put on the bus what the event source makes of a delivery."""
         about = {"specversion": "1.0", "id": uuid4().hex, "type": "github", "source": "github"}
-        kind = {"subject": "org", "datacontenttype": "application/json", "data": event}
+        kind = {"subject": entry, "datacontenttype": "application/json", "data": event}
         text = json.dumps({**about, **kind, "time": "2030-01-01T00:00:00Z"}).encode()
         with self._connection() as connection:
-            head = f"PUB default.github.org {len(text)}\r\n".encode()
+            head = f"PUB default.github.{entry} {len(text)}\r\n".encode()
             connection.sendall(head + text + b"\r\nPING\r\n")
             answer = b""
             while b"PONG" not in answer:

@@ -67,7 +67,7 @@ def test_every_step_makes_a_run_that_the_schema_takes(installed: Lab) -> None:
 def test_a_delivery_that_comes_again_makes_nothing_new(installed: Lab) -> None:
     """Argo Events looks whether it is there; what it then writes changes nothing."""
     run = started(installed, "issues", labelled(), GUID)
-    name, text = f"coderun/label-{GUID}", json.dumps(run)
+    name, text = f"coderun/{run['metadata']['name']}", json.dumps(run)
     assert asked_as(installed, "get", name, "-n", "cto").returncode == 1
     assert asked_as(installed, "create", "-f", "-", stdin=text).returncode == 0
     again = asked_as(installed, "create", "-f", "-", stdin=text)
@@ -83,7 +83,8 @@ def test_what_could_not_be_made_leaves_a_trace(installed: Lab) -> None:
         installed.kubectl("get", "sensor", "flow", "-n", "argo-events", "-o", "json")
     )
     (trigger,) = [t for t in found["spec"]["triggers"] if t["template"]["name"] == "label"]
-    trace = sensor.made(trigger["dlqTrigger"]["template"], event("issues", labelled()))
+    told = event("issues", labelled())
+    trace = sensor.made(trigger["dlqTrigger"]["template"], told, "on-label")
     made = asked_as(installed, "create", "-f", "-", stdin=json.dumps(trace))
     assert made.returncode == 0, made.stderr
     listed = installed.kubectl(
@@ -173,6 +174,42 @@ def runs(lab: Lab) -> dict[str, Manifest]:
     return {run["metadata"]["name"]: run for run in found}
 
 
+def numbered(issue: int, **told: Any) -> dict[str, Any]:
+    """Return what GitHub sends when an issue of this id is labelled."""
+    sent = labelled(**told)
+    sent["issue"]["id"] = issue
+    return sent
+
+
+def run_of(sent: dict[str, Any]) -> str:
+    return f"label-{sent['issue']['id']}-7-261130121314"
+
+
+@pytest.mark.slow
+def test_what_every_webhook_tells_makes_one_run(installed: Lab, bus: Bus) -> None:
+    """Of the organization's and of each App's: the real Sensor, and deliveries of their own."""
+    told, last = numbered(7), numbered(8)
+    before, heard = runs(installed).keys(), bus.said(DONE)
+    for entry in ("app-cleo", "app-tess", "app-rex", "org"):
+        bus.publish(event("issues", told, str(uuid4())), entry)
+    bus.publish(event("issues", last, str(uuid4())), "app-rex")
+    waited("not all came", lambda: {run_of(told), run_of(last)} <= runs(installed).keys())
+    waited("not all are over", lambda: bus.said(DONE) >= heard + 3)
+    assert runs(installed).keys() - before == {run_of(told), run_of(last)}
+    found = runs(installed)[run_of(told)]
+    assert found["metadata"]["generation"] == 1
+    assert found["spec"]["prompt"].count("The log-in page says nothing") == 1
+
+
+@pytest.mark.slow
+def test_the_real_sensor_answers_a_probe(installed: Lab, bus: Bus) -> None:
+    nonce = uuid4().hex
+    bus.publish(event("cto-probe", {"nonce": nonce}), "app-cleo")
+    words = ("get", "configmaps", "-n", "argo-events", "-l", "cto.dev/probe", "-o", "name")
+    name = f"configmap/cto-probe-{nonce}"
+    waited("the probe made nothing", lambda: name in installed.kubectl(*words).split())
+
+
 @pytest.mark.slow
 def test_the_real_sensor_makes_the_same_runs(installed: Lab, bus: Bus) -> None:
     """Each delivery comes twice, as after a Sensor that died before it said that it was done."""
@@ -207,11 +244,12 @@ def test_the_real_sensor_starts_nobody_for_others(installed: Lab, bus: Bus) -> N
         ("ping", ping()),
     ):
         bus.publish(event(name, payload, str(uuid4())))
-    delivery = str(uuid4())
-    bus.publish(event("issues", labelled(body=secret), delivery))
-    waited("the last one is missing", lambda: f"label-{delivery}" in runs(installed))
+    last = numbered(1, body=secret)
+    bus.publish(event("issues", last, str(uuid4())))
+    name = run_of(last)
+    waited("the last one is missing", lambda: name in runs(installed))
     waited("not all were seen", lambda: bus.said("not interested") >= seen + 5 * 5)
-    assert runs(installed).keys() - before == {f"label-{delivery}"}
+    assert runs(installed).keys() - before == {name}
     assert not bus.said(secret)
 
 
@@ -219,19 +257,21 @@ def test_the_real_sensor_starts_nobody_for_others(installed: Lab, bus: Bus) -> N
 def test_the_real_sensor_leaves_a_trace_of_what_is_refused(installed: Lab, bus: Bus) -> None:
     """A branch that is too long for the schema stands for an API server that takes nothing."""
     delivery = str(uuid4())
-    bus.publish(event("pull_request", opened(branch=f"agents/rex/{'x' * 300}"), delivery))
+    refused = opened(branch=f"agents/rex/{'x' * 300}")
+    refused["pull_request"]["id"] = 13
+    bus.publish(event("pull_request", refused, delivery))
     words = ("get", "configmaps", "-n", "argo-events", "-o", "name")
     name = f"configmap/dead-letter-review-{delivery}"
     waited("there is no trace", lambda: name in installed.kubectl(*words).split(), 120)
-    assert f"review-{delivery}" not in runs(installed)
+    assert "review-13" not in runs(installed)
 
 
 @pytest.mark.slow
 def test_a_sensor_that_is_killed_loses_and_doubles_nothing(installed: Lab, bus: Bus) -> None:
-    deliveries = [str(uuid4()) for _ in range(60)]
-    wanted = {f"label-{delivery}" for delivery in deliveries}
-    for delivery in deliveries:
-        bus.publish(event("issues", labelled(), delivery))
+    issues = [numbered(number) for number in range(100, 160)]
+    wanted = {run_of(issue) for issue in issues}
+    for issue in issues:
+        bus.publish(event("issues", issue, str(uuid4())))
     waited("nothing comes", lambda: wanted & runs(installed).keys())
     bus.lives[-1].kill()
     there = len(wanted & runs(installed).keys())

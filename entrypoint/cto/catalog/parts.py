@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any, Literal
@@ -118,6 +118,8 @@ class GeneratedSecret(_Model):
     """A Secret that the installer makes once, and never changes.
 
     Attributes:
+        entries: A mapping of the configuration. Each entry that is switched on has a key of its
+            name then, made as `keys` says of `*`. What is there already stays as it is.
         each: Kinds of the component's own objects. Each object has a Secret then, beside it, by
             the name of the object, a hyphen, and `name`.
     """
@@ -125,6 +127,21 @@ class GeneratedSecret(_Model):
     name: Name
     keys: Mapping[str, GeneratedKey]
     each: tuple[str, ...] = ()
+    entries: Literal["", "agents"] = ""
+
+    @model_validator(mode="after")
+    def _has_pattern(self) -> GeneratedSecret:
+        if bool(self.entries) != ("*" in self.keys) or (self.entries and len(self.keys) > 1):
+            text = "entries goes with the one key *, and no other"
+            raise ValueError(text)
+        return self
+
+    def of(self, names: Iterable[str]) -> GeneratedSecret:
+        """Return it with a key for each of these entries."""
+        if not self.entries:
+            return self
+        keys = dict.fromkeys(names, self.keys["*"])
+        return self.model_copy(update={"keys": keys})
 
 
 class SuppliedSecret(_Model):

@@ -223,6 +223,22 @@ class Flow(Section):
         return steps
 
 
+class SetupMode(StrEnum):
+    """What `install` does about the agents' Apps."""
+
+    CREATE = "create"
+    EXISTING = "existing"
+    LATER = "later"
+
+
+class WebhookOwner(StrEnum):
+    """Whose webhooks tell the platform what happens at GitHub."""
+
+    APPS = "apps"
+    ORGANIZATION = "organization"
+    REPOSITORY = "repository"
+
+
 class GitHubApp(Section):
     """A GitHub App that exists already, of one agent."""
 
@@ -291,10 +307,37 @@ class GitHubSettings(Section):
             {"rex": {"id": 1, "client_id": "Iv23li", "private_key_path": "/secrets/rex.pem"}}
         ],
     )
+    mode: SetupMode = Field(
+        default=SetupMode.CREATE,
+        description="What install does about Apps at its end: create (take those of github.apps, "
+        "and where somebody is there to click have the others made), existing (take those of "
+        "github.apps alone), later (nothing: `cto github setup` does it).",
+        examples=["later"],
+    )
+    webhooks: WebhookOwner = Field(
+        default=WebhookOwner.APPS,
+        description="What tells the platform what happens: the webhook of each agent's App, or one "
+        "of the organization or of the repository, made with github.webhook_token or by hand. With "
+        "apps, one that was made by hand is still heard.",
+        examples=["organization"],
+    )
     webhook_secret: Secret | None = Field(
         default=None,
-        description="Secret that GitHub signs its webhooks with: text, ${VARIABLE}, or a "
-        "reference {secret: NAME, key: KEY}.",
+        description="Secret that GitHub signs the webhook of the organization or repository with: "
+        "text, ${VARIABLE}, or a reference {secret: NAME, key: KEY}. Those of Apps have their own.",
         examples=["${GITHUB_WEBHOOK_SECRET}"],
     )
+    webhook_token: Secret | None = Field(
+        default=None,
+        description="Token that may make the webhook of the organization (admin:org_hook) or the "
+        "repository (admin:repo_hook). `cto github` alone uses it; it is not kept.",
+        examples=["${GITHUB_TOKEN}"],
+    )
     flow: Flow = Field(default_factory=Flow, description="What starts agents.", examples=[{}])
+
+    @model_validator(mode="after")
+    def _webhook_has_owner(self) -> GitHubSettings:
+        if self.webhooks is WebhookOwner.REPOSITORY and self.repository is None:
+            reason = "is needed by github.webhooks 'repository'"
+            raise refused(reason, "give the repository", field="repository")
+        return self

@@ -152,13 +152,24 @@ class Executor:
             for key, wanted in step.secret.keys.items()
         }
         ref = ObjectRef("v1", "Secret", step.namespace, step.secret.name)
+        made = _secret(ref, "Opaque", data, step.component)
+        if step.secret.entries and (found := self.cluster.get(ref)):
+            return self._added(found.get("data") or {}, made)
         try:
-            self.cluster.create(_secret(ref, "Opaque", data, step.component))
+            self.cluster.create(made)
         except ApiError as error:
             if error.reason != "AlreadyExists":
                 raise
             return "was there already"
         return ""
+
+    def _added(self, there: Mapping[str, str], made: Manifest) -> str:
+        """Add the keys that a Secret lacks; those that it has stay as they are."""
+        lacking = sorted(made["data"].keys() - there.keys())
+        if not lacking:
+            return "was there already"
+        self.cluster.apply({**made, "data": {**made["data"], **there}})
+        return f"now for {', '.join(lacking)}, too"
 
     def _supply(self, step: SupplySecret) -> str:
         data = {**step.plain, **supplied_data(step.keys, self.secret_values)}

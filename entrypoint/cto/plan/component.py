@@ -114,19 +114,22 @@ class ComponentSteps:
         }
 
     def _generated(self, namespaces: tuple[str, ...]) -> list[Step]:
-        return [
-            GenerateSecret(
-                **self._common(
-                    f"secret:{namespace}/{secret.name}",
-                    *self._secret_action(namespace, secret.name, "made once, never changed"),
-                ),
-                title=f"Generate secret {secret.name}",
-                after=namespaces,
-                namespace=namespace,
-                secret=secret,
+        steps: list[Step] = []
+        for namespace, secret in self._component.generated(self._own):
+            told = "made once, never changed"
+            action, reason = self._secret_action(namespace, secret.name, told)
+            if secret.entries and action is Action.KEEP:
+                action, reason = Action.CHECK, "what is new gets a key when it runs"
+            steps.append(
+                GenerateSecret(
+                    **self._common(f"secret:{namespace}/{secret.name}", action, reason),
+                    title=f"Generate secret {secret.name}",
+                    after=namespaces,
+                    namespace=namespace,
+                    secret=secret.of(self._item.agents),
+                )
             )
-            for namespace, secret in self._component.generated(self._own)
-        ]
+        return steps
 
     def _certified(self, namespaces: tuple[str, ...]) -> list[Step]:
         if not self._item.certified:

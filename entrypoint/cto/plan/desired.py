@@ -54,6 +54,7 @@ class DesiredComponent:
         relocation: Where its images come from, if not from upstream.
         asked: What its pods ask for, container by container.
         certified: The host for which the platform's own authority signs; '' for none.
+        agents: Those that are switched on.
     """
 
     component: Component
@@ -66,6 +67,7 @@ class DesiredComponent:
     relocation: Relocation | None = None
     asked: tuple[PodRequests, ...] = ()
     certified: str = ""
+    agents: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -235,6 +237,7 @@ class _Components:
             marked=_marked(component, self._config),
             relocation=self._relocations.get(component.name),
             asked=tuple(self._renderer.asked(component).values()),
+            agents=tuple(sorted(n for n, a in self._config.agents.items() if a.enabled)),
         )
 
     def _policies(self, component: Component) -> tuple[Manifest, ...]:

@@ -239,8 +239,7 @@ def ways(component: Component, config: Config, class_name: str) -> tuple[Manifes
     if config.ingress.issuer and config.ingress.private_key is None:
         annotations["cert-manager.io/cluster-issuer"] = config.ingress.issuer
     backend = {"service": {"name": access.service, "port": {"number": access.port}}}
-    kind = "Exact" if access.path else "Prefix"
-    path = {"path": access.path or "/", "pathType": kind, "backend": backend}
+    path = {"path": access.path or "/", "pathType": "Prefix", "backend": backend}
     spec = {
         "tls": [{"secretName": CERTIFICATE.name, "hosts": [host]}],
         "rules": [{"host": host, "http": {"paths": [path]}}],

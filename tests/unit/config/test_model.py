@@ -153,6 +153,7 @@ def test_the_starter_file_is_valid_with_all_lines_taken_in(loading: Loader) -> N
     everything = re.sub(r"^#(?! \S)", "", text, flags=re.MULTILINE)
     env = {
         "GITHUB_WEBHOOK_SECRET": "a",
+        "GITHUB_TOKEN": "h",
         "REGISTRY_PASSWORD": "b",
         "SMTP_PASSWORD": "c",
         "TLS_CERTIFICATE": "e",

@@ -214,6 +214,20 @@ class TestGeneratedSecret:
         assert lab.run(self.STEP) == "was there already"
         assert lab.data(ADMIN) == first
 
+    def test_entries_that_are_new_get_keys_and_those_of_before_keep_theirs(self, lab: Lab) -> None:
+        keys = {"*": {"random": 32}}
+        given = {"name": "admin", "keys": keys, "entries": "agents"}
+        secret = GeneratedSecret.model_validate(given)
+        assert lab.run(replace(self.STEP, secret=secret.of(["rex"]))) == ""
+        first = lab.data(ADMIN)
+        assert lab.run(replace(self.STEP, secret=secret.of(["rex"]))) == "was there already"
+        more = lab.run(replace(self.STEP, secret=secret.of(["cleo", "rex"])))
+        assert more == "now for cleo, too"
+        # Who is switched off, or on again, finds the same.
+        lab.run(replace(self.STEP, secret=secret.of(["cleo"])))
+        assert lab.data(ADMIN).keys() == {"cleo", "rex"}
+        assert lab.data(ADMIN)["rex"] == first["rex"] != lab.data(ADMIN)["cleo"]
+
     def test_another_refusal_is_an_error(self, lab: Lab) -> None:
         lab.cluster.fail_next("create", ApiError("CTO-1605", "a policy", status=403))
         with pytest.raises(ApiError) as caught:

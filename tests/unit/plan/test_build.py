@@ -263,6 +263,16 @@ def test_an_own_object_gets_a_secret_beside_it_and_a_namespace_unless_that_is_so
     assert ("namespace:team" in secret.after) == made
 
 
+def test_a_secret_has_a_key_for_each_agent_and_is_looked_at_for_those_that_are_new() -> None:
+    given = {"name": "hooks", "keys": {"*": {"random": 32}}, "entries": "agents"}
+    item = replace(ITEM, component=component("web", generated_secrets=[given]), agents=("rex",))
+    secret = step(install(wanted(item), EMPTY), "secret:web-ns/hooks")
+    assert isinstance(secret, GenerateSecret)
+    assert (secret.action, secret.secret.keys.keys()) == (Action.CREATE, {"rex"})
+    there = replace(EMPTY, present={ObjectRef("v1", "Secret", "web-ns", "hooks"): {}})
+    assert step(install(wanted(item), there), "secret:web-ns/hooks").action is Action.CHECK
+
+
 def test_an_own_object_that_holds_data_is_not_pruned() -> None:
     observed = installed()
     release = observed.state.releases["web"]

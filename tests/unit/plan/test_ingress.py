@@ -45,7 +45,7 @@ def test_whoever_signs_the_certificate_has_one_place(
 
 @pytest.mark.parametrize(
     ("more", "path"),
-    [({}, ("/", "Prefix")), ({"path": "/hook", "annotations": {"a": "b"}}, ("/hook", "Exact"))],
+    [({}, ("/", "Prefix")), ({"path": "/hook", "annotations": {"a": "b"}}, ("/hook", "Prefix"))],
 )
 def test_it_leads_to_the_service(more: dict[str, Any], path: tuple[str, str]) -> None:
     (made,) = ways(component("web", access={**ACCESS, **more}), config(), "nginx")
