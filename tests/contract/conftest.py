@@ -14,12 +14,19 @@ from cto.adapters.kubernetes.cluster import KubeCluster
 from cto.adapters.process import ProcessRunner
 from cto.ports import Access, Releases
 from fakes.cluster import FakeCluster
+from fakes.office import Office, opened
 from fakes.place import Place
 from fakes.releases import FakeReleases
 
 _numbers = itertools.count(1)
 
 BOTH = [pytest.param("fake"), pytest.param("real", marks=pytest.mark.lab)]
+
+
+@pytest.fixture
+def office(tmp_path: Path) -> Iterator[Office]:
+    with opened(tmp_path) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

@@ -227,14 +227,15 @@ def wish(agent: str, **given: Any) -> WantedApp:
         "name": app_name("cto", agent, "acme"),
         "secret": f"github-app-cto-agent-{agent}",
         "permissions": may,
-        "events": RULES.listened(may),
+        "hears": RULES.hearing(may),
+        "events": RULES.listened(RULES.hearing(may)),
     }
     return WantedApp(agent=agent, **{**settings, **given})
 
 
 def test_github_knows_every_permission_and_level(server: GitHubServer) -> None:
     known = DESCRIPTION["app-permissions"]
-    given = [RULES.always, RULES.unknown, *RULES.roles.values()]
+    given = [RULES.always, RULES.heard, RULES.unknown, *RULES.roles.values()]
     for name, level in (item for one in given for item in one.items()):
         assert level in known[name], name
     assert RULES.events.keys() <= known.keys()

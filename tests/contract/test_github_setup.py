@@ -4,226 +4,23 @@ from __future__ import annotations
 
 import base64
 import html
-import io
 import json
-import re
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import redirect_stderr, redirect_stdout, suppress
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from queue import Queue
-from threading import Event as Flag
 from threading import Thread
 from typing import Any
 
 import pytest
 import requests
 
-from cto import __version__
-from cto.cli.output import Terminal
-from cto.cli.root import cli
-from cto.config.model import Config
-from cto.engine.state import StateStore
 from cto.errors import ApiError
-from cto.objects import Manifest, ObjectRef, dump_yaml
-from cto.plan.observed import ReleaseState, State
-from fakes.cluster import FakeCluster
-from fakes.controllers import make_ready
-from fakes.desk import Desk
+from cto.objects import Manifest, ObjectRef
 from fakes.github.apps import App, Reply, Trouble
-from fakes.github.served import GitHubServer, key
-from fakes.handclock import HandClock
+from fakes.github.served import key
+from fakes.office import AGENTS, FORM, Office
 from fakes.webserver import free_port
-
-AGENTS = ("cleo", "rex")
-STATE = ObjectRef("v1", "ConfigMap", "cto-system", "cto-state")
-_FORM = re.compile(
-    r'<form method="post" action="([^"]*)".*?name="manifest" value="([^"]*)"', re.DOTALL
-)
-_LINK = re.compile(r'<a class="button" href="([^"]*)"')
-
-
-class KilledError(BaseException):
-    """Nothing catches it, as nothing catches a SIGKILL."""
-
-
-class Mortal(FakeCluster):
-    """Ends the process at the n-th write of a Secret or the state, before it or after it."""
-
-    writes = 0
-    end_at: tuple[int, str] | None = None
-
-    def apply(self, manifest: Manifest, **options: Any) -> Manifest:
-        return self._counted(manifest, lambda: super(Mortal, self).apply(manifest, **options))
-
-    def update(self, manifest: Manifest) -> Manifest:
-        return self._counted(manifest, lambda: super(Mortal, self).update(manifest))
-
-    def _counted(self, manifest: Manifest, write: Callable[[], Manifest]) -> Manifest:
-        name = manifest["metadata"]["name"]
-        if name != STATE.name and not name.startswith("github-app-"):
-            return write()
-        self.writes += 1
-        if self.end_at == (self.writes, "before"):
-            raise KilledError
-        done = write()
-        if self.end_at == (self.writes, "after"):
-            raise KilledError
-        return done
-
-
-class Brisk(HandClock):
-    """A clock whose short waits take a tenth of their time, and less."""
-
-    def wait(self, flag: Flag, timeout_s: float) -> bool:
-        if timeout_s > 5:
-            return super().wait(flag, timeout_s)
-        self.advance(timeout_s)
-        return flag.wait(min(timeout_s / 10, 0.05))
-
-
-class Watched(io.StringIO):
-    """What is written, for a browser that waits for an address."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.urls: Queue[str] = Queue()
-
-    def write(self, text: str) -> int:
-        for url in re.findall(r"http://127\.0\.0\.1:\d+/[\w-]{20,}/", text):
-            self.urls.put(url)
-        return super().write(text)
-
-
-class Browser(Thread):
-    """Clicks on everything that there is to click, once."""
-
-    def __init__(self, urls: Queue[str], *, rename: str = "") -> None:
-        super().__init__(daemon=True)
-        self.urls = urls
-        self.rename = rename
-        self.pages: list[str] = []
-        self.errors: list[str] = []
-        self.answers: list[requests.Response] = []
-
-    def run(self) -> None:
-        # The end of the command is the end of the page.
-        with suppress(requests.ConnectionError):
-            url = self.urls.get(timeout=20)
-            page = self._page(url)
-            for action, manifest in _FORM.findall(page.text):
-                self._make(html.unescape(action), html.unescape(manifest))
-            while "Install " in (shown := self._page(url).text) or 'class="busy"' in shown:
-                for link in _LINK.findall(shown):
-                    requests.get(html.unescape(link), timeout=10)
-
-    def _page(self, url: str) -> requests.Response:
-        answer = requests.get(url, timeout=10)
-        self.pages.append(answer.text)
-        self.answers.append(answer)
-        return answer
-
-    def _make(self, action: str, manifest: str) -> None:
-        form = {"manifest": manifest}
-        confirm = requests.post(action, data=form, timeout=10)
-        name = self.rename or html.unescape(
-            re.findall('name="name" value="([^"]*)"', confirm.text)[0]
-        )
-        form |= {"name": name, "create": "1"}
-        done = requests.post(action, data=form, timeout=10, allow_redirects=False)
-        if done.status_code != 302:
-            self.errors.append(done.text)
-            return
-        back = done.headers["Location"]
-        # Twice, as browsers do that restore their tabs.
-        for _ in range(2):
-            self.answers.append(requests.get(back, timeout=10, allow_redirects=False))
-
-
-@dataclass
-class Office:
-    """A desk with an installed controller, and a GitHub."""
-
-    desk: Desk
-    server: GitHubServer
-    cluster: Mortal
-    out: str = ""
-    err: str = ""
-    pages: list[str] = field(default_factory=list)
-
-    def run(self, *words: str, browser: bool = True, stdin: Any = "", rename: str = "") -> int:
-        stderr, stdout = Watched(), io.StringIO()
-        clicking = Browser(stderr.urls, rename=rename)
-        argv = [*words, "--kubeconfig", str(self.desk.kubeconfig), "--tools", str(self.desk.tools)]
-        terminal = Terminal(wiring=self.desk._wiring, attended=lambda: True)
-        if browser:
-            clicking.start()
-        try:
-            with redirect_stderr(stderr), redirect_stdout(stdout):
-                return int(cli.main(argv, "cto", standalone_mode=False, obj=terminal))
-        except KilledError:
-            return 137
-        finally:
-            self.out, self.err = stdout.getvalue(), stderr.getvalue()
-            if browser and clicking.is_alive():
-                clicking.urls.put("http://127.0.0.1:1/")
-                clicking.join(30)
-                assert not clicking.is_alive()
-            self.pages, self.browser = clicking.pages, clicking
-
-    def setup(self, *words: str, **settings: Any) -> int:
-        return self.run("github", "setup", *words, **settings)
-
-    def know(self, *agents: str) -> None:
-        """Let the controller know these agents, and no others."""
-        metadata = {"name": "controller-task-controller-config", "namespace": "cto"}
-        told = {"agents": {name: {"githubApp": f"cto-agent-{name}"} for name in agents}}
-        config_map = {"kind": "ConfigMap", "metadata": metadata}
-        data = {"config.yaml": dump_yaml(told)}
-        self.cluster.add({"apiVersion": "v1", **config_map, "data": data})
-
-    def secret(self, agent: str) -> dict[str, str] | None:
-        found = self.cluster.peek(ObjectRef("v1", "Secret", "cto", f"github-app-cto-agent-{agent}"))
-        data = (found or {}).get("data") or {}
-        return {name: base64.b64decode(one).decode() for name, one in data.items()} or None
-
-    def apps(self) -> Any:
-        text = (self.cluster.peek(STATE) or {})["data"]["state.json"]
-        return json.loads(text).get("apps", {})
-
-    def config(self, **github: Any) -> str:
-        file = self.desk.folder / "cto.yaml"
-        told = {"organization": "acme", "repository": "shop", "url": self.server.url, **github}
-        file.write_text(dump_yaml({"github": told}))
-        return str(file)
-
-
-@pytest.fixture
-def office(tmp_path: Path) -> Iterator[Office]:
-    with GitHubServer() as server:
-        cluster = Mortal(controllers=[make_ready])
-        for name in ("cto-system", "cto"):
-            cluster.add({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-        desk = Desk(tmp_path, cluster=cluster, clock=Brisk())
-        server.github.now = lambda: desk.clock.now().timestamp()
-        made = Office(desk, server, cluster)
-        given = {"github": {"organization": "acme", "repository": "shop", "url": server.url}}
-        controller = ReleaseState(
-            component="controller", release="controller", namespace="cto", digest="d", chart="c"
-        )
-        StateStore(cluster, __version__).begin(
-            State(
-                writer=__version__,
-                provider="existing",
-                profile="minimal",
-                config=Config.model_validate(given).public(),
-                releases={"controller": controller},
-            )
-        )
-        made.know(*AGENTS)
-        cluster.writes = 0
-        yield made
 
 
 def test_each_agent_gets_its_app_by_one_click(office: Office) -> None:
@@ -479,7 +276,7 @@ def test_where_the_browser_is_elsewhere_the_address_is_pasted(
 
     def pasted() -> Iterator[str]:
         yield "http://127.0.0.1:1/callback/rex?code=guess&state=wrong"
-        ((action, manifest),) = _FORM.findall(file.read_text())
+        ((action, manifest),) = FORM.findall(file.read_text())
         state = html.unescape(action).partition("state=")[2]
         yield office.server.github.submit("acme", html.unescape(manifest), state)
 

@@ -65,8 +65,8 @@ def setup(
     Apps of the configuration (`github.apps`) are taken as they are. Interrupted and called again,
     it goes on with the first App that is missing. The exit code is 9 if one is not ready then.
     """
-    from cto.cli.clicks import Clicks  # noqa: PLC0415 - pydantic is slow to import
     from cto.cli.verbs import github as verb  # noqa: PLC0415 - as above
+    from cto.cli.verbs.clicks import Clicks  # noqa: PLC0415 - pydantic is slow to import
 
     clicks = Clicks(again=again, port=port, page=page, wait_s=wait)
     return verb.setup(terminal.wiring(options), terminal, clicks)

@@ -57,6 +57,32 @@ def remembered(data: Mapping[str, Any]) -> Config | None:
         return None
 
 
+def remembered_under(
+    data: Mapping[str, Any], env: Mapping[str, str], sections: Sequence[str]
+) -> Config | None:
+    """Return the configuration, with what the environment says of some sections over it.
+
+    Raises:
+        ConfigError: CTO-1300, what it says is wrong.
+    """
+    run = _Load(env=env)
+    given = {
+        path: item for path, item in run.environment().items() if not path or path[0] in sections
+    }
+    resolved, problems = resolve(given, env)
+    run.problems = [*run.problems, *problems]
+    if run.problems:
+        raise failure(run.problems)
+    if len(given) == 1 or remembered(data) is None:
+        return remembered(data)
+    below = from_plain(_with_sources(data, ()), Origin(Layer.DEFAULT, "what is installed"))
+    merged = merge(below, _with_secrets(resolved))
+    try:
+        return Config.model_validate(to_plain(merged))
+    except ValidationError as error:
+        raise failure(problems_of(error, merged, Config, ())) from None
+
+
 def _with_sources(data: Any, path: Path) -> Any:
     if not isinstance(data, Mapping):
         return data

@@ -24,6 +24,9 @@ from cto.ports import Clock, Cluster
 
 _LEVELS = ("", "read", "write", "admin")
 _WRITE_AGAIN_S, _WRITES = 5.0, 24
+# What is remembered of an App that GitHub does not say: where its webhook was pointed to, which
+# installation its user has chosen.
+_OURS = ("hook", "installation_id")
 
 
 @dataclass(frozen=True)
@@ -137,7 +140,8 @@ class Apps:
         """
         self._learned([key.pem])
         answer = self._client.app(key)
-        found = self._installed(wish, key, _known(answer), installation)
+        chosen = {"installation_id": installation} if installation else {}
+        found = self._installed(wish, key, {**_known(answer), **chosen})
         if found.installation:
             # It is proven by what it is for.
             token = self._client.token(key, found.installation, f"a token of App {wish.agent}")
@@ -191,24 +195,41 @@ class Apps:
         fix = "Look at `cto status`; `cto github redeliver` sends what failed again."
         return replace(found, problem=f"its last webhook failed: {text}", fix=fix)
 
-    def redeliver(self, wish: WantedApp, only: Collection[int] = ()) -> Iterator[Mapping[str, Any]]:
+    def redeliver(
+        self,
+        wish: WantedApp,
+        only: Collection[int] = (),
+        *,
+        failed: Callable[[Mapping[str, Any]], bool] = lambda _: True,
+    ) -> Iterator[Mapping[str, Any]]:
         """Have GitHub send again what failed, or some of what it sent; yield each as it was.
 
-        It keeps what it sent for three days, an Enterprise Server for seven.
+        It keeps what it sent for three days, an Enterprise Server for seven. `failed` chooses among
+        what failed.
         """
         over = set()
         chosen = []
         # The newest first: what failed, and arrived by a later attempt, is done.
         for one in self._deliveries(wish):
-            failed = one["guid"] not in over and not _arrived(one)
+            is_lost = one["guid"] not in over and not _arrived(one)
             over.add(one["guid"])
-            if one["id"] in only if only else failed:
+            if one["id"] in only if only else is_lost and failed(one):
                 chosen.append(one)
         key = self.key(wish)
         for one in reversed(chosen):
             path = f"/app/hook/deliveries/{int(one['id'])}/attempts"
             self._client.ask("POST", path, "another attempt", app=key)
             yield one
+
+    def again(self, wish: WantedApp) -> bool:
+        """Have a ping sent again that failed: the first one comes before GitHub knows the secret.
+
+        Tell whether there was one.
+        """
+        last = next(self._deliveries(wish), None)
+        if last is None or last["event"] != "ping" or _arrived(last):
+            return False
+        return bool(list(self.redeliver(wish, [last["id"]])))
 
     def _deliveries(self, wish: WantedApp) -> Iterator[Mapping[str, Any]]:
         if key := self.key(wish):
@@ -254,15 +275,16 @@ class Apps:
             raise GitHubError("CTO-1581", text, status=401, help_="give another one") from None
 
     def _remembered(self, wish: WantedApp, answer: Answer) -> Mapping[str, Any]:
-        known = _known(answer)
-        if _ours(self._memory.recall().get(wish.agent) or {}):
+        known, before = _known(answer), self._memory.recall().get(wish.agent) or {}
+        if _ours(before):
             known["made"] = True
+        if before.get("id") == known["id"]:
+            known |= {name: before[name] for name in _OURS if name in before}
         self._memory.remember(wish.agent, known)
         return known
 
-    def _installed(
-        self, wish: WantedApp, key: AppKey, known: Mapping[str, Any], installation: int = 0
-    ) -> App:
+    def _installed(self, wish: WantedApp, key: AppKey, known: Mapping[str, Any]) -> App:
+        installation = int(known.get("installation_id") or 0)
         try:
             answer = (
                 self._client.ask(

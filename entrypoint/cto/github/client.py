@@ -208,12 +208,20 @@ class Client:
                 self._notice(f"GitHub wants {pause:.0f} s of quiet")
             self._clock.wait(Flag(), pause)
 
-    def pages(self, path: str, what: str, *, app: AppKey, size: int = 100) -> Iterator[Any]:
+    def pages(
+        self,
+        path: str,
+        what: str,
+        *,
+        app: AppKey | None = None,
+        token: str = "",
+        size: int = 100,
+    ) -> Iterator[Any]:
         """Yield the items of all pages of a list. Pages elsewhere are not followed."""
         mark = "&" if "?" in path else "?"
         next_ = f"{path}{mark}per_page={size}"
         while next_:
-            answer = self.ask("GET", next_, what, app=app)
+            answer = self.ask("GET", next_, what, app=app, token=token)
             if not isinstance(answer.data, list):
                 raise answer.strange()
             yield from answer.data

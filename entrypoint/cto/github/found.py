@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -25,6 +25,21 @@ class Status(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Hook:
+    """A webhook as it is.
+
+    Attributes:
+        url: Where it leads; '' if there is none.
+        problem: What is wrong with it.
+        fix: What a person has to do, and where.
+    """
+
+    url: str = ""
+    problem: str = ""
+    fix: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class App:
     """What was found of an agent's App.
 
@@ -40,8 +55,17 @@ class App:
     known: Mapping[str, Any] = field(default_factory=dict)
     installation: int = 0
     delivery: str = ""
+    hook: str = ""
     problem: str = ""
     fix: str = ""
+
+    def with_hook(self, hook: Hook) -> App:
+        """Return it with its webhook; what is wrong with the App itself comes first."""
+        found = replace(self, hook=hook.url)
+        if not hook.problem or self.problem:
+            return found
+        fix = " ".join(filter(None, (hook.fix, self.fix)))
+        return replace(found, problem=hook.problem, fix=fix)
 
     @property
     def install_url(self) -> str:
@@ -54,6 +78,7 @@ class App:
             "app": dict(self.known),
             "installation": self.installation,
             "delivery": self.delivery,
+            "webhook": self.hook,
             "problem": self.problem,
             "fix": self.fix,
         }

@@ -16,6 +16,7 @@ from cto.objects import load_yaml
 LONGEST_NAME = 34
 _HASH_LENGTH = 4
 _LEVELS = ("read", "write", "admin")
+_TOLD = ("always", "heard", "unknown", "wanted", "events", "words")
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Rules:
     """What templates/github/apps.yaml and templates/agents/roles.yaml say."""
 
     always: Mapping[str, str]
+    heard: Mapping[str, str]
     unknown: Mapping[str, str]
     wanted: Sequence[str]
     events: Mapping[str, Sequence[str]]
@@ -34,6 +36,11 @@ class Rules:
         """Return what an agent's App may do; `given` comes before what is known of it."""
         own = given or self.roles.get(agent) or self.unknown
         return dict(sorted({**self.always, **own}.items()))
+
+    def hearing(self, permissions: Mapping[str, str]) -> dict[str, str]:
+        """Return what an App may do that is told of all that may start its agent."""
+        more = {name: level for name, level in self.heard.items() if name not in permissions}
+        return dict(sorted({**permissions, **more}.items()))
 
     def allowed(self, permissions: Mapping[str, str]) -> frozenset[str]:
         """Return the events that GitHub lets an App with these permissions listen to."""
@@ -67,7 +74,10 @@ def rules(templates: Path) -> Rules:
         return Rules(
             roles={name: one.get("permissions") or {} for name, one in roles.items()},
             duties={name: str(one.get("duty") or "") for name, one in roles.items()},
-            **{name: told[name] for name in ("always", "unknown", "wanted", "events", "words")},
+            **{
+                name: told[name]
+                for name in ("always", "heard", "unknown", "wanted", "events", "words")
+            },
         )
     except (OSError, KeyError, TypeError, AttributeError, ValueError) as error:
         text = f"{file} cannot be used"
@@ -99,12 +109,15 @@ class WantedApp:
 
     Attributes:
         secret: Name of the Secret that gets its key.
+        permissions: What its agent needs.
+        hears: What it is made with: with that it is told of its events.
     """
 
     agent: str
     name: str
     secret: str
     permissions: Mapping[str, str]
+    hears: Mapping[str, str]
     events: Sequence[str]
     duty: str = ""
 
@@ -121,6 +134,6 @@ class WantedApp:
             "description": f"Agent {self.agent}. {self.duty}".strip(),
             "redirect_url": redirect_url,
             "public": False,
-            "default_permissions": dict(self.permissions),
+            "default_permissions": dict(self.hears),
             **(hook if hook_url else {}),
         }

@@ -76,8 +76,9 @@ class State:
     components: Mapping[str, Any] = field(default_factory=dict)
     """What a user's own components are: their folders need not be there when they are removed."""
     apps: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Agent -> what is known of its GitHub App: id, slug, name, owner, url, whether we `made` it.
-    `asked` says when its key was asked for: it never came to be kept."""
+    """Agent -> what is known of its GitHub App: id, slug, name, owner, url, whether we `made` it,
+    which installation its user has chosen (`installation_id`), where its webhook was pointed to
+    (`hook`). `asked` says when its key was asked for: it never came to be kept."""
     steps: Mapping[str, Any] = field(default_factory=dict)
     """The journal: how long each step of the last run took, and how it ended."""
 

@@ -32,6 +32,7 @@ _KEYS = {
     *("description", "public", "default_events", "default_permissions", "version"),
     *("request_oauth_on_install", "setup_on_update"),
 }
+_HOOK_CONFIG = {"url", "content_type", "secret", "insecure_ssl"}
 BAD = {"message": "Bad credentials"}
 GONE = {"message": "Not Found"}
 
@@ -118,6 +119,9 @@ class GitHub:
         may_install: Whether who clicks may install Apps; otherwise an owner has to.
         taken: Names of Apps that somebody has.
         now: Its clock.
+        receives: What answers at the address of a webhook: told URL, event and secret.
+        people: Token of a person -> where they may make webhooks: OWNER, OWNER/NAME.
+        hooks: Those of organizations and repositories.
     """
 
     url: str = "https://github.example"
@@ -128,6 +132,9 @@ class GitHub:
     may_install: bool = True
     taken: set[str] = field(default_factory=set)
     now: Callable[[], float] = time.time
+    receives: Callable[[str, str, str], int] = lambda _url, _event, _secret: 200
+    people: dict[str, set[str]] = field(default_factory=dict)
+    hooks: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     apps: list[App] = field(default_factory=list)
     tokens: dict[str, tuple[App, int, dict[str, Any]]] = field(default_factory=dict)
     codes: dict[str, tuple[float, App]] = field(default_factory=dict)
@@ -163,6 +170,9 @@ class GitHub:
                 events=list(told.get("default_events") or ()),
                 hook=_hook(hook) if hook else None,
             )
+            if made.hook:
+                made.hook["secret"] = token_hex(20)
+                self.deliver(made, "ping")
             code = token_hex(20)
             self.codes[code] = (self.now() + HOUR_S, made)
             self.apps.append(made)
@@ -303,7 +313,6 @@ class GitHub:
             return Reply(404, GONE)
         kept = {"client_secret": token_hex(20), "pem": app.pem, "webhook_secret": None}
         if app.hook:
-            app.hook["secret"] = token_hex(20)
             kept["webhook_secret"] = app.hook["secret"]
         return Reply(201, {**self._shown(app), **kept})
 
@@ -390,6 +399,8 @@ class GitHub:
             if app.hook is None:
                 return Reply(404, GONE)
             if asked.method == "PATCH":
+                if asked.json.keys() - _HOOK_CONFIG:
+                    return Reply(422, {"message": "Invalid request"})
                 app.hook.update(asked.json)
             return Reply(
                 200, {**app.hook, **({"secret": "********"} if app.hook.get("secret") else {})}
@@ -417,14 +428,14 @@ class GitHub:
             for one in app.deliveries:
                 if one["id"] == int(number):
                     repeated = {**one, "id": self._number(), "redelivery": True}
-                    app.deliveries.append({**repeated, "status": "OK", "status_code": 200})
+                    app.deliveries.append({**repeated, **self._received(app, one["event"])})
                     return Reply(202, {})
             return Reply(404, GONE)
 
         return self._shown_or_not(self._app(asked), again)
 
-    def deliver(self, app: App, event: str, status: int = 200) -> dict[str, Any]:
-        """Record that an event was sent, as GitHub does."""
+    def deliver(self, app: App, event: str, status: int = 0) -> dict[str, Any]:
+        """Send an event, and record that, as GitHub does; `status` is the answer, if given."""
         with self._lock:
             made = {
                 "id": self._number(),
@@ -432,8 +443,7 @@ class GitHub:
                 "delivered_at": f"{datetime.fromtimestamp(self.now(), UTC):%Y-%m-%dT%H:%M:%SZ}",
                 "redelivery": False,
                 "duration": 0.1,
-                "status": "OK" if status < 300 else "Invalid HTTP Response",
-                "status_code": status,
+                **self._received(app, event, status),
                 "event": event,
                 "action": None,
                 "installation_id": None,
@@ -442,6 +452,58 @@ class GitHub:
             }
             app.deliveries.append(made)
             return made
+
+    def _received(self, app: App, event: str, status: int = 0) -> dict[str, Any]:
+        hook = app.hook or {}
+        told = (hook.get("url", ""), event, hook.get("secret", ""))
+        status = status or self.receives(*told)
+        return {"status": "OK" if status < 300 else "Invalid HTTP Response", "status_code": status}
+
+    # webhooks of organizations and repositories
+
+    def hooks_of(self, asked: Asked, place: str) -> Reply:
+        def listed(hooks: list[dict[str, Any]]) -> Reply:
+            if asked.method == "GET":
+                return self._paged(asked, [_masked(one) for one in hooks])
+            wanted = asked.json
+            if wanted.get("name") != "web" or not (wanted.get("config") or {}).get("url"):
+                return Reply(422, {"message": "Validation Failed"})
+            if any(one["config"]["url"] == wanted["config"]["url"] for one in hooks):
+                return Reply(422, {"message": "Hook already exists on this organization"})
+            if flaws := list(_flaws_of_hook({"url": wanted["config"]["url"]})):
+                return Reply(422, {"message": flaws[0]})
+            number = self._number()
+            hooks.append(_owners(f"{self.url}{asked.path}/{number}", number, wanted))
+            return Reply(201, _masked(hooks[-1]))
+
+        return self._owned(asked, place, listed)
+
+    def hook_of(self, asked: Asked, place: str, number: str, pings: str | None) -> Reply:
+        def one(hooks: list[dict[str, Any]]) -> Reply:
+            found = next((one for one in hooks if one["id"] == int(number)), None)
+            if found is None:
+                return Reply(404, GONE)
+            if pings:
+                found["pings"] += 1
+            elif asked.method == "DELETE":
+                hooks.remove(found)
+            else:
+                # What a change of the config leaves out is gone, the secret too.
+                found.update(asked.json)
+                return Reply(200, _masked(found))
+            return Reply(204)
+
+        return self._owned(asked, place, one)
+
+    def _owned(
+        self, asked: Asked, place: str, action: Callable[[list[dict[str, Any]]], Reply]
+    ) -> Reply:
+        shown = asked.headers.get("Authorization", "").removeprefix("Bearer ")
+        if shown not in self.people:
+            return Reply(401, BAD)
+        if place not in self.people[shown]:
+            return Reply(404, GONE)
+        return action(self.hooks.setdefault(place, []))
 
     # who asks
 
@@ -506,6 +568,7 @@ class GitHub:
         return f'<{self.url}{asked.path}?{query}>; rel="next"'
 
 
+_PLACE = r"/(?:orgs|repos)/([^/]+(?:/[^/]+)?)"
 _ROUTES = (
     ("POST", r"/app-manifests/([^/]+)/conversions", "conversion"),
     ("GET", r"/app", "self_"),
@@ -521,6 +584,9 @@ _ROUTES = (
     ("PATCH", r"/app/hook/config", "hook"),
     ("GET", r"/app/hook/deliveries", "delivered"),
     ("POST", r"/app/hook/deliveries/(\d+)/attempts", "redeliver"),
+    *((method, rf"{_PLACE}/hooks", "hooks_of") for method in ("GET", "POST")),
+    *((method, rf"{_PLACE}/hooks/(\d+)()", "hook_of") for method in ("PATCH", "DELETE")),
+    ("POST", rf"{_PLACE}/hooks/(\d+)/(pings)", "hook_of"),
 )
 
 
@@ -542,6 +608,30 @@ def _flaws_of_hook(hook: Mapping[str, Any]) -> Iterator[str]:
         yield 'Error "url" wasn\'t supplied'
     elif _LOCAL.match(urlsplit(hook["url"]).hostname or "localhost"):
         yield "Webhook URL is not supported because it isn't reachable over the public Internet"
+
+
+def _owners(url: str, number: int, wanted: Mapping[str, Any]) -> dict[str, Any]:
+    when = "2026-11-30T00:00:00Z"
+    return {
+        "active": True,
+        "events": ["push"],
+        **wanted,
+        "type": "Organization",
+        "id": number,
+        "url": url,
+        "ping_url": f"{url}/pings",
+        "test_url": f"{url}/tests",
+        "created_at": when,
+        "updated_at": when,
+        "last_response": {"code": None, "status": "unused", "message": None},
+        "pings": 0,
+    }
+
+
+def _masked(hook: Mapping[str, Any]) -> dict[str, Any]:
+    shown = {key: value for key, value in hook.items() if key != "pings"}
+    secret = {"secret": "********"} if hook["config"].get("secret") else {}
+    return {**shown, "config": {**hook["config"], **secret}}
 
 
 def _hook(told: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,34 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from threading import Event as Flag
 
-from cto.cli.clicks import Clicks, Desk, clicked, place_of
 from cto.cli.describe import table
 from cto.cli.output import Terminal
-from cto.cli.verbs.opening import installed_state, opened_existing
+from cto.cli.verbs.appsdesk import Desk, opened_desk
+from cto.cli.verbs.clicks import Clicks, clicked
 from cto.cli.wiring import Wiring
-from cto.config.agents import GitHubApp
-from cto.config.load import remembered
-from cto.config.model import Config
-from cto.engine.agents import settings_of
-from cto.engine.installer import Installer
+from cto.config.agents import GitHubApp, WebhookOwner
 from cto.engine.planning import secret_values
-from cto.engine.tasks import APP_KEYS
-from cto.errors import ConfigError, DegradedError, Exit, UsageError
-from cto.github.apps import Apps, Memory
-from cto.github.client import AppKey, Client, GitHubError, api_of
+from cto.errors import ConfigError, Exit, UsageError
+from cto.github.client import AppKey, GitHubError
 from cto.github.found import App, Status
-from cto.github.manifest import Rules, WantedApp, app_name, rules
-from cto.network import trust, web
-from cto.plan.observed import State
+from cto.github.hooks import COMMON_SECRET, OwnerHook
+from cto.github.manifest import WantedApp
 from cto.result import Result
 
-_CONTROLLER = "controller"
 _TO_MAKE = (Status.MISSING, Status.LOST, Status.REFUSED)
 _COLUMNS = ("agent", "app", "status", "installed for")
-_PUBLIC = "https://github.com"
+_LOOKS, _LOOK_S = 4, 2.0
+_NO_ADDRESS = (
+    "No webhooks yet: no public address of the platform is known. Set tunneling, or "
+    "platform.domain with platform.ingress_type ingress, then `cto install` and `cto github setup`."
+)
 _NAMES = (
     "`cto install`, as before, lets the platform know what the Apps are called: pull requests and "
     "reviews of agents start others by that."
@@ -45,7 +41,7 @@ def setup(wiring: Wiring, terminal: Terminal, clicks: Clicks) -> Result:
         ConfigError: CTO-1370, the configuration lacks what is needed.
         LockedError: Another installer is at work.
     """
-    with _opened(wiring, terminal, writes=True) as desk:
+    with opened_desk(wiring, terminal, writes=True) as desk:
         before = desk.slugs()
         found = {wish.agent: desk.apps.look(wish) for wish in desk.wishes}
         _check_again(clicks.again, found)
@@ -60,17 +56,20 @@ def setup(wiring: Wiring, terminal: Terminal, clicks: Clicks) -> Result:
         ]
         for wish in missing:
             desk.apps.writable(wish)
+        found = {wish.agent: desk.pointed(wish, found[wish.agent]) for wish in desk.wishes}
         open_ = [one for one in found.values() if one.status in (Status.MADE, Status.REQUESTED)]
         if (missing or open_) and not wiring.options.non_interactive:
             found |= clicked(wiring, terminal, desk, missing, clicks)
-        more = () if desk.slugs() == before else (_NAMES,)
+            found |= {wish.agent: desk.pointed(wish, found[wish.agent]) for wish in desk.wishes}
+        found |= _tried(wiring, desk, found)
+        more = [*_hooks_told(desk), *([] if desk.slugs() == before else [_NAMES])]
     return _result("github setup", desk, found.values(), terminal, more)
 
 
 def status(wiring: Wiring, terminal: Terminal) -> Result:
     """Return how all Apps are."""
-    with _opened(wiring, terminal) as desk:
-        found = [desk.apps.told(wish, desk.apps.look(wish)) for wish in desk.wishes]
+    with opened_desk(wiring, terminal) as desk:
+        found = [_looked_at(desk, wish) for wish in desk.wishes]
     return _result("github status", desk, found, terminal)
 
 
@@ -80,7 +79,7 @@ def redeliver(wiring: Wiring, terminal: Terminal, only: Sequence[int]) -> Result
     Raises:
         UsageError: CTO-1200, GitHub has sent nothing with such a number.
     """
-    with _opened(wiring, terminal) as desk:
+    with opened_desk(wiring, terminal) as desk:
         rows = [
             {"agent": wish.agent, "id": one["id"], "event": one["event"]}
             for wish in desk.wishes
@@ -108,7 +107,7 @@ def remove(wiring: Wiring, terminal: Terminal) -> Result:
         if wiring.options.non_interactive or not terminal.can_ask:
             raise UsageError("CTO-1204", "github remove needs a confirmation")
         terminal.confirm("Take the agents' Apps out of their repositories, and delete their keys?")
-    with _opened(wiring, terminal, writes=True) as desk:
+    with opened_desk(wiring, terminal, writes=True) as desk:
         gone = [desk.apps.remove(wish) for wish in desk.wishes]
     lines = [f"{one.known.get('name') or one.agent}: {one.fix}" for one in gone if one.fix]
     return Result(
@@ -119,83 +118,63 @@ def remove(wiring: Wiring, terminal: Terminal) -> Result:
     )
 
 
-@contextmanager
-def _opened(wiring: Wiring, terminal: Terminal, *, writes: bool = False) -> Iterator[Desk]:
-    given = wiring.configure().config if wiring.options.files else None
-    with ExitStack() as stack:
-        installer = stack.enter_context(opened_existing(wiring, terminal))
-        installed_state(installer)
-        cluster = stack.enter_context(installer.alone()) if writes else installer.cluster
-        # Only now nobody else writes.
-        state = installed_state(installer)
-        if _CONTROLLER not in state.releases:
-            raise DegradedError("CTO-1901", "the Multi-Agent Controller is not installed")
-        config = _config(given, state)
-        told = rules(wiring.settings.root / "templates")
-        session = web.session(
-            wiring.settings.env,
-            verified=trust.context(wiring.settings.env, ca_file=wiring.options.ca_file),
-            log=lambda text: wiring.debug(wiring.secrets.redacted(text)),
-        )
-        client = Client(api_of(config.github.url), session, wiring.clock, notice=wiring.notice)
-        stack.callback(session.close)
-        write = installer.store.remember_app if writes else _forget
-        memory = Memory(installer.store.apps, write)
-        apps = Apps(
-            cluster,
-            client,
-            wiring.clock,
-            memory,
-            site=config.github.url,
-            namespace=state.releases[_CONTROLLER].namespace,
-            place=place_of(config),
-            learned=wiring.secrets.add,
-        )
-        yield Desk(
-            config, apps, client, _wishes(installer, state, config, told), told, cluster, memory
-        )
+def _looked_at(desk: Desk, wish: WantedApp) -> App:
+    found = desk.apps.look(wish)
+    if desk.config.github.webhooks is WebhookOwner.APPS and (key := desk.key(wish, found)):
+        found = found.with_hook(desk.hooks.look(wish, key))
+    return desk.apps.told(wish, found)
 
 
-def _forget(agent: str, known: Mapping[str, object] | None) -> None:
-    """Remember nothing: who only looks does not write."""
-    del agent, known
+def _tried(wiring: Wiring, desk: Desk, found: Mapping[str, App]) -> Mapping[str, App]:
+    """Have GitHub send pings again that were refused, and see them arrive."""
+    tried: dict[str, App] = {}
+    for wish in desk.wishes if desk.own_hooks else ():
+        before = found[wish.agent]
+        if before.problem or desk.key(wish, before) is None or not desk.apps.again(wish):
+            continue
+        for left in reversed(range(_LOOKS)):
+            tried[wish.agent] = desk.apps.told(wish, before)
+            if not tried[wish.agent].problem or not left:
+                break
+            wiring.clock.wait(Flag(), _LOOK_S)
+    return tried
 
 
-def _config(given: Config | None, state: State) -> Config:
-    """Return the configuration that is named, or the one that was installed.
+def _hooks_told(desk: Desk) -> Iterator[str]:
+    """Yield a line of where webhooks go, or of what is to be done that they do."""
+    receiver, owner = desk.hooks.receiver, desk.config.github.webhooks
+    if not receiver.namespace:
+        return
+    if not receiver.base:
+        yield _NO_ADDRESS
+    elif owner is WebhookOwner.APPS:
+        yield f"Webhooks go to {receiver.url('AGENT')}."
+    else:
+        yield from _owner_hook(desk)
+
+
+def _owner_hook(desk: Desk) -> Iterator[str]:
+    """Make the webhook of the organization or repository; without a token, say how it is made.
 
     Raises:
-        ConfigError: CTO-1370, it does not say where the Apps are to be.
+        GitHubError: GitHub did not make it.
     """
-    config = given or remembered(state.config)
-    if config is None or config.github.organization is None:
-        raise ConfigError("CTO-1370", "github.organization is not set: whose are the Apps to be?")
-    if config.air_gapped and config.github.url.rstrip("/") == _PUBLIC:
-        text = "air_gapped: github.com is not to be reached"
-        hint = "Name a GitHub Enterprise Server: github.url."
-        raise ConfigError("CTO-1370", text, hint=hint)
-    return config
-
-
-def _wishes(installer: Installer, state: State, config: Config, told: Rules) -> Sequence[WantedApp]:
-    """Return the Apps of the agents that the controller knows."""
-    namespace = state.releases[_CONTROLLER].namespace
-    agents = (settings_of(installer.cluster, namespace) or {}).get("agents") or {}
-    owner = config.github.organization or ""
-    wishes = []
-    for name, agent in sorted(agents.items()):
-        may = told.permissions(name, agent.get("permissions"))
-        wishes.append(
-            WantedApp(
-                agent=name,
-                name=app_name(config.platform.name, name, owner),
-                secret=f"{APP_KEYS}{str(agent.get('githubApp') or name).lower()}",
-                permissions=may,
-                events=told.listened(may),
-                duty=told.duties.get(name, ""),
-            )
+    github, receiver = desk.config.github, desk.hooks.receiver
+    is_whole = github.webhooks is WebhookOwner.ORGANIZATION
+    place = str(github.organization) if is_whole else f"{github.organization}/{github.repository}"
+    token = secret_values(desk.config, desk.cluster, "github.webhook_token").get("", "")
+    if not token:
+        name, key = COMMON_SECRET
+        yield (
+            f"Make the webhook of {place}: address {receiver.url()}, content type "
+            f"application/json, the secret in Secret {name} ({key}) of namespace "
+            f"{receiver.namespace}. With github.webhook_token, `cto github setup` makes it."
         )
-    return wishes
+        return
+    told = OwnerHook(desk.client, receiver, place=place, token=token).point(desk.rules.wanted)
+    yield (
+        f"The webhook of {place} goes to {told.url}." if told.url else f"{told.problem}: {told.fix}"
+    )
 
 
 def _check_again(again: Sequence[str], found: Mapping[str, App]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty
@@ -11,15 +11,13 @@ from threading import Event as Flag
 import click
 
 from cto.cli.output import Terminal
+from cto.cli.verbs.appsdesk import Desk
 from cto.cli.wiring import Wiring
-from cto.config.model import Config
 from cto.errors import UsageError
-from cto.github.apps import Apps, Memory
-from cto.github.client import Client, GitHubError
+from cto.github.client import GitHubError
 from cto.github.found import App, Status
-from cto.github.manifest import Rules, WantedApp
+from cto.github.manifest import WantedApp
 from cto.github.page import Page, Row
-from cto.ports import Cluster
 
 _LOOK_S, _POLL_S = 0.2, 5.0
 
@@ -39,33 +37,6 @@ class Clicks:
     port: int = 0
     page: Path | None = None
     wait_s: float = 0
-
-
-@dataclass(frozen=True)
-class Desk:
-    """What the verbs work with."""
-
-    config: Config
-    apps: Apps
-    client: Client
-    wishes: Sequence[WantedApp]
-    rules: Rules
-    cluster: Cluster
-    memory: Memory
-
-    @property
-    def place(self) -> str:
-        return place_of(self.config)
-
-    def slugs(self) -> Mapping[str, object]:
-        """Return what the Apps are called."""
-        return {agent: known.get("slug") for agent, known in self.memory.recall().items()}
-
-
-def place_of(config: Config) -> str:
-    """Return where Apps are installed: a repository, or an owner's login for all of theirs."""
-    owner, name = config.github.organization or "", config.github.repository
-    return f"{owner}/{name}" if name else owner
 
 
 def clicked(
@@ -162,8 +133,16 @@ class _Flow:
             self.found[agent] = self._desk.apps.look(wish)
             return True
         self._wiring.notice(f"{agent}: App {made.known['name']} is made, its key is in the cluster")
+        self._point(wish, made)
         self.look([wish])
         return True
+
+    def _point(self, wish: WantedApp, made: App) -> None:
+        """Let its webhook come here at once. What fails is done again at the end."""
+        try:
+            self._desk.pointed(wish, made)
+        except GitHubError as error:
+            self._wiring.notice(f"{wish.agent}: {error.text}")
 
     def look(self, wishes: Iterable[WantedApp]) -> None:
         for wish in wishes:
@@ -202,12 +181,13 @@ class _Flow:
 
 def _row(desk: Desk, wish: WantedApp, back: str) -> Row:
     homepage = f"{desk.config.github.url.rstrip('/')}/{desk.place}"
+    hook = desk.hooks.receiver.url(wish.agent) if desk.own_hooks else ""
     return Row(
         agent=wish.agent,
         name=wish.name,
         duty=wish.duty,
-        may=list(desk.rules.told(wish.permissions)),
-        manifest=wish.manifest(homepage=homepage, redirect_url=back),
+        may=list(desk.rules.told(wish.hears)),
+        manifest=wish.manifest(homepage=homepage, redirect_url=back, hook_url=hook),
     )
 
 

@@ -1,0 +1,189 @@
+"""What the verbs of `cto github` work with: the Apps and webhooks of what is installed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from cto.cli.output import Terminal
+from cto.cli.verbs.opening import installed_state, opened_existing
+from cto.cli.wiring import Wiring
+from cto.config.agents import WebhookOwner
+from cto.config.load import remembered_under
+from cto.config.model import Config
+from cto.engine.agents import settings_of
+from cto.engine.installer import Installer
+from cto.engine.tasks import APP_KEYS
+from cto.errors import ConfigError, DegradedError
+from cto.github.address import public_url
+from cto.github.apps import Apps, Memory
+from cto.github.client import AppKey, Client, api_of
+from cto.github.found import App, Status
+from cto.github.hooks import AppHooks, Receiver
+from cto.github.manifest import Rules, WantedApp, app_name, rules
+from cto.network import trust, web
+from cto.plan.observed import State
+from cto.ports import Cluster
+
+_CONTROLLER = "controller"
+_RECEIVER = "argo-events"
+_PUBLIC = "https://github.com"
+# What the environment may say of what is installed: where GitHub is, and where webhooks come in.
+_SECTIONS = ("github", "tunneling")
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What the verbs work with."""
+
+    config: Config
+    apps: Apps
+    client: Client
+    wishes: Sequence[WantedApp]
+    rules: Rules
+    cluster: Cluster
+    memory: Memory
+    hooks: AppHooks
+
+    @property
+    def own_hooks(self) -> bool:
+        """Whether each App has a webhook of its own, whose address is known."""
+        return self.config.github.webhooks is WebhookOwner.APPS and bool(self.hooks.receiver.url())
+
+    def pointed(self, wish: WantedApp, found: App) -> App:
+        """Let an App's webhook come here, if it is to have one and can."""
+        key = self.key(wish, found)
+        if not self.own_hooks or key is None:
+            return found
+        return found.with_hook(self.hooks.point(wish, key))
+
+    def key(self, wish: WantedApp, found: App) -> AppKey | None:
+        """Return the key of an App that works."""
+        works = found.status in (Status.MADE, Status.REQUESTED, Status.INSTALLED)
+        return self.apps.key(wish) if works else None
+
+    @property
+    def place(self) -> str:
+        return place_of(self.config)
+
+    def slugs(self) -> Mapping[str, object]:
+        """Return what the Apps are called."""
+        return {agent: known.get("slug") for agent, known in self.memory.recall().items()}
+
+
+def place_of(config: Config) -> str:
+    """Return where Apps are installed: a repository, or an owner's login for all of theirs."""
+    owner, name = config.github.organization or "", config.github.repository
+    return f"{owner}/{name}" if name else owner
+
+
+@contextmanager
+def opened_desk(wiring: Wiring, terminal: Terminal, *, writes: bool = False) -> Iterator[Desk]:
+    """Open the cluster, and what works on the Apps of what is installed on it.
+
+    Raises:
+        DegradedError: CTO-1901, nothing is installed.
+        ConfigError: CTO-1370, the configuration lacks what is needed.
+        LockedError: Another installer is at work.
+    """
+    given = wiring.configure().config if wiring.options.files else None
+    with (
+        opened_existing(wiring, terminal) as installer,
+        desk_of(wiring, installer, given, writes=writes) as desk,
+    ):
+        yield desk
+
+
+@contextmanager
+def desk_of(
+    wiring: Wiring, installer: Installer, given: Config | None, *, writes: bool = False
+) -> Iterator[Desk]:
+    """Open the same of an installer that is open; `given` is None for what was installed.
+
+    Raises:
+        DegradedError: CTO-1901, nothing is installed.
+        ConfigError: CTO-1370, the configuration lacks what is needed.
+        LockedError: Another installer is at work.
+    """
+    with ExitStack() as stack:
+        installed_state(installer)
+        cluster = stack.enter_context(installer.alone()) if writes else installer.cluster
+        # Only now nobody else writes.
+        state = installed_state(installer)
+        if _CONTROLLER not in state.releases:
+            raise DegradedError("CTO-1901", "the Multi-Agent Controller is not installed")
+        known = remembered_under(state.config, wiring.settings.env, _SECTIONS)
+        config = _config(given or known)
+        told = rules(wiring.settings.root / "templates")
+        session = web.session(
+            wiring.settings.env,
+            verified=trust.context(wiring.settings.env, ca_file=wiring.options.ca_file),
+            log=lambda text: wiring.debug(wiring.secrets.redacted(text)),
+        )
+        client = Client(api_of(config.github.url), session, wiring.clock, notice=wiring.notice)
+        stack.callback(session.close)
+        write = installer.store.remember_app if writes else _forget
+        memory = Memory(installer.store.apps, write)
+        apps = Apps(
+            cluster,
+            client,
+            wiring.clock,
+            memory,
+            site=config.github.url,
+            namespace=state.releases[_CONTROLLER].namespace,
+            place=place_of(config),
+            learned=wiring.secrets.add,
+        )
+        receiver = Receiver(
+            cluster,
+            base=public_url(config) or "",
+            namespace=state.releases[_RECEIVER].namespace if _RECEIVER in state.releases else "",
+            learned=wiring.secrets.add,
+        )
+        hooks = AppHooks(client, memory, receiver, apps.settings)
+        wishes = _wishes(installer, state, config, told)
+        yield Desk(config, apps, client, wishes, told, cluster, memory, hooks)
+
+
+def _forget(agent: str, known: Mapping[str, object] | None) -> None:
+    """Remember nothing: who only looks does not write."""
+    del agent, known
+
+
+def _config(config: Config | None) -> Config:
+    """Return a configuration that says where the Apps are to be.
+
+    Raises:
+        ConfigError: CTO-1370, it does not.
+    """
+    if config is None or config.github.organization is None:
+        raise ConfigError("CTO-1370", "github.organization is not set: whose are the Apps to be?")
+    if config.air_gapped and config.github.url.rstrip("/") == _PUBLIC:
+        text = "air_gapped: github.com is not to be reached"
+        hint = "Name a GitHub Enterprise Server: github.url."
+        raise ConfigError("CTO-1370", text, hint=hint)
+    return config
+
+
+def _wishes(installer: Installer, state: State, config: Config, told: Rules) -> Sequence[WantedApp]:
+    """Return the Apps of the agents that the controller knows."""
+    namespace = state.releases[_CONTROLLER].namespace
+    agents = (settings_of(installer.cluster, namespace) or {}).get("agents") or {}
+    owner = config.github.organization or ""
+    wishes = []
+    for name, agent in sorted(agents.items()):
+        may = told.permissions(name, agent.get("permissions"))
+        hears = told.hearing(may) if config.github.webhooks is WebhookOwner.APPS else may
+        wishes.append(
+            WantedApp(
+                agent=name,
+                name=app_name(config.platform.name, name, owner),
+                secret=f"{APP_KEYS}{str(agent.get('githubApp') or name).lower()}",
+                permissions=may,
+                hears=hears,
+                events=told.listened(hears),
+                duty=told.duties.get(name, ""),
+            )
+        )
+    return wishes

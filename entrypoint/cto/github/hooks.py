@@ -1,0 +1,209 @@
+"""Webhooks: that of each agent's App, or the one of the organization or the repository.
+
+GitHub never shows a secret again. Whether it has ours is remembered by a keyed hash, whose key is
+the App's own: another secret, or another App, has another one.
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from cto.github.address import hook_url
+from cto.github.apps import Memory
+from cto.github.client import AppKey, Client, GitHubError
+from cto.github.found import Hook
+from cto.github.manifest import WantedApp
+from cto.objects import ObjectRef
+from cto.ports import Cluster
+
+# What bundle/components/argo-events generates.
+APP_SECRETS, COMMON_SECRET = "github-app-webhooks", ("github-webhook-secret", "secret")
+_CONFIG = "/app/hook/config"
+_JSON = {"content_type": "json", "insecure_ssl": "0"}
+
+
+class Receiver:
+    """The platform's side: where webhooks go, and what they are signed with.
+
+    Args:
+        base: The public address; '' if nobody knows one.
+        namespace: Of the Secrets; '' if nothing is there that could receive.
+        learned: Told of secrets before they are used.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        *,
+        base: str,
+        namespace: str,
+        learned: Callable[[Iterable[str]], None],
+    ) -> None:
+        self._cluster = cluster
+        self._learned = learned
+        self.base = base
+        self.namespace = namespace
+
+    def url(self, agent: str = "") -> str:
+        """Return the address for an agent's App, or the common one; '' if nobody knows one."""
+        return hook_url(self.base, agent) if self.base and self.namespace else ""
+
+    def secret(self, agent: str = "") -> str:
+        """Return what webhooks are signed with; '' if there is nothing yet."""
+        name, key = (APP_SECRETS, agent) if agent else COMMON_SECRET
+        found = self._cluster.get(ObjectRef("v1", "Secret", self.namespace, name)) or {}
+        value = base64.b64decode((found.get("data") or {}).get(key) or "").decode()
+        self._learned([value])
+        return value
+
+
+class AppHooks:
+    """The webhooks of the agents' Apps.
+
+    Args:
+        settings: Returns where the settings of an App are, by what is known of it.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        memory: Memory,
+        receiver: Receiver,
+        settings: Callable[[Mapping[str, Any]], str],
+    ) -> None:
+        self._client = client
+        self._memory = memory
+        self._settings = settings
+        self.receiver = receiver
+
+    def point(self, wish: WantedApp, key: AppKey) -> Hook:
+        """Let an App's webhook come here, signed with our secret. What is so already stays.
+
+        Raises:
+            GitHubError: GitHub cannot be asked.
+        """
+        url, secret = self.receiver.url(wish.agent), self.receiver.secret(wish.agent)
+        if not secret:
+            problem = f"there is no secret for its webhook in Secret {APP_SECRETS}"
+            return Hook(problem=problem, fix="`cto install`, as before, makes one.")
+        known = self._memory.recall().get(wish.agent) or {}
+        told = {"url": url, "proof": _proof(key, secret)}
+        if known.get("hook") == told and _leads_to(self._config(key), url):
+            return Hook(url=url)
+        try:
+            body = {**_JSON, "url": url, "secret": secret}
+            self._client.ask("PATCH", _CONFIG, "another webhook of it", app=key, body=body)
+        except GitHubError as error:
+            if not error.is_absence:
+                raise
+            return self._off(known, url)
+        self._memory.remember(wish.agent, {**known, "hook": told})
+        return Hook(url=url)
+
+    def look(self, wish: WantedApp, key: AppKey) -> Hook:
+        """Return how an App's webhook is; it is not changed.
+
+        Raises:
+            GitHubError: GitHub cannot be asked.
+        """
+        url, config = self.receiver.url(wish.agent), self._config(key)
+        known = self._memory.recall().get(wish.agent) or {}
+        if config is None or not config.get("url"):
+            return self._off(known, url) if known.get("hook") else Hook()
+        there = str(config["url"])
+        if url and not _leads_to(config, url):
+            problem = f"its webhook goes to {there}, not to {url}"
+            return Hook(url=there, problem=problem, fix="`cto github setup` changes that.")
+        if url and (deaf := self._unheard(wish, key)):
+            where = f"{self._settings(known)}/permissions"
+            rights = ", ".join(f"{name}: {level}" for name, level in wish.hears.items())
+            fix = f"At {where} see that it has {rights}, and tick these events."
+            return Hook(url=there, problem=f"its webhook does not tell of {deaf}", fix=fix)
+        return Hook(url=there)
+
+    def _unheard(self, wish: WantedApp, key: AppKey) -> str:
+        told = self._client.app(key).of("events", list)
+        return ", ".join(event for event in wish.events if event not in told)
+
+    def _config(self, key: AppKey) -> Mapping[str, Any] | None:
+        try:
+            data = self._client.ask("GET", _CONFIG, "its webhook", app=key).data
+        except GitHubError as error:
+            if not error.is_absence:
+                raise
+            return None
+        return data if isinstance(data, Mapping) else None
+
+    def _off(self, known: Mapping[str, Any], url: str) -> Hook:
+        """Return the webhook that an App was made without: no API switches it on."""
+        told = f" with the address {url}" if url else ""
+        fix = f"Tick Active at {self._settings(known)}{told}; then `cto github setup`."
+        return Hook(problem="its webhook is off", fix=fix)
+
+
+class OwnerHook:
+    """The one webhook of an organization or a repository.
+
+    Args:
+        place: OWNER/NAME of a repository, or an organization's login.
+        token: Of somebody who may.
+    """
+
+    def __init__(self, client: Client, receiver: Receiver, *, place: str, token: str) -> None:
+        self._client = client
+        self._receiver = receiver
+        self._token = token
+        self._path = f"/repos/{place}/hooks" if "/" in place else f"/orgs/{place}/hooks"
+        self._what = f"the webhook of {place}"
+
+    def point(self, events: Sequence[str]) -> Hook:
+        """Make it, or see that it is as it should be, and have GitHub try it.
+
+        Raises:
+            GitHubError: GitHub did not do it.
+        """
+        url, secret = self._receiver.url(), self._receiver.secret()
+        if not secret:
+            problem = f"there is no Secret {COMMON_SECRET[0]}"
+            return Hook(problem=problem, fix="`cto install`, as before, makes one.")
+        # Always with the secret: without, GitHub would forget it.
+        body = {
+            "active": True,
+            "events": list(events),
+            "config": {**_JSON, "url": url, "secret": secret},
+        }
+        found = next(self._ours(url), None)
+        if found is None:
+            made = self._ask("POST", self._path, {"name": "web", **body}).of("id", int)
+        else:
+            made = int(found["id"])
+            self._ask("PATCH", f"{self._path}/{made}", body)
+        self._ask("POST", f"{self._path}/{made}/pings", {})
+        return Hook(url=url)
+
+    def remove(self) -> bool:
+        """Delete it; tell whether there was one."""
+        found = list(self._ours(self._receiver.url()))
+        for one in found:
+            self._ask("DELETE", f"{self._path}/{int(one['id'])}")
+        return bool(found)
+
+    def _ours(self, url: str) -> Iterator[Mapping[str, Any]]:
+        for one in self._client.pages(self._path, self._what, token=self._token):
+            if (one.get("config") or {}).get("url") == url:
+                yield one
+
+    def _ask(self, method: str, path: str, body: object = None) -> Any:
+        return self._client.ask(method, path, self._what, token=self._token, body=body)
+
+
+def _leads_to(config: Mapping[str, Any] | None, url: str) -> bool:
+    wanted = {**_JSON, "url": url}
+    return config is not None and all(str(config.get(k)) == v for k, v in wanted.items())
+
+
+def _proof(key: AppKey, secret: str) -> str:
+    return hmac.new(key.pem.encode(), secret.encode(), "sha256").hexdigest()[:32]
