@@ -196,6 +196,25 @@ def test_the_pods_fit_the_security_level_of_their_namespace(
 
 
 @each
+def test_what_health_checks_look_at_is_made(
+    server: Server, catalog: Catalog, renderer: Callable[..., Renderer], name: str, profile: str
+) -> None:
+    health, made = catalog[name].health, renderer(profile)
+    names = (*catalog[name].manifests.before, *catalog[name].manifests.after)
+    objects = [*server.release(catalog[name], made), *made.manifests(catalog[name], names)]
+    found = {(item["kind"], item["metadata"]["name"]) for item in objects}
+    if agents := health.agents:
+        assert {
+            ("Deployment", agents.program),
+            ("ServiceAccount", agents.program),
+            ("ServiceAccount", agents.account),
+            ("ConfigMap", agents.settings),
+        } <= found
+    if webhooks := health.webhooks:
+        assert webhooks.kind in {kind for kind, _ in found}
+
+
+@each
 def test_no_release_waits_for_a_hook(
     server: Server, catalog: Catalog, renderer: Callable[..., Renderer], name: str, profile: str
 ) -> None:

@@ -17,9 +17,11 @@ import pytest
 from cto.objects import Manifest, ObjectRef
 from fakes.certificates import authority, server_side
 from fakes.cluster import FakeCluster
+from fakes.components import RUNS_AGENTS, definition
 from fakes.controllers import make_ready
 from fakes.desk import API, Desk
 from fakes.mailserver import MailServer
+from fakes.world import crd
 
 PASSWORD = "planted-password"
 MAIL = """
@@ -47,6 +49,18 @@ CONTROLLER = {
             }
         }
     },
+}
+# A platform that could not run agents would be degraded.
+ACCOUNT = {
+    "apiVersion": "v1",
+    "kind": "ServiceAccount",
+    "metadata": {"name": "cto-agent", "namespace": "cto"},
+}
+SETTINGS = {
+    "apiVersion": "v1",
+    "kind": "ConfigMap",
+    "metadata": {"name": "controller-task-controller-config", "namespace": "cto"},
+    "data": {"config.yaml": "agents: {}"},
 }
 FAILED = {"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded"}
 
@@ -102,8 +116,12 @@ def desk(tmp_path: Path, nodes: Nodes) -> Desk:
     made = Desk(tmp_path / "desk", cluster=nodes.cluster)
     made.component(API.replace("depends_on: [web]\n", "") + MAIL)
     made.component(OTHER + "mail: {secret: mail/password, when: github.organization}\n")
-    nodes.cluster.add({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "cto"}})
-    nodes.cluster.add(CONTROLLER)
+    labels = {"app.kubernetes.io/managed-by": "cto"}
+    namespace = {"name": "cto", "labels": labels}
+    nodes.cluster.add({"apiVersion": "v1", "kind": "Namespace", "metadata": namespace})
+    made.component(definition("controller", namespace="cto", health=RUNS_AGENTS))
+    for needed in (ACCOUNT, SETTINGS, crd("coderuns.agents.platform", "CodeRun")):
+        nodes.cluster.add(needed)
     return made
 
 
@@ -122,6 +140,7 @@ def installed(desk: Desk, server: MailServer, encryption: str, **env: str) -> De
     desk.env |= env
     done = desk.cto("install")
     assert done.exit_code == 0, done.output
+    desk.cluster.add(CONTROLLER)
     return desk
 
 

@@ -12,6 +12,15 @@ from cto.plan.desired import DesiredComponent, DesiredState
 from cto.ports import Chart
 
 FOLDER = Path("/components")
+# As the catalog has them.
+RUNS_AGENTS = {
+    "agents": {
+        "program": "controller",
+        "account": "cto-agent",
+        "settings": "controller-task-controller-config",
+    }
+}
+HEARS_WEBHOOKS = {"webhooks": {"kind": "EventSource", "label": "eventsource-name"}}
 
 
 def component(name: str, **fields: Any) -> Component:

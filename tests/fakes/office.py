@@ -26,6 +26,7 @@ from cto.engine.state import StateStore
 from cto.objects import Manifest, ObjectRef, dump_yaml
 from cto.plan.observed import ReleaseState, State
 from fakes.cluster import FakeCluster
+from fakes.components import HEARS_WEBHOOKS, RUNS_AGENTS, definition
 from fakes.controllers import make_ready
 from fakes.desk import Desk
 from fakes.github.served import GitHubServer
@@ -263,6 +264,8 @@ def opened(tmp_path: Path) -> Iterator[Office]:
         for name in ("cto-system", "cto"):
             cluster.add({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
         desk = Desk(tmp_path, cluster=cluster, clock=Brisk())
+        desk.component(definition("controller", namespace="cto", health=RUNS_AGENTS))
+        desk.component(definition("argo-events", health=HEARS_WEBHOOKS))
         server.github.now = lambda: desk.clock.now().timestamp()
         made = Office(desk, server, cluster)
         made.install()

@@ -16,6 +16,7 @@ from cto.catalog.parts import (
     ANYWHERE,
     CERTIFICATE,
     OUTSIDE,
+    AgentRunner,
     Category,
     ChartSource,
     Checked,
@@ -27,6 +28,7 @@ from cto.catalog.parts import (
     Exemption,
     GeneratedKey,
     GeneratedSecret,
+    Health,
     Made,
     Mail,
     Manifests,
@@ -36,6 +38,7 @@ from cto.catalog.parts import (
     Pods,
     Probe,
     Ready,
+    Receivers,
     Records,
     Requests,
     Sha256,
@@ -51,6 +54,7 @@ __all__ = [
     "ANYWHERE",
     "CERTIFICATE",
     "OUTSIDE",
+    "AgentRunner",
     "Catalog",
     "Category",
     "ChartSource",
@@ -64,6 +68,7 @@ __all__ = [
     "Exemption",
     "GeneratedKey",
     "GeneratedSecret",
+    "Health",
     "Made",
     "Mail",
     "Manifests",
@@ -73,6 +78,7 @@ __all__ = [
     "Pods",
     "Probe",
     "Ready",
+    "Receivers",
     "Records",
     "Requests",
     "Sha256",
@@ -107,6 +113,7 @@ class Component(_Model):
     supplied_secrets: tuple[SuppliedSecret, ...] = ()
     manifests: Manifests = Manifests()
     ready: Ready = Ready()
+    health: Health = Health()
     access: ComponentAccess | None = None
     mail: Mail | None = None
     resources: Mapping[ContainerName, ComponentContainer] = Field(default_factory=dict)

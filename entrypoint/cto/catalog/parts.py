@@ -207,6 +207,39 @@ class Ready(_Model):
     waves: Annotated[int, Field(ge=1)] = 1
 
 
+class Receivers(_Model):
+    """Objects that receive webhooks: each has pods, and a Service before them.
+
+    Attributes:
+        kind: Of the component's own objects.
+        label: Key of the label with the object's name, by which pods and Services are known.
+    """
+
+    kind: str
+    label: str
+
+
+class AgentRunner(_Model):
+    """The program that runs agents, as its chart calls what it is made of.
+
+    Attributes:
+        program: Its Deployment, and its ServiceAccount.
+        account: ServiceAccount of the agents' pods.
+        settings: ConfigMap that tells it of the agents, in `config.yaml`.
+    """
+
+    program: Name
+    account: Name
+    settings: Name
+
+
+class Health(_Model):
+    """What of the component the platform's health checks look at, beside what every one has."""
+
+    webhooks: Receivers | None = None
+    agents: AgentRunner | None = None
+
+
 class ComponentAccess(_Model):
     """How users reach it.
 

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from cto import goyaml
+from cto.catalog import AgentRunner, Component
 from cto.engine.cache import Lacking
 from cto.engine.capacity import PLAIN, Amount, grower_of, left_on, size_of
 from cto.engine.nodes import Images, is_ready, name_of, real, takers
 from cto.engine.tasks import AGENT, APP_KEYS
 from cto.errors import ApiError
 from cto.objects import Manifest, ObjectRef
+from cto.plan.observed import State
 from cto.ports import Cluster
 
-_GROUP = "agents.platform"
-# What the chart of bundle/components/controller makes.
-_CONTROLLERS_ACCOUNT = "controller"
-_AGENTS_ACCOUNT = "cto-agent"
-_SETTINGS = "controller-task-controller-config"
+GROUP = "agents.platform"
 # Each is asked for its pods; where nodes are many, that one of these has no room says little.
 _LOOKED_AT = 20
 
@@ -29,45 +27,76 @@ Settings: TypeAlias = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class _Permission:
-    """Something that a ServiceAccount must be allowed to do for an agent's run."""
+class InstalledRunner:
+    """The component whose program runs agents, as it is installed."""
 
-    account: str
-    verb: str
-    group: str
-    resource: str
+    component: str
+    namespace: str
+    names: AgentRunner
 
-    def __str__(self) -> str:
-        group = f" ({self.group})" if self.group else ""
-        return f"ServiceAccount {self.account}: {self.verb} {self.resource}{group}"
+    @property
+    def account(self) -> ObjectRef:
+        """The agents' ServiceAccount."""
+        return ObjectRef("v1", "ServiceAccount", self.namespace, self.names.account)
+
+    @property
+    def settings(self) -> ObjectRef:
+        return ObjectRef("v1", "ConfigMap", self.namespace, self.names.settings)
+
+    @property
+    def program(self) -> ObjectRef:
+        return ObjectRef("apps/v1", "Deployment", self.namespace, self.names.program)
+
+
+def runner_of(components: Iterable[Component], state: State | None) -> InstalledRunner | None:
+    """Return what runs agents; None if it is not installed."""
+    releases = state.releases if state else {}
+    return next(
+        (
+            InstalledRunner(one.name, releases[one.name].namespace, one.health.agents)
+            for one in components
+            if one.health.agents and one.name in releases
+        ),
+        None,
+    )
 
 
 # The controller turns a CodeRun into a Job with its configuration; the agent follows its run.
-NEEDED = (
-    _Permission(_AGENTS_ACCOUNT, "get", _GROUP, "coderuns"),
-    _Permission(_AGENTS_ACCOUNT, "watch", _GROUP, "coderuns"),
-    _Permission(_CONTROLLERS_ACCOUNT, "watch", _GROUP, "coderuns"),
-    _Permission(_CONTROLLERS_ACCOUNT, "patch", _GROUP, "coderuns/status"),
-    _Permission(_CONTROLLERS_ACCOUNT, "create", "batch", "jobs"),
-    _Permission(_CONTROLLERS_ACCOUNT, "create", "", "configmaps"),
-    _Permission(_CONTROLLERS_ACCOUNT, "get", "", "secrets"),
+_NEEDED_BY_PROGRAM = (
+    ("watch", GROUP, "coderuns"),
+    ("patch", GROUP, "coderuns/status"),
+    ("create", "batch", "jobs"),
+    ("create", "", "configmaps"),
+    ("get", "", "secrets"),
 )
+_NEEDED_BY_AGENTS = (("get", GROUP, "coderuns"), ("watch", GROUP, "coderuns"))
+NEEDED = len(_NEEDED_BY_AGENTS) + len(_NEEDED_BY_PROGRAM)
+"""How many permissions a run needs."""
 
 
-def refused(cluster: Cluster, namespace: str) -> Sequence[str]:
-    """Return the permissions of `NEEDED` that are missing."""
-    with ThreadPoolExecutor(len(NEEDED), thread_name_prefix="review") as pool:
-        answers = pool.map(lambda wanted: _allowed(cluster, namespace, wanted), NEEDED)
-        return [str(one) for one, answer in zip(NEEDED, answers, strict=True) if not answer]
+def refused(cluster: Cluster, runner: InstalledRunner) -> Sequence[str]:
+    """Return the permissions for a run that are missing."""
+    needed = [
+        *((runner.names.account, *right) for right in _NEEDED_BY_AGENTS),
+        *((runner.names.program, *right) for right in _NEEDED_BY_PROGRAM),
+    ]
+    with ThreadPoolExecutor(NEEDED, thread_name_prefix="review") as pool:
+        answers = pool.map(lambda one: _allowed(cluster, runner.namespace, one), needed)
+        return [
+            f"ServiceAccount {account}: {verb} {resource}{f' ({group})' if group else ''}"
+            for (account, verb, group, resource), answer in zip(needed, answers, strict=True)
+            if not answer
+        ]
 
 
-def _allowed(cluster: Cluster, namespace: str, wanted: _Permission) -> bool:
-    resource, _, subresource = wanted.resource.partition("/")
+def _allowed(cluster: Cluster, namespace: str, needed: tuple[str, str, str, str]) -> bool:
+    account, verb, group, kind = needed
+    resource, _, subresource = kind.partition("/")
     review = {
         "apiVersion": "authorization.k8s.io/v1",
         "kind": "SubjectAccessReview",
         "spec": {
-            "user": f"system:serviceaccount:{namespace}:{wanted.account}",
+            "user": f"system:serviceaccount:{namespace}:{account}",
             "groups": [
                 "system:authenticated",
                 "system:serviceaccounts",
@@ -75,8 +104,8 @@ def _allowed(cluster: Cluster, namespace: str, wanted: _Permission) -> bool:
             ],
             "resourceAttributes": {
                 "namespace": namespace,
-                "verb": wanted.verb,
-                "group": wanted.group,
+                "verb": verb,
+                "group": group,
                 "resource": resource,
                 "subresource": subresource,
             },
@@ -89,7 +118,7 @@ def _allowed(cluster: Cluster, namespace: str, wanted: _Permission) -> bool:
 def code_run(namespace: str) -> Manifest:
     """Return a CodeRun for a dry run."""
     return {
-        "apiVersion": f"{_GROUP}/v1",
+        "apiVersion": f"{GROUP}/v1",
         "kind": "CodeRun",
         "metadata": {"name": "cto-health-check", "namespace": namespace},
         "spec": {
@@ -104,26 +133,25 @@ def code_run(namespace: str) -> Manifest:
     }
 
 
-def without_app(cluster: Cluster, namespace: str) -> Mapping[str, bool]:
+def without_app(cluster: Cluster, runner: InstalledRunner) -> Mapping[str, bool]:
     """Return agent -> whether there is no Secret with the key of its GitHub App."""
-    listed = cluster.list_metadata("v1", "Secret", namespace=namespace)
+    listed = cluster.list_metadata("v1", "Secret", namespace=runner.namespace)
     names = {item["metadata"]["name"] for item in listed}
-    agents = _agents(settings_of(cluster, namespace) or {})
+    agents = agents_in(settings_of(cluster, runner) or {})
     apps = {name: str(agent.get("githubApp") or name) for name, agent in agents.items()}
     return {name: f"{APP_KEYS}{app.lower()}" not in names for name, app in apps.items()}
 
 
 def missing(
-    cluster: Cluster, namespace: str, settings: Settings | None, lacking: Lacking
+    cluster: Cluster, runner: InstalledRunner, settings: Settings | None, lacking: Lacking
 ) -> Iterator[str]:
     """Yield what a run would wait for, for ever: its account, or its agent's image."""
-    account = ObjectRef("v1", "ServiceAccount", namespace, _AGENTS_ACCOUNT)
-    if cluster.get(account) is None:
-        yield f"{account} is missing"
+    if cluster.get(runner.account) is None:
+        yield f"{runner.account} is missing"
     if settings is None:
-        yield f"ConfigMap {_SETTINGS} is missing: the controller knows no agents"
+        yield f"ConfigMap {runner.names.settings} is missing: the controller knows no agents"
         return
-    for name, agent in _agents(settings).items():
+    for name, agent in agents_in(settings).items():
         image = _image(settings, agent)
         if why := lacking(image) if image else f"no image for CLI {agent.get('cli')!r}":
             yield f"agent {name}: {why}"
@@ -152,7 +180,7 @@ def room(cluster: Cluster, settings: Settings, nodes: Sequence[Manifest]) -> Roo
     free: dict[str, Amount] = {}
     without = []
     try:
-        for name, agent in _agents(settings).items():
+        for name, agent in agents_in(settings).items():
             asked = _asked(agent)
             if not _fits(cluster, asked, taking[:_LOOKED_AT], free):
                 without.append(f"agent {name}: no node has {asked} left for a run")
@@ -182,14 +210,14 @@ def _fits(
     return False
 
 
-def settings_of(cluster: Cluster, namespace: str) -> Settings | None:
+def settings_of(cluster: Cluster, runner: InstalledRunner) -> Settings | None:
     """Return what the controller is told; None if nothing is."""
-    found = cluster.get(ObjectRef("v1", "ConfigMap", namespace, _SETTINGS))
+    found = cluster.get(runner.settings)
     text = ((found or {}).get("data") or {}).get("config.yaml")
     return None if text is None else goyaml.load(text)
 
 
-def _agents(settings: Settings) -> Mapping[str, Mapping[str, Any]]:
+def agents_in(settings: Settings) -> Mapping[str, Mapping[str, Any]]:
     return settings.get("agents") or {}
 
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, fields, replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from cto.catalog import Probe
 from cto.engine import agents, controlplane
 from cto.engine.answering import NODE_LEASES, Nodes, ProbeAnswer, Program, ask_all, look_at_nodes
-from cto.engine.cache import Group, Lacking, grouped, nothing_lacks
+from cto.engine.cache import Group, grouped
 from cto.engine.causes import causes_of
 from cto.engine.evidence import ClaimLookup, Evidence
 from cto.engine.listcache import ListCache
-from cto.engine.rbac import Right
+from cto.engine.look import HealthContext, Look, inventory
 from cto.engine.readiness import status_of
 from cto.errors import KINDS, ApiError
 from cto.objects import Manifest, ObjectRef
@@ -25,46 +25,7 @@ from cto.result import Check, CheckStatus, Topic
 
 _DEGRADED = "CTO-1900"
 _REPAIR = "Run `cto install` again: it repairs what was changed or deleted."
-_AGENTS = "agents.platform"
 _WORKLOADS = {"Deployment", "StatefulSet", "DaemonSet"}
-
-# What bundle/components/controller installs.
-CONTROLLER = "controller"
-
-
-@dataclass(frozen=True, kw_only=True)
-class HealthContext:
-    """What the checks look at.
-
-    Attributes:
-        state: What is installed; None if nothing is.
-        titles: For people, by component.
-        probes: What the program of a component answers, with its namespace.
-        records: The status of Helm's newest record, by component; '' where there is none.
-        at_work: Who else works on the cluster now; '' for nobody.
-        simulated: What only a running program could answer is skipped.
-        lacking: Says which images the bundle lacks.
-        view: What was just seen, if anything was.
-    """
-
-    cluster: Cluster
-    clock: Clock
-    state: State | None
-    titles: Mapping[str, str] = field(default_factory=dict)
-    probes: Mapping[str, tuple[str, Probe]] = field(default_factory=dict)
-    records: Mapping[str, str] = field(default_factory=dict)
-    at_work: str = ""
-    simulated: bool = False
-    lacking: Lacking = nothing_lacks
-    view: ListCache | None = None
-
-    @property
-    def releases(self) -> Sequence[ReleaseState]:
-        return tuple(self.state.releases.values()) if self.state else ()
-
-    def refs(self) -> Iterator[ObjectRef]:
-        for release in self.releases:
-            yield from _inventory(release)
 
 
 def run_checks(context: HealthContext) -> tuple[Check, ...]:
@@ -79,11 +40,11 @@ def run_checks(context: HealthContext) -> tuple[Check, ...]:
         return first, *(check.skipped(reason) for check in _OTHERS)
     view = context.view or ListCache(context.cluster, context.lacking)
     with ThreadPoolExecutor(len(_OTHERS) + 4, thread_name_prefix="check") as pool:
-        look = _Look(
+        look = Look(
             **{**_fields(context), "view": view},
             version=version,
             nodes=pool.submit(look_at_nodes, context.cluster, view),
-            asked=pool.submit(ask_all, context.cluster, _programs(context)),
+            asked=pool.submit(ask_all, context.cluster, context.programs()),
             silent_programs=pool.submit(controlplane.silent, context.cluster),
         )
         kubernetes = pool.submit(_timed, look, _KUBERNETES)
@@ -91,41 +52,16 @@ def run_checks(context: HealthContext) -> tuple[Check, ...]:
         return _begun(kubernetes.result(), began, context.clock), *others
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Look(HealthContext):
-    """What several checks need: asked for once, and waited for by whoever needs it."""
-
-    view: ListCache
-    version: str
-    nodes: Future[Nodes]
-    asked: Future[Mapping[str, ProbeAnswer]]
-    silent_programs: Future[dict[str, str]]
-
-    def silent_nodes(self) -> Mapping[str, str]:
-        """Return who has not been heard of, and since when; {} where that cannot be told."""
-        return {} if self.nodes.exception() else self.nodes.result().silent
-
-    def simulated_nodes(self) -> Collection[str]:
-        return () if self.nodes.exception() else self.nodes.result().simulated
-
-
 def _fields(context: HealthContext) -> dict[str, Any]:
     return {item.name: getattr(context, item.name) for item in fields(context)}
 
 
-def _programs(context: HealthContext) -> dict[str, Program]:
-    if context.simulated:
-        return {}
-    installed = [release.component for release in context.releases]
-    return {name: Program(*context.probes[name]) for name in installed if name in context.probes}
-
-
 @dataclass(frozen=True)
 class _Definition(Topic):
-    run: Callable[[_Look, Topic], Check]
+    run: Callable[[Look, Topic], Check]
 
 
-def _timed(look: _Look, definition: _Definition) -> Check:
+def _timed(look: Look, definition: _Definition) -> Check:
     began = look.clock.monotonic()
     try:
         check = definition.run(look, definition)
@@ -155,7 +91,7 @@ def _failed(
     return topic.failed(message, fix=fix, code=code, items=items)
 
 
-def _kubernetes(look: _Look, topic: Topic) -> Check:
+def _kubernetes(look: Look, topic: Topic) -> Check:
     nodes = look.nodes.result()
     kind = "simulated nodes" if look.simulated else "nodes"
     counts = f"{look.version} answers, {nodes.answering} of {len(nodes.names)} {kind} ready"
@@ -224,7 +160,7 @@ class _Problem:
     fix: str = ""
 
 
-def _components(look: _Look, topic: Topic) -> Check:
+def _components(look: Look, topic: Topic) -> Check:
     releases = look.releases
     if not releases and not (look.state and look.state.unfinished):
         return _failed(topic, "the platform is not installed", code="CTO-1901")
@@ -237,7 +173,7 @@ def _components(look: _Look, topic: Topic) -> Check:
     message = f"{len(problems) - len(bad)} of {len(problems)} components ready"
     if not bad:
         return _with_answers(look, topic.passed(message))
-    names = ", ".join(look.titles.get(component, component) for component in bad)
+    names = ", ".join(look.title(component) for component in bad)
     worst = next((p for found in bad.values() for p in found if p.code != _DEGRADED), None)
     code = worst.code if worst else _DEGRADED
     return _failed(
@@ -246,14 +182,14 @@ def _components(look: _Look, topic: Topic) -> Check:
         code=code,
         fix="" if worst else next((p.fix for found in bad.values() for p in found), ""),
         items=tuple(
-            f"{look.titles.get(component, component)}: {problem.text}"
+            f"{look.title(component)}: {problem.text}"
             for component, found in bad.items()
             for problem in found
         ),
     )
 
 
-def _with_answers(look: _Look, check: Check) -> Check:
+def _with_answers(look: Look, check: Check) -> Check:
     """Say how many programs were asked whether they answer, and why not all."""
     asked = look.asked.result()
     unasked = [one for one in asked.values() if one.unasked]
@@ -269,10 +205,6 @@ def _with_answers(look: _Look, check: Check) -> Check:
         f"the others could not be asked: {unasked[0].unasked}",
         fix="Allow `get` of services/proxy to whoever asks.",
     )
-
-
-def _inventory(release: ReleaseState) -> tuple[ObjectRef, ...]:
-    return (*release.objects, *release.glue)
 
 
 def _groups(refs: Iterable[ObjectRef]) -> Sequence[Group]:
@@ -296,7 +228,7 @@ def _unfinished_run(state: State | None) -> Mapping[str, str]:
     return {name: f"{text}: the last run{profile} did not end" for name, text in rest.items()}
 
 
-def _go_on(look: _Look) -> str:
+def _go_on(look: Look) -> str:
     profile = look.state.profile if look.state else ""
     command = f"cto install --profile {shlex.quote(profile)}" if profile else "cto install"
     wait = f"{look.at_work}: wait for it. If it does not live, run" if look.at_work else "Run"
@@ -315,14 +247,14 @@ def _unfinished(release: ReleaseState, status: str | None) -> Iterator[_Problem]
         yield _Problem(text, fix=_REPAIR)
 
 
-def _problems(look: _Look, view: ListCache, release: ReleaseState) -> Iterator[_Problem]:
+def _problems(look: Look, view: ListCache, release: ReleaseState) -> Iterator[_Problem]:
     yield from _unfinished(release, look.records.get(release.component))
     lookup = ClaimLookup(view)
     evidences: dict[str, Evidence] = {}
     answer = look.asked.result().get(release.component)
     silent = {} if answer and answer.answers else look.silent_nodes()
     found: list[_Problem] = []
-    for ref in _inventory(release):
+    for ref in inventory(release):
         manifest = view.objects(ref.api_version, ref.kind, ref.namespace).get(ref.name)
         if manifest is None:
             # Jobs may be deleted by their time to live when they have done their work.
@@ -367,12 +299,12 @@ def _stranded(
         yield _Problem(f"{text}, last heard of at {silent[name]}", fix=fix)
 
 
-def _github(look: _Look, topic: Topic) -> Check:
-    release = next((r for r in look.releases if r.component == CONTROLLER), None)
-    if release is None:
+def _github(look: Look, topic: Topic) -> Check:
+    runner = agents.runner_of(look.components, look.state)
+    if runner is None:
         return topic.skipped("the Multi-Agent Controller is not installed")
     try:
-        without = agents.without_app(look.cluster, release.namespace)
+        without = agents.without_app(look.cluster, runner)
     except ApiError as error:
         # Not everybody who may look at the platform may look at Secrets, if only at their names.
         return topic.skipped(error.message)
@@ -384,21 +316,25 @@ def _github(look: _Look, topic: Topic) -> Check:
     return topic.passed(f"{text}; GitHub was not asked")
 
 
-def _webhooks(look: _Look, topic: Topic) -> Check:
+def _webhooks(look: Look, topic: Topic) -> Check:
     if look.simulated:
         return topic.skipped("simulated: only a running receiver could answer")
-    sources = [ref for ref in look.refs() if ref.kind == "EventSource"]
+    told = (one.health.webhooks for one in look.components)
+    labels = {one.kind: one.label for one in told if one}
+    sources = [ref for ref in look.refs() if ref.kind in labels]
     if not sources:
         return topic.skipped("no receiver for webhooks is installed")
     # A pod on a node of kwok's is ready at once, and hears nothing.
     fakes = look.simulated_nodes()
-    found = {source: _receives(look.cluster, source, fakes) for source in sources}
+    found = {
+        source: _receives(look.cluster, source, labels[source.kind], fakes) for source in sources
+    }
     deaf = {source: asked.problem for source, asked in found.items() if asked.problem}
     unasked = [asked.unasked for asked in found.values() if asked.unasked]
     message = f"{len(sources) - len(deaf) - len(unasked)} of {len(sources)} receivers listen"
     if deaf:
-        namespace = next(iter(deaf)).namespace
-        fix = f"Look at `kubectl -n {namespace} describe eventsource,pods`."
+        first = next(iter(deaf))
+        fix = f"Look at `kubectl -n {first.namespace} describe {first.kind.lower()},pods`."
         items = tuple(f"{source}: {problem}" for source, problem in deaf.items())
         return _failed(topic, message, fix=fix, items=items)
     if unasked:
@@ -406,16 +342,17 @@ def _webhooks(look: _Look, topic: Topic) -> Check:
     return topic.passed(message)
 
 
-def _receives(cluster: Cluster, source: ObjectRef, fakes: Collection[str]) -> ProbeAnswer:
-    # https://argoproj.github.io/argo-events/eventsources/services/ names the label.
-    label = f"eventsource-name={source.name}"
-    pods = cluster.list("v1", "Pod", namespace=source.namespace, labels=label)
+def _receives(
+    cluster: Cluster, source: ObjectRef, label: str, fakes: Collection[str]
+) -> ProbeAnswer:
+    named = f"{label}={source.name}"
+    pods = cluster.list("v1", "Pod", namespace=source.namespace, labels=named)
     if not any(
         status_of(pod).ready and pod.get("spec", {}).get("nodeName") not in fakes for pod in pods
     ):
         return ProbeAnswer("no pod of it is ready")
     services = cluster.list("v1", "Service", namespace=source.namespace)
-    doors = [one for one in services if _selector(one).get("eventsource-name") == source.name]
+    doors = [one for one in services if _selector(one).get(label) == source.name]
     ports = {one["metadata"]["name"]: (one["spec"].get("ports") or ()) for one in doors}
     # Any answer will do: what it says of a path and a method is a matter of its configuration.
     programs = {
@@ -431,30 +368,25 @@ def _selector(service: Manifest) -> Mapping[str, str]:
     return service.get("spec", {}).get("selector") or {}
 
 
-# Of whoever asks for the health: a dry run.
-OF_THE_CONTROLLER = (Right("create", _AGENTS, "coderuns"),)
-
-
-def _agents(look: _Look, topic: Topic) -> Check:
-    release = next((r for r in look.releases if r.component == CONTROLLER), None)
-    if release is None:
+def _agents(look: Look, topic: Topic) -> Check:
+    runner = agents.runner_of(look.components, look.state)
+    if runner is None:
         return topic.skipped("the Multi-Agent Controller is not installed")
-    namespace = release.namespace
-    if refused := agents.refused(look.cluster, namespace):
-        message = f"{len(refused)} of {len(agents.NEEDED)} permissions for a run are missing"
+    if refused := agents.refused(look.cluster, runner):
+        message = f"{len(refused)} of {agents.NEEDED} permissions for a run are missing"
         return _failed(topic, message, items=tuple(refused))
-    look.cluster.create(agents.code_run(namespace), dry_run=True)
+    look.cluster.create(agents.code_run(runner.namespace), dry_run=True)
     message = "permissions are there, and a CodeRun would be accepted"
-    if problem := look.asked.result().get(CONTROLLER, ProbeAnswer()).problem:
-        fix = f"Look at `kubectl -n {namespace} get pods`: nobody acts on a CodeRun."
+    if problem := look.asked.result().get(runner.component, ProbeAnswer()).problem:
+        fix = f"Look at `kubectl -n {runner.namespace} get pods`: nobody acts on a CodeRun."
         return _failed(topic, f"{message}, but not acted on", fix=fix, items=(problem,))
-    settings = agents.settings_of(look.cluster, namespace)
-    if missing := tuple(agents.missing(look.cluster, namespace, settings, look.lacking)):
+    settings = agents.settings_of(look.cluster, runner)
+    if missing := tuple(agents.missing(look.cluster, runner, settings, look.lacking)):
         return _failed(topic, f"{message}, but could not run", items=missing)
     return _with_room(look, settings or {}, topic.passed(message))
 
 
-def _with_room(look: _Look, settings: agents.Settings, check: Check) -> Check:
+def _with_room(look: Look, settings: agents.Settings, check: Check) -> Check:
     """Say whether a run would find a node, or wait for one."""
     room = agents.room(look.cluster, settings, look.view.nodes())
     if room.unseen:

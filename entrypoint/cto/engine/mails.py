@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from threading import Event as Flag
 from typing import Any
 
 from cto.catalog import Component
-from cto.config.sections import NAMESPACE
+from cto.engine.agents import InstalledRunner, runner_of
 from cto.engine.readiness import ReadyState, status_dict, status_of
 from cto.errors import DegradedError
 from cto.objects import Manifest, ObjectRef, ref_of
@@ -22,8 +22,6 @@ from cto.plan.network import is_set
 from cto.plan.observed import State
 from cto.ports import Clock, Cluster
 
-# The image in which a Python is, wherever images come from, and what it is pulled with.
-_PROGRAM = ObjectRef("apps/v1", "Deployment", NAMESPACE, "controller")
 _LABEL = "cto.dev/mail-test"
 _DEADLINE_S = 120.0
 _LOOK_S = 0.5
@@ -69,7 +67,7 @@ class Mails:
         self._clock = clock
         self._source = source
 
-    def test(self, components: Iterable[Component], state: State) -> Sequence[Way]:
+    def test(self, components: Sequence[Component], state: State) -> Sequence[Way]:
         """Send a mail by each way that there is, and say what came of it.
 
         Raises:
@@ -78,6 +76,8 @@ class Mails:
         if not is_set("features.mail_notifications", state.config):
             text = "the platform sends no mails: features.mail_notifications is off"
             raise DegradedError("CTO-1903", text)
+        # The image in which a Python is, wherever images come from, and what it is pulled with.
+        runner = runner_of(components, state)
         found: list[Way] = []
         begun: dict[str, ObjectRef] = {}
         for component in components:
@@ -85,7 +85,7 @@ class Mails:
             if way and not way.message and self._simulated:
                 way = replace(way, message="nodes are simulated: nobody sends anything")
             if way and not way.message:
-                made = self._cluster.create(self._job(component, state.config))
+                made = self._cluster.create(self._job(component, state.config, runner))
                 begun[component.name] = ref_of(made)
             found += [way] if way else []
         return [self._followed(way, begun.get(way.component)) for way in found]
@@ -118,7 +118,9 @@ class Mails:
                 return text.strip()
         return ""
 
-    def _job(self, component: Component, config: Mapping[str, Any]) -> Manifest:
+    def _job(
+        self, component: Component, config: Mapping[str, Any], runner: InstalledRunner | None
+    ) -> Manifest:
         marks = {labels.TRACE: "true", _LABEL: "true"}
         return {
             "apiVersion": "batch/v1",
@@ -132,14 +134,20 @@ class Mails:
                 "backoffLimit": 0,
                 "ttlSecondsAfterFinished": _KEPT_S,
                 "activeDeadlineSeconds": int(_DEADLINE_S),
-                "template": {"metadata": {"labels": marks}, "spec": self._pod(component, config)},
+                "template": {
+                    "metadata": {"labels": marks},
+                    "spec": self._pod(component, config, runner),
+                },
             },
         }
 
-    def _pod(self, component: Component, config: Mapping[str, Any]) -> Manifest:
-        program = self._cluster.get(_PROGRAM)
+    def _pod(
+        self, component: Component, config: Mapping[str, Any], runner: InstalledRunner | None
+    ) -> Manifest:
+        program = self._cluster.get(runner.program) if runner else None
         if program is None or component.mail is None:
-            text = f"{_PROGRAM}, whose image the test needs, is not there"
+            what = runner.program if runner else "the Multi-Agent Controller"
+            text = f"{what}, whose image the test needs, is not there"
             raise DegradedError("CTO-1903", text)
         pod = program["spec"]["template"]["spec"]
         name, _, key = component.mail.secret.partition("/")

@@ -297,7 +297,7 @@ def needs_of(wanted: DesiredState, versions: VersionRange, known: Known) -> Need
         kubernetes=versions,
         components=tuple(_component(item, known) for item in wanted.components),
         objects=objects,
-        rights=rights_of(known, objects),
+        rights=rights_of(known, objects, agents=_agents(wanted)),
         volumes=any(
             item.component.volumes or {one["kind"] for one in item.after} & {*item.component.data}
             for item in wanted.components
@@ -307,6 +307,12 @@ def needs_of(wanted: DesiredState, versions: VersionRange, known: Known) -> Need
         changes=any(step.action in CHANGING for step in known.steps),
         image=next(_images(wanted.components), ANY_IMAGE),
     )
+
+
+def _agents(wanted: DesiredState) -> Sequence[str]:
+    """Return the namespaces in which agents are to run."""
+    components = [item.component for item in wanted.components]
+    return [one.namespace for one in components if one.health.agents]
 
 
 def _component(item: DesiredComponent, known: Known) -> ComponentNeeds:

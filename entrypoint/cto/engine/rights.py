@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from cto.engine import rbac
-from cto.engine.health import CONTROLLER, OF_THE_CONTROLLER
+from cto.engine.agents import GROUP as AGENTS
 from cto.engine.planned import HOOK, Known, PlannedObject, Resources, resources_of, writes
 from cto.engine.rbac import Right, Rights
 from cto.engine.readiness import has_status
@@ -41,11 +41,19 @@ _DELETED = (*_READ, "delete")
 _CRDS = ("apiextensions.k8s.io", ("customresourcedefinitions",))
 
 
-def rights_of(known: Known, objects: Sequence[PlannedObject]) -> Rights:
-    """Return what the steps do, and what every run does."""
+def rights_of(
+    known: Known, objects: Sequence[PlannedObject], *, agents: Collection[str] = ()
+) -> Rights:
+    """Return what the steps do, and what every run does.
+
+    Args:
+        known: What the plan does, and what is known of the cluster.
+        objects: What it writes.
+        agents: Namespaces in which agents run.
+    """
     resources = resources_of(known)
     changing = [step for step in known.steps if writes(step)]
-    single = [*_always(known), *_of_objects(objects), *_of_health(known.steps)]
+    single = [*_always(known), *_of_objects(objects), *_of_health(known.steps, agents)]
     # Helm's records are Secrets of any namespace.
     single.append(Right("list", "", "secrets"))
     for step in changing:
@@ -220,16 +228,15 @@ def _of_step(step: Step, resources: Resources) -> Iterator[Right]:
             return
 
 
-def _of_health(steps: Iterable[Step]) -> Iterator[Right]:
+def _of_health(steps: Iterable[Step], agents: Iterable[str]) -> Iterator[Right]:
     """Yield what is asked for when all is done."""
+    for place in agents:
+        # What the platform's accounts may do, and whether a run would be taken.
+        yield Right("create", "authorization.k8s.io", "subjectaccessreviews")
+        yield Right("create", AGENTS, "coderuns", place)
     for step in steps:
         if isinstance(step, ProbeService):
             yield Right("get", "", "services/proxy", step.namespace)
-        if isinstance(step, WaitReady) and step.component == CONTROLLER:
-            # What the platform's accounts may do.
-            yield Right("create", "authorization.k8s.io", "subjectaccessreviews")
-            for right in OF_THE_CONTROLLER:
-                yield Right(right.verb, right.group, right.resource, step.namespace)
 
 
 def _all(

@@ -11,14 +11,16 @@ import pytest
 
 from cto.catalog import Probe
 from cto.engine.answering import PATIENCE_S, SECOND_PATIENCE_S
-from cto.engine.health import HealthContext, run_checks
+from cto.engine.health import run_checks
 from cto.engine.listcache import ListCache
+from cto.engine.look import HealthContext
 from cto.errors import ApiError
 from cto.objects import Manifest, ref_of
 from cto.plan.observed import ReleaseState, State
 from cto.result import Check, CheckStatus
 from fakes.clock import FakeClock
 from fakes.cluster import FakeCluster
+from fakes.components import HEARS_WEBHOOKS, RUNS_AGENTS, component
 from fakes.desk import lease, node
 from fakes.workloads import NS, deployment, manifest, pod
 from fakes.world import crd
@@ -56,8 +58,13 @@ def checks(
     probes: Mapping[str, tuple[str, Probe]] | None = None,
     **more: Any,
 ) -> dict[str, Check]:
+    known = [
+        component(name, namespace=NS, ready={"probe": probe.model_dump()}, health=RUNS_AGENTS)
+        for name, (_, probe) in (probes or {}).items()
+    ]
+    known.append(component("events", health=HEARS_WEBHOOKS))
     context = HealthContext(
-        cluster=cluster, clock=FakeClock(), state=found, probes=probes or {}, **more
+        cluster=cluster, clock=FakeClock(), state=found, components=known, **more
     )
     return {check.name: check for check in run_checks(context)}
 
@@ -199,7 +206,7 @@ def test_programs_that_answer_are_counted(status: int) -> None:
 def test_a_program_that_does_not_answer_well_is_not_ready_whatever_its_objects_say(
     status: int,
 ) -> None:
-    check = checks(running(status), INSTALLED, {"web": WEB}, titles={"web": "Web"})["components"]
+    check = checks(running(status), INSTALLED, {"web": WEB})["components"]
     assert check.status is CheckStatus.FAILED
     assert check.message == "0 of 1 components ready; not ready: Web"
     answer = f"service web in argocd answers GET /healthz with status {status}"
@@ -212,7 +219,7 @@ def test_what_does_not_answer_in_time_failed() -> None:
     cluster.fail_next("probe", SILENT, times=2)
     check = checks(cluster, INSTALLED, {"web": WEB})["components"]
     assert check.status is CheckStatus.FAILED
-    assert check.items == ("web: service web in argocd does not answer within 4 s",)
+    assert check.items == ("Web: service web in argocd does not answer within 4 s",)
 
 
 def test_what_may_not_be_asked_is_told_and_never_counted_as_answering() -> None:

@@ -12,9 +12,10 @@ from cto.engine import controlplane
 from cto.engine.causes import causes_of
 from cto.engine.evidence import Evidence
 from cto.engine.gone import GoneWait
-from cto.engine.health import HealthContext, run_checks
+from cto.engine.health import run_checks
 from cto.engine.hooks import HookWatch
 from cto.engine.listcache import ListCache
+from cto.engine.look import HealthContext
 from cto.engine.verdict import Verdict
 from cto.engine.waiting import ReadyWait
 from cto.engine.watchcache import WatchCache

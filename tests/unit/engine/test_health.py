@@ -7,14 +7,16 @@ from typing import Any
 import pytest
 
 from cto.engine.cache import Tail
-from cto.engine.health import HealthContext, run_checks
+from cto.engine.health import run_checks
 from cto.engine.listcache import ListCache
+from cto.engine.look import HealthContext
 from cto.errors import ApiError
 from cto.objects import Manifest, ref_of
 from cto.plan.observed import ReleaseState, State
 from cto.result import Check, CheckStatus
 from fakes.clock import FakeClock
 from fakes.cluster import FakeCluster
+from fakes.components import HEARS_WEBHOOKS, RUNS_AGENTS, component
 from fakes.desk import lease
 from fakes.workloads import NS, crashing, deployment, manifest, pod, waiting
 
@@ -81,8 +83,15 @@ def state(*releases: ReleaseState) -> State:
 
 
 def checks(cluster: FakeCluster, found: State | None, **more: Any) -> dict[str, Check]:
-    titles = {"argocd": "Argo CD", "grafana": "Grafana"}
-    context = HealthContext(cluster=cluster, clock=FakeClock(), state=found, titles=titles, **more)
+    known = (
+        component("argocd", title="Argo CD"),
+        component("grafana"),
+        component("controller", namespace="cto", health=RUNS_AGENTS),
+        component("argo-events", health=HEARS_WEBHOOKS),
+    )
+    context = HealthContext(
+        cluster=cluster, clock=FakeClock(), state=found, components=known, **more
+    )
     return {check.name: check for check in run_checks(context)}
 
 

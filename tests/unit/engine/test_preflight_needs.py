@@ -20,7 +20,7 @@ from cto.plan.steps import Action, ApplyManifests, ApplyRelease
 from cto.ports import ApiKind, ReleaseSpec
 from cto.relocation import Relocation
 from fakes.cluster import FakeCluster
-from fakes.components import component, config_map, wanted, wanted_component
+from fakes.components import RUNS_AGENTS, component, config_map, wanted, wanted_component
 from fakes.kinds import builtin
 from fakes.releases import FakeReleases, plain_chart
 from fakes.world import crd
@@ -217,7 +217,7 @@ def test_a_changed_release_replaces_deployments_and_a_login_patches_an_account()
 
 def test_a_probe_and_a_run_are_to_be_allowed_where_there_is_one() -> None:
     probe = {"service": "web", "port": 80, "path": "/"}
-    probed = component("controller", ready={"probe": probe})
+    probed = component("controller", ready={"probe": probe}, health=RUNS_AGENTS)
     rights = asked(wanted(wanted_component(probed), wanted_component(API)))
 
     assert verbs(rights, "services/proxy", "controller-ns") == {"get"}

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
+from cto.catalog import Component
 from cto.cli.output import Terminal
 from cto.cli.verbs.opening import installed_state, opened_existing
 from cto.cli.wiring import Wiring
 from cto.config.agents import WebhookOwner
 from cto.config.load import remembered_under
 from cto.config.model import Config
-from cto.engine.agents import settings_of
+from cto.engine.agents import InstalledRunner, agents_in, runner_of, settings_of
 from cto.engine.installer import Installer
 from cto.engine.tasks import APP_KEYS
 from cto.errors import ConfigError, DegradedError
@@ -26,8 +27,6 @@ from cto.network import trust, web
 from cto.plan.observed import State
 from cto.ports import Cluster
 
-_CONTROLLER = "controller"
-_RECEIVER = "argo-events"
 _PUBLIC = "https://github.com"
 # What the environment may say of what is installed: where GitHub is, and where webhooks come in.
 _SECTIONS = ("github", "tunneling")
@@ -111,7 +110,8 @@ def desk_of(
         cluster = stack.enter_context(installer.alone()) if writes else installer.cluster
         # Only now nobody else writes.
         state = installed_state(installer)
-        if _CONTROLLER not in state.releases:
+        runner = runner_of(installer.known.components, state)
+        if runner is None:
             raise DegradedError("CTO-1901", "the Multi-Agent Controller is not installed")
         known = remembered_under(state.config, wiring.settings.env, _SECTIONS)
         config = _config(given or known)
@@ -131,18 +131,18 @@ def desk_of(
             wiring.clock,
             memory,
             site=config.github.url,
-            namespace=state.releases[_CONTROLLER].namespace,
+            namespace=runner.namespace,
             place=place_of(config),
             learned=wiring.secrets.add,
         )
         receiver = Receiver(
             cluster,
             base=public_url(config) or "",
-            namespace=state.releases[_RECEIVER].namespace if _RECEIVER in state.releases else "",
+            namespace=_receiving(installer.known.components, state),
             learned=wiring.secrets.add,
         )
         hooks = AppHooks(client, memory, receiver, apps.settings)
-        wishes = _wishes(installer, state, config, told)
+        wishes = _wishes(installer.cluster, runner, config, told)
         yield Desk(config, apps, client, wishes, told, cluster, memory, hooks)
 
 
@@ -166,10 +166,17 @@ def _config(config: Config | None) -> Config:
     return config
 
 
-def _wishes(installer: Installer, state: State, config: Config, told: Rules) -> Sequence[WantedApp]:
+def _receiving(components: Iterable[Component], state: State) -> str:
+    """Return the namespace in which webhooks come in; '' where none do."""
+    names = (one.name for one in components if one.health.webhooks)
+    return next((state.releases[one].namespace for one in names if one in state.releases), "")
+
+
+def _wishes(
+    cluster: Cluster, runner: InstalledRunner, config: Config, told: Rules
+) -> Sequence[WantedApp]:
     """Return the Apps of the agents that the controller knows."""
-    namespace = state.releases[_CONTROLLER].namespace
-    agents = (settings_of(installer.cluster, namespace) or {}).get("agents") or {}
+    agents = agents_in(settings_of(cluster, runner) or {})
     owner = config.github.organization or ""
     wishes = []
     for name, agent in sorted(agents.items()):

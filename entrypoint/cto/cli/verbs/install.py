@@ -28,8 +28,9 @@ from cto.cli.reaching import (
 )
 from cto.cli.verbs.opening import frame, raise_errors
 from cto.cli.wiring import Wiring
-from cto.engine.health import HealthContext, run_checks
+from cto.engine.health import run_checks
 from cto.engine.installer import Installer, shown
+from cto.engine.look import HealthContext
 from cto.engine.planning import charts_of
 from cto.engine.preflight_errors import refuse_failed
 from cto.engine.report import Report, StepRun
@@ -251,12 +252,7 @@ def health(
         cluster=installer.cluster,
         clock=installer.clock,
         state=state,
-        titles={component.name: component.title for component in installer.known.components},
-        probes={
-            component.name: (component.namespace, component.ready.probe)
-            for component in installer.known.components
-            if component.ready.probe
-        },
+        components=installer.known.components,
         records=records or {},
         at_work=at_work,
         simulated=simulated,

@@ -1,0 +1,84 @@
+"""What the health checks look at."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+from cto.catalog import Component
+from cto.engine.answering import Nodes, ProbeAnswer, Program
+from cto.engine.cache import Lacking, nothing_lacks
+from cto.engine.listcache import ListCache
+from cto.objects import ObjectRef
+from cto.plan.observed import ReleaseState, State
+from cto.ports import Clock, Cluster
+
+
+@dataclass(frozen=True, kw_only=True)
+class HealthContext:
+    """What the checks look at.
+
+    Attributes:
+        state: What is installed; None if nothing is.
+        components: All that are known; of a user's, those that are installed.
+        records: The status of Helm's newest record, by component; '' where there is none.
+        at_work: Who else works on the cluster now; '' for nobody.
+        simulated: What only a running program could answer is skipped.
+        lacking: Says which images the bundle lacks.
+        view: What was just seen, if anything was.
+    """
+
+    cluster: Cluster
+    clock: Clock
+    state: State | None
+    components: Sequence[Component] = ()
+    records: Mapping[str, str] = field(default_factory=dict)
+    at_work: str = ""
+    simulated: bool = False
+    lacking: Lacking = nothing_lacks
+    view: ListCache | None = None
+
+    @property
+    def releases(self) -> Sequence[ReleaseState]:
+        return tuple(self.state.releases.values()) if self.state else ()
+
+    def refs(self) -> Iterator[ObjectRef]:
+        for release in self.releases:
+            yield from inventory(release)
+
+    def title(self, name: str) -> str:
+        """Return what people call a component."""
+        return next((one.title for one in self.components if one.name == name), name)
+
+    def programs(self) -> dict[str, Program]:
+        """Return what answers of each component that is installed."""
+        installed = {release.component for release in self.releases}
+        return {
+            one.name: Program(one.namespace, one.ready.probe)
+            for one in self.components
+            if one.ready.probe and one.name in installed and not self.simulated
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look(HealthContext):
+    """What several checks need: asked for once, and waited for by whoever needs it."""
+
+    view: ListCache
+    version: str
+    nodes: Future[Nodes]
+    asked: Future[Mapping[str, ProbeAnswer]]
+    silent_programs: Future[dict[str, str]]
+
+    def silent_nodes(self) -> Mapping[str, str]:
+        """Return who has not been heard of, and since when; {} where that cannot be told."""
+        return {} if self.nodes.exception() else self.nodes.result().silent
+
+    def simulated_nodes(self) -> Collection[str]:
+        return () if self.nodes.exception() else self.nodes.result().simulated
+
+
+def inventory(release: ReleaseState) -> tuple[ObjectRef, ...]:
+    """Return all objects of a component."""
+    return (*release.objects, *release.glue)
