@@ -292,6 +292,9 @@ class FakeCluster:
 
     # inside
 
+    def close(self) -> None:
+        """Do nothing: there are no connections."""
+
     def _enter(self, verb: str, kind: str = "", namespace: str = "", name: str = "") -> None:
         self.calls.append((verb, kind, namespace, name))
         if not self.logged_in:

@@ -16,7 +16,7 @@ from cto.engine.installer import Installer
 from cto.engine.state import NAMESPACE
 from cto.events import Event
 from cto.objects import Manifest, ref_of
-from cto.plan.desired import DesiredState
+from cto.plan.desired import DesiredState, Destination
 from cto.plan.observed import Observed
 from cto.plan.selection import select
 from cto.plan.steps import ApplyCrds, Plan
@@ -97,12 +97,9 @@ class World:
         settings: dict[str, Any] = {
             "catalog": self.catalog,
             "config": self.config,
-            "base": "minimal",
-            "provider": "existing",
-            "creates_cluster": False,
+            "destination": Destination(provider="existing", base="minimal"),
             "context": "test",
             "version": __version__,
-            "env": {},
             "cluster": self.cluster,
             "releases": self.releases,
             "runner": self.runner,

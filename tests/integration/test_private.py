@@ -23,7 +23,7 @@ from cto.cli.wiring import Wiring
 from cto.config.model import Config
 from cto.engine.preflight import supported
 from cto.objects import Manifest, ObjectRef
-from cto.plan.desired import desired_state
+from cto.plan.desired import Destination, desired_state
 from cto.plan.observed import Observed
 from cto.plan.selection import select
 from cto.ports import ReleaseSpec
@@ -108,13 +108,13 @@ def rendered(lab: Lab) -> Iterator[tuple[str, Manifest]]:
             selection,
             {item.name: wiring.charts.resolve(item) for item in selection.managed},
             Observed(exists=False, kube_version=newest, nodes=3, simulated=False),
-            provider="existing",
-            creates_cluster=False,
-            base=target.profile,
-            env={},
-            relocations=moved(
-                config, selection.managed, target.profile, LOCK, Source("here", known, "")
-            ).by_component,
+            Destination(
+                provider="existing",
+                base=target.profile,
+                relocations=moved(
+                    config, selection.managed, target.profile, LOCK, Source("here", known, "")
+                ).by_component,
+            ),
         )
         for item in made.components:
             name = item.component.name

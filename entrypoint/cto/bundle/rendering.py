@@ -13,7 +13,7 @@ from cto.catalog import Catalog, Component
 from cto.config.load import load
 from cto.config.model import Config
 from cto.objects import Manifest
-from cto.plan.desired import DesiredComponent, desired_state
+from cto.plan.desired import DesiredComponent, Destination, desired_state
 from cto.plan.observed import Observed
 from cto.plan.selection import select
 from cto.ports import Chart, Releases, ReleaseSpec
@@ -91,11 +91,8 @@ class ComponentRenderer:
                 nodes=target.config.cluster.nodes,
                 simulated=False,
             ),
-            provider="existing",
-            creates_cluster=False,
-            base=target.profile,
-            # The machine that makes a bundle must not decide what is in it.
-            env={},
+            # The machine that makes a bundle must not decide what is in it: no environment.
+            Destination(provider="existing", base=target.profile),
         )
         for item in made.components:
             yield Rendering(

@@ -32,7 +32,7 @@ from cto.errors import IntegrityError, UsageError
 from cto.ports import Chart
 from cto.result import Result
 from cto.storage import unwritable, writing
-from cto_airgap.build import Builder, WantedBundle, WantedChart, WantedImage
+from cto_airgap.build import Builder, Built, WantedBundle, WantedChart, WantedImage
 from cto_airgap.bundle import difference, listing
 from cto_airgap.image import write_image
 from cto_airgap.oci import ImagePlatform
@@ -122,36 +122,43 @@ class Bundling:
         components = components_of(self.catalog, self.targets(), profile)
         check_fresh(lock, components, normalise, self._node())
         images = lock.of_profile(profile) if with_images else ()
-        wanted = WantedBundle(
-            platform=platform,
-            profile=profile,
-            images=tuple(WantedImage(parse_reference(one.image), one.digest) for one in images),
-        )
+        locked = tuple(WantedImage(parse_reference(one.image), one.digest) for one in images)
+        wanted = WantedBundle(platform=platform, profile=profile, images=locked)
         # Charts may have to be fetched, and for nothing if images lack digests.
         wanted.check_resolved()
-        ours = [parse_reference(name) for name in own_images(components)] if with_images else []
+        ours = [parse_reference(name) for name in own_images(components) if with_images]
         opened = _opened(archives, [one.name for one in ours])
         made = [WantedImage(one, opened[one.name].manifest.digest) for one in ours]
-        wanted = replace(wanted, images=tuple(sorted([*wanted.images, *made])))
-        charts = [self._chart(component) for component in components]
-        files = {_wanted(chart): chart.path for chart in charts}
-        wanted = replace(wanted, charts=tuple(sorted(files)))
-        many = [(len(wanted.images), "image"), (len(charts), "chart")]
-        self.screen.notice(f"bringing {' and '.join(bundletext.count(*one) for one in many)}")
-        elsewhere = writing(out, instead="name another folder: --out DIR")
-        with self._registry(images) as (registry, stop), elsewhere:
-            built = Builder(
-                WithArchives(registry, opened),
-                lambda chart: files[chart],
-                stop=stop,
-                progress=Tenths(self.screen, "fetched"),
-                notice=self.screen.notice,
-            ).build(wanted, out)
+        files = {_wanted(chart): chart.path for chart in map(self._chart, components)}
+        every = tuple(sorted([*locked, *made]))
+        wanted = replace(wanted, images=every, charts=tuple(sorted(files)))
+        with self._registry(images) as (registry, stop):
+            built = self._built(wanted, out, WithArchives(registry, opened), files, stop)
         return Result(
             command="bundle build",
             data=bundletext.built_data(out, built, profile),
             text=bundletext.built_text(out, built, profile),
         )
+
+    def _built(
+        self,
+        wanted: WantedBundle,
+        out: Path,
+        images: WithArchives,
+        charts: Mapping[WantedChart, Path],
+        stop: Flag,
+    ) -> Built:
+        many = [(len(wanted.images), "image"), (len(charts), "chart")]
+        self.screen.notice(f"bringing {' and '.join(bundletext.count(*one) for one in many)}")
+        builder = Builder(
+            images,
+            lambda chart: charts[chart],
+            stop=stop,
+            progress=Tenths(self.screen, "fetched"),
+            notice=self.screen.notice,
+        )
+        with writing(out, instead="name another folder: --out DIR"):
+            return builder.build(wanted, out)
 
     def push(self, folder: Path, to: str) -> Result:
         """Bring a bundle to a registry: what that lacks."""

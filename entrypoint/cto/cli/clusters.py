@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import closing
 from dataclasses import dataclass
 
 from cto.adapters.kubernetes.kubeconfig import NoContextError
@@ -152,13 +152,11 @@ class Clusters:
 
     def _answers(self, provider: Provider) -> bool:
         """Tell whether its API server runs: what else is away is told by whoever misses it."""
-        cluster = self.connect(provider.access())
-        try:
-            cluster.server_version()
-        except ApiError:
-            return False
-        finally:
-            close(cluster)
+        with closing(self.connect(provider.access())) as cluster:
+            try:
+                cluster.server_version()
+            except ApiError:
+                return False
         return True
 
 
@@ -185,21 +183,12 @@ def refuse_busy(
     Raises:
         LockedError: CTO-2000, naming the installer that is alive.
     """
-    with ExitStack() as stack:
-        try:
-            if provider.state() is not ProviderState.READY:
-                return
-            cluster = connect(provider.access())
-            stack.callback(close, cluster)
-            lock_of(cluster).refuse_living()
-        except LockedError:
-            raise
-        except CtoError:
+    try:
+        if provider.state() is not ProviderState.READY:
             return
-
-
-def close(cluster: object) -> None:
-    """End the connections of a cluster, if it has any."""
-    end = getattr(cluster, "close", None)
-    if end:
-        end()
+        with closing(connect(provider.access())) as cluster:
+            lock_of(cluster).refuse_living()
+    except LockedError:
+        raise
+    except CtoError:
+        return

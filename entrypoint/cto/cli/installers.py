@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from cto import __version__
 from cto.adapters.helm import HelmGuard, chart_crds
-from cto.adapters.host import Host
 from cto.catalog import Catalog
 from cto.cli.describe import tell
 from cto.cli.preflight import OpenSession, Preflight
@@ -17,11 +16,11 @@ from cto.cli.progress import Screen
 from cto.cli.settings import CommandSettings
 from cto.engine.cache import Lacking
 from cto.engine.installer import Installer, Loss
-from cto.engine.lock import ClusterLock, at_work
+from cto.engine.lock import ClusterLock
 from cto.engine.planning import ChartSource
 from cto.errors import ApiError
-from cto.holder import Containers
 from cto.objects import Manifest
+from cto.plan.desired import Destination
 from cto.plan.selection import Selection
 from cto.plan.steps import ApplyCrds
 from cto.ports import Clock, Cluster, Provider, Releases, Runner
@@ -53,71 +52,109 @@ class Configured:
         return self.relocations.by_component if self.relocations else {}
 
 
-def build_installer(
-    settings: CommandSettings,
-    configured: Configured | None,
-    *,
-    catalog: Catalog,
-    charts: ChartSource,
-    provider: Provider,
-    context: str,
-    cluster: Cluster,
-    releases: Releases,
-    runner: Runner,
-    guard: HelmGuard,
-    clock: Clock,
-    host: Host,
-    containers: Callable[[], Containers],
-    lock_of: LockOf,
-    open_session: OpenSession,
-    lacking: Lacking,
-    screen: Screen,
-) -> Installer:
-    """Return the installer of a cluster that is open."""
-
-    def crds_of(step: ApplyCrds) -> Sequence[Manifest]:
-        cache, version = settings.cache / "crds", cluster.server_version()
-        return chart_crds(step.release, step.crds, releases, cache, version)
-
-    preflight = Preflight(
-        settings=settings,
-        catalog=catalog,
-        cluster=cluster,
-        releases=releases,
-        clock=clock,
-        crds_of=crds_of,
-        relocations=configured.relocations if configured else None,
-        open_session=open_session,
-        notice=screen.notice,
+def destination(
+    provider: Provider, env: Mapping[str, str], configured: Configured | None
+) -> Destination:
+    """Return where the platform goes."""
+    there = Destination(
+        provider=provider.name, env=env, creates=provider.creates, resizes=provider.resizes
     )
-    return Installer(
-        catalog=catalog,
-        config=configured.loaded.config if configured else None,
-        selection=configured.selection if configured else None,
-        base=configured.loaded.profile.base if configured else "",
-        provider=provider.name,
-        creates_cluster=provider.creates,
-        resizes_cluster=provider.resizes,
-        context=context,
-        version=__version__,
-        env=settings.env,
-        cluster=cluster,
-        releases=releases,
-        runner=runner,
-        clock=clock,
-        charts=charts,
-        crds_of=crds_of,
-        at_work=lambda: at_work(cluster, host, containers),
-        lock=lambda lost: _held(lock_of, cluster, guard, screen, lost),
-        preflight=preflight.of_install,
-        removal_checks=preflight.of_removal,
-        listen=screen.listen,
-        on_checks=lambda checks: _tell(settings, checks, screen),
-        relocations=configured.moved if configured else {},
-        ports=provider.published() if configured else {},
-        lacking=lacking,
-        allow_downgrade=settings.options.allow_downgrade,
+    if configured is None:
+        return there
+    return replace(
+        there,
+        base=configured.loaded.profile.base,
+        relocations=configured.moved,
+        ports=provider.published(),
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class InstallerParts:
+    """What the installer of one cluster is built from: settings, and adapters that are open.
+
+    Attributes:
+        configured: None for a verb that needs no configuration.
+        context: The kubeconfig's.
+        guard: Keeps a helm that outlived its installer from being worked against.
+        at_work: Returns who has the lock of the cluster now; '' for nobody.
+    """
+
+    settings: CommandSettings
+    configured: Configured | None
+    catalog: Catalog
+    charts: ChartSource
+    provider: Provider
+    context: str
+    cluster: Cluster
+    releases: Releases
+    runner: Runner
+    guard: HelmGuard
+    clock: Clock
+    at_work: Callable[[], str]
+    lock_of: LockOf
+    open_session: OpenSession
+    lacking: Lacking
+    screen: Screen
+
+    def build(self) -> Installer:
+        configured, preflight = self.configured, self._preflight()
+        return Installer(
+            catalog=self.catalog,
+            config=configured.loaded.config if configured else None,
+            selection=configured.selection if configured else None,
+            destination=destination(self.provider, self.settings.env, configured),
+            context=self.context,
+            version=__version__,
+            cluster=self.cluster,
+            releases=self.releases,
+            runner=self.runner,
+            clock=self.clock,
+            charts=self.charts,
+            crds_of=self._crds_of,
+            at_work=self.at_work,
+            lock=self._held,
+            preflight=preflight.of_install,
+            removal_checks=preflight.of_removal,
+            listen=self.screen.listen,
+            on_checks=self._tell,
+            lacking=self.lacking,
+            allow_downgrade=self.settings.options.allow_downgrade,
+        )
+
+    def _preflight(self) -> Preflight:
+        return Preflight(
+            settings=self.settings,
+            catalog=self.catalog,
+            cluster=self.cluster,
+            releases=self.releases,
+            clock=self.clock,
+            crds_of=self._crds_of,
+            relocations=self.configured.relocations if self.configured else None,
+            open_session=self.open_session,
+            notice=self.screen.notice,
+        )
+
+    def _crds_of(self, step: ApplyCrds) -> Sequence[Manifest]:
+        cache, version = self.settings.cache / "crds", self.cluster.server_version()
+        return chart_crds(step.release, step.crds, self.releases, cache, version)
+
+    @contextmanager
+    def _held(self, lost: Loss) -> Iterator[Callable[[], bool]]:
+        def on_lost(reason: str) -> None:
+            self.screen.notice(reason, warning=True)
+            lost.error = lock.loss
+            lost.set()
+
+        lock = self.lock_of(self.cluster, self.screen.notice, on_lost)
+        with lock, self.guard.held(self.screen.notice):
+            yield lock.is_held
+
+    def _tell(self, checks: Sequence[Check]) -> None:
+        """Show what is no reason to stop, and what was left out because the user wants it so."""
+        skipped = self.settings.cluster.skip_preflight
+        told = [c for c in checks if c.status is CheckStatus.WARNING or c.name in skipped]
+        tell(self.screen.notice, told)
 
 
 def uid_of(cluster: Cluster) -> str:
@@ -128,24 +165,3 @@ def uid_of(cluster: Cluster) -> str:
         if error.is_forbidden:
             return _UNSEEN
         raise
-
-
-@contextmanager
-def _held(
-    lock_of: LockOf, cluster: Cluster, guard: HelmGuard, screen: Screen, lost: Loss
-) -> Iterator[Callable[[], bool]]:
-    def on_lost(reason: str) -> None:
-        screen.notice(reason, warning=True)
-        lost.error = lock.loss
-        lost.set()
-
-    lock = lock_of(cluster, screen.notice, on_lost)
-    with lock, guard.held(screen.notice):
-        yield lock.is_held
-
-
-def _tell(settings: CommandSettings, checks: Sequence[Check], screen: Screen) -> None:
-    """Show what is no reason to stop, and what was left out because the user wants it so."""
-    skipped = settings.cluster.skip_preflight
-    told = [c for c in checks if c.status is CheckStatus.WARNING or c.name in skipped]
-    tell(screen.notice, told)

@@ -7,7 +7,7 @@ import os
 import shutil
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -28,12 +28,12 @@ from cto.adapters.process import ProcessRunner, become
 from cto.adapters.tools import Tools
 from cto.catalog import Catalog
 from cto.cli.bundled import BundleAdvice, BundledCharts
-from cto.cli.clusters import Clusters, close
-from cto.cli.installers import Configured, build_installer, uid_of
+from cto.cli.clusters import Clusters
+from cto.cli.installers import Configured, InstallerParts, uid_of
 from cto.cli.progress import Screen
 from cto.cli.settings import ClusterOptions, CommandSettings
 from cto.engine.installer import Installer
-from cto.engine.lock import ClusterLock
+from cto.engine.lock import ClusterLock, at_work
 from cto.events import Event
 from cto.holder import Containers, NoContainers
 from cto.plan.selection import Selection, select
@@ -339,43 +339,43 @@ class Wiring:
             # Which cluster it is may only be known now.
             self.guard.refuse_weak((str(access.kubeconfig), access.context))
         cluster = self.connect(access)
-        with ExitStack() as stack:
-            stack.callback(close, cluster)
+        with closing(cluster), ExitStack() as stack:
             uid = uid_of(cluster)
             guard = HelmGuard(self.settings.state / "locks" / f"{uid}.helm", self.clock)
             stack.callback(guard.close)
-            runner = ProcessRunner(
-                log=self._trace,
-                clock=self.clock,
-                keep_fds=lambda: guard.descriptors,
-                guard=self.guard.is_secret if configured else None,
-                redact=self.secrets.redacted,
-            )
+            runner = self._guarded_runner(guard, configured=configured)
             stack.callback(runner.stop)
             home = self.settings.cache / "helm" / uid
             # Looked for when it is called: a status seldom needs it.
             program = partial(self.tools.path, "helm")
-            helm = self.open_helm(runner, program, access, home)
-
-            yield build_installer(
-                self.settings,
-                self.configured() if configured else None,
+            yield InstallerParts(
+                settings=self.settings,
+                configured=self.configured() if configured else None,
                 catalog=self.catalog,
                 charts=self.charts.resolve,
                 provider=provider,
                 context=access.context,
                 cluster=cluster,
-                releases=helm,
+                releases=self.open_helm(runner, program, access, home),
                 runner=runner,
                 guard=guard,
                 clock=self.clock,
-                host=self.host,
-                containers=self.containers,
+                at_work=lambda: at_work(cluster, self.host, self.containers),
                 lock_of=self.lock,
                 open_session=self._open_session,
                 lacking=self.bundles.lacking(provider.name),
                 screen=screen,
-            )
+            ).build()
+
+    def _guarded_runner(self, guard: HelmGuard, *, configured: bool) -> ProcessRunner:
+        """Return what runs programs: they keep the guard, and get no secret by their arguments."""
+        return ProcessRunner(
+            log=self._trace,
+            clock=self.clock,
+            keep_fds=lambda: guard.descriptors,
+            guard=self.guard.is_secret if configured else None,
+            redact=self.secrets.redacted,
+        )
 
     def _open_session(
         self, ca_file: Path | None, logins: Mapping[str, RegistryLogin], stop: Flag

@@ -93,12 +93,7 @@ def dry_run(
         settled: Namespaces whose own pods were let in: a pod that is not like them proves nothing.
         objects: What the plan writes.
     """
-    there = {
-        item["metadata"]["name"]
-        for item in cluster.list_metadata("v1", "Namespace")
-        # What an earlier removal still deletes is made again later, and takes nothing until then.
-        if "deletionTimestamp" not in item["metadata"]
-    }
+    there = _standing(cluster)
     present = [name for name in namespaces if name in there]
     pods = [pod for name in present or ["default"] for pod in _trials(name, objects, image)]
     with ThreadPoolExecutor(_PARALLEL, thread_name_prefix="pod") as pool:
@@ -114,6 +109,15 @@ def dry_run(
             fix="Set the clock (NTP): log-ins and certificates depend on it.",
         )
     return PODS.passed(f"accepted in {', '.join(dict.fromkeys(pod.namespace for pod in pods))}")
+
+
+def _standing(cluster: Cluster) -> Collection[str]:
+    """Return the namespaces that are there, and stay.
+
+    What an earlier removal still deletes is made again later, and takes nothing until then.
+    """
+    found = (item["metadata"] for item in cluster.list_metadata("v1", "Namespace"))
+    return {one["name"] for one in found if "deletionTimestamp" not in one}
 
 
 def _refused(refused: Sequence[tuple[_Trial, str]], *, judging: Collection[str]) -> Check:

@@ -102,8 +102,7 @@ class Executor:
             case Certify():
                 return self._certify(step)
             case SupplyPullSecret():
-                password = self.secret_values(step.secret_path).get("", "")
-                return pullsecrets.supply(self.cluster, step, password)
+                return self._supply_login(step)
             case RemovePullSecret():
                 return pullsecrets.remove(self.cluster, step)
             case ApplyCrds():
@@ -130,6 +129,10 @@ class Executor:
                 text = f"no way to run {step}"
                 raise TypeError(text)
         return ""
+
+    def _supply_login(self, step: SupplyPullSecret) -> str:
+        password = self.secret_values(step.secret_path).get("", "")
+        return pullsecrets.supply(self.cluster, step, password)
 
     def _view(self) -> tuple[WatchCache, Cluster, Clock]:
         return self.live, self.cluster, self.clock

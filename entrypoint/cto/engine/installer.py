@@ -48,7 +48,7 @@ from cto.events import Listener, Outcome, Phase, StepFinished, StepProgress, Ste
 from cto.objects import ObjectRef, labels_of, ref_of
 from cto.plan import change, remove
 from cto.plan.build import install
-from cto.plan.desired import DesiredState, desired_state
+from cto.plan.desired import DesiredState, Destination, desired_state
 from cto.plan.labels import is_ours
 from cto.plan.observed import Observed, State
 from cto.plan.selection import Selection, completed, with_installed
@@ -61,7 +61,6 @@ from cto.plan.steps import (
     Step,
 )
 from cto.ports import Clock, Cluster, Releases, Runner
-from cto.relocation import Relocation
 from cto.result import Check, CheckStatus
 
 _LOOK_S = 0.5
@@ -97,29 +96,21 @@ class Installer:
     Attributes:
         config: None for verbs that need no configuration.
         selection: What the configuration asks for; None without one.
-        base: The built-in profile that the configuration's profile is made from.
-        provider: Name of the cluster's provider.
-        resizes_cluster: Whether nodes can be added to the cluster.
+        destination: What the desired state depends on besides what is observed.
         lock: Makes the lock of the cluster, a context manager.
         preflight: Checks the cluster against what is wanted.
         at_work: Returns who has the lock now, in a line; '' for nobody.
         removal_checks: Checks it against what is to be taken away.
         on_checks: Told what the preflight found, before anything follows from it.
-        ports: Port of every node -> port of localhost, as far as the provider knows.
-        relocations: Where the images of components come from, if not from upstream.
         allow_downgrade: Whether older charts and definitions may replace newer ones.
     """
 
     catalog: Catalog
     config: Config | None
     selection: Selection | None
-    base: str
-    provider: str
-    creates_cluster: bool
-    resizes_cluster: bool = True
+    destination: Destination
     context: str
     version: str
-    env: Mapping[str, str]
     cluster: Cluster
     releases: Releases
     runner: Runner
@@ -132,8 +123,6 @@ class Installer:
     at_work: Callable[[], str] = lambda: ""
     listen: Listener
     on_checks: Callable[[Sequence[Check]], None] = lambda _: None
-    relocations: Mapping[str, Relocation] = field(default_factory=dict)
-    ports: Mapping[int, int] = field(default_factory=dict)
     lacking: Lacking = nothing_lacks
     allow_downgrade: bool = False
     gate: Gate = field(default_factory=Gate)
@@ -181,19 +170,14 @@ class Installer:
     def wanted(self, observed: Observed) -> DesiredState:
         config, asked = self._config()
         selection = asked.on(config, observed)
+        # What a cluster was made with stays, by whatever way it is reached now.
+        ports = self.destination.ports or (observed.state.ports if observed.state else {})
         return desired_state(
             config,
             selection,
             charts_of(selection, self.charts),
             observed,
-            provider=self.provider,
-            creates_cluster=self.creates_cluster,
-            base=self.base,
-            env=self.env,
-            relocations=self.relocations,
-            resizes=self.resizes_cluster,
-            # What a cluster was made with stays, by whatever way it is reached now.
-            ports=self.ports or (observed.state.ports if observed.state else {}),
+            replace(self.destination, ports=ports),
         )
 
     def plan_install(self) -> Plan:
@@ -254,7 +238,7 @@ class Installer:
         observed = self._first_look()
         desired = self.wanted(observed)
         with self._step("preflight", "Check the cluster"):
-            so_far = _MADE if self.creates_cluster else NOTHING
+            so_far = _MADE if self.destination.creates else NOTHING
             plan = self._checked(observed, desired)
             refuse_failed(self.checks, so_far=so_far)
             for line in taken_back(plan):
@@ -443,7 +427,7 @@ class Installer:
     def _state(self, desired: DesiredState, observed: Observed, plan: Plan) -> State:
         return State(
             writer=self.version,
-            provider=self.provider,
+            provider=self.destination.provider,
             profile=desired.profile,
             simulated=observed.simulated,
             config=self._config()[0].public(),

@@ -13,12 +13,11 @@ from cto.errors import PreflightError, ToolError
 from cto.objects import ObjectRef
 from cto.plan import labels
 from cto.plan.build import install
-from cto.plan.desired import desired_state
+from cto.plan.desired import Destination, desired_state
 from cto.plan.observed import Observed, State
 from cto.plan.selection import Selection
 from cto.plan.steps import ApplyManifests, ApplyRelease, Plan
 from cto.ports import Chart, Cluster, Provider
-from cto.relocation import Relocation
 
 ChartSource = Callable[[Component], Chart]
 
@@ -69,10 +68,7 @@ def plan_new_cluster(
     config: Config,
     charts: ChartSource,
     provider: Provider,
-    *,
-    base: str,
-    env: Mapping[str, str],
-    relocations: Mapping[str, Relocation],
+    destination: Destination,
 ) -> Plan:
     """Return what `install` would do where the cluster is still to be made."""
     observed = Observed(
@@ -87,13 +83,7 @@ def plan_new_cluster(
         selection,
         charts_of(selection, charts),
         observed,
-        provider=provider.name,
-        creates_cluster=True,
-        base=base,
-        env=env,
-        relocations=relocations,
-        resizes=provider.resizes,
-        ports=provider.published(),
+        destination,
     )
     return install(desired, observed)
 

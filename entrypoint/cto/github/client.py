@@ -180,33 +180,21 @@ class Client:
         Raises:
             GitHubError: There is no answer, or it is a refusal.
         """
-        begun, safe = self._clock.monotonic(), method == "GET"
+        end, safe = self._clock.monotonic() + self._patience_s, method == "GET"
         while True:
-            pause, error = 0.0, None
             self._space(method)
             try:
                 answer = self._send(method, path, self._headers(app, token), body)
             except requests.RequestException as failure:
                 text = f"GitHub could not be asked for {what}: {redacted(web.reason(failure))}"
                 error = GitHubError(SILENT, text)
-                never_came = isinstance(failure, requests.ConnectTimeout) or _is_refused(failure)
-                if never_came or (safe and web.may_heal(failure)):
-                    pause = _BROKEN_S
+                pause = _BROKEN_S if _may_repeat(failure, safe=safe) else 0.0
             else:
-                if answer.status_code < 300 and (read := _read(answer)) is not None:
-                    following = answer.links.get("next", {}).get("url", "")
-                    return Answer(answer.status_code, read, self._api, following)
+                if found := self._found(answer):
+                    return found
                 error = self._refusal(answer, what)
-                if error.code == LIMITED and not once:
-                    pause = self._pause(answer)
-                elif safe and answer.status_code in (500, 502, 503, 504):
-                    pause = _BROKEN_S
-            over = self._clock.monotonic() - begun + pause > self._patience_s
-            if not pause or over:
-                raise error
-            if pause > _BROKEN_S:
-                self._notice(f"GitHub wants {pause:.0f} s of quiet")
-            self._clock.wait(Flag(), pause)
+                pause = self._pause_after(answer, error, safe=safe, once=once)
+            self._rest(pause, error, end)
 
     def pages(
         self,
@@ -312,6 +300,28 @@ class Client:
             self._clock.wait(Flag(), left)
         self._written = self._clock.monotonic()
 
+    def _found(self, answer: requests.Response) -> Answer | None:
+        if answer.status_code >= 300 or (read := _read(answer)) is None:
+            return None
+        following = answer.links.get("next", {}).get("url", "")
+        return Answer(answer.status_code, read, self._api, following)
+
+    def _rest(self, pause: float, error: GitHubError, end: float) -> None:
+        """Wait before the next time; where there is to be none, raise the error."""
+        if not pause or self._clock.monotonic() + pause > end:
+            raise error
+        if pause > _BROKEN_S:
+            self._notice(f"GitHub wants {pause:.0f} s of quiet")
+        self._clock.wait(Flag(), pause)
+
+    def _pause_after(
+        self, answer: requests.Response, error: GitHubError, *, safe: bool, once: bool
+    ) -> float:
+        """Return how long to wait before the next time; 0 where there is to be none."""
+        if error.code == LIMITED and not once:
+            return self._pause(answer)
+        return _BROKEN_S if safe and answer.status_code in (500, 502, 503, 504) else 0.0
+
     def _pause(self, answer: requests.Response) -> float:
         """Return how long GitHub wants to be left alone."""
         after = answer.headers.get("Retry-After", "")
@@ -383,10 +393,12 @@ def _is_limit(answer: requests.Response, said: str) -> bool:
     )
 
 
-def _is_refused(error: requests.RequestException) -> bool:
-    """Tell whether no connection came about: nobody has read the request then."""
+def _may_repeat(error: requests.RequestException, *, safe: bool) -> bool:
+    """Tell whether to ask once more: one that changes something, only if nobody has read it."""
     cause = getattr(error.args[0] if error.args else None, "reason", None)
-    return type(cause).__name__ in {"NewConnectionError", "NameResolutionError"}
+    unread = type(cause).__name__ in {"NewConnectionError", "NameResolutionError"}
+    never_came = unread or isinstance(error, requests.ConnectTimeout)
+    return never_came or (safe and web.may_heal(error))
 
 
 def _errors(read: Any) -> Iterator[str]:

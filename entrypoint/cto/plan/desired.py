@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cto import __version__, digests
 from cto.catalog import Category, Component, Crds, PodRequests
@@ -17,20 +16,16 @@ from cto.config.sections import (
     RegistryType,
     TunnelProvider,
 )
-from cto.errors import ConfigError
 from cto.events import Phase
 from cto.objects import Manifest
 from cto.plan import labels
-from cto.plan.limits import nodes_warnings, refuse_oversized
+from cto.plan.limits import nodes_warnings, refuse_contradictions, refuse_oversized
 from cto.plan.network import class_of, host_of, is_own, policies, ways
 from cto.plan.observed import Observed
 from cto.plan.pulling import SECRET, PullLogin
 from cto.plan.selection import Selection, completed, settings_of
 from cto.ports import INGRESS_NODE_PORT, Chart
 from cto.relocation import Relocation
-
-if TYPE_CHECKING:
-    from cto.render import Renderer
 
 # Raised when the same inputs must lead to another release than before, e.g. by a new Helm flag.
 _RELEASE_FORMAT = 1
@@ -68,6 +63,29 @@ class DesiredComponent:
     asked: tuple[PodRequests, ...] = ()
     certified: str = ""
     agents: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Destination:
+    """Where the platform goes, as far as what is rendered depends on it.
+
+    Attributes:
+        provider: Name of the cluster's provider.
+        base: The built-in profile that the configuration's profile is made from.
+        env: What templates may ask of the environment.
+        creates: Whether the provider makes the cluster.
+        resizes: Whether nodes can be added to the cluster.
+        relocations: Where the images of components come from, if not from upstream.
+        ports: Port of every node -> port of localhost, as far as the provider knows.
+    """
+
+    provider: str
+    base: str = ""
+    env: Mapping[str, str] = field(default_factory=dict)
+    creates: bool = False
+    resizes: bool = True
+    relocations: Mapping[str, Relocation] = field(default_factory=dict)
+    ports: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,83 +165,70 @@ def desired_state(
     selection: Selection,
     charts: Mapping[str, Chart],
     observed: Observed,
-    *,
-    provider: str,
-    creates_cluster: bool,
-    base: str,
-    env: Mapping[str, str],
-    relocations: Mapping[str, Relocation] = MappingProxyType({}),
-    resizes: bool = True,
-    ports: Mapping[int, int] = MappingProxyType({}),
+    destination: Destination,
 ) -> DesiredState:
-    """Render every managed component, in the sizes of the built-in profile `base`.
-
-    `relocations` says where the images of a component come from, if not from upstream; `ports`
-    which port of localhost leads to which port of every node, if any does.
+    """Render every managed component, in the sizes of the built-in profile of the destination.
 
     Raises:
         ConfigError: CTO-1311 (a template), CTO-1320 (settings that contradict each other), CTO-1355
             (values that no cluster could keep).
     """
-    from cto.render import Renderer  # noqa: PLC0415 - jinja2 is slow to import, status needs none
-
     config = completed(config, selection)
-    _check(config, charts)
-    _check_databases(config, selection)
-    _check_access(config, ports)
-    nodes = nodes_warnings(config, observed, resizes=resizes) if creates_cluster else ()
-    login = _login(config)
-    context = _context(config, selection, observed, base)
-    context["cluster"] |= {"provider": provider, **addresses(selection.managed, ports)}
-    renderer = Renderer({**context, "pull_secret": SECRET if login else ""}, env=env)
-
-    own = is_own(context["config"])
-    class_name = class_of(config, (*selection.managed, *selection.external), observed)
-    made = _Components(config, selection, renderer, relocations, class_name)
-    values = {
-        component.name: renderer.values(component, settings_of(config, component.name).values)
-        for component in selection.managed
-    }
-    refuse_oversized(values, context["config"])
+    refuse_contradictions(config, selection, charts, destination.ports)
+    resizes = destination.resizes
+    nodes = nodes_warnings(config, observed, resizes=resizes) if destination.creates else ()
+    made = _Components(config, selection, observed, destination)
     return DesiredState(
-        provider=provider,
+        provider=destination.provider,
         profile=config.profile,
-        components=tuple(
-            made.component(one, charts[one.name], values[one.name], own=own)
-            for one in selection.managed
-        ),
+        components=made.all(charts),
         external=tuple(c.name for c in selection.external),
         disabled=tuple(c.name for c in selection.disabled),
-        creates_cluster=creates_cluster,
-        ports=ports,
-        authority=(config.platform.domain or "") if own else "",
-        login=login,
+        creates_cluster=destination.creates,
+        ports=destination.ports,
+        authority=(config.platform.domain or "") if made.own else "",
+        login=_login(config),
         step_timeout_s=seconds_of(config.cluster.step_timeout),
         warnings=(*nodes, *_without_effect(config), *_of_backups(config)),
     )
 
 
 class _Components:
-    """Makes the desired state of single components."""
+    """Makes the desired state of single components.
+
+    Attributes:
+        own: Whether the platform's authority signs for their hosts.
+    """
 
     def __init__(
-        self,
-        config: Config,
-        selection: Selection,
-        renderer: Renderer,
-        relocations: Mapping[str, Relocation],
-        class_name: str,
+        self, config: Config, selection: Selection, observed: Observed, destination: Destination
     ) -> None:
+        from cto.render import Renderer  # noqa: PLC0415 - jinja2 is slow to import, status needs none
+
         self._config = config
         self._selection = selection
-        self._renderer = renderer
-        self._relocations = relocations
-        self._class_name = class_name
+        self._relocations = destination.relocations
+        self._class_name = class_of(config, (*selection.managed, *selection.external), observed)
+        context = _context(config, selection, observed, destination)
+        self._renderer = Renderer(context, env=destination.env)
+        self._public = context["config"]
+        self.own = is_own(self._public)
 
-    def component(
-        self, component: Component, chart: Chart, values: Mapping[str, Any], *, own: bool
+    def all(self, charts: Mapping[str, Chart]) -> tuple[DesiredComponent, ...]:
+        """Return those that are managed, with everything rendered."""
+        values = {
+            one.name: self._renderer.values(one, settings_of(self._config, one.name).values)
+            for one in self._selection.managed
+        }
+        refuse_oversized(values, self._public)
+        return tuple(
+            self._component(one, charts[one.name], values[one.name])
+            for one in self._selection.managed
+        )
+
+    def _component(
+        self, component: Component, chart: Chart, values: Mapping[str, Any]
     ) -> DesiredComponent:
-        """Return a component with everything rendered; `own`: our authority signs for its host."""
         before, after = component.manifests.before, component.manifests.after
         ingresses = ways(component, self._config, self._class_name)
         return DesiredComponent(
@@ -232,7 +237,7 @@ class _Components:
             values=values,
             before=(*self._policies(component), *self._manifests(component, before)),
             after=(*self._manifests(component, after), *ingresses),
-            certified=host_of(component, self._config) if own else "",
+            certified=host_of(component, self._config) if self.own else "",
             supplied=_supplied(component, self._config, self._selection.managed),
             marked=_marked(component, self._config),
             relocation=self._relocations.get(component.name),
@@ -287,48 +292,12 @@ def _login(config: Config) -> PullLogin | None:
     return PullLogin(host=registry.host, username=registry.username, secret_path=_LOGIN)
 
 
-def _check(config: Config, charts: Mapping[str, Chart]) -> None:
-    for name, settings in config.components.items():
-        if settings.version and name in charts and charts[name].version != settings.version:
-            message = (
-                f"components.{name}.version is {settings.version}, "
-                f"the chart that was found is {charts[name].version}"
-            )
-            hint = "Give a folder with that version (--charts DIR), or leave the line out."
-            raise ConfigError("CTO-1320", message, hint=hint)
-
-
-def _check_databases(config: Config, selection: Selection) -> None:
-    """Refuse databases where `platform.network_policies` keeps their pods from each other."""
-    closed = {component.namespace for component in selection.managed}
-    for kind, given in config.databases:
-        for database in given:
-            if database.namespace in closed:
-                where = f"databases.{kind}: {database.name}: namespace {database.namespace}"
-                message = f"{where} is the platform's, and for its own programs only"
-                hint = "Name one of yours, or leave the line out: it is in databases then."
-                raise ConfigError("CTO-1320", message, hint=hint)
-
-
-def _check_access(config: Config, ports: Mapping[int, int]) -> None:
-    """Refuse log-in by GitHub where dex has no address that browsers and pods reach alike."""
-    if not config.platform.access.github_org:
-        return
-    message = "platform.access.github_org: dex needs one address, for browsers and for pods"
-    if config.platform.ingress_type is not IngressType.INGRESS:
-        message += f"; platform.ingress_type is {config.platform.ingress_type.value}"
-        hint = "Set platform.ingress_type: ingress and platform.domain, or leave access out."
-        raise ConfigError("CTO-1320", message, hint=hint)
-    if port := ports.get(INGRESS_NODE_PORT):
-        message += f"; the ingress of this kind cluster is at localhost:{port}"
-        hint = "Leave platform.access out here, or install to a cluster with a load balancer."
-        raise ConfigError("CTO-1320", message, hint=hint)
-
-
-def _context(config: Config, selection: Selection, observed: Observed, base: str) -> dict[str, Any]:
+def _context(
+    config: Config, selection: Selection, observed: Observed, destination: Destination
+) -> dict[str, Any]:
     return {
         "config": config.public(),
-        "profile": base,
+        "profile": destination.base,
         "version": __version__,
         "features": config.features.model_dump(),
         "components": [c.name for c in (*selection.managed, *selection.external)],
@@ -341,7 +310,10 @@ def _context(config: Config, selection: Selection, observed: Observed, base: str
             "nodes": observed.nodes,
             "simulated": observed.simulated,
             "kube_version": observed.kube_version,
+            "provider": destination.provider,
+            **addresses(selection.managed, destination.ports),
         },
+        "pull_secret": SECRET if _login(config) else "",
     }
 
 

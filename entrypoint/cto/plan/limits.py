@@ -1,4 +1,4 @@
-"""What a cluster cannot take: more nodes than it has, and what it could not keep.
+"""What cannot be had: settings that contradict each other, and what a cluster could not take.
 
 The API takes 1 MiB in a Secret or ConfigMap. Helm keeps each release in one Secret, packed, and so
 does the installer with its state. What cannot fit is refused before anything is changed: Helm would
@@ -15,8 +15,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from cto.config.model import Config
+from cto.config.sections import IngressType
 from cto.errors import ConfigError
 from cto.plan.observed import Observed
+from cto.plan.selection import Selection
+from cto.ports import INGRESS_NODE_PORT, Chart
 
 MOST_BYTES = 1 << 20
 # What the state has beside the configuration: some ten thousand objects, packed.
@@ -41,6 +44,60 @@ def unpacked(data: bytes) -> str:
     except (OSError, EOFError, zlib.error) as error:
         text = "not packed by gzip"
         raise ValueError(text) from error
+
+
+def refuse_contradictions(
+    config: Config,
+    selection: Selection,
+    charts: Mapping[str, Chart],
+    ports: Mapping[int, int],
+) -> None:
+    """Refuse what the configuration cannot have here.
+
+    Raises:
+        ConfigError: CTO-1320.
+    """
+    _check_versions(config, charts)
+    _check_databases(config, selection)
+    _check_access(config, ports)
+
+
+def _check_versions(config: Config, charts: Mapping[str, Chart]) -> None:
+    for name, settings in config.components.items():
+        if settings.version and name in charts and charts[name].version != settings.version:
+            message = (
+                f"components.{name}.version is {settings.version}, "
+                f"the chart that was found is {charts[name].version}"
+            )
+            hint = "Give a folder with that version (--charts DIR), or leave the line out."
+            raise ConfigError("CTO-1320", message, hint=hint)
+
+
+def _check_databases(config: Config, selection: Selection) -> None:
+    """Refuse databases where `platform.network_policies` keeps their pods from each other."""
+    closed = {component.namespace for component in selection.managed}
+    for kind, given in config.databases:
+        for database in given:
+            if database.namespace in closed:
+                where = f"databases.{kind}: {database.name}: namespace {database.namespace}"
+                message = f"{where} is the platform's, and for its own programs only"
+                hint = "Name one of yours, or leave the line out: it is in databases then."
+                raise ConfigError("CTO-1320", message, hint=hint)
+
+
+def _check_access(config: Config, ports: Mapping[int, int]) -> None:
+    """Refuse log-in by GitHub where dex has no address that browsers and pods reach alike."""
+    if not config.platform.access.github_org:
+        return
+    message = "platform.access.github_org: dex needs one address, for browsers and for pods"
+    if config.platform.ingress_type is not IngressType.INGRESS:
+        message += f"; platform.ingress_type is {config.platform.ingress_type.value}"
+        hint = "Set platform.ingress_type: ingress and platform.domain, or leave access out."
+        raise ConfigError("CTO-1320", message, hint=hint)
+    if port := ports.get(INGRESS_NODE_PORT):
+        message += f"; the ingress of this kind cluster is at localhost:{port}"
+        hint = "Leave platform.access out here, or install to a cluster with a load balancer."
+        raise ConfigError("CTO-1320", message, hint=hint)
 
 
 def refuse_oversized(values: Mapping[str, Mapping[str, Any]], config: Mapping[str, Any]) -> None:

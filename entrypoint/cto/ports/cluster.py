@@ -190,3 +190,7 @@ class Cluster(Protocol):
             ApiError: CTO-1602 if it is the API server that refuses, CTO-1601 after the timeout.
         """
         ...
+
+    def close(self) -> None:
+        """End what still runs, and the connections."""
+        ...

@@ -18,7 +18,7 @@ from cto.engine.preflight_errors import refuse_failed
 from cto.errors import ApiError, Cancelled, LockedError, PreflightError, ToolError
 from cto.events import Event, Outcome, StepFinished, StepProgress, StepStarted
 from cto.objects import Manifest, ObjectRef, labels_of, ref_of
-from cto.plan.desired import DesiredState
+from cto.plan.desired import DesiredState, Destination
 from cto.plan.observed import Observed
 from cto.plan.remove import Options
 from cto.plan.steps import ApplyRelease, Plan
@@ -439,8 +439,9 @@ def test_nothing_is_changed_if_a_preflight_check_fails(
         )
     )
     before = set(world.cluster.everything())
+    destination = Destination(provider="existing", base="minimal", creates=creates)
     with pytest.raises(PreflightError) as caught:
-        world.installer(creates_cluster=creates).install()
+        world.installer(destination=destination).install()
     assert caught.value.details == "Room: 2 CPUs are missing\n  fix: Add a node."
     assert caught.value.hint.endswith(so_far)
     assert set(world.cluster.everything()) == before

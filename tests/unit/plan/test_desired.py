@@ -14,7 +14,7 @@ from cto.catalog import Catalog, Component
 from cto.config.model import Config
 from cto.errors import ConfigError
 from cto.plan.build import install
-from cto.plan.desired import DesiredState, desired_state
+from cto.plan.desired import DesiredState, Destination, desired_state
 from cto.plan.observed import Observed
 from cto.plan.selection import Selection, completed, select
 from cto.plan.steps import ApplyRelease, SupplySecret, WaitReady
@@ -54,10 +54,7 @@ def render(
         select(catalog(item), settings),
         {"web": chart("web")},
         observed,
-        provider="existing",
-        creates_cluster=False,
-        base=base,
-        env={},
+        Destination(provider="existing", base=base),
     )
 
 
@@ -105,10 +102,7 @@ def test_a_component_stands_for_a_section_of_the_configuration(tmp_path: Path) -
         selection := select(catalog(web, store), settings),
         {"web": chart("web"), "store": chart("store")},
         CLUSTER,
-        provider="existing",
-        creates_cluster=False,
-        base="minimal",
-        env={},
+        Destination(provider="existing", base="minimal"),
     )
     assert [item.values for item in found.components] == [{"bucket": "cto"}] * 2
     assert [warning[:31] for warning in found.warnings] == ["backups stay in this cluster (f"]
@@ -143,11 +137,7 @@ def with_door(folder: Path, settings: Config, ports: Mapping[int, int] = NO_PORT
         select(catalog(web, door), settings),
         {"web": chart("web"), "door": chart("door")},
         CLUSTER,
-        provider="existing",
-        creates_cluster=False,
-        base="minimal",
-        env={},
-        ports=ports,
+        Destination(provider="existing", base="minimal", ports=ports),
     )
 
 

@@ -7,8 +7,8 @@ unless asked for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from functools import cached_property, partial
 from threading import Event as Flag
 
@@ -115,7 +115,7 @@ class Kind:
 
     def kube_version(self) -> str:
         if self.state() is ProviderState.READY:
-            with self._open(self.access()) as cluster:
+            with closing(self._connect(self.access())) as cluster:
                 return cluster.server_version()
         return self._kube_version()
 
@@ -139,7 +139,7 @@ class Kind:
         self._supply.join(self._cluster, NETWORK, [node.name for node in nodes])
         self._engine.execute(plane.id, kind_nodes.LET_GO, check=False)
         access = self._access.open()
-        with self._open(access) as cluster:
+        with closing(self._connect(access)) as cluster:
             certify = partial(certificates.certify, cluster, self._engine, plane.id, nodes)
             kind_nodes.wait(cluster, self._clock, self._cluster, progress, certify)
         self._access.share(plane)
@@ -337,15 +337,6 @@ class Kind:
         progress(f"Starting {', '.join(_names(stopped))} again")
         for node in stopped:
             self._engine.start(node.id)
-
-    @contextmanager
-    def _open(self, access: Access) -> Iterator[Cluster]:
-        cluster = self._connect(access)
-        try:
-            yield cluster
-        finally:
-            # Connections belong to the adapter; the port knows nothing of them.
-            getattr(cluster, "close", lambda: None)()
 
     # ending
 

@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from threading import Event as Flag
 from typing import Any
@@ -121,7 +121,7 @@ class Kwok:
 
     def kube_version(self) -> str:
         if self.state() is ProviderState.READY:
-            with self._open() as cluster:
+            with closing(self._connect(self.access())) as cluster:
                 return cluster.server_version()
         if self._tools.is_given("kube-apiserver"):
             argv = [str(self._tools.path("kube-apiserver")), "--version"]
@@ -189,7 +189,7 @@ class Kwok:
         self._kwokctl("create", "cluster", "--config", str(config), "--kubeconfig", "")
         entry = self._entry()
         replace_file(self.access().kubeconfig, dump_yaml(entry.document()))
-        with self._open() as cluster:
+        with closing(self._connect(self.access())) as cluster:
             self._wait_for(lambda: established(cluster), "the definitions of simulated objects")
             for manifest in self._manifests():
                 cluster.apply(manifest)
@@ -207,7 +207,7 @@ class Kwok:
                 link.unlink(missing_ok=True)
                 link.symlink_to(self._tools.path(tool))
         self._kwokctl("start", "cluster")
-        with self._open() as cluster:
+        with closing(self._connect(self.access())) as cluster:
             self._wait_for(lambda: bool(cluster.server_version()), "the API server")
 
     def _kwokctl(self, *arguments: str) -> None:
@@ -230,7 +230,7 @@ class Kwok:
 
     def _add_nodes(self, options: NodeOptions, progress: Callable[[str], None]) -> None:
         wanted = [f"{self._cluster}-{number}" for number in range(1, options.nodes + 1)]
-        with self._open() as cluster:
+        with closing(self._connect(self.access())) as cluster:
             ours = cluster.list_metadata("v1", "Node", labels=OUR_NODES)
             there = by_name(cluster, ours, wanted)
             missing = [name for name in wanted if name not in there]
@@ -239,15 +239,6 @@ class Kwok:
             for name in missing:
                 cluster.create(node(name, options))
             self._wait_for(lambda: all_ready(cluster, wanted), "the simulated nodes")
-
-    @contextmanager
-    def _open(self) -> Iterator[Cluster]:
-        cluster = self._connect(self.access())
-        try:
-            yield cluster
-        finally:
-            # Connections belong to the adapter; the port knows nothing of them.
-            getattr(cluster, "close", lambda: None)()
 
     def _wait_for(self, done: Callable[[], bool], what: str) -> None:
         end = self._clock.monotonic() + _READY_TIMEOUT_S

@@ -102,20 +102,7 @@ class _Run:
         self._before: list[StepRun] = []
 
     def run(self) -> Result:
-        self._announce_sources()
-        self._phase(Phase.PREREQUISITES)
-        tell(
-            self._screen.notice,
-            _prerequisites(self._wiring, self._provider, self._terminal, self._screen),
-        )
-        self._refuse_nodes()
-        self._phase(Phase.CONFIGURATION)
-        self._screen.notice(_configuration(self._wiring))
-        with (
-            if_interrupted(f"in the middle of: getting charts and programs; {_UNCHANGED}"),
-            self._timed(Phase.CONFIGURATION, "fetch", "Get charts and programs"),
-        ):
-            _fetch(self._wiring)
+        self._prepare()
         self._phase(Phase.CLUSTER)
         with if_interrupted("in the middle of: making the cluster; not begun: everything else"):
             access = self._cluster()
@@ -147,6 +134,23 @@ class _Run:
                 checks = self._checks(installer, plan)
         self._phase(Phase.ACCESS)
         return _result(replace(told, checks=tuple(checks)))
+
+    def _prepare(self) -> None:
+        """Do what changes nothing: check the machine, get charts and programs."""
+        self._announce_sources()
+        self._phase(Phase.PREREQUISITES)
+        tell(
+            self._screen.notice,
+            _prerequisites(self._wiring, self._provider, self._terminal, self._screen),
+        )
+        self._refuse_nodes()
+        self._phase(Phase.CONFIGURATION)
+        self._screen.notice(_configuration(self._wiring))
+        with (
+            if_interrupted(f"in the middle of: getting charts and programs; {_UNCHANGED}"),
+            self._timed(Phase.CONFIGURATION, "fetch", "Get charts and programs"),
+        ):
+            _fetch(self._wiring)
 
     def _phase(self, phase: Phase) -> None:
         self._screen.listen(PhaseStarted(phase))

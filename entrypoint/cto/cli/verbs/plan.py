@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from cto.cli.describe import plan_mermaid, plan_text
+from cto.cli.installers import destination
 from cto.cli.output import MERMAID, Terminal
 from cto.cli.verbs.opening import frame, opened, opened_existing
 from cto.cli.wiring import Wiring
@@ -68,15 +69,12 @@ def uninstall(wiring: Wiring, terminal: Terminal, removal: Options) -> Result:
 
 
 def _new_cluster(wiring: Wiring, provider: Provider) -> Plan:
-    loaded = wiring.loaded
     return plan_new_cluster(
         wiring.selection,
-        loaded.config,
+        wiring.loaded.config,
         wiring.charts.resolve,
         provider,
-        base=loaded.profile.base,
-        env=wiring.settings.env,
-        relocations=wiring.configured().moved,
+        destination(provider, wiring.settings.env, wiring.configured()),
     )
 
 
