@@ -15,7 +15,8 @@ from cto.cli.preflight import OpenSession, Preflight
 from cto.cli.progress import Screen
 from cto.cli.settings import CommandSettings
 from cto.engine.cache import Lacking
-from cto.engine.installer import Installer, Loss
+from cto.engine.installer import Installer
+from cto.engine.lease import Loss
 from cto.engine.lock import ClusterLock
 from cto.engine.planning import ChartSource
 from cto.errors import ApiError

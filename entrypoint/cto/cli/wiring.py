@@ -33,7 +33,8 @@ from cto.cli.installers import Configured, InstallerParts, uid_of
 from cto.cli.progress import Screen
 from cto.cli.settings import ClusterOptions, CommandSettings
 from cto.engine.installer import Installer
-from cto.engine.lock import ClusterLock, at_work
+from cto.engine.lease import at_work
+from cto.engine.lock import ClusterLock
 from cto.events import Event
 from cto.holder import Containers, NoContainers
 from cto.plan.selection import Selection, select

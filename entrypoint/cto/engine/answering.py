@@ -55,6 +55,42 @@ class Nodes:
     def answering(self) -> int:
         return len(self.names) - len(self.unready) - len(self.silent)
 
+    @property
+    def unknown(self) -> str:
+        """What nobody can tell about nodes whose status says Ready; '' if there is nothing."""
+        unheard = self.unheard
+        if self.unseen:
+            return f"whether they answer is not known: {self.unseen}"
+        if not unheard:
+            return ""
+        more = f" and {len(unheard) - 1} more" if len(unheard) > 1 else ""
+        return f"whether {unheard[0]}{more} answers is not known: it keeps no Lease"
+
+    @property
+    def fix(self) -> str:
+        """What helps; '' where there is nothing to help."""
+        if self.unready:
+            return f"Look at `kubectl describe node {self.unready[0]}`: it says why."
+        if self.silent:
+            name = next(iter(self.silent))
+            if name in self.simulated:
+                return kwok_fix(name)
+            return (
+                f"Look at the machine of node {name}: its kubelet does not run or does not reach "
+                "the API server. If it does, its clock is late."
+            )
+        if self.unseen:
+            return f"Allow `list` of leases in namespace {NODE_LEASES} to whoever asks."
+        return ""
+
+
+def kwok_fix(name: str) -> str:
+    """Return what helps a simulated node that nobody hears of."""
+    return (
+        f"Node {name} is simulated: kwok, which speaks for it, does not run or does not reach the "
+        "API server. Of a cluster that cto made, `cto install --provider kwok` starts it again."
+    )
+
 
 def look_at_nodes(cluster: Cluster, view: ListCache) -> Nodes:
     """Look at the nodes, and ask when each was last heard of by the API server's clock.

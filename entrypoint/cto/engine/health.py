@@ -10,7 +10,7 @@ from typing import Any
 
 from cto.catalog import Probe
 from cto.engine import agents, controlplane
-from cto.engine.answering import NODE_LEASES, Nodes, ProbeAnswer, Program, ask_all, look_at_nodes
+from cto.engine.answering import ProbeAnswer, Program, ask_all, kwok_fix, look_at_nodes
 from cto.engine.cache import Group, grouped
 from cto.engine.causes import causes_of
 from cto.engine.evidence import ClaimLookup, Evidence
@@ -97,7 +97,7 @@ def _kubernetes(look: Look, topic: Topic) -> Check:
     counts = f"{look.version} answers, {nodes.answering} of {len(nodes.names)} {kind} ready"
     fakes = () if look.simulated else nodes.simulated
     told = f"{', '.join(fakes)} simulated" if fakes else ""
-    message = "; ".join(filter(None, (counts, told, _unknown(nodes))))
+    message = "; ".join(filter(None, (counts, told, nodes.unknown)))
     # A detail that cannot be had is no reason to say that the cluster is broken.
     asleep = {} if look.silent_programs.exception() else look.silent_programs.result()
     items = (
@@ -106,51 +106,17 @@ def _kubernetes(look: Look, topic: Topic) -> Check:
         *(f"{name}: {_last_heard(at)}" for name, at in nodes.silent.items()),
     )
     if nodes.answering == 0:
-        fix = _nodes_fix(nodes) or "Without a ready node no pod runs: add one."
+        fix = nodes.fix or "Without a ready node no pod runs: add one."
         return _failed(topic, message, fix=fix, items=items)
     passed = topic.passed(message)
-    if items or _unknown(nodes):
-        fix = KINDS["CTO-1713"].fix if asleep else _nodes_fix(nodes)
+    if items or nodes.unknown:
+        fix = KINDS["CTO-1713"].fix if asleep else nodes.fix
         return replace(passed, status=CheckStatus.WARNING, fix=fix, items=items)
     return passed
 
 
 def _last_heard(at: str) -> str:
     return f"it says Ready, and was last heard of at {at}"
-
-
-def _unknown(nodes: Nodes) -> str:
-    """Return what nobody can tell about nodes whose status says Ready; '' if there is nothing."""
-    unheard = nodes.unheard
-    if nodes.unseen:
-        return f"whether they answer is not known: {nodes.unseen}"
-    if not unheard:
-        return ""
-    more = f" and {len(unheard) - 1} more" if len(unheard) > 1 else ""
-    return f"whether {unheard[0]}{more} answers is not known: it keeps no Lease"
-
-
-def _nodes_fix(nodes: Nodes) -> str:
-    if nodes.unready:
-        return f"Look at `kubectl describe node {nodes.unready[0]}`: it says why."
-    if nodes.silent:
-        name = next(iter(nodes.silent))
-        if name in nodes.simulated:
-            return _kwok_fix(name)
-        return (
-            f"Look at the machine of node {name}: its kubelet does not run or does not reach the "
-            "API server. If it does, its clock is late."
-        )
-    if nodes.unseen:
-        return f"Allow `list` of leases in namespace {NODE_LEASES} to whoever asks."
-    return ""
-
-
-def _kwok_fix(name: str) -> str:
-    return (
-        f"Node {name} is simulated: kwok, which speaks for it, does not run or does not reach the "
-        "API server. Of a cluster that cto made, `cto install --provider kwok` starts it again."
-    )
 
 
 @dataclass(frozen=True)
@@ -295,7 +261,7 @@ def _stranded(
     if nodes and nodes <= silent.keys():
         name = min(nodes)
         text = f"{ref.kind} {ref.name} is said to be ready by node {name}"
-        fix = _kwok_fix(name) if name in simulated else f"Look at the machine of node {name}."
+        fix = kwok_fix(name) if name in simulated else f"Look at the machine of node {name}."
         yield _Problem(f"{text}, last heard of at {silent[name]}", fix=fix)
 
 

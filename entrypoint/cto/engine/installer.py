@@ -17,11 +17,10 @@ from cto.engine.cache import Lacking, nothing_lacks
 from cto.engine.definitions import CrdSource
 from cto.engine.dryrun import DryRun
 from cto.engine.execute import Executor
-from cto.engine.gone import until_gone
 from cto.engine.hooks import HookWatch, ProgramWatch, TerminatingWatch
+from cto.engine.lease import LockHistory, Loss, lock_history
 from cto.engine.listcache import ListCache, ObservationCache
-from cto.engine.lock import LockHistory, lock_history
-from cto.engine.namespaces import why_kept
+from cto.engine.namespaces import delete_own
 from cto.engine.nodeports import PortsWatch, ReservedPorts
 from cto.engine.observe import Observer, glimpsed, glimpsed_installation
 from cto.engine.planning import (
@@ -33,7 +32,7 @@ from cto.engine.planning import (
     to_be_done,
 )
 from cto.engine.preflight_errors import NOTHING, all_told, refuse_failed
-from cto.engine.report import Report, StepRun
+from cto.engine.report import Report, shown
 from cto.engine.state import NAMESPACE, StateStore
 from cto.engine.verdict import Wait
 from cto.engine.watchcache import WatchCache
@@ -41,15 +40,13 @@ from cto.engine.writeguard import Gate, guarded_cluster, guarded_releases
 from cto.errors import (
     Cancelled,
     CtoError,
-    LockedError,
     if_interrupted,
 )
-from cto.events import Listener, Outcome, Phase, StepFinished, StepProgress, StepStarted
-from cto.objects import ObjectRef, labels_of, ref_of
+from cto.events import Listener, Phase, StepProgress
+from cto.objects import ref_of
 from cto.plan import change, remove
 from cto.plan.build import install
 from cto.plan.desired import DesiredState, Destination, desired_state
-from cto.plan.labels import is_ours
 from cto.plan.observed import Observed, State
 from cto.plan.selection import Selection, completed, with_installed
 from cto.plan.steps import (
@@ -66,27 +63,14 @@ from cto.result import Check, CheckStatus
 _LOOK_S = 0.5
 _MADE = "The cluster is there; nothing was changed on it."
 
-Preflight = Callable[[Observed, DesiredState, Plan], Sequence[Check]]
-RemovalChecks = Callable[[Plan, Observed], Sequence[Check]]
-
-
-class Loss(Flag):
-    """Set when the lock is lost.
-
-    Attributes:
-        error: Makes the error that says why, with details.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.error: Callable[[str], CtoError] = _lock_lost
-
-
 Lock = Callable[[Loss], AbstractContextManager[Callable[[], bool]]]
 """Takes what it sets when the lock is lost; gives what tells whether nobody else can have it now.
 
 Neither is so during a pause: the lock could not be renewed, and may turn out to be ours still.
 """
+
+Preflight = Callable[[Observed, DesiredState, Plan], Sequence[Check]]
+RemovalChecks = Callable[[Plan, Observed], Sequence[Check]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -279,7 +263,7 @@ class Installer:
             with if_interrupted(
                 f"done: everything is removed; namespace {NAMESPACE} is being deleted"
             ):
-                report = self._delete_own_namespace(report)
+                report = delete_own(self.cluster, self.clock, self.listen, report)
         return plan, report
 
     def _was_changed(self, before: LockHistory) -> bool:
@@ -290,33 +274,6 @@ class Installer:
         return before.taken or lock_history(self.cluster) != LockHistory(
             before.count + 1, taken=True
         )
-
-    def _delete_own_namespace(self, report: Report) -> Report:
-        """Delete what held state and lock, now that the lock is free, and see it go.
-
-        It stays if it is not ours, or if something of somebody is in it: the report says so.
-        """
-        ref = ObjectRef("v1", "Namespace", "", NAMESPACE)
-        live = self.cluster.get(ref) or {}
-        if not is_ours(labels_of(live)):
-            return report
-        if kept := why_kept(self.cluster, NAMESPACE):
-            return _with_kept(report, kept)
-        # The one that was looked at: the lock is given back, and the next run may make it again.
-        self.cluster.delete(ref, uid=live["metadata"]["uid"])
-        return self._see_own_namespace_go(ref, report)
-
-    def _see_own_namespace_go(self, ref: ObjectRef, report: Report) -> Report:
-        name, begun = f"namespace:{NAMESPACE}", self.clock.monotonic()
-        self.listen(StepStarted(name, Phase.ACCESS, f"Delete namespace {NAMESPACE}"))
-        verdict = until_gone(
-            ref, self.cluster, self.clock, tell=lambda text: self.listen(StepProgress(name, text))
-        )
-        held = verdict.error.message if verdict.error else verdict.message
-        outcome = Outcome.DONE if verdict.done else Outcome.UNCHANGED
-        told = "" if verdict.done else f"it is being deleted: {held}"
-        self.listen(StepFinished(name, outcome, self.clock.monotonic() - begun, told))
-        return _with_kept(report, told) if told else report
 
     def secret_values(self, path: str) -> Mapping[str, str]:
         """Return the values of a secret field; references are read from the cluster."""
@@ -441,38 +398,3 @@ class Installer:
             namespaces=tuple(sorted({item.component.namespace for item in desired.components})),
             unfinished=to_be_done(plan),
         )
-
-
-def _with_kept(report: Report, why: str) -> Report:
-    """Return the report with our own namespace in it, as one that stays."""
-    run = StepRun(
-        id=f"namespace:{NAMESPACE}",
-        title=f"Delete namespace {NAMESPACE} if it is empty",
-        outcome=Outcome.UNCHANGED,
-        started_s=report.seconds,
-        ended_s=report.seconds,
-        after=("state",),
-        message=why,
-    )
-    return replace(report, runs=(*report.runs, run))
-
-
-def _lock_lost(progress: str) -> LockedError:
-    message = "the lock of the cluster was lost; everything was stopped where it was"
-    return LockedError("CTO-2001", message, details=progress)
-
-
-@contextmanager
-def shown(
-    listen: Listener, clock: Clock, phase: Phase, name: str, title: str
-) -> Iterator[Callable[[str], None]]:
-    """Show a block as a step. It gets what tells its progress."""
-    begin = clock.monotonic()
-    listen(StepStarted(name, phase, title))
-    try:
-        yield lambda text: listen(StepProgress(name, text))
-    except BaseException as error:
-        seconds = clock.monotonic() - begin
-        listen(StepFinished(name, Outcome.FAILED, seconds, str(error)))
-        raise
-    listen(StepFinished(name, Outcome.DONE, clock.monotonic() - begin))

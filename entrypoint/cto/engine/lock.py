@@ -12,24 +12,32 @@ between, however long the API server was silent or this process was stopped.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from threading import Event as Flag
 from threading import Lock, Thread, current_thread
 from types import TracebackType
 from typing import Self
 
 from cto.engine.gone import until_gone
-from cto.errors import ApiError, Cancelled, CtoError, LockedError, WaitError
+from cto.engine.lease import (
+    LEASE,
+    MANAGED_BY,
+    NAME,
+    NAMESPACE,
+    described,
+    holder_of,
+    locked,
+    record,
+    silent_loss,
+    taken_loss,
+    unknown_loss,
+)
+from cto.errors import ApiError, Cancelled, CtoError, WaitError
 from cto.holder import Containers, Holder, Machine, NoContainers
 from cto.objects import Manifest, ObjectRef
 from cto.ports import Clock, Cluster
 
-NAMESPACE = "cto-system"
-NAME = "cto-lock"
-_LEASE = ("coordination.k8s.io/v1", "Lease")
-MANAGED_BY = {"app.kubernetes.io/managed-by": "cto"}
 _POLL_S = 1.0
 # We pause a bit before the others may begin: their clock starts with our last renewal.
 _SAFE_PART = 5 / 6
@@ -76,12 +84,12 @@ class ClusterLock:
         stop: Flag | None = None,
     ) -> None:
         self.lost = Flag()
-        self.loss: Callable[[str], CtoError] = _unknown_loss
+        self.loss: Callable[[str], CtoError] = unknown_loss
         self._cluster = cluster
         self._clock = clock
         self._machine = identity
         self._containers = containers
-        self._ref = ObjectRef(*_LEASE, namespace, name)
+        self._ref = ObjectRef(*LEASE, namespace, name)
         self._duration_s = duration_s
         self._patience_s = patience_s
         self._notice = notice
@@ -140,7 +148,7 @@ class ClusterLock:
                 seen = str(self._lease["metadata"]["resourceVersion"])
                 since = self._clock.monotonic()
                 self._notice(
-                    f"{_described(self._lease)}. Waiting up to {self._validity_s():g} s to see "
+                    f"{described(self._lease)}. Waiting up to {self._validity_s():g} s to see "
                     "whether it is alive"
                 )
             if self._clock.wait(self._stop, _POLL_S):
@@ -186,7 +194,7 @@ class ClusterLock:
         if now - since >= self._patience_s:
             age_s = now - self._renewed
             reason = f"the API server did not let us renew the lock for {age_s:.0f} s"
-            self._lose(reason, _silent_loss(reason, self._refusal))
+            self._lose(reason, silent_loss(reason, self._refusal))
 
     def is_held(self) -> bool:
         """Tell whether the lease is ours now: it may have run out while this process slept."""
@@ -308,30 +316,19 @@ class ClusterLock:
         return not self._lease or self._is_over(self._lease, seen, since)
 
     def _is_over(self, lease: Manifest, seen: str, since: float) -> bool:
-        holder = _holder(lease)
+        holder = holder_of(lease)
         if not holder:
             return True
         lives = Holder.parse(holder).lives(self._machine, self._containers)
         changed = seen and seen != lease["metadata"]["resourceVersion"]
         if lives or (changed and lives is None):
-            raise self._locked(lease)
+            raise locked(self._ref, lease)
         return lives is False or (
             bool(seen) and self._clock.monotonic() - since >= self._validity_s()
         )
 
     def _validity_s(self) -> float:
         return float(self._lease.get("spec", {}).get("leaseDurationSeconds") or self._duration_s)
-
-    def _locked(self, lease: Manifest) -> LockedError:
-        look = f"`kubectl get lease {self._ref.name} -n {self._ref.namespace} -o yaml -w`"
-        if process := Holder.parse(_holder(lease)).look:
-            look = f"{process}, or {look}"
-        return LockedError(
-            "CTO-2000",
-            _described(lease),
-            details=f"It renewed it at {_renewed(lease)}.",
-            hint=f"Wait for it. To see that it is alive: {look} (renewTime moves).",
-        )
 
     # keeping
 
@@ -343,12 +340,12 @@ class ClusterLock:
             return False
         if self._holder_is_me():
             return True
-        if _holder(self._lease):
-            reason = f"another run took the lock: {_described(self._lease)}"
-            self._lose(reason, _taken_loss(reason, self._locked(self._lease).hint))
+        if holder_of(self._lease):
+            reason = f"another run took the lock: {described(self._lease)}"
+            self._lose(reason, taken_loss(reason, locked(self._ref, self._lease).hint))
         else:
             reason = "another run took the lock meanwhile, and has given it back"
-            self._lose(reason, _taken_loss(reason, _AGAIN))
+            self._lose(reason, taken_loss(reason))
         return False
 
     def _find_deleted(self, begun: float) -> None:
@@ -357,7 +354,7 @@ class ClusterLock:
             reason = (
                 "the lock was deleted while it could not be renewed: another run may have had it"
             )
-            self._lose(reason, _taken_loss(reason, _AGAIN))
+            self._lose(reason, taken_loss(reason))
         elif self._put_back():
             self._go_on(begun)
 
@@ -373,109 +370,13 @@ class ClusterLock:
         return False
 
     def _holder_is_me(self) -> bool:
-        return _holder(self._lease) == str(self._me)
+        return holder_of(self._lease) == str(self._me)
 
     def _create(self) -> None:
-        self._lease = self._cluster.create(self._manifest({}, str(self._me)))
+        self._lease = self._cluster.create(self._record({}, str(self._me)))
 
     def _write(self, holder: str) -> None:
-        self._lease = self._cluster.update(self._manifest(self._lease, holder))
+        self._lease = self._cluster.update(self._record(self._lease, holder))
 
-    def _manifest(self, lease: Mapping[str, object], holder: str) -> Manifest:
-        now = f"{self._clock.now():%Y-%m-%dT%H:%M:%S.%f}Z"
-        old = lease.get("spec")
-        spec = dict(old) if isinstance(old, dict) else {}
-        if spec.get("holderIdentity") != holder:
-            spec["acquireTime"] = now
-            spec["leaseTransitions"] = int(spec.get("leaseTransitions") or 0) + 1
-        spec |= {
-            "holderIdentity": holder,
-            "leaseDurationSeconds": self._duration_s,
-            "renewTime": now,
-        }
-        if not holder:
-            del spec["holderIdentity"]
-        metadata = {
-            "name": self._ref.name,
-            "namespace": self._ref.namespace,
-            "labels": dict(MANAGED_BY),
-        }
-        return {
-            "apiVersion": self._ref.api_version,
-            "kind": self._ref.kind,
-            "metadata": lease.get("metadata", metadata),
-            "spec": spec,
-        }
-
-
-_AGAIN = "Run the same command again: it looks at what the other run did, and goes on from there."
-
-
-def _unknown_loss(details: str) -> CtoError:
-    return LockedError("CTO-2001", "the lock of the cluster was lost", details=details)
-
-
-def _taken_loss(reason: str, hint: str) -> Callable[[str], CtoError]:
-    def loss(details: str) -> CtoError:
-        message = f"{reason}; everything was stopped where it was"
-        return LockedError("CTO-2001", message, details=details, hint=hint)
-
-    return loss
-
-
-def _silent_loss(reason: str, refusal: str) -> Callable[[str], CtoError]:
-    def loss(details: str) -> CtoError:
-        told = "\n".join(filter(None, (refusal, details)))
-        message = f"{reason}; everything was stopped where it was"
-        hint = (
-            "No other run is known to be at work. See that the API server answers (`kubectl get "
-            "--raw /readyz`), then run the same command again: it goes on from here."
-        )
-        return ApiError("CTO-1601", message, details=told, hint=hint)
-
-    return loss
-
-
-@dataclass(frozen=True)
-class LockHistory:
-    """How often the lock was taken or given back, and whether somebody has it now."""
-
-    count: int
-    taken: bool
-
-
-def lock_history(cluster: Cluster, *, namespace: str = NAMESPACE, name: str = NAME) -> LockHistory:
-    """Return how often the lock changed hands: whoever takes it sees if others had it meanwhile."""
-    lease = cluster.get(ObjectRef(*_LEASE, namespace, name)) or {}
-    return LockHistory(
-        int(lease.get("spec", {}).get("leaseTransitions") or 0), bool(_holder(lease))
-    )
-
-
-def at_work(cluster: Cluster, machine: Machine, containers: Callable[[], Containers]) -> str:
-    """Return who has the lock now, in a line, and '' if that is nobody who lives, or may live.
-
-    Nothing is waited for: whoever reads the times can tell how sure that is.
-    """
-    lease: Manifest = {}
-    # Who may not look at it is not told of it.
-    with suppress(ApiError):
-        lease = cluster.get(ObjectRef(*_LEASE, NAMESPACE, NAME)) or {}
-    holder = _holder(lease)
-    if not holder or Holder.parse(holder).lives(machine, containers()) is False:
-        return ""
-    return f"{_described(lease)}, and renewed it at {_renewed(lease)}"
-
-
-def _holder(lease: Manifest) -> str:
-    return str(lease.get("spec", {}).get("holderIdentity") or "")
-
-
-def _renewed(lease: Manifest) -> str:
-    return str(lease.get("spec", {}).get("renewTime") or "an unknown time")
-
-
-def _described(lease: Manifest) -> str:
-    who = Holder.parse(_holder(lease)).described
-    since = lease.get("spec", {}).get("acquireTime", "an unknown time")
-    return f"{who} holds the lock of this cluster since {since}"
+    def _record(self, old: Manifest, holder: str) -> Manifest:
+        return record(self._ref, old, holder, now=self._clock.now(), duration_s=self._duration_s)

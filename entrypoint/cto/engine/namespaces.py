@@ -1,15 +1,20 @@
-"""Tells whether a namespace may go."""
+"""Tells whether a namespace may go, and takes the installer's own one away."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import NamedTuple
 
+from cto.engine.gone import until_gone
+from cto.engine.report import Report, StepRun
+from cto.engine.state import NAMESPACE as OWN
 from cto.errors import ApiError
+from cto.events import Listener, Outcome, Phase, StepFinished, StepProgress, StepStarted
 from cto.objects import Manifest, ObjectRef, labels_of, ref_of
 from cto.plan import labels
-from cto.ports import ApiKind, Cluster
+from cto.ports import ApiKind, Clock, Cluster
 
 _PARALLEL = 8
 # What Kubernetes itself puts into every namespace, or keeps as a trace of what is gone.
@@ -123,3 +128,46 @@ def _owners(item: Manifest) -> set[str]:
 def _matters(kind: ApiKind) -> bool:
     can = {"list", "delete"} <= kind.verbs
     return kind.namespaced and can and kind.kind not in _TRACES
+
+
+def delete_own(cluster: Cluster, clock: Clock, listen: Listener, report: Report) -> Report:
+    """Delete the namespace of state and lock, now that the lock is free, and see it go.
+
+    It stays if it is not ours, or if something of somebody is in it: the report says so.
+    """
+    ref = ObjectRef("v1", "Namespace", "", OWN)
+    live = cluster.get(ref) or {}
+    if not labels.is_ours(labels_of(live)):
+        return report
+    if kept := why_kept(cluster, OWN):
+        return _with_kept(report, kept)
+    # The one that was looked at: the lock is given back, and the next run may make it again.
+    cluster.delete(ref, uid=live["metadata"]["uid"])
+    return _see_it_go(ref, cluster, clock, listen, report)
+
+
+def _see_it_go(
+    ref: ObjectRef, cluster: Cluster, clock: Clock, listen: Listener, report: Report
+) -> Report:
+    name, begun = f"namespace:{OWN}", clock.monotonic()
+    listen(StepStarted(name, Phase.ACCESS, f"Delete namespace {OWN}"))
+    verdict = until_gone(ref, cluster, clock, tell=lambda text: listen(StepProgress(name, text)))
+    held = verdict.error.message if verdict.error else verdict.message
+    outcome = Outcome.DONE if verdict.done else Outcome.UNCHANGED
+    told = "" if verdict.done else f"it is being deleted: {held}"
+    listen(StepFinished(name, outcome, clock.monotonic() - begun, told))
+    return _with_kept(report, told) if told else report
+
+
+def _with_kept(report: Report, why: str) -> Report:
+    """Return the report with our own namespace in it, as one that stays."""
+    run = StepRun(
+        id=f"namespace:{OWN}",
+        title=f"Delete namespace {OWN} if it is empty",
+        outcome=Outcome.UNCHANGED,
+        started_s=report.seconds,
+        ended_s=report.seconds,
+        after=("state",),
+        message=why,
+    )
+    return replace(report, runs=(*report.runs, run))

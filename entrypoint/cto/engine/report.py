@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cto.errors import CtoError
-from cto.events import Outcome
+from cto.events import Listener, Outcome, Phase, StepFinished, StepProgress, StepStarted
+from cto.ports import Clock
 
 # What was stopped half-way tells that many titles of a kind.
 _NAMED = 8
@@ -128,3 +130,19 @@ def critical_path(runs: Sequence[StepRun]) -> tuple[StepRun, ...]:
         before = [by_id[name] for name in current.after if name in by_id]
         current = max(before, key=lambda run: run.ended_s, default=None)
     return tuple(reversed(path))
+
+
+@contextmanager
+def shown(
+    listen: Listener, clock: Clock, phase: Phase, name: str, title: str
+) -> Iterator[Callable[[str], None]]:
+    """Show a block as a step. It gets what tells its progress."""
+    begin = clock.monotonic()
+    listen(StepStarted(name, phase, title))
+    try:
+        yield lambda text: listen(StepProgress(name, text))
+    except BaseException as error:
+        seconds = clock.monotonic() - begin
+        listen(StepFinished(name, Outcome.FAILED, seconds, str(error)))
+        raise
+    listen(StepFinished(name, Outcome.DONE, clock.monotonic() - begin))

@@ -275,11 +275,10 @@ class ComponentSteps:
         back = None
         if record and action is not Action.KEEP:
             back = change.downgrade(chart, (record.labels, record.deployed_labels))
+        reason = change.with_downgrade(reason, back)
         verb = {Action.CREATE: "Install", Action.KEEP: "Keep"}.get(action, "Upgrade")
         return ApplyRelease(
-            **self._common(
-                f"release:{component.name}", action, change.with_downgrade(reason, back)
-            ),
+            **self._common(f"release:{component.name}", action, reason),
             title=f"{'Downgrade' if back else verb} {component.title} {chart.version}",
             after=after,
             timeout_s=self._wanted.step_timeout_s,

@@ -202,7 +202,7 @@ class _Removal:
             ours = tuple(
                 ref
                 for ref in glue
-                if ref.group in groups and self._exists(ref) and ref.kind not in kept
+                if ref.group in groups and ref in self._observed.present and ref.kind not in kept
             )
             self._delete(f"custom:{component.name}", component, "custom resources", (*ours, *users))
             if ours or users:
@@ -214,9 +214,6 @@ class _Removal:
         found = self._observed.instances
         refs = (ref for name in self._crds_of(component) for ref in found.get(name, ()))
         return tuple(ref for ref in refs if ref not in ours)
-
-    def _exists(self, ref: ObjectRef) -> bool:
-        return ref in self._observed.present
 
     def _delete(
         self,
@@ -261,7 +258,7 @@ class _Removal:
             )
         )
         after = (f"uninstall:{name}",)
-        glue = tuple(ref for ref in self._release(component).glue if self._exists(ref))
+        glue = tuple(ref for ref in self._release(component).glue if ref in self._observed.present)
         gone = {
             ref for step in self._steps if isinstance(step, DeleteObjects) for ref in step.objects
         }
@@ -305,7 +302,7 @@ class _Removal:
         return tuple(
             ref
             for ref in component.made(self._release(component).glue)
-            if ref.api_version == "v1" and self._exists(ref)
+            if ref.api_version == "v1" and ref in self._observed.present
             if labels.is_ours(namespaces.get(ref.namespace))
         )
 

@@ -13,7 +13,7 @@ import pytest
 
 from cto.catalog import Component, load
 from cto.config.model import Config
-from cto.engine.installer import Loss
+from cto.engine.lease import Loss
 from cto.engine.preflight_errors import refuse_failed
 from cto.errors import ApiError, Cancelled, LockedError, PreflightError, ToolError
 from cto.events import Event, Outcome, StepFinished, StepProgress, StepStarted

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from cto.engine.lock import ClusterLock, LockHistory, lock_history
+from cto.engine.lease import LockHistory, lock_history
+from cto.engine.lock import ClusterLock
 from cto.errors import ApiError, Cancelled, LockedError, WaitError
 from cto.holder import Holder, NoContainers
 from cto.objects import Manifest, ObjectRef

@@ -29,11 +29,11 @@ from cto.cli.reaching import (
 from cto.cli.verbs.opening import frame, raise_errors
 from cto.cli.wiring import Wiring
 from cto.engine.health import run_checks
-from cto.engine.installer import Installer, shown
+from cto.engine.installer import Installer
 from cto.engine.look import HealthContext
 from cto.engine.planning import charts_of
 from cto.engine.preflight_errors import refuse_failed
-from cto.engine.report import Report, StepRun
+from cto.engine.report import Report, StepRun, shown
 from cto.errors import Exit, if_interrupted
 from cto.events import Outcome, Phase, PhaseStarted
 from cto.plan.limits import nodes_warnings
