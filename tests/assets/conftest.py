@@ -60,6 +60,12 @@ _DATABASES = {
 }
 
 
+def ingress_namespaces(catalog: Catalog) -> list[str]:
+    """Return where components have an Ingress."""
+    found = {c.namespace for c in catalog.components if c.access and c.access.subdomain}
+    return sorted(found)
+
+
 def config(profile: str, **sections: Any) -> Config:
     """Return a configuration with secrets planted in it."""
     return Config.model_validate(
@@ -99,7 +105,7 @@ def context(
         "components": names,
         "namespaces": sorted({catalog[name].namespace for name in names}),
         "app_slugs": {"tess": "the-tester"},
-        "ingress_namespaces": ["argo", "argo-events", "argocd", "dex", "monitoring"],
+        "ingress_namespaces": ingress_namespaces(catalog),
         "cluster": {
             "nodes": nodes or (3 if made.features.high_availability else 1),
             "simulated": True,

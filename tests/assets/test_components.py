@@ -13,8 +13,11 @@ import pytest
 import yaml
 
 from cto.catalog import Catalog, Component, load
+from cto.config.sections import Features
 from cto.objects import Manifest, dump_documents, dump_yaml
 from cto.render import VALUES, Renderer
+
+from .conftest import ingress_namespaces
 
 _BUNDLE = Path(__file__).parents[2] / "bundle"
 PROFILES = ("minimal", "standard", "production")
@@ -194,11 +197,7 @@ def test_objects_are_in_the_namespace_of_their_component(
         # The databases of the configuration are in this one.
         other = {"default"} if component.category == "database" else set()
         # It reads Ingress objects where they are.
-        other |= (
-            {"argo", "argo-events", "argocd", "dex", "monitoring"}
-            if component.ingress_class
-            else set()
-        )
+        other |= {*ingress_namespaces(catalog)} if component.ingress_class else set()
         assert manifest["metadata"]["namespace"] in {component.namespace, *other}
 
 
@@ -486,24 +485,10 @@ def test_grafana_knows_metrics_only_where_they_are(catalog: Catalog, renderer: M
         assert len(values["datasources"]["datasources.yaml"]["datasources"]) == count
 
 
-def test_the_components_are_there(catalog: Catalog) -> None:
-    features = {component.name: component.feature for component in catalog.components}
-    assert features == {
-        "argo-events": None,
-        "argo-workflows": None,
-        "argocd": None,
-        "backup-operator": "backup",
-        "controller": None,
-        "dex": None,
-        "grafana": "monitoring",
-        "object-store": "object_store",
-        "postgresql-operator": "databases",
-        "redis-operator": "databases",
-        "traefik": None,
-        "victoria-logs": "monitoring",
-        "victoria-logs-collector": "monitoring",
-        "victoria-metrics": "monitoring",
-    }
+def test_a_component_is_asked_for_by_a_switch_that_there_is(catalog: Catalog) -> None:
+    """Every switch adds one, but for those that change what others are like."""
+    features = {component.feature for component in catalog.components} - {None}
+    assert features == {*Features.model_fields} - {"mail_notifications", "high_availability"}
     assert all(
         component.required == (not (component.feature or component.ingress_class or component.when))
         for component in catalog.components

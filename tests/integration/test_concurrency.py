@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from cto.catalog import load
 from cto.objects import ObjectRef
 
-from .conftest import CONTEXT, Lab
+from .conftest import CONTEXT, ROOT, Lab
 from .essence import essence, versions
 from .kills import (
     INSTALL,
@@ -32,7 +33,7 @@ from .kills import (
 )
 
 UNINSTALL = ("uninstall", "--yes", "--delete-data", "--delete-crds")
-MINIMAL = ["argo-events", "argo-workflows", "argocd", "controller"]
+MINIMAL = sorted(one.release for one in load(ROOT / "bundle").components if one.required)
 # Controllers write these by themselves, whoever installs.
 MOVING = ("Event", "Lease", "Node", "Pod", "EndpointSlice", "Endpoints")
 

@@ -250,7 +250,13 @@ def test_the_secrets_are_where_they_are_meant_to_be(expedition: Expedition) -> N
         "webhook secret in object Secret argo-events/github-webhook-secret",
         *(
             f"registry password in object Secret {namespace}/cto-registry"
-            for namespace in ("argo", "argo-events", "argocd", "cto", "logging", "monitoring")
+            for namespace in sorted(
+                {
+                    one.namespace
+                    for one in load(ROOT / "bundle").components
+                    if one.required or one.feature == "monitoring"
+                }
+            )
         ),
     }
 

@@ -52,9 +52,7 @@ def test_a_rendering_has_the_release_and_the_installers_own_objects(
 ) -> None:
     releases = FakeReleases(FakeCluster())
     found = list(ComponentRenderer(real, chart, releases).render(all_targets[:1], VERSIONS[:1]))
-    assert {item.component for item in found} == {
-        "argo-events", "argo-workflows", "argocd", "controller"
-    }  # fmt: skip
+    assert {item.component for item in found} == {c.name for c in real.components if c.required}
     events = next(item for item in found if item.component == "argo-events")
     assert (events.profile, events.kube_version) == ("minimal", "v1.31.0")
     kinds = [manifest["kind"] for manifest in events.manifests]
