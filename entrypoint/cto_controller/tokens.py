@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from cto.engine.tasks import APP_KEYS
-from cto.github.client import AppKey, Client, GitHubError
+from cto.github.client import Client, GitHubError
+from cto.github.found import AppKey
 from cto.network import trust, web
 from cto.objects import ObjectRef
 from cto.ports import Clock, Cluster

@@ -12,10 +12,9 @@ from typing import Any
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from cto.catalog.network import ANYWHERE, OUTSIDE, Exemption, Opening, Pods
 from cto.catalog.parts import (
-    ANYWHERE,
     CERTIFICATE,
-    OUTSIDE,
     AgentRunner,
     Category,
     ChartSource,
@@ -25,7 +24,6 @@ from cto.catalog.parts import (
     ComponentImage,
     ContainerName,
     Crds,
-    Exemption,
     GeneratedKey,
     GeneratedSecret,
     Health,
@@ -33,9 +31,7 @@ from cto.catalog.parts import (
     Mail,
     Manifests,
     Name,
-    Opening,
     PodRequests,
-    Pods,
     Probe,
     Ready,
     Receivers,

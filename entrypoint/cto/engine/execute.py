@@ -318,7 +318,8 @@ class Executor:
     def _uninstall(self, step: UninstallRelease) -> Wait:
         objects = self.releases.manifest(step.release, step.namespace)
         hooks = self.releases.hooks(step.release, step.namespace)
-        going = [item for item in objects if not _is_kept(item)]
+        policy = "helm.sh/resource-policy"
+        going = [item for item in objects if annotations_of(item).get(policy) != "keep"]
         refs = inventory(self.cluster, going, step.namespace)
         pods = pods_of(self.cluster, refs)
         # Helm leaves what its hooks made: https://github.com/helm/helm/issues/5156
@@ -395,7 +396,3 @@ def _secret(ref: ObjectRef, kind: str, data: Mapping[str, str], component: str) 
 
 def _nothing(component: str) -> ReleaseState:
     return ReleaseState(component=component, release="", namespace="", digest="", chart="")
-
-
-def _is_kept(manifest: Manifest) -> bool:
-    return annotations_of(manifest).get("helm.sh/resource-policy") == "keep"

@@ -15,8 +15,8 @@ from threading import Event as Flag
 from typing import Any
 
 from cto.errors import ApiError
-from cto.github.client import Answer, AppKey, Client, GitHubError
-from cto.github.found import App, Status, app_of
+from cto.github.client import Answer, Client, GitHubError
+from cto.github.found import App, AppKey, Status, app_of
 from cto.github.manifest import WantedApp
 from cto.objects import Manifest, ObjectRef, labels_of
 from cto.plan import labels

@@ -7,25 +7,22 @@ what it may have carried out is asked again only if that changes nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from threading import Event as Flag
 from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 
-import jwt
 import requests
 
 from cto.errors import ToolError
+from cto.github.found import AppKey
 from cto.network import web
 from cto.ports import Clock
 from cto.redaction import redacted
 
 _T = TypeVar("_T")
-# GitHub takes ten minutes at most, by its own clock:
-# https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app
-_EARLIER_S, _LATER_S = 60, 540
 _AGAIN_S = 240
 # Older Enterprise Servers answer 400 to a newer one.
 _VERSION = "2022-11-28"
@@ -64,33 +61,6 @@ class GitHubError(ToolError):
     def text(self) -> str:
         """Message and help in one line."""
         return f"{self.message}; {self.help}" if self.help else self.message
-
-
-@dataclass(frozen=True)
-class AppKey:
-    """What an App proves itself with.
-
-    Attributes:
-        issuer: Its client id, or its id.
-        pem: Its private key.
-    """
-
-    issuer: str
-    pem: str = field(repr=False)
-
-    def signed(self, now: datetime) -> str:
-        """Return a JSON Web Token.
-
-        Raises:
-            ValueError: The key is no RSA key in PEM.
-        """
-        moment = int(now.timestamp())
-        claims = {"iat": moment - _EARLIER_S, "exp": moment + _LATER_S, "iss": self.issuer}
-        try:
-            return jwt.encode(claims, self.pem, algorithm="RS256")
-        except (ValueError, TypeError, jwt.PyJWTError):
-            # What they say may quote the key.
-            raise ValueError from None
 
 
 @dataclass(frozen=True)

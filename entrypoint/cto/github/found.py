@@ -4,10 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+import jwt
+
 from cto.github.manifest import WantedApp
+
+# GitHub takes ten minutes at most, by its own clock:
+# https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app
+_EARLIER_S, _LATER_S = 60, 540
+
+
+@dataclass(frozen=True)
+class AppKey:
+    """What an App proves itself with.
+
+    Attributes:
+        issuer: Its client id, or its id.
+        pem: Its private key.
+    """
+
+    issuer: str
+    pem: str = field(repr=False)
+
+    def signed(self, now: datetime) -> str:
+        """Return a JSON Web Token.
+
+        Raises:
+            ValueError: The key is no RSA key in PEM.
+        """
+        moment = int(now.timestamp())
+        claims = {"iat": moment - _EARLIER_S, "exp": moment + _LATER_S, "iss": self.issuer}
+        try:
+            return jwt.encode(claims, self.pem, algorithm="RS256")
+        except (ValueError, TypeError, jwt.PyJWTError):
+            # What they say may quote the key.
+            raise ValueError from None
 
 
 class Status(StrEnum):

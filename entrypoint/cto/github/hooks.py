@@ -13,8 +13,8 @@ from typing import Any
 
 from cto.github.address import hook_url
 from cto.github.apps import Memory
-from cto.github.client import AppKey, Client, GitHubError
-from cto.github.found import Hook
+from cto.github.client import Client, GitHubError
+from cto.github.found import AppKey, Hook
 from cto.github.manifest import WantedApp
 from cto.objects import ObjectRef
 from cto.ports import Cluster

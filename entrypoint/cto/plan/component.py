@@ -235,7 +235,7 @@ class ComponentSteps:
         Those that an older cto applied do not say which: it is that of the release then.
         """
         name = self._component.name
-        mine = [item for item in self._observed.crds.values() if _belongs(item, name)]
+        mine = [item for item in self._observed.crds.values() if item.get(labels.COMPONENT) == name]
         told = [item for item in mine if labels.CHART in item]
         record = self._record()
         return change.downgrade(
@@ -390,14 +390,10 @@ def namespaces_of(item: DesiredComponent, observed: Observed) -> tuple[str, ...]
 
 
 def _crds_action(component: str, digest: str, observed: Observed) -> tuple[Action, str]:
-    mine = [item for item in observed.crds.values() if _belongs(item, component)]
+    mine = [item for item in observed.crds.values() if item.get(labels.COMPONENT) == component]
     if not mine:
         return Action.CREATE, "not there"
     current = [item for item in mine if item.get(labels.DIGEST) == digest]
     if current and str(len(current)) == current[0].get(labels.CRD_COUNT):
         return Action.KEEP, "unchanged"
     return Action.UPDATE, "changed or missing"
-
-
-def _belongs(found: Mapping[str, str], component: str) -> bool:
-    return found.get(labels.COMPONENT) == component

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 
 from cto.catalog import Component
@@ -19,8 +19,8 @@ from cto.engine.tasks import APP_KEYS
 from cto.errors import ConfigError, DegradedError
 from cto.github.address import public_url
 from cto.github.apps import Apps, Memory
-from cto.github.client import AppKey, Client, api_of
-from cto.github.found import App, Status
+from cto.github.client import Client, api_of
+from cto.github.found import App, AppKey, Status
 from cto.github.hooks import AppHooks, Receiver
 from cto.github.manifest import Rules, WantedApp, app_name, rules
 from cto.network import trust, web
@@ -116,13 +116,7 @@ def desk_of(
         known = remembered_under(state.config, wiring.settings.env, _SECTIONS)
         config = _config(given or known)
         told = rules(wiring.settings.root / "templates")
-        session = web.session(
-            wiring.settings.env,
-            verified=trust.context(wiring.settings.env, ca_file=wiring.options.ca_file),
-            log=lambda text: wiring.debug(wiring.secrets.redacted(text)),
-        )
-        client = Client(api_of(config.github.url), session, wiring.clock, notice=wiring.notice)
-        stack.callback(session.close)
+        client = stack.enter_context(_client(wiring, config))
         write = installer.store.remember_app if writes else _forget
         memory = Memory(installer.store.apps, write)
         apps = Apps(
@@ -135,15 +129,22 @@ def desk_of(
             place=place_of(config),
             learned=wiring.secrets.add,
         )
-        receiver = Receiver(
-            cluster,
-            base=public_url(config) or "",
-            namespace=_receiving(installer.known.components, state),
-            learned=wiring.secrets.add,
-        )
+        base, place = public_url(config) or "", _receiving(installer.known.components, state)
+        receiver = Receiver(cluster, base=base, namespace=place, learned=wiring.secrets.add)
         hooks = AppHooks(client, memory, receiver, apps.settings)
         wishes = _wishes(installer.cluster, runner, config, told)
         yield Desk(config, apps, client, wishes, told, cluster, memory, hooks)
+
+
+@contextmanager
+def _client(wiring: Wiring, config: Config) -> Iterator[Client]:
+    session = web.session(
+        wiring.settings.env,
+        verified=trust.context(wiring.settings.env, ca_file=wiring.options.ca_file),
+        log=lambda text: wiring.debug(wiring.secrets.redacted(text)),
+    )
+    with closing(session):
+        yield Client(api_of(config.github.url), session, wiring.clock, notice=wiring.notice)
 
 
 def _forget(agent: str, known: Mapping[str, object] | None) -> None:

@@ -14,8 +14,8 @@ from cto.cli.wiring import Wiring
 from cto.config.agents import GitHubApp, WebhookOwner
 from cto.engine.planning import secret_values
 from cto.errors import ConfigError, Exit, UsageError
-from cto.github.client import AppKey, GitHubError
-from cto.github.found import App, Status
+from cto.github.client import GitHubError
+from cto.github.found import App, AppKey, Status
 from cto.github.hooks import COMMON_SECRET, OwnerHook
 from cto.github.manifest import WantedApp
 from cto.result import Result
