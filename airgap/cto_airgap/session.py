@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from math import isinf
 from threading import Event as Flag
 from threading import Lock
 from typing import TypeVar
 from urllib.parse import urljoin, urlsplit
 
+from cto.backoff import TRANSIENT, Backoff
 from cto.errors import Cancelled
 from cto.ports import Clock
 from cto_airgap.auth import Authorizer, Scopes
@@ -18,14 +20,11 @@ from cto_airgap.logins import Logins
 from cto_airgap.reference import Endpoint
 from cto_airgap.web import HttpAnswer, HttpRequest, Transport, TransportError
 
-_TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS = 5
-_ATTEMPTS = 6
+_BACKOFF = Backoff(1.0, 30.0, attempts=6)
 # A host that is not there should not hold up the next one for long.
 _SILENT_ATTEMPTS = 4
-_FIRST_PAUSE_S = 1.0
-_LONGEST_PAUSE_S = 30.0
 # Whoever asks for more is not waited for: a person has to know.
 _LONGEST_ASKED_S = 300.0
 _LARGEST_BODY = 8 << 20
@@ -87,7 +86,7 @@ class Session:
         Raises:
             Cancelled: The run is stopping.
         """
-        self._wait(_pause_s(attempt))
+        self._wait(_BACKOFF.pause_s(attempt))
 
     def repeated(self, action: Callable[[], T], attempts: int) -> T:
         """Return what an action of several requests returns; begin it again where it breaks.
@@ -96,13 +95,13 @@ class Session:
             TransportError: It broke each time, or for good.
             Cancelled: The run is stopping.
         """
-        for attempt in range(attempts):
+        for pause in replace(_BACKOFF, attempts=attempts).pauses_s():
             try:
                 return action()
             except TransportError as error:
-                if attempt == attempts - 1 or not error.again:
+                if isinf(pause) or not error.again:
                     raise
-            self.pause(attempt)
+            self._wait(pause)
         raise AssertionError  # the last attempt returns or raises
 
     def pieces(self, answer: HttpAnswer) -> Iterator[bytes]:
@@ -140,9 +139,8 @@ class Session:
         return answer.status, self.body(answer)
 
     def _patiently(self, send: Callable[[], HttpAnswer], url: str) -> HttpAnswer:
-        for attempt in range(_ATTEMPTS):
-            last = attempt == _ATTEMPTS - 1
-            pause = _pause_s(attempt)
+        for attempt, usual in enumerate(_BACKOFF.pauses_s()):
+            pause = usual
             try:
                 answer = send()
             except TransportError as error:
@@ -150,12 +148,12 @@ class Session:
                     raise
             else:
                 asked = _retry_after(answer, self._clock)
-                if last or answer.status not in _TRANSIENT or asked > _LONGEST_ASKED_S:
+                if isinf(usual) or answer.status not in TRANSIENT or asked > _LONGEST_ASKED_S:
                     return answer
                 answer.close()
                 if answer.status == 429 and asked:
                     self._close_until(url, asked)
-                pause = max(pause, asked)
+                pause = max(usual, asked)
             self._wait(pause)
         raise AssertionError  # the last attempt returns or raises
 
@@ -193,10 +191,6 @@ class Session:
     def _wait(self, seconds: float) -> None:
         if self._stop.is_set() or (seconds > 0 and self._clock.wait(self._stop, seconds)):
             raise Cancelled
-
-
-def _pause_s(attempt: int) -> float:
-    return min(_FIRST_PAUSE_S * 2.0**attempt, _LONGEST_PAUSE_S)
 
 
 def _origin(url: str) -> str:

@@ -7,6 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from urllib.parse import quote, urlencode, urljoin
 
+from cto.backoff import TRANSIENT
 from cto_airgap.auth import Scopes, scope
 from cto_airgap.oci import Descriptor, Document
 from cto_airgap.reference import Endpoint, Endpoints, Reference
@@ -19,7 +20,6 @@ _SMALL = 1 << 20
 _BYTES = {"Content-Type": "application/octet-stream"}
 # The session is gone, or not where we think it is.
 _LOST = frozenset({404, 416})
-_BUSY = frozenset({408, 429, 500, 502, 503, 504})
 
 
 class Sent(StrEnum):
@@ -175,7 +175,7 @@ class Uploader:
     def _expect(self, upload: _Upload, answer: HttpAnswer, status: int) -> None:
         if answer.status == status:
             answer.close()
-        elif answer.status in _LOST | _BUSY:
+        elif answer.status in _LOST | TRANSIENT:
             answer.close()
             text = f"HTTP status {answer.status} in the middle of an upload"
             raise TransportError(text, again=True)

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Event as Flag
 
+from cto.backoff import Backoff
 from cto.engine.cache import Cache
 from cto.engine.causes import causes_of
 from cto.engine.evidence import CLAIM, EVENT, Evidence, one_line
@@ -42,7 +43,7 @@ _BURST_S = 0.2
 # Times go by without an event: deadlines of tokens, and of what is cleaned away.
 PAUSE_S = 10.0
 # What could not begin is tried again after so long, twice as long after each failure.
-_AGAIN_S, _LONGEST_S = 10.0, 300.0
+_BACKOFF = Backoff(10.0, 300.0)
 # What it goes by.
 FOLLOWED = (*((API, kind) for kind in KINDS), JOB, POD, EVENT, CLAIM)
 
@@ -257,8 +258,7 @@ class Controller:
 
     def _fail(self, run: Run) -> None:
         count, _ = self._failures.get(run.uid, (0, 0.0))
-        pause = min(_AGAIN_S * 2**count, _LONGEST_S)
-        self._failures[run.uid] = count + 1, self._clock.monotonic() + pause
+        self._failures[run.uid] = count + 1, self._clock.monotonic() + _BACKOFF.pause_s(count)
 
     def _is_too_soon(self, run: Run) -> bool:
         return self._clock.monotonic() < self._failures.get(run.uid, (0, 0.0))[1]

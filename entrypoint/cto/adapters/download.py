@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import isinf
 from pathlib import Path
 from threading import Event as Flag
 from typing import Any, BinaryIO
@@ -17,16 +18,16 @@ from urllib.parse import unquote, urlsplit
 
 from cto import digests, storage
 from cto.adapters.clock import SystemClock
+from cto.backoff import TRANSIENT, Backoff
 from cto.errors import IntegrityError, ToolError
 from cto.events import Transfer
 from cto.network import trust
 from cto.ports import Clock
 
 UNRESOLVED = "unresolved"
-_PAUSES_S = (1.0, 3.0)
+_BACKOFF = Backoff(1.0, 3.0, attempts=3, factor=3.0)
 # What a broken connection leaves of the last piece is lost.
 _CHUNK = 1 << 16
-_TRANSIENT = (408, 429, 500, 502, 503, 504)
 _TELL_EVERY_S = 0.5
 
 
@@ -170,12 +171,12 @@ class Downloader:
 
     def _take(self, source: str, wanted: _Wanted, part: Path) -> None:
         """Fill the part file from one source, as far as it is not filled yet, and verify it."""
-        for pause in (*_PAUSES_S, None):
+        for pause in _BACKOFF.pauses_s():
             resumed = part.exists() and part.stat().st_size > 0
             try:
                 found = self._fill(source, wanted, part)
             except _UnreachableError as error:
-                if pause is None or not error.again:
+                if isinf(pause) or not error.again:
                     raise
                 self._clock.wait(Flag(), pause)
                 continue
@@ -183,7 +184,7 @@ class Downloader:
                 return
             part.unlink()
             # What an earlier run had left may have been wrong: once more, from the beginning.
-            if pause is None or not resumed:
+            if isinf(pause) or not resumed:
                 raise _wrong(wanted, found, _shown(source))
 
     def _fill(self, source: str, wanted: _Wanted, part: Path) -> str:
@@ -251,7 +252,7 @@ class Downloader:
 def _check(status: int) -> None:
     if status >= 300:
         text = f"HTTP status {status}"
-        raise _UnreachableError(text, again=status in _TRANSIENT)
+        raise _UnreachableError(text, again=status in TRANSIENT)
 
 
 def _total(headers: Any, have: int) -> int:

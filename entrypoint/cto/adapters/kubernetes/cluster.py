@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
+from math import isinf
 from threading import Event as Flag
 from typing import Any
 from urllib.parse import quote
@@ -18,6 +19,7 @@ from cto.adapters.kubernetes.connection import ApiAnswer, Connection, NoAnswerEr
 from cto.adapters.kubernetes.discovery import Discovery, list_request, path_of, with_query
 from cto.adapters.kubernetes.login import LoginPrograms
 from cto.adapters.kubernetes.retrying import Retrying
+from cto.backoff import Backoff
 from cto.errors import ApiError
 from cto.objects import Manifest, ObjectRef
 from cto.ports import Access, ApiKind, Clock, WatchEvent
@@ -32,7 +34,7 @@ _NAMESPACES = "/api/v1/namespaces"
 _LOG_READ_S = 5.0
 _PROXY_READ_S = 10.0
 # A definition is established a moment before its kind is found.
-_KIND_PAUSES_S = (0.2, 1.1)
+_OF_KINDS = Backoff(0.2, 1.1, attempts=3, factor=5.5)
 
 
 class KubeCluster:
@@ -286,10 +288,10 @@ class KubeCluster:
 
     def _needed(self, manifest: Manifest) -> ApiKind:
         api_version, kind = manifest["apiVersion"], manifest["kind"]
-        for pause in (*_KIND_PAUSES_S, None):
+        for pause in _OF_KINDS.pauses_s():
             if found := self._discovery.find(api_version, kind):
                 return found
-            if pause is None or self._clock.wait(self._closed, pause):
+            if isinf(pause) or self._clock.wait(self._closed, pause):
                 break
         text = f"the API server has no kind {kind} in {api_version}"
         raise ApiError("CTO-1603", text, status=404, reason="NotFound")

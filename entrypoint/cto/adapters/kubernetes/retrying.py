@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import isfinite
 from threading import Event as Flag
 
 from cto.adapters.kubernetes import errors as api_errors
 from cto.adapters.kubernetes.connection import ApiAnswer, Connection, NoAnswerError, Request
+from cto.backoff import Backoff
 from cto.ports import Clock
 
 # PATCH is only ever a server-side apply here, DELETE names its object.
 IDEMPOTENT = frozenset({"GET", "PATCH", "DELETE"})
-_ATTEMPTS = 5
-_FIRST_PAUSE_S = 0.25
-_LONGEST_PAUSE_S = 5.0
+_BACKOFF = Backoff(0.25, 5.0, attempts=5)
 _IN_ALL_S = 25.0
 
 
@@ -34,18 +34,17 @@ class Retrying:
         """
         end = self._clock.monotonic() + _IN_ALL_S
         repeated = False
-        for attempt in range(_ATTEMPTS):
-            last = attempt == _ATTEMPTS - 1
+        for usual in _BACKOFF.pauses_s():
+            pause = usual
             try:
                 answer = self._connection.send(request)
             except NoAnswerError as error:
-                pause = _pause(attempt, {})
-                if last or not _may_repeat(request, error) or self._over(end, pause):
+                if not _may_repeat(request, error) or self._over(end, pause):
                     raise
                 repeated = repeated or error.sent
             else:
-                pause = _pause(attempt, answer.headers)
-                if last or not _worth_repeating(request, answer) or self._over(end, pause):
+                pause = _asked(answer.headers, usual)
+                if not _worth_repeating(request, answer) or self._over(end, pause):
                     return answer, repeated
                 repeated = repeated or answer.status != 429
             if self._clock.wait(self._closed, pause):
@@ -71,7 +70,7 @@ def _worth_repeating(request: Request, answer: ApiAnswer) -> bool:
     return request.method in IDEMPOTENT and api_errors.heals(answer.status, answer.body)
 
 
-def _pause(attempt: int, headers: Mapping[str, str]) -> float:
-    asked = headers.get("Retry-After", "")
-    pause = float(asked) if str(asked).isdigit() else _FIRST_PAUSE_S * 2.0**attempt
-    return min(pause, _LONGEST_PAUSE_S)
+def _asked(headers: Mapping[str, str], pause: float) -> float:
+    """Return the pause that the server asks for, within limits; where it asks for none, ours."""
+    asked = str(headers.get("Retry-After", ""))
+    return min(float(asked), _BACKOFF.longest_s) if asked.isdigit() and isfinite(pause) else pause

@@ -8,6 +8,7 @@ from threading import Event as Flag
 from threading import Thread
 
 from cto.adapters.kubernetes.connection import Connection, NoAnswerError, Request, Stream
+from cto.backoff import Backoff
 from cto.errors import ApiError
 from cto.goyaml import load_json
 from cto.objects import Manifest
@@ -17,8 +18,7 @@ from cto.ports import Clock, WatchEvent, WatchType
 # longer, not even a bookmark, nobody is at the other end of the connection any more.
 _SERVER_ENDS_S = 50
 _SILENCE_S = 70.0
-_FIRST_PAUSE_S = 0.2
-_LONGEST_PAUSE_S = 5.0
+_BACKOFF = Backoff(0.2, 5.0)
 # A watch that lived so long was a good one: the next failure is a new one.
 _GOOD_S = 5.0
 _LOOK_S = 1.0
@@ -62,7 +62,7 @@ class Watch:
         Raises:
             ApiError: CTO-1602 and what else will not heal by itself.
         """
-        pause = _FIRST_PAUSE_S
+        failures = 0
         synced = False
         while not stop.is_set():
             began = self._clock.monotonic()
@@ -79,14 +79,10 @@ class Watch:
             except ApiError as error:
                 if not _heals(error):
                     raise
-            pause = self._rest(stop, began, pause)
-
-    def _rest(self, stop: Flag, began: float, pause: float) -> float:
-        """Wait before the next attempt; return how long to wait after that one."""
-        if self._clock.monotonic() - began >= _GOOD_S:
-            pause = _FIRST_PAUSE_S
-        self._clock.wait(stop, pause)
-        return min(pause * 2, _LONGEST_PAUSE_S)
+            if self._clock.monotonic() - began >= _GOOD_S:
+                failures = 0
+            self._clock.wait(stop, _BACKOFF.pause_s(failures))
+            failures += 1
 
     def _follow(self, path: str, stop: Flag) -> Iterator[WatchEvent]:
         """Yield changes over one connection after the other, until one breaks or `stop`."""
