@@ -104,6 +104,32 @@ def redeliver(
 
 
 @github.command()
+@click.argument("agents", metavar="[AGENT]...", nargs=-1)
+@click.option(
+    "--key",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Take another private key of this one agent's App, which its page at GitHub generated.",
+)
+@cluster_options
+@output_options()
+@click.pass_obj
+def rotate(
+    terminal: Terminal, *, options: ClusterOptions, agents: tuple[str, ...], key: Path | None
+) -> Result:
+    """Give webhooks new secrets: those of the agents' Apps, or of these, or the one for all.
+
+    The receiver starts anew. What GitHub sent meanwhile and was refused, it sends again. Killed and
+    called again, it goes on where it was.
+    """
+    from cto.cli.verbs import rotate as verb  # noqa: PLC0415 - as above
+
+    if key:
+        return verb.take_key(terminal.wiring(options), terminal, agents, key)
+    return verb.run(terminal.wiring(options), terminal, agents)
+
+
+@github.command()
 @cluster_options
 @output_options()
 @click.pass_obj

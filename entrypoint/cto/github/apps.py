@@ -16,6 +16,7 @@ from typing import Any
 
 from cto.errors import ApiError
 from cto.github.client import Answer, Client, GitHubError
+from cto.github.deliveries import arrived, lost
 from cto.github.found import App, AppKey, Status, app_of
 from cto.github.manifest import WantedApp
 from cto.objects import Manifest, ObjectRef, labels_of
@@ -90,7 +91,7 @@ class Apps:
 
     def key(self, wish: WantedApp) -> AppKey | None:
         """Return the key in an App's Secret."""
-        data = (self._cluster.get(self._ref(wish)) or {}).get("data") or {}
+        data = _data(self._cluster.get(self._ref(wish)))
         values = {
             name: base64.b64decode(one).decode(errors="replace") for name, one in data.items()
         }
@@ -155,6 +156,28 @@ class Apps:
         self._memory.remember(wish.agent, found.known)
         return found
 
+    def rekey(self, wish: WantedApp, pem: str) -> App:
+        """Take another private key of an App that is there.
+
+        Raises:
+            GitHubError: GitHub does not take it for this App.
+            ValueError: It is no key.
+        """
+        self._learned([pem])
+        found = self._cluster.get(self._ref(wish))
+        known = self._memory.recall().get(wish.agent) or {}
+        values = {name: base64.b64decode(one).decode() for name, one in _data(found).items()}
+        issuer = values.get("client-id") or values.get("app-id") or str(known.get("id") or "")
+        key = AppKey(issuer, pem)
+        answer = self._client.app(key)
+        told = {
+            "app-id": str(answer.of("id", int)),
+            "client-id": answer.of("client_id", str),
+            "private-key": pem,
+        }
+        self._keep(wish, {**values, **told})
+        return self._installed(wish, key, self._remembered(wish, answer))
+
     def remove(self, wish: WantedApp) -> App:
         """Take away an App's Secret, what is remembered of it, and its installations if we made it.
 
@@ -190,7 +213,7 @@ class Apps:
             return found
         text = f"{last['event']} at {last['delivered_at']}: {last['status_code']} {last['status']}"
         found = replace(found, delivery=text)
-        if _arrived(last) or found.problem:
+        if arrived(last) or found.problem:
             return found
         fix = "Look at `cto status`; `cto github redeliver` sends what failed again."
         return replace(found, problem=f"its last webhook failed: {text}", fix=fix)
@@ -207,14 +230,8 @@ class Apps:
         It keeps what it sent for three days, an Enterprise Server for seven. `failed` chooses among
         what failed.
         """
-        over = set()
-        chosen = []
-        # The newest first: what failed, and arrived by a later attempt, is done.
-        for one in self._deliveries(wish):
-            is_lost = one["guid"] not in over and not _arrived(one)
-            over.add(one["guid"])
-            if one["id"] in only if only else is_lost and failed(one):
-                chosen.append(one)
+        listed = self._deliveries(wish)
+        chosen = [one for one in listed if one["id"] in only] if only else lost(listed, failed)
         key = self.key(wish)
         for one in reversed(chosen):
             path = f"/app/hook/deliveries/{int(one['id'])}/attempts"
@@ -227,7 +244,7 @@ class Apps:
         Tell whether there was one.
         """
         last = next(self._deliveries(wish), None)
-        if last is None or last["event"] != "ping" or _arrived(last):
+        if last is None or last["event"] != "ping" or arrived(last):
             return False
         return bool(list(self.redeliver(wish, [last["id"]])))
 
@@ -355,8 +372,8 @@ class Apps:
         }
 
 
-def _arrived(delivery: Mapping[str, Any]) -> bool:
-    return 200 <= int(delivery["status_code"]) < 300
+def _data(secret: Manifest | None) -> Mapping[str, str]:
+    return (secret or {}).get("data") or {}
 
 
 def _ours(known: Mapping[str, Any]) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 from cto.github.address import hook_url
 from cto.github.apps import Memory
 from cto.github.client import Client, GitHubError
+from cto.github.deliveries import lost
 from cto.github.found import AppKey, Hook
 from cto.github.manifest import WantedApp
 from cto.objects import ObjectRef
@@ -156,6 +157,7 @@ class OwnerHook:
         self._client = client
         self._receiver = receiver
         self._token = token
+        self.place = place
         self._path = f"/repos/{place}/hooks" if "/" in place else f"/orgs/{place}/hooks"
         self._what = f"the webhook of {place}"
 
@@ -183,6 +185,15 @@ class OwnerHook:
             self._ask("PATCH", f"{self._path}/{made}", body)
         self._ask("POST", f"{self._path}/{made}/pings", {})
         return Hook(url=url)
+
+    def redeliver(self, failed: Callable[[Mapping[str, Any]], bool]) -> Iterator[Mapping[str, Any]]:
+        """Have GitHub send again what failed, of what `failed` chooses; yield each as it was."""
+        for hook in list(self._ours(self._receiver.url())):
+            path = f"{self._path}/{int(hook['id'])}/deliveries"
+            listed = self._client.pages(path, self._what, token=self._token)
+            for one in reversed(lost(listed, failed)):
+                self._ask("POST", f"{path}/{int(one['id'])}/attempts")
+                yield one
 
     def remove(self) -> bool:
         """Delete it; tell whether there was one."""

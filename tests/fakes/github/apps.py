@@ -32,6 +32,7 @@ _KEYS = {
     *("description", "public", "default_events", "default_permissions", "version"),
     *("request_oauth_on_install", "setup_on_update"),
 }
+_NOT_SHOWN = {"pings", "deliveries"}
 _HOOK_CONFIG = {"url", "content_type", "secret", "insecure_ssl"}
 BAD = {"message": "Bad credentials"}
 GONE = {"message": "Not Found"}
@@ -495,6 +496,19 @@ class GitHub:
 
         return self._owned(asked, place, one)
 
+    def owners_deliveries(self, asked: Asked, place: str, number: str, again: str) -> Reply:
+        def listed(hooks: list[dict[str, Any]]) -> Reply:
+            (found,) = [one for one in hooks if one["id"] == int(number)]
+            if not again:
+                newest = sorted(found["deliveries"], key=lambda one: -int(one["id"]))
+                return self._paged(asked, newest)
+            (sent,) = [one for one in found["deliveries"] if one["id"] == int(again)]
+            repeated = {**sent, "id": self._number(), "redelivery": True}
+            found["deliveries"].append({**repeated, "status": "OK", "status_code": 200})
+            return Reply(202, {})
+
+        return self._owned(asked, place, listed)
+
     def _owned(
         self, asked: Asked, place: str, action: Callable[[list[dict[str, Any]]], Reply]
     ) -> Reply:
@@ -587,6 +601,8 @@ _ROUTES = (
     *((method, rf"{_PLACE}/hooks", "hooks_of") for method in ("GET", "POST")),
     *((method, rf"{_PLACE}/hooks/(\d+)()", "hook_of") for method in ("PATCH", "DELETE")),
     ("POST", rf"{_PLACE}/hooks/(\d+)/(pings)", "hook_of"),
+    ("GET", rf"{_PLACE}/hooks/(\d+)/deliveries()", "owners_deliveries"),
+    ("POST", rf"{_PLACE}/hooks/(\d+)/deliveries/(\d+)/attempts", "owners_deliveries"),
 )
 
 
@@ -624,12 +640,13 @@ def _owners(url: str, number: int, wanted: Mapping[str, Any]) -> dict[str, Any]:
         "created_at": when,
         "updated_at": when,
         "last_response": {"code": None, "status": "unused", "message": None},
+        "deliveries": [],
         "pings": 0,
     }
 
 
 def _masked(hook: Mapping[str, Any]) -> dict[str, Any]:
-    shown = {key: value for key, value in hook.items() if key != "pings"}
+    shown = {key: value for key, value in hook.items() if key not in _NOT_SHOWN}
     secret = {"secret": "********"} if hook["config"].get("secret") else {}
     return {**shown, "config": {**hook["config"], **secret}}
 

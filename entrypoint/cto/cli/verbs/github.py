@@ -109,6 +109,8 @@ def remove(wiring: Wiring, terminal: Terminal) -> Result:
         terminal.confirm("Take the agents' Apps out of their repositories, and delete their keys?")
     with opened_desk(wiring, terminal, writes=True) as desk:
         gone = [desk.apps.remove(wish) for wish in desk.wishes]
+        if desk.config.github.webhooks is not WebhookOwner.APPS and (hook := owner_hook(desk)):
+            hook.remove()
     lines = [f"{one.known.get('name') or one.agent}: {one.fix}" for one in gone if one.fix]
     return Result(
         command="github remove",
@@ -150,31 +152,40 @@ def _hooks_told(desk: Desk) -> Iterator[str]:
     elif owner is WebhookOwner.APPS:
         yield f"Webhooks go to {receiver.url('AGENT')}."
     else:
-        yield from _owner_hook(desk)
+        yield _owner_told(desk)
 
 
-def _owner_hook(desk: Desk) -> Iterator[str]:
+def owner_hook(desk: Desk) -> OwnerHook | None:
+    """Return the one webhook of the organization or repository; None without a token for it."""
+    token = secret_values(desk.config, desk.cluster, "github.webhook_token").get("", "")
+    if not token:
+        return None
+    return OwnerHook(desk.client, desk.hooks.receiver, place=_owner_place(desk), token=token)
+
+
+def _owner_place(desk: Desk) -> str:
+    github = desk.config.github
+    is_whole = github.webhooks is WebhookOwner.ORGANIZATION
+    return str(github.organization) if is_whole else f"{github.organization}/{github.repository}"
+
+
+def _owner_told(desk: Desk) -> str:
     """Make the webhook of the organization or repository; without a token, say how it is made.
 
     Raises:
         GitHubError: GitHub did not make it.
     """
-    github, receiver = desk.config.github, desk.hooks.receiver
-    is_whole = github.webhooks is WebhookOwner.ORGANIZATION
-    place = str(github.organization) if is_whole else f"{github.organization}/{github.repository}"
-    token = secret_values(desk.config, desk.cluster, "github.webhook_token").get("", "")
-    if not token:
+    receiver, place, hook = desk.hooks.receiver, _owner_place(desk), owner_hook(desk)
+    if hook is None:
         name, key = COMMON_SECRET
-        yield (
+        return (
             f"Make the webhook of {place}: address {receiver.url()}, content type "
             f"application/json, the secret in Secret {name} ({key}) of namespace "
             f"{receiver.namespace}. With github.webhook_token, `cto github setup` makes it."
         )
-        return
-    told = OwnerHook(desk.client, receiver, place=place, token=token).point(desk.rules.wanted)
-    yield (
-        f"The webhook of {place} goes to {told.url}." if told.url else f"{told.problem}: {told.fix}"
-    )
+    found = hook.point(desk.rules.wanted)
+    told = f"The webhook of {place} goes to {found.url}."
+    return told if found.url else f"{found.problem}: {found.fix}"
 
 
 def _check_again(again: Sequence[str], found: Mapping[str, App]) -> None:
