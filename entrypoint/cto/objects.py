@@ -79,6 +79,11 @@ def labels_of(manifest: Mapping[str, Any]) -> dict[str, str]:
     return manifest.get("metadata", {}).get("labels") or {}
 
 
+def is_being_deleted(manifest: Mapping[str, Any]) -> bool:
+    """Tell whether somebody has deleted it: it is there until its finalizers are done."""
+    return bool(manifest["metadata"].get("deletionTimestamp"))
+
+
 def annotations_of(manifest: Mapping[str, Any]) -> dict[str, str]:
     return manifest.get("metadata", {}).get("annotations") or {}
 

@@ -9,18 +9,19 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from threading import Event as Flag
+from typing import Any
 
-from cto import assets
+from cto import assets, goyaml
 from cto.adapters.clock import SystemClock
 from cto.adapters.host import Host
 from cto.adapters.kubernetes import KubeCluster, Pod
 from cto.adapters.kubernetes.kubeconfig import choose_access
+from cto.engine.agentsettings import Settings, parsed
 from cto.engine.lock import ClusterLock
 from cto.engine.watchcache import WatchCache
 from cto.engine.writeguard import Gate, guarded_cluster
-from cto.errors import Cancelled, CtoError, LockedError
+from cto.errors import Cancelled, ConfigError, CtoError, LockedError
 from cto.ports import Access
-from cto_controller import settings
 from cto_controller.control import PAUSE_S, Controller, follow
 from cto_controller.serving import Health, Metrics, log, serve
 from cto_controller.tokens import AppTokens
@@ -49,7 +50,7 @@ def main() -> int:
 def _run(environ: Mapping[str, str], stop: Flag) -> int:
     own = assets.root() / "templates" / "agents"
     config = Path(environ.get("CONTROLLER_CONFIG_PATH", "/config/config.yaml"))
-    told = settings.read(config, own / "roles.yaml")
+    told = read_settings(config, own / "roles.yaml")
     health, metrics, clock = Health(_PATIENCE_S), Metrics(), SystemClock()
     server = serve(int(environ.get("PORT", "8080")), health, metrics)
     cluster = KubeCluster(_access(environ), clock=clock)
@@ -106,6 +107,26 @@ def _taken(make: Callable[[], ClusterLock], health: Health, stop: Flag) -> Itera
         yield lock
     finally:
         lock.release()
+
+
+def read_settings(path: Path, roles: Path) -> Settings:
+    """Return what is in a file; what it leaves open of an agent is in the other, by its name.
+
+    Raises:
+        ConfigError: CTO-1300, a file cannot be read, or has a value that will not do.
+    """
+    told, known = _mapping(path), _mapping(roles)
+    agents = told.get("agents") or {}
+    merged = {name: {**(known.get(name) or {}), **(agent or {})} for name, agent in agents.items()}
+    return parsed({**told, "agents": merged}, str(path))
+
+
+def _mapping(path: Path) -> dict[str, Any]:
+    try:
+        return dict(goyaml.load(path.read_text(encoding="utf-8")) or {})
+    except (OSError, ValueError, TypeError, goyaml.YAMLError) as error:
+        text = f"{path} cannot be read: {error}"
+    raise ConfigError("CTO-1300", text)
 
 
 def _access(environ: Mapping[str, str]) -> Access:

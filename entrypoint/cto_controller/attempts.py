@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult
 
+from cto.engine.agentsettings import AgentSettings, Settings
 from cto.engine.tasks import AGENT, ATTEMPT, RUN
 from cto.errors import ConfigError
 from cto.objects import Manifest, ObjectRef, load_documents
 from cto.render import Renderer
 from cto_controller.runs import EXPIRES, RESULT, Run, written
-from cto_controller.settings import AgentSettings, Settings
 
 MANAGED_BY = {"app.kubernetes.io/managed-by": "cto-controller"}
 # A restore leaves owners out: they would stay for ever. https://velero.io/docs/main/resource-filtering
@@ -124,18 +124,14 @@ class Attempt:
 
     def _parts(self) -> dict[str, Any]:
         told, spec = self.settings, self.run.spec
+        task = {"kind": self.run.ref.kind, "spec": spec}
         account = spec.get("serviceAccountName") or told.agent.service_account_name
         return {
             "metadata": self._metadata(self.run.job(self.number)),
             "workspace": self.run.workspace,
             "settings": told,
             # A ConfigMap has room for a megabyte, and the prompt is in it twice: not as \uXXXX.
-            "task": json.dumps(
-                {"kind": self.run.ref.kind, "spec": spec},
-                indent=2,
-                sort_keys=True,
-                ensure_ascii=False,
-            ),
+            "task": json.dumps(task, indent=2, sort_keys=True, ensure_ascii=False),
             "service_account": account,
             "image": told.image_of(self.agent, self.cli),
             "resources": self.agent.pod_resources,

@@ -6,35 +6,25 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event as Flag
 
 from cto.backoff import Backoff
+from cto.engine.agentsettings import Settings
 from cto.engine.cache import Cache
 from cto.engine.causes import causes_of
-from cto.engine.evidence import CLAIM, EVENT, Evidence, one_line
+from cto.engine.evidence import CLAIM, EVENT, POD, Evidence, one_line
 from cto.engine.tasks import API, KINDS, RUN, RunPhase
 from cto.engine.watchcache import WatchCache
 from cto.errors import ApiError, Cancelled, ConfigError
-from cto.objects import Manifest, ObjectRef, labels_of
+from cto.objects import Manifest, ObjectRef, annotations_of, labels_of, ref_of
 from cto.ports import Clock, Cluster
 from cto.render import Renderer
+from cto_controller import decide
 from cto_controller.attempts import Attempt
-from cto_controller.decide import (
-    Action,
-    Remove,
-    Renew,
-    StartAttempt,
-    Suspend,
-    Token,
-    World,
-    WriteStatus,
-    conditions,
-    decide,
-)
-from cto_controller.runs import EXPIRES, JOB, POD, Run, moment, written
+from cto_controller.runs import EXPIRES, JOB, Run, moment, written
 from cto_controller.serving import Metrics, log
-from cto_controller.settings import Settings
 from cto_controller.tokens import AppTokens, TokenError
 
 MANAGER = "cto-controller"
@@ -48,54 +38,43 @@ _BACKOFF = Backoff(10.0, 300.0)
 FOLLOWED = (*((API, kind) for kind in KINDS), JOB, POD, EVENT, CLAIM)
 
 
+@dataclass
 class Controller:
     """Runs the runs of one namespace.
 
-    Args:
+    Attributes:
         cluster: Where all is; what it refuses to write ends a pass, and nothing else.
+        view: What it goes by: all kinds of `FOLLOWED`.
         templates: The folder of prompts, and of what runs are made of.
         github: Mints tokens.
-        view: What it goes by: all kinds of `FOLLOWED`.
     """
 
-    def __init__(
-        self,
-        cluster: Cluster,
-        view: Cache,
-        clock: Clock,
-        *,
-        namespace: str,
-        settings: Settings,
-        templates: Path,
-        github: AppTokens,
-        metrics: Metrics,
-    ) -> None:
-        self._cluster = cluster
-        self._clock = clock
-        self._namespace = namespace
-        self._settings = settings
-        self._templates = templates
-        self._renderer = Renderer({}, env={})
-        self._github = github
-        self._metrics = metrics
-        self._view = view
-        self._failures: dict[str, tuple[int, float]] = {}
-        self._told: dict[str, str] = {}
+    cluster: Cluster
+    view: Cache
+    clock: Clock
+    namespace: str
+    settings: Settings
+    templates: Path
+    github: AppTokens
+    metrics: Metrics
+    _renderer: Renderer = field(default_factory=lambda: Renderer({}, env={}))
+    _failures: dict[str, tuple[int, float]] = field(default_factory=dict)
+    _told: dict[str, str] = field(default_factory=dict)
 
     def tick(self) -> None:
         """Look once, and do all that is to be done. What fails is logged, and done next time."""
         try:
             world = self._world()
             self._forget({run.uid for run in world.runs})
-            self._metrics.show(world.runs, self._settings)
-            for action in decide(world, self._settings):
+            self.metrics.show(world.runs, self.settings)
+            for action in decide.decide(world, self.settings):
                 self._try(action, world)
         except ApiError as error:
             log("error", error.message)
         except Cancelled:
             log("warning", "the lease is not ours: nothing is changed")
 
-    def _try(self, action: Action, world: World) -> None:
+    def _try(self, action: decide.Action, world: decide.World) -> None:
         """Do something, unless it is refused: one run's trouble is not another's."""
         try:
             self._do(action, world)
@@ -106,21 +85,21 @@ class Controller:
 
     # looking
 
-    def _world(self) -> World:
+    def _world(self) -> decide.World:
         runs = [Run(found) for kind in KINDS for found in self._objects((API, kind))]
-        evidence = Evidence(self._view, self._namespace, self._cluster.now)
-        return World(
+        evidence = Evidence(self.view, self.namespace, self.cluster.now)
+        return decide.World(
             runs=runs,
             jobs=self._jobs(runs),
             pods=_grouped(self._objects(POD), "job-name"),
             tokens=self._tokens(),
             cause=lambda job: next((cause.message for cause in causes_of(evidence, job)), ""),
-            now=self._cluster.now(),
+            now=self.cluster.now(),
             put_off=self._is_too_soon,
         )
 
     def _objects(self, kind: tuple[str, str]) -> Iterable[Manifest]:
-        return self._view.objects(*kind, self._namespace).values()
+        return self.view.objects(*kind, self.namespace).values()
 
     def _jobs(self, runs: Sequence[Run]) -> Mapping[str, Sequence[Manifest]]:
         jobs = _grouped(self._objects(JOB), RUN)
@@ -129,43 +108,36 @@ class Controller:
             known = {job["metadata"]["name"] for job in jobs.get(run.uid, ())}
             ref = run.job(run.attempts)
             is_lost = run.attempts and not run.has_ended and ref.name not in known
-            if is_lost and (found := self._cluster.get(ref)):
+            if is_lost and (found := self.cluster.get(ref)):
                 jobs[run.uid] = [*jobs.get(run.uid, ()), found]
         return jobs
 
-    def _tokens(self) -> list[Token]:
-        listed = self._cluster.list_metadata("v1", "Secret", namespace=self._namespace, labels=RUN)
+    def _tokens(self) -> list[decide.Token]:
+        listed = self.cluster.list_metadata("v1", "Secret", namespace=self.namespace, labels=RUN)
         found = []
         for item in listed:
-            metadata = item["metadata"]
-            ref = ObjectRef("v1", "Secret", self._namespace, metadata["name"])
-            expires = moment((metadata.get("annotations") or {}).get(EXPIRES))
-            found.append(Token(ref, labels_of(item)[RUN], expires or self._cluster.now()))
+            expires = moment(annotations_of(item).get(EXPIRES)) or self.cluster.now()
+            found.append(decide.Token(ref_of(item), labels_of(item)[RUN], expires))
         return found
 
     # doing
 
-    def _do(self, action: Action, world: World) -> None:
+    def _do(self, action: decide.Action, world: decide.World) -> None:
         match action:
-            case StartAttempt():
+            case decide.StartAttempt():
                 self._start(action, world)
-            case WriteStatus():
+            case decide.WriteStatus():
                 self._report(action.run, action.status)
-            case Suspend():
-                job = action.job["metadata"]
-                partial = {"apiVersion": JOB[0], "kind": JOB[1]}
-                metadata = {"name": job["name"], "namespace": job["namespace"], "uid": job["uid"]}
-                spec = {"suspend": action.suspend}
-                self._cluster.apply(
-                    {**partial, "metadata": metadata, "spec": spec}, manager=MANAGER
-                )
-            case Renew():
+            case decide.Suspend():
+                uid, spec = action.job["metadata"]["uid"], {"suspend": action.suspend}
+                self.cluster.apply(partial(ref_of(action.job), uid, spec=spec), manager=MANAGER)
+            case decide.Renew():
                 self._renew(action)
-            case Remove():
-                if self._cluster.delete(action.ref, uid=action.uid):
+            case decide.Remove():
+                if self.cluster.delete(action.ref, uid=action.uid):
                     log("info", f"{action.ref} was removed")
 
-    def _start(self, action: StartAttempt, world: World) -> None:
+    def _start(self, action: decide.StartAttempt, world: decide.World) -> None:
         try:
             attempt = self._attempt(action.run, action.attempt)
             self._make(attempt)
@@ -180,33 +152,33 @@ class Controller:
         log("info", f"{job} was made", run=str(action.run.ref), agent=attempt.name)
 
     def _attempt(self, run: Run, number: int) -> Attempt:
-        found = self._settings.agent_of(run.app)
+        found = self.settings.agent_of(run.app)
         if found is None:
             text = f"no agent has the GitHub App {run.app!r}"
             raise TokenError(text)
-        return Attempt(run, number, *found, self._settings)
+        return Attempt(run, number, *found, self.settings)
 
     def _make(self, attempt: Attempt) -> None:
         """Make what the Job needs, the Job last: a run without it has not begun."""
-        objects = attempt.objects(self._templates, self._renderer)
+        objects = attempt.objects(self.templates, self._renderer)
         if attempt.slug:
             self._give_token(attempt)
         for manifest in objects:
             try:
-                self._cluster.create(manifest)
+                self.cluster.create(manifest)
             except ApiError as error:
                 # An earlier try made it, or an earlier run its workspace.
                 if error.reason != "AlreadyExists":
                     raise
                 # Its task is what the run says now: somebody may have mended it since.
                 if manifest["kind"] == "ConfigMap":
-                    self._cluster.apply(manifest, manager=MANAGER)
+                    self.cluster.apply(manifest, manager=MANAGER)
 
     def _give_token(self, attempt: Attempt) -> None:
-        minted = self._github.mint(attempt)
-        self._cluster.apply(attempt.secret(minted.value, minted.expires), manager=MANAGER)
+        minted = self.github.mint(attempt)
+        self.cluster.apply(attempt.secret(minted.value, minted.expires), manager=MANAGER)
 
-    def _renew(self, action: Renew) -> None:
+    def _renew(self, action: decide.Renew) -> None:
         if self._is_too_soon(action.run):
             return
         try:
@@ -217,13 +189,9 @@ class Controller:
             log("error", f"its token was not renewed: {error}", run=str(action.run.ref))
 
     def _report(self, run: Run, status: Mapping[str, object]) -> None:
-        ref = run.ref
-        named = {"apiVersion": ref.api_version, "kind": ref.kind}
-        # With its uid: another one of the same name is another run.
-        metadata = {"name": ref.name, "namespace": ref.namespace, "uid": run.uid}
-        written_ = {**named, "metadata": metadata, "status": status}
+        told = partial(run.ref, run.uid, status=status)
         try:
-            self._cluster.apply(written_, manager=MANAGER, subresource="status")
+            self.cluster.apply(told, manager=MANAGER, subresource="status")
         except ApiError as error:
             if error.is_absence or error.is_conflict:
                 return
@@ -232,22 +200,15 @@ class Controller:
         # The watch may be behind, and the same decided twice.
         if phase != run.status.get("phase") and self._told.get(run.uid) != phase:
             self._told[run.uid] = phase
-            log("info", f"{phase}: {status.get('message')}", run=str(ref))
-            self._metrics.count(run, status, self._settings)
+            log("info", f"{phase}: {status.get('message')}", run=str(run.ref))
+            self.metrics.count(run, status, self.settings)
             self._tell(run, phase, str(status.get("message")))
 
-    def _put_off(self, run: Run, attempts: int, why: str, world: World) -> None:
+    def _put_off(self, run: Run, attempts: int, why: str, world: decide.World) -> None:
         """Say why a run does not begin, and try it again later."""
         self._fail(run)
         log("error", f"it does not begin: {why}", run=str(run.ref))
-        rows = conditions(run.status, RunPhase.PENDING, "NotStarted", one_line(why), world.now)
-        status = {
-            **run.status,
-            "phase": RunPhase.PENDING,
-            "message": one_line(why),
-            "attempts": attempts,
-            "conditions": rows,
-        }
+        status = decide.not_started(run, attempts, one_line(why), world.now)
         if status != run.status:
             self._report(run, status)
 
@@ -258,14 +219,14 @@ class Controller:
 
     def _fail(self, run: Run) -> None:
         count, _ = self._failures.get(run.uid, (0, 0.0))
-        self._failures[run.uid] = count + 1, self._clock.monotonic() + _BACKOFF.pause_s(count)
+        self._failures[run.uid] = count + 1, self.clock.monotonic() + _BACKOFF.pause_s(count)
 
     def _is_too_soon(self, run: Run) -> bool:
-        return self._clock.monotonic() < self._failures.get(run.uid, (0, 0.0))[1]
+        return self.clock.monotonic() < self._failures.get(run.uid, (0, 0.0))[1]
 
     def _tell(self, run: Run, phase: str, text: str) -> None:
         """Leave an event at the run, for `kubectl describe`; once, whoever is told it again."""
-        ref, now = run.ref, written(self._cluster.now())
+        ref, now = run.ref, written(self.cluster.now())
         key = hashlib.sha256(f"{run.uid}/{phase}/{run.attempts}".encode()).hexdigest()[:10]
         about = {"apiVersion": ref.api_version, "kind": ref.kind, "namespace": ref.namespace}
         event = {
@@ -283,7 +244,7 @@ class Controller:
         }
         # Whoever looks at the run sees its status: an event less is no loss.
         with suppress(ApiError):
-            self._cluster.create(event)
+            self.cluster.create(event)
 
 
 def follow(
@@ -299,6 +260,12 @@ def follow(
             tick()
             beat()
             stop.wait(_BURST_S)
+
+
+def partial(ref: ObjectRef, uid: str, **fields: object) -> Manifest:
+    """Return what is changed of an object; with its uid, as another of the name is another one."""
+    metadata = {"name": ref.name, "namespace": ref.namespace, "uid": uid}
+    return {"apiVersion": ref.api_version, "kind": ref.kind, "metadata": metadata, **fields}
 
 
 def _grouped(objects: Iterable[Manifest], label: str) -> dict[str, Sequence[Manifest]]:

@@ -10,11 +10,11 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, TypeAlias
 
+from cto.engine.agentsettings import AgentSettings, Settings
 from cto.engine.readiness import conditions_of
 from cto.engine.tasks import APP_KEYS, ENDED, RunPhase, attempt_of
-from cto.objects import Manifest, ObjectRef
+from cto.objects import Manifest, ObjectRef, is_being_deleted, ref_of
 from cto_controller.runs import AttemptResult, Run, end_of, moment, workspaces_of, written
-from cto_controller.settings import AgentSettings, Settings
 
 # As the scheduler says it: a claim that is not bound, or a taint, is no lack of room.
 _NO_ROOM = re.compile(r"Insufficient|Too many pods")
@@ -116,7 +116,8 @@ class _Course:
 
 def decide(world: World, settings: Settings) -> list[Action]:
     """Return what is to be done now, in this order."""
-    alive = sorted((run for run in world.runs if not run.is_going_away), key=lambda r: r.place)
+    alive = [run for run in world.runs if not is_being_deleted(run.manifest)]
+    alive.sort(key=lambda run: run.place)
     courses = [_Course(r, world.jobs.get(r.uid, ()), settings.job.attempts) for r in alive]
     open_ones = [course for course in courses if not course.run.has_ended]
     return [
@@ -210,8 +211,6 @@ class _Queue:
             yield from self._report(course, RunPhase.FAILED, "TooManyRounds", text)
             return
         reason, text = self._obstacle(course.run)
-        if result and not reason:
-            text = f"attempt {course.attempt} failed: {result.summary}"
         if reason:
             yield from self._report(course, RunPhase.PENDING, reason, text)
             return
@@ -247,9 +246,26 @@ class _Queue:
         text: str,
         result: AttemptResult | None = None,
     ) -> Iterator[WriteStatus]:
-        status = _status(course, phase, reason, text, result, self.world.now)
-        if status != course.run.status:
-            yield WriteStatus(course.run, status)
+        run, old, job, now = course.run, course.run.status, course.last, self.world.now
+        ended = end_of(job) if job else None
+        values = {
+            "phase": phase,
+            "message": text,
+            "attempts": course.attempt,
+            "jobName": job["metadata"]["name"] if job else old.get("jobName"),
+            "startedAt": old.get("startedAt") or (job or {}).get("status", {}).get("startTime"),
+            "finishedAt": (ended or {}).get("lastTransitionTime") or written(now),
+            "pullRequestUrl": result.pull_request_url if result else old.get("pullRequestUrl"),
+            "workCompleted": phase is RunPhase.SUCCEEDED,
+            "contextVersion": run.spec.get("contextVersion"),
+            "observedGeneration": run.manifest["metadata"].get("generation"),
+            "conditions": _conditions(old, phase, reason, text, now),
+        }
+        if phase not in ENDED:
+            del values["finishedAt"]
+        status = {key: value for key, value in values.items() if value not in (None, "")}
+        if status != old:
+            yield WriteStatus(run, status)
 
 
 def _rounds_are_over(run: Run, runs: Sequence[Run]) -> str:
@@ -290,46 +306,22 @@ def _flaw(run: Run, settings: Settings) -> tuple[str, str] | None:
     name, agent = found
     cli = run.cli or agent.cli
     if not settings.image_of(agent, cli):
-        return (
-            "NoImage",
-            f"agent {name} has no image, nor its CLI {cli!r} (agents.{name}.image)",
-        )
+        text = f"agent {name} has no image, nor its CLI {cli!r} (agents.{name}.image)"
+        return "NoImage", text
     return None
 
 
 STALLED = ("Refused", "UnknownAgent", "NoImage")
 
 
-def _status(  # noqa: PLR0917 - what it is made of
-    course: _Course,
-    phase: RunPhase,
-    reason: str,
-    text: str,
-    result: AttemptResult | None,
-    now: datetime,
-) -> dict[str, Any]:
-    old, job = course.run.status, course.last
-    started = old.get("startedAt") or (job or {}).get("status", {}).get("startTime")
-    ended = end_of(job) if job else None
-    values = {
-        "phase": phase,
-        "message": text,
-        "attempts": course.attempt,
-        "jobName": job["metadata"]["name"] if job else old.get("jobName"),
-        "startedAt": started,
-        "finishedAt": (ended or {}).get("lastTransitionTime") or written(now),
-        "pullRequestUrl": result.pull_request_url if result else old.get("pullRequestUrl"),
-        "workCompleted": phase is RunPhase.SUCCEEDED,
-        "contextVersion": course.run.spec.get("contextVersion"),
-        "observedGeneration": course.run.manifest["metadata"].get("generation"),
-        "conditions": conditions(old, phase, reason, text, now),
-    }
-    if phase not in ENDED:
-        del values["finishedAt"]
-    return {key: value for key, value in values.items() if value not in (None, "")}
+def not_started(run: Run, attempts: int, text: str, now: datetime) -> dict[str, Any]:
+    """Return the status of a run that could not begin, and will be tried again."""
+    rows = _conditions(run.status, RunPhase.PENDING, "NotStarted", text, now)
+    told = {"phase": RunPhase.PENDING, "message": text, "attempts": attempts}
+    return {**run.status, **told, "conditions": rows}
 
 
-def conditions(
+def _conditions(
     old: Mapping[str, Any], phase: RunPhase, reason: str, text: str, now: datetime
 ) -> list[dict[str, Any]]:
     """Return the conditions that kstatus reads: Ready, Reconciling, Stalled."""
@@ -378,6 +370,4 @@ def _cleaning(world: World, settings: Settings, courses: Sequence[_Course]) -> I
         minutes = rules.completed_job_delay_minutes if succeeded else rules.failed_job_delay_minutes
         if age >= timedelta(minutes=minutes):
             for job in course.jobs:
-                metadata = job["metadata"]
-                ref = ObjectRef("batch/v1", "Job", metadata["namespace"], metadata["name"])
-                yield Remove(ref, metadata.get("uid", ""))
+                yield Remove(ref_of(job), job["metadata"].get("uid", ""))

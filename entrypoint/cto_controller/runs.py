@@ -18,7 +18,6 @@ from cto.objects import Manifest, ObjectRef
 from cto.redaction import redacted
 
 JOB = ("batch/v1", "Job")
-POD = ("v1", "Pod")
 # https://velero.io/docs/main/restore-reference
 RESTORED = "velero.io/restore-name"
 # When the token in a Secret ends.
@@ -54,10 +53,6 @@ class Run(Task):
         """The name of the volume that it works in: one run of a service at a time."""
         path = self.address.path if self.address else ""
         return _name("workspace", str(self.spec.get("service") or path))
-
-    @property
-    def is_going_away(self) -> bool:
-        return bool(self.manifest["metadata"].get("deletionTimestamp"))
 
     @property
     def is_restored(self) -> bool:
@@ -127,8 +122,8 @@ class AttemptResult:
         """
         end = end_of(job) or {}
         completed = end.get("type") == "Complete"
-        newest = max(pods, key=_created, default=None)
-        said = _last_words(newest) if newest else ""
+        by_age = sorted(pods, key=lambda pod: str(pod["metadata"].get("creationTimestamp", "")))
+        said = _last_words(by_age[-1]) if by_age else ""
         told = _told(said)
         if told is None:
             why = "" if completed else one_line(str(end.get("message") or end.get("reason") or ""))
@@ -138,10 +133,6 @@ class AttemptResult:
         succeeded = completed and outcome == "succeeded"
         url = str(told.get("pullRequestUrl") or "")
         return cls(succeeded, summary, url if _is_address(url) else "", final=completed)
-
-
-def _created(pod: Manifest) -> str:
-    return str(pod["metadata"].get("creationTimestamp", ""))
 
 
 def _last_words(pod: Manifest) -> str:

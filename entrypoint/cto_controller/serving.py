@@ -13,10 +13,10 @@ from threading import Thread
 
 import prometheus_client as prometheus
 
+from cto.engine.agentsettings import Settings
 from cto.engine.tasks import ENDED, RunPhase
 from cto.redaction import redacted
 from cto_controller.runs import Run, seconds_of
-from cto_controller.settings import Settings
 
 _SECONDS = (30, 60, 120, 300, 600, 1200, 1800, 3600, 7200)
 

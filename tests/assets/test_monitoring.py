@@ -17,11 +17,11 @@ import prometheus_client
 import pytest
 
 from cto.catalog import Catalog
+from cto.engine.agentsettings import Settings
 from cto.objects import dump_yaml
 from cto.ports import Access
 from cto.render import Renderer
 from cto_controller.serving import Metrics
-from cto_controller.settings import Settings
 from fakes.programs import program
 from fakes.webserver import free_port
 

@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from cto.adapters.clock import SystemClock
+from cto.engine.agentsettings import Settings
 from cto_controller.attempts import Attempt
-from cto_controller.settings import Settings
 from cto_controller.tokens import AppTokens, TokenError
 from fakes.runs import NAMESPACE, Runs
 from fakes.webserver import Script, WebServer, answer, hang_up

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cto import assets
+from cto.engine.agentsettings import Settings
 from cto.engine.cache import NOTHING, nothing_lacks
 from cto.engine.tasks import RUN
 from cto.objects import Manifest, ObjectRef, load_yaml
@@ -17,7 +18,6 @@ from cto_controller.attempts import Attempt
 from cto_controller.control import FOLLOWED, Controller
 from cto_controller.runs import Run
 from cto_controller.serving import Metrics
-from cto_controller.settings import Settings
 from cto_controller.tokens import Minted, TokenError
 from fakes.clock import FakeClock
 from fakes.cluster import FakeCluster

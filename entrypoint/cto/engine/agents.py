@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, TypeAlias
 
 from cto import goyaml
 from cto.catalog import AgentRunner, Component
+from cto.engine.agentsettings import Settings, parsed
 from cto.engine.cache import Lacking
 from cto.engine.capacity import PLAIN, Amount, grower_of, left_on, size_of
 from cto.engine.nodes import Images, is_ready, name_of, real, takers
@@ -21,9 +21,6 @@ from cto.ports import Cluster
 GROUP = "agents.platform"
 # Each is asked for its pods; where nodes are many, that one of these has no room says little.
 _LOOKED_AT = 20
-
-Settings: TypeAlias = Mapping[str, Any]
-"""`config.yaml` of the controller's ConfigMap."""
 
 
 @dataclass(frozen=True)
@@ -137,8 +134,8 @@ def without_app(cluster: Cluster, runner: InstalledRunner) -> Mapping[str, bool]
     """Return agent -> whether there is no Secret with the key of its GitHub App."""
     listed = cluster.list_metadata("v1", "Secret", namespace=runner.namespace)
     names = {item["metadata"]["name"] for item in listed}
-    agents = agents_in(settings_of(cluster, runner) or {})
-    apps = {name: str(agent.get("githubApp") or name) for name, agent in agents.items()}
+    agents = (settings_of(cluster, runner) or Settings()).agents
+    apps = {name: agent.github_app or name for name, agent in agents.items()}
     return {name: f"{APP_KEYS}{app.lower()}" not in names for name, app in apps.items()}
 
 
@@ -151,9 +148,9 @@ def missing(
     if settings is None:
         yield f"ConfigMap {runner.names.settings} is missing: the controller knows no agents"
         return
-    for name, agent in agents_in(settings).items():
-        image = _image(settings, agent)
-        if why := lacking(image) if image else f"no image for CLI {agent.get('cli')!r}":
+    for name, agent in settings.agents.items():
+        image = settings.image_of(agent, agent.cli)
+        if why := lacking(image) if image else f"no image for CLI {agent.cli!r}":
             yield f"agent {name}: {why}"
 
 
@@ -180,8 +177,8 @@ def room(cluster: Cluster, settings: Settings, nodes: Sequence[Manifest]) -> Roo
     free: dict[str, Amount] = {}
     without = []
     try:
-        for name, agent in agents_in(settings).items():
-            asked = _asked(agent)
+        for name, agent in settings.agents.items():
+            asked = Amount.read(agent.pod_resources.get("requests") or {})
             if not _fits(cluster, asked, taking[:_LOOKED_AT], free):
                 without.append(f"agent {name}: no node has {asked} left for a run")
     except ApiError as error:
@@ -211,23 +208,11 @@ def _fits(
 
 
 def settings_of(cluster: Cluster, runner: InstalledRunner) -> Settings | None:
-    """Return what the controller is told; None if nothing is."""
+    """Return what the program is told; None if nothing is.
+
+    Raises:
+        ConfigError: CTO-1300, it has a value that will not do.
+    """
     found = cluster.get(runner.settings)
     text = ((found or {}).get("data") or {}).get("config.yaml")
-    return None if text is None else goyaml.load(text)
-
-
-def agents_in(settings: Settings) -> Mapping[str, Mapping[str, Any]]:
-    return settings.get("agents") or {}
-
-
-def _asked(agent: Mapping[str, Any]) -> Amount:
-    # {cpu, memory} alone are requests.
-    resources = agent.get("resources") or {}
-    return Amount.read(resources.get("requests") or resources)
-
-
-def _image(settings: Settings, agent: Mapping[str, Any]) -> str:
-    common = settings.get("agent") or {}
-    by_cli = (common.get("cliImages") or {}).get(agent.get("cli"))
-    return str(agent.get("image") or by_cli or common.get("image") or "")
+    return None if text is None else parsed(goyaml.load(text) or {}, str(runner.settings))

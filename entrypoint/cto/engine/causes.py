@@ -20,7 +20,7 @@ from cto.engine.evidence import (
 from cto.engine.podcauses import Finding, findings, last_exit, unattended
 from cto.engine.readiness import ReadyState, conditions_of, key_of, status_dict, status_of
 from cto.errors import WaitError
-from cto.objects import Manifest, ObjectRef, ref_of
+from cto.objects import Manifest, ObjectRef, is_being_deleted, ref_of
 from cto.ports import Clock
 
 # A kind that cannot be listed comes first: the other conditions are there at every deletion.
@@ -117,7 +117,7 @@ def stuck(evidence: Evidence, manifest: Manifest) -> Cause | None:
 
 
 def _causes(evidence: Evidence, manifest: Manifest) -> Iterator[Cause]:
-    if manifest["metadata"].get("deletionTimestamp"):
+    if is_being_deleted(manifest):
         cause = stuck(evidence, manifest)
         if cause:
             yield cause

@@ -25,7 +25,7 @@ from cto.engine.verdict import Wait
 from cto.engine.waiting import ReadyWait
 from cto.engine.watchcache import WatchCache
 from cto.errors import ApiError, Cancelled, CtoError, ToolError, WaitError
-from cto.objects import Manifest, ObjectRef, annotations_of, labels_of, ref_of
+from cto.objects import Manifest, ObjectRef, annotations_of, is_being_deleted, labels_of, ref_of
 from cto.plan import labels
 from cto.plan.observed import ReleaseState
 from cto.plan.steps import (
@@ -141,7 +141,7 @@ class Executor:
         """Apply the namespace, after the end of one that is still being deleted."""
         ref = ref_of(step.manifest)
         end = self.clock.monotonic() + step.timeout_s
-        while is_going(self.cluster.get(ref)):
+        while (there := self.cluster.get(ref)) and is_being_deleted(there):
             if self.clock.monotonic() >= end:
                 message = f"{ref} is being deleted, and does not go"
                 raise WaitError("CTO-1709", message, details=f"kubectl describe ns {ref.name}")
@@ -370,10 +370,6 @@ def _about(component: str, error: ApiError | ToolError) -> CtoError:
         hint=error.hint,
         causes=error.causes,
     )
-
-
-def is_going(manifest: Manifest | None) -> bool:
-    return manifest is not None and "deletionTimestamp" in manifest["metadata"]
 
 
 def _random(length: int) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from cto.catalog import Probe
 from cto.engine import agents, controlplane
+from cto.engine.agentsettings import Settings
 from cto.engine.answering import ProbeAnswer, Program, ask_all, kwok_fix, look_at_nodes
 from cto.engine.cache import Group, grouped
 from cto.engine.causes import causes_of
@@ -17,7 +18,7 @@ from cto.engine.evidence import ClaimLookup, Evidence
 from cto.engine.listcache import ListCache
 from cto.engine.look import HealthContext, Look, inventory
 from cto.engine.readiness import status_of
-from cto.errors import KINDS, ApiError
+from cto.errors import KINDS, ApiError, ConfigError, CtoError
 from cto.objects import Manifest, ObjectRef
 from cto.plan.observed import ReleaseState, State
 from cto.ports import Clock, Cluster
@@ -65,7 +66,7 @@ def _timed(look: Look, definition: _Definition) -> Check:
     began = look.clock.monotonic()
     try:
         check = definition.run(look, definition)
-    except ApiError as error:
+    except (ApiError, ConfigError) as error:
         check = _refused(definition, error)
     return _begun(check, began, look.clock)
 
@@ -75,7 +76,7 @@ def _begun(check: Check, began: float, clock: Clock) -> Check:
     return replace(check, seconds=clock.monotonic() - began)
 
 
-def _refused(topic: Topic, error: ApiError) -> Check:
+def _refused(topic: Topic, error: CtoError) -> Check:
     return _failed(topic, error.message, code=error.code, fix=error.hint)
 
 
@@ -349,10 +350,10 @@ def _agents(look: Look, topic: Topic) -> Check:
     settings = agents.settings_of(look.cluster, runner)
     if missing := tuple(agents.missing(look.cluster, runner, settings, look.lacking)):
         return _failed(topic, f"{message}, but could not run", items=missing)
-    return _with_room(look, settings or {}, topic.passed(message))
+    return _with_room(look, settings or Settings(), topic.passed(message))
 
 
-def _with_room(look: Look, settings: agents.Settings, check: Check) -> Check:
+def _with_room(look: Look, settings: Settings, check: Check) -> Check:
     """Say whether a run would find a node, or wait for one."""
     room = agents.room(look.cluster, settings, look.view.nodes())
     if room.unseen:

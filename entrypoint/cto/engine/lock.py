@@ -35,7 +35,7 @@ from cto.engine.lease import (
 )
 from cto.errors import ApiError, Cancelled, CtoError, WaitError
 from cto.holder import Containers, Holder, Machine, NoContainers
-from cto.objects import Manifest, ObjectRef
+from cto.objects import Manifest, ObjectRef, is_being_deleted
 from cto.ports import Clock, Cluster
 
 _POLL_S = 1.0
@@ -263,7 +263,7 @@ class ClusterLock:
             "metadata": {"name": name, "labels": MANAGED_BY},
         }
         live = self._cluster.get(ref)
-        if live and live["metadata"].get("deletionTimestamp"):
+        if live and is_being_deleted(live):
             self._see_it_go(ref)
         elif live:
             return
@@ -363,7 +363,7 @@ class ClusterLock:
         namespace = ObjectRef("v1", "Namespace", "", self._ref.namespace)
         with suppress(ApiError):
             live = self._cluster.get(namespace)
-            if live is None or live["metadata"].get("deletionTimestamp"):
+            if live is None or is_being_deleted(live):
                 return True
             self._create()
             return True

@@ -11,7 +11,7 @@ from cto.engine import controlplane
 from cto.engine.cache import Tail
 from cto.engine.evidence import Evidence, one_line, raw
 from cto.engine.readiness import conditions_of, status_dict, status_of
-from cto.objects import Manifest
+from cto.objects import Manifest, is_being_deleted
 
 # What registries and container runtimes say, in the words of containerd, CRI-O and Docker.
 _NO_IMAGE = re.compile(
@@ -54,7 +54,7 @@ class Finding:
 def findings(evidence: Evidence, pod: Manifest) -> Iterator[Finding]:
     """Yield what keeps a pod from being ready; nothing if it is, or if it is ending."""
     status = status_dict(pod)
-    if pod["metadata"].get("deletionTimestamp") or status_of(pod).ready:
+    if is_being_deleted(pod) or status_of(pod).ready:
         return
     scheduled = conditions_of(pod).get("PodScheduled", {})
     if scheduled.get("status") == "False":

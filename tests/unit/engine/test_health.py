@@ -361,6 +361,11 @@ def test_a_run_that_could_never_begin_is_a_failure() -> None:
     cluster.add(told("agents: {rex: {cli: codex}}"))
     assert checks(cluster, found)["agents"].items == ("agent rex: no image for CLI 'codex'",)
 
+    cluster.add(told("agents: {rex: {maxConcurrent: many}}"))
+    check = checks(cluster, found)["agents"]
+    assert (check.status, check.code) == (FAILED, "CTO-1300")
+    assert "controller-task-controller-config in cto: agents.rex.maxConcurrent: " in check.message
+
     cluster.delete(ref_of(ACCOUNT))
     cluster.delete(ref_of(told()))
     items = checks(cluster, found)["agents"].items

@@ -13,7 +13,8 @@ from cto.cli.wiring import Wiring
 from cto.config.agents import WebhookOwner
 from cto.config.load import remembered_under
 from cto.config.model import Config
-from cto.engine.agents import InstalledRunner, agents_in, runner_of, settings_of
+from cto.engine.agents import InstalledRunner, runner_of, settings_of
+from cto.engine.agentsettings import Settings
 from cto.engine.installer import Installer
 from cto.engine.tasks import APP_KEYS
 from cto.errors import ConfigError, DegradedError
@@ -177,17 +178,17 @@ def _wishes(
     cluster: Cluster, runner: InstalledRunner, config: Config, told: Rules
 ) -> Sequence[WantedApp]:
     """Return the Apps of the agents that the controller knows."""
-    agents = agents_in(settings_of(cluster, runner) or {})
+    agents = (settings_of(cluster, runner) or Settings()).agents
     owner = config.github.organization or ""
     wishes = []
     for name, agent in sorted(agents.items()):
-        may = told.permissions(name, agent.get("permissions"))
+        may = told.permissions(name, agent.permissions)
         hears = told.hearing(may) if config.github.webhooks is WebhookOwner.APPS else may
         wishes.append(
             WantedApp(
                 agent=name,
                 name=app_name(config.platform.name, name, owner),
-                secret=f"{APP_KEYS}{str(agent.get('githubApp') or name).lower()}",
+                secret=f"{APP_KEYS}{(agent.github_app or name).lower()}",
                 permissions=may,
                 hears=hears,
                 events=told.listened(hears),

@@ -6,13 +6,11 @@ Keys that other controllers of the platform read besides are let be.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
-from cto import goyaml
 from cto.errors import ConfigError
 
 
@@ -139,27 +137,15 @@ class Settings(_Section):
         return agent.image or self.agent.cli_images.get(cli) or self.agent.image
 
 
-def read(path: Path, roles: Path) -> Settings:
-    """Return what is in a file; what it leaves open of an agent is in the other, by its name.
+def parsed(told: Mapping[str, Any], where: str) -> Settings:
+    """Return settings; `where` says whose they are.
 
     Raises:
-        ConfigError: CTO-1300, a file cannot be read, or has a value that will not do.
+        ConfigError: CTO-1300, a value will not do.
     """
-    told, known = _mapping(path), _mapping(roles)
-    agents = told.get("agents") or {}
-    merged = {name: {**(known.get(name) or {}), **(agent or {})} for name, agent in agents.items()}
     try:
-        return Settings.model_validate({**told, "agents": merged})
+        return Settings.model_validate(told)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        text = f"{path}: {where}: {first['msg']}"
-    raise ConfigError("CTO-1300", text)
-
-
-def _mapping(path: Path) -> dict[str, Any]:
-    try:
-        return dict(goyaml.load(path.read_text(encoding="utf-8")) or {})
-    except (OSError, ValueError, TypeError, goyaml.YAMLError) as error:
-        text = f"{path} cannot be read: {error}"
-    raise ConfigError("CTO-1300", text)
+    field = ".".join(str(part) for part in first["loc"])
+    raise ConfigError("CTO-1300", f"{where}: {field}: {first['msg']}")
