@@ -325,6 +325,8 @@ def test_a_service_that_is_not_there_answers_404_and_one_without_pods_503(place:
         assert time.monotonic() < end
         time.sleep(0.1)
     assert place.cluster.probe(place.namespace, "a", "80", "/", "http") == 503
+    status, _ = place.cluster.post(place.namespace, "a", 80, "/", headers={}, body=b"{}")
+    assert status == 503
 
 
 class Watching:

@@ -32,6 +32,7 @@ class FakeCluster:
         container_logs: (namespace, pod, container, previous) -> text.
         probes: (namespace, service) -> what it answers; 503 for all others.
         patience: The timeout of every probe.
+        programs: (namespace, service) -> what answers a POST to a path.
         silent_groups: apiVersion -> why its server does not answer.
         unlisted: (apiVersion, kind) -> what every list of it is refused with.
         denied: (verb, resource, namespace) that access reviews refuse; '*' matches all.
@@ -54,6 +55,9 @@ class FakeCluster:
         self.container_logs: dict[tuple[str, str, str, bool], str] = {}
         self.probes: dict[tuple[str, str], int] = {}
         self.patience: list[float] = []
+        self.programs: dict[
+            tuple[str, str], Callable[[str, Mapping[str, str], bytes], tuple[int, str]]
+        ] = {}
         self.silent_groups: dict[str, str] = {}
         self.unlisted: dict[tuple[str, str], ApiError] = {}
         self.denied: set[tuple[str, str, str]] = set()
@@ -289,6 +293,24 @@ class FakeCluster:
         if not self.peek(ObjectRef("v1", "Service", namespace, service)):
             return 404
         return self.probes.get((namespace, service), 503)
+
+    def post(
+        self,
+        namespace: str,
+        service: str,
+        port: int | str,
+        path: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes,
+        timeout_s: float = 10.0,
+    ) -> tuple[int, str]:
+        del port, timeout_s
+        self._enter("post", "Service", namespace, service)
+        if not self.peek(ObjectRef("v1", "Service", namespace, service)):
+            return 404, ""
+        program = self.programs.get((namespace, service))
+        return program(path, headers, body) if program else (503, "")
 
     # inside
 

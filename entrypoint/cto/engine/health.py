@@ -280,7 +280,9 @@ def _github(look: Look, topic: Topic) -> Check:
         return topic.skipped("no agent has the key of a GitHub App: `cto github setup`")
     message = f"{len(without) - len(lacking)} of {len(without)} agents have the key of a GitHub App"
     text = f"{message}, not {', '.join(lacking)}" if lacking else message
-    return topic.passed(f"{text}; GitHub was not asked")
+    if look.github is None:
+        return topic.passed(f"{text}; GitHub was not asked")
+    return look.github(topic, text)
 
 
 def _webhooks(look: Look, topic: Topic) -> Check:
@@ -306,7 +308,7 @@ def _webhooks(look: Look, topic: Topic) -> Check:
         return _failed(topic, message, fix=fix, items=items)
     if unasked:
         return topic.skipped(f"{message}, the others could not be asked: {unasked[0]}")
-    return topic.passed(message)
+    return look.delivery(topic, message) if look.delivery else topic.passed(message)
 
 
 def _receives(

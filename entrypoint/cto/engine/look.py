@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
@@ -13,6 +13,7 @@ from cto.engine.listcache import ListCache
 from cto.objects import ObjectRef
 from cto.plan.observed import ReleaseState, State
 from cto.ports import Clock, Cluster
+from cto.result import Check, Topic
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +28,8 @@ class HealthContext:
         simulated: What only a running program could answer is skipped.
         lacking: Says which images the bundle lacks.
         view: What was just seen, if anything was.
+        github: Asks GitHub about the Apps, where somebody may; told what is known without.
+        delivery: Tries whether events arrive, likewise.
     """
 
     cluster: Cluster
@@ -38,6 +41,8 @@ class HealthContext:
     simulated: bool = False
     lacking: Lacking = nothing_lacks
     view: ListCache | None = None
+    github: Callable[[Topic, str], Check] | None = None
+    delivery: Callable[[Topic, str], Check] | None = None
 
     @property
     def releases(self) -> Sequence[ReleaseState]:

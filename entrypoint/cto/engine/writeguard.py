@@ -26,6 +26,8 @@ CLUSTER_READS = frozenset(
         "list_metadata",
         "logs",
         "now",
+        # To a program, not to the API server's objects.
+        "post",
         "probe",
         "scan",
         "server_version",

@@ -104,6 +104,9 @@ class Client:
         patience_s: How long to wait in all for a request whose time has not come; 0 asks once.
         agent: Who asks, for GitHub's logs.
         notice: Told of waits that people would wonder about.
+
+    Attributes:
+        heard: The headers of the last answer.
     """
 
     def __init__(
@@ -123,6 +126,7 @@ class Client:
         self._agent = agent
         self._notice = notice
         self._written = -_WRITES_APART_S
+        self.heard: Mapping[str, str] = {}
         self._signed: dict[AppKey, tuple[str, datetime]] = {}
 
     def ask(
@@ -160,6 +164,7 @@ class Client:
                 error = GitHubError(SILENT, text)
                 pause = _BROKEN_S if _may_repeat(failure, safe=safe) else 0.0
             else:
+                self.heard = answer.headers
                 if found := self._found(answer):
                     return found
                 error = self._refusal(answer, what)

@@ -21,12 +21,38 @@ from cto.network.proxies import Proxies, Proxy, denied, innermost, is_refusal
 
 TIMEOUTS_S = (10.0, 60.0)
 _CONNECTIONS = 16
+_BEGINNING = 1000
 _PROXY_AUTH = 407
 _BROKEN = (requests.exceptions.ChunkedEncodingError, requests.Timeout)
 
 
 class ProxyRefusedError(requests.RequestException):
     """A proxy refuses whoever asks, or the host that is asked. The text tells what to change."""
+
+
+class UnreachableError(Exception):
+    """Nobody answers at an address. The text tells why."""
+
+
+def posted(
+    session: requests.Session,
+    url: str,
+    headers: Mapping[str, str],
+    body: bytes,
+    timeout_s: float,
+) -> tuple[int, str]:
+    """Post to an address once; return the status and the beginning of the answer.
+
+    Raises:
+        UnreachableError: Nobody answers.
+    """
+    try:
+        answer = session.post(
+            url, headers=dict(headers), data=body, timeout=timeout_s, allow_redirects=False
+        )
+    except requests.RequestException as error:
+        raise UnreachableError(reason(error)) from None
+    return answer.status_code, answer.text[:_BEGINNING]
 
 
 def session(

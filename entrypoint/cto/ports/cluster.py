@@ -194,3 +194,21 @@ class Cluster(Protocol):
     def close(self) -> None:
         """End what still runs, and the connections."""
         ...
+
+    def post(
+        self,
+        namespace: str,
+        service: str,
+        port: int | str,
+        path: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes,
+        timeout_s: float = 10.0,
+    ) -> tuple[int, str]:
+        """POST the same way, by http; return the status and the answer.
+
+        Raises:
+            ApiError: As above.
+        """
+        ...

@@ -123,6 +123,7 @@ class GitHub:
         receives: What answers at the address of a webhook: told URL, event and secret.
         people: Token of a person -> where they may make webhooks: OWNER, OWNER/NAME.
         hooks: Those of organizations and repositories.
+        headers: Of every answer of the API.
     """
 
     url: str = "https://github.example"
@@ -136,6 +137,7 @@ class GitHub:
     receives: Callable[[str, str, str], int] = lambda _url, _event, _secret: 200
     people: dict[str, set[str]] = field(default_factory=dict)
     hooks: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
     apps: list[App] = field(default_factory=list)
     tokens: dict[str, tuple[App, int, dict[str, Any]]] = field(default_factory=dict)
     codes: dict[str, tuple[float, App]] = field(default_factory=dict)
@@ -220,6 +222,10 @@ class GitHub:
             }
             app.requests = [one for one in app.requests if one["account"]["login"] != owner]
             return number
+
+    @property
+    def date(self) -> str:
+        return formatdate(self.now(), usegmt=True)
 
     def app_of(self, name: str) -> App:
         return next(app for app in self.apps if name in (app.name, app.slug))
@@ -551,7 +557,7 @@ class GitHub:
 
     def _shown_or_not(self, app: App | str, action: Callable[[App], Reply]) -> Reply:
         if isinstance(app, str):
-            return Reply(401, {"message": app}, {"Date": formatdate(self.now(), usegmt=True)})
+            return Reply(401, {"message": app}, {"Date": self.date})
         return action(app)
 
     def _shown(self, app: App) -> dict[str, Any]:

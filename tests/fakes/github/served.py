@@ -89,7 +89,8 @@ class GitHubServer(Served):
                 data = b"" if reply.status == 204 else data
                 kind = "text/html; charset=utf-8" if is_page else "application/json"
                 self.send_response_only(reply.status)
-                for name, value in {"Content-Type": kind, **reply.headers}.items():
+                told = {"Content-Type": kind, "Date": github.date, **github.headers}
+                for name, value in {**told, **reply.headers}.items():
                     self.send_header(name, value)
                 self.send_header("Content-Length", str(len(data)))
                 self.end_headers()

@@ -239,13 +239,40 @@ class KubeCluster:
         *,
         timeout_s: float = _PROXY_READ_S,
     ) -> int:
-        target = f"{scheme}:{service}:{port}"
         request = Request(
             method="GET",
-            path=f"{_NAMESPACES}/{quote(namespace)}/services/{target}/proxy/{path.lstrip('/')}",
+            path=_proxied(namespace, f"{scheme}:{service}:{port}", path),
             what=f"ask service {service} in {namespace}",
             read_timeout_s=timeout_s,
         )
+        return self._through(request).status
+
+    def post(
+        self,
+        namespace: str,
+        service: str,
+        port: int | str,
+        path: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes,
+        timeout_s: float = _PROXY_READ_S,
+    ) -> tuple[int, str]:
+        request = Request(
+            method="POST",
+            path=_proxied(namespace, f"http:{service}:{port}", path),
+            what=f"post to service {service} in {namespace}",
+            headers=headers,
+            body=body,
+            read_timeout_s=timeout_s,
+        )
+        answer = self._through(request)
+        return answer.status, answer.body.decode(errors="replace")
+
+    # inside
+
+    def _through(self, request: Request) -> ApiAnswer:
+        """Ask a service, by the API server."""
         try:
             # Asked once: whoever wants it comes again.
             answer = self._connection.send(request)
@@ -254,9 +281,7 @@ class KubeCluster:
         if api_errors.is_unauthorized(answer.status, answer.body):
             # Not the program's own 403: the server did not ask it.
             _checked(request, answer)
-        return answer.status
-
-    # inside
+        return answer
 
     def _write(
         self,
@@ -377,6 +402,10 @@ class _Page:
     items: Sequence[Manifest]
     version: str
     anew: bool
+
+
+def _proxied(namespace: str, target: str, path: str) -> str:
+    return f"{_NAMESPACES}/{quote(namespace)}/services/{target}/proxy/{path.lstrip('/')}"
 
 
 def _checked(request: Request, answer: ApiAnswer, *, confidential: bool = False) -> ApiAnswer:

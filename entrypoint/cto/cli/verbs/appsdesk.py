@@ -97,7 +97,12 @@ def opened_desk(wiring: Wiring, terminal: Terminal, *, writes: bool = False) -> 
 
 @contextmanager
 def desk_of(
-    wiring: Wiring, installer: Installer, given: Config | None, *, writes: bool = False
+    wiring: Wiring,
+    installer: Installer,
+    given: Config | None,
+    *,
+    writes: bool = False,
+    patience_s: float = 120.0,
 ) -> Iterator[Desk]:
     """Open the same of an installer that is open; `given` is None for what was installed.
 
@@ -117,7 +122,7 @@ def desk_of(
         known = remembered_under(state.config, wiring.settings.env, _SECTIONS)
         config = _config(given or known)
         told = rules(wiring.settings.root / "templates")
-        client = stack.enter_context(_client(wiring, config))
+        client = stack.enter_context(_client(wiring, config, patience_s))
         write = installer.store.remember_app if writes else _forget
         memory = Memory(installer.store.apps, write)
         apps = Apps(
@@ -130,7 +135,7 @@ def desk_of(
             place=place_of(config),
             learned=wiring.secrets.add,
         )
-        base, place = public_url(config) or "", _receiving(installer.known.components, state)
+        base, place = public_url(config) or "", receiving(installer.known.components, state)
         receiver = Receiver(cluster, base=base, namespace=place, learned=wiring.secrets.add)
         hooks = AppHooks(client, memory, receiver, apps.settings)
         wishes = _wishes(installer.cluster, runner, config, told)
@@ -138,14 +143,15 @@ def desk_of(
 
 
 @contextmanager
-def _client(wiring: Wiring, config: Config) -> Iterator[Client]:
+def _client(wiring: Wiring, config: Config, patience_s: float) -> Iterator[Client]:
     session = web.session(
         wiring.settings.env,
         verified=trust.context(wiring.settings.env, ca_file=wiring.options.ca_file),
         log=lambda text: wiring.debug(wiring.secrets.redacted(text)),
     )
     with closing(session):
-        yield Client(api_of(config.github.url), session, wiring.clock, notice=wiring.notice)
+        api = api_of(config.github.url)
+        yield Client(api, session, wiring.clock, patience_s=patience_s, notice=wiring.notice)
 
 
 def _forget(agent: str, known: Mapping[str, object] | None) -> None:
@@ -168,7 +174,7 @@ def _config(config: Config | None) -> Config:
     return config
 
 
-def _receiving(components: Iterable[Component], state: State) -> str:
+def receiving(components: Iterable[Component], state: State) -> str:
     """Return the namespace in which webhooks come in; '' where none do."""
     names = (one.name for one in components if one.health.webhooks)
     return next((state.releases[one].namespace for one in names if one in state.releases), "")

@@ -27,6 +27,7 @@ from cto.cli.reaching import (
     trust_lines,
 )
 from cto.cli.verbs.opening import frame, raise_errors
+from cto.cli.verbs.outside import Outside, outside
 from cto.cli.wiring import Wiring
 from cto.engine.health import run_checks
 from cto.engine.installer import Installer
@@ -200,8 +201,11 @@ class _Run:
         Garbage collection of the old objects goes on for some seconds after the new ones are ready.
         """
         state = installer.store.load()
-        look = partial(health, installer, state, simulated=plan.simulated)
-        with self._shown(Phase.VALIDATION, "health", "Check the platform's health") as progress:
+        with (
+            outside(self._wiring) as asked,
+            self._shown(Phase.VALIDATION, "health", "Check the platform's health") as progress,
+        ):
+            look = partial(health, installer, state, simulated=plan.simulated, outside=asked)
             checks = look()
             if _bad(checks) and installer.observation.lists():
                 # Lists of some seconds ago may tell of what is over.
@@ -244,6 +248,7 @@ def health(
     state: State | None,
     *,
     simulated: bool,
+    outside: Outside,
     records: Mapping[str, str] | None = None,
     at_work: str = "",
 ) -> tuple[Check, ...]:
@@ -262,6 +267,8 @@ def health(
         simulated=simulated,
         lacking=installer.lacking,
         view=installer.observation.lists(),
+        github=outside.github(installer, state),
+        delivery=outside.delivery(installer, state),
     )
     return tuple(run_checks(context))
 

@@ -13,6 +13,7 @@ from cto.cli.output import Terminal
 from cto.cli.reaching import IsFree, access_data, access_lines, installed, way
 from cto.cli.verbs.install import health
 from cto.cli.verbs.opening import frame, installed_state, not_installed, opened, opened_existing
+from cto.cli.verbs.outside import Outside, outside
 from cto.cli.wiring import Wiring
 from cto.config.load import remembered
 from cto.engine.installer import Installer
@@ -29,8 +30,11 @@ def run(wiring: Wiring, terminal: Terminal, *, watch: bool) -> Result:
     """Look once, or again and again until Ctrl-C."""
     provider = wiring.clusters.there()
     frame(provider, terminal)
-    with opened(wiring, provider, terminal, configured=False) as installer:
-        ways = Ways(provider.reach(), wiring.is_free)
+    with (
+        outside(wiring) as asked,
+        opened(wiring, provider, terminal, configured=False) as installer,
+    ):
+        ways = Ways(provider.reach(), wiring.is_free, asked)
         result = look(installer, ways)
         try:
             while watch:
@@ -43,10 +47,11 @@ def run(wiring: Wiring, terminal: Terminal, *, watch: bool) -> Result:
 
 @dataclass(frozen=True)
 class Ways:
-    """How the user reaches the cluster."""
+    """How the user reaches the cluster, and the checks the outside."""
 
     reach: Reach
     is_free: IsFree | None
+    outside: Outside
 
 
 def configuration(wiring: Wiring, terminal: Terminal) -> Result:
@@ -78,7 +83,12 @@ def look(installer: Installer, ways: Ways) -> Result:
     records = {row["component"]: row["release"] if row["revision"] else "" for row in rows}
     other = installer.at_work()
     checks = health(
-        installer, observed.state, simulated=observed.simulated, records=records, at_work=other
+        installer,
+        observed.state,
+        simulated=observed.simulated,
+        outside=ways.outside,
+        records=records,
+        at_work=other,
     )
     failed = any(check.status is CheckStatus.FAILED for check in checks)
     there = installed(installer.known.components, observed.state)

@@ -1,0 +1,237 @@
+"""Sends the platform an event as GitHub would, and sees what comes of it.
+
+The Sensor that starts agents makes a ConfigMap of this event. What is signed wrongly has to be
+refused. Nothing else of the cluster is changed, and the ConfigMap goes again.
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import json
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from threading import Event as Flag
+from uuid import uuid4
+
+from cto.config.agents import WebhookOwner
+from cto.config.model import Config
+from cto.engine.rbac import Right, allowed
+from cto.errors import ApiError
+from cto.github.address import path_of, public_url
+from cto.github.hooks import APP_SECRETS, COMMON_SECRET
+from cto.network.web import UnreachableError
+from cto.objects import ObjectRef
+from cto.ports import Clock, Cluster
+from cto.result import Check, Topic
+
+PROBE = "cto-probe"
+SENSOR = "flow"
+_RIGHTS = ("get", "delete")
+# In all, of the 15 s that a status may take.
+_LONGEST_S, _ASKED_S, _AGAIN_S, _LOOK_S = 12.0, 4.0, 4.0, 0.25
+_TAKEN = "success"
+_FAILED = "CTO-1900"
+
+Send = Callable[[str, Mapping[str, str], bytes, float], tuple[int, str]]
+"""Posts to a path, or an address: headers, body, seconds. Returns the status and the answer.
+
+Raises:
+    UnreachableError: Nobody answers there.
+    ApiError: The API server does not ask the receiver.
+"""
+
+
+class Fault(Exception):  # noqa: N818 - what is wrong with the platform, not with us
+    """Something is wrong on the way of an event."""
+
+    def __init__(self, message: str, fix: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.fix = fix
+
+
+@dataclass
+class Delivery:
+    """Tries the way of an event.
+
+    Attributes:
+        config: Of what is installed.
+        namespace: Of receiver and Sensor.
+        starts: Whether there is a Sensor that starts agents.
+        outside: Posts to an address.
+        inside: Posts to a path of the receiver, by the API server.
+    """
+
+    cluster: Cluster
+    clock: Clock
+    config: Config
+    namespace: str
+    starts: bool
+    outside: Send
+    inside: Send
+    _nonces: list[str] = field(default_factory=list)
+
+    def __call__(self, topic: Topic, message: str) -> Check:
+        """Return the check; `message` says what was found of the receiver so far."""
+        try:
+            return self._check(topic, message)
+        except ApiError as error:
+            # Not everybody who may look at the platform may read its secrets.
+            return topic.passed(f"{message}; no event was sent: {error.message}")
+
+    def _check(self, topic: Topic, message: str) -> Check:
+        denied = [verb for verb in _RIGHTS if not self._may(verb)]
+        if denied:
+            told = f"{' and '.join(denied)} configmaps in {self.namespace} is not allowed"
+            return topic.passed(f"{message}; no event was sent: {told}")
+        entries = self._entries()
+        if not entries:
+            fix = "`cto install`, as before, makes them."
+            return topic.failed(f"{message}; it has no secrets", fix=fix, code=_FAILED)
+        base = public_url(self.config)
+        try:
+            if base is None:
+                took = self._through(self.inside, "", entries)
+                told = f"{took}, by the internal address: no public one is known"
+                return topic.passed(f"{message}; {told}")
+            return topic.passed(f"{message}; {self._through(self.outside, base, entries)}")
+        except UnreachableError as error:
+            return self._unreached(topic, message, f"{base} is not reached from here: {error}")
+        except Fault as fault:
+            text = f"{message}; {fault.message}"
+            return topic.failed(text, fix=fault.fix, code=_FAILED)
+        finally:
+            self._clean()
+
+    def _unreached(self, topic: Topic, message: str, told: str) -> Check:
+        """Return what the internal address says where the public one says nothing."""
+        fix = (
+            "See that its name leads to the ingress or the tunnel, and that GitHub can trust its "
+            "certificate. If only this machine does not reach it, `cto github status` has what "
+            "GitHub says."
+        )
+        try:
+            left = _LONGEST_S - _ASKED_S
+            took = self._through(self.inside, "", self._entries(), longest_s=left)
+        except (Fault, UnreachableError, ApiError) as error:
+            told = f"{told}; nor does the internal address do: {getattr(error, 'message', error)}"
+            return topic.failed(f"{message}; {told}", fix=fix, code=_FAILED)
+        return topic.warning(f"{message}; {told}; {took}, by the internal address", fix=fix)
+
+    def _may(self, verb: str) -> bool:
+        return allowed(self.cluster, Right(verb, "", "configmaps", self.namespace))
+
+    def _entries(self) -> dict[str, str]:
+        """Return agent -> secret, '' for the one webhook of all; the Sensor hears the first."""
+        if self.config.github.webhooks is not WebhookOwner.APPS:
+            value = self._values(COMMON_SECRET[0]).get(COMMON_SECRET[1], "")
+            return {"": value} if value else {}
+        values = self._values(APP_SECRETS)
+        on = sorted(name for name, agent in self.config.agents.items() if agent.enabled)
+        return {name: values[name] for name in on if name in values}
+
+    def _values(self, name: str) -> dict[str, str]:
+        found = self.cluster.get(ObjectRef("v1", "Secret", self.namespace, name)) or {}
+        data = (found.get("data") or {}).items()
+        return {key: base64.b64decode(value).decode() for key, value in data}
+
+    def _through(
+        self, send: Send, base: str, entries: Mapping[str, str], *, longest_s: float = _LONGEST_S
+    ) -> str:
+        """Send events, and return what came of them.
+
+        Raises:
+            Fault: Something is wrong.
+        """
+        begun, (first, secret) = self.clock.monotonic(), next(iter(entries.items()))
+        way = _Way(self.clock, send, base, begun + longest_s)
+        wrong = secrets.token_hex(16)
+        status, _ = way.sent(first, secrets.token_hex(20), self._noted(wrong))
+        if status == 200:
+            text = f"{way.where(first)} takes events that are signed with another secret"
+            raise Fault(text, "See what answers there: it is not the platform's receiver.")
+        for agent, value in list(entries.items())[1:]:
+            way.taken(agent, value, secrets.token_hex(16))
+        took = self._arrives(way, first, secret) if self.starts else 0.0
+        if self.cluster.get(self._ref(wrong)):
+            text = "an event that was refused got through all the same"
+            raise Fault(text, "See who else writes to the event bus.")
+        if not self.starts:
+            return f"{base or 'it'} takes what is signed; there is nobody to start"
+        return f"an event arrives by {base or 'it'} in {took:.1f} s"
+
+    def _arrives(self, way: _Way, agent: str, secret: str) -> float:
+        """Send an event until the Sensor has seen one: what came before it heard is lost."""
+        begun = self.clock.monotonic()
+        while True:
+            nonce = self._noted(secrets.token_hex(16))
+            way.taken(agent, secret, nonce)
+            until = min(self.clock.monotonic() + _AGAIN_S, way.end)
+            while self.clock.monotonic() < until:
+                if self.cluster.get(self._ref(nonce)):
+                    return self.clock.monotonic() - begun
+                self.clock.wait(Flag(), _LOOK_S)
+            if self.clock.monotonic() >= way.end:
+                look = f"kubectl -n {self.namespace} logs -l sensor-name={SENSOR}"
+                text = "an event is taken, and starts nothing"
+                raise Fault(text, f"Look at `{look}`, and at the pods of EventBus default.")
+
+    def _noted(self, nonce: str) -> str:
+        self._nonces.append(nonce)
+        return nonce
+
+    def _ref(self, nonce: str) -> ObjectRef:
+        return ObjectRef("v1", "ConfigMap", self.namespace, f"{PROBE}-{nonce}")
+
+    def _clean(self) -> None:
+        """Take away what the events made."""
+        while self._nonces:
+            self.cluster.delete(self._ref(self._nonces.pop()))
+
+
+@dataclass(frozen=True)
+class _Way:
+    """How events are sent, and until when."""
+
+    clock: Clock
+    send: Send
+    base: str
+    end: float
+
+    def where(self, agent: str) -> str:
+        return f"{self.base}{path_of(agent)}"
+
+    def sent(self, agent: str, secret: str, nonce: str) -> tuple[int, str]:
+        body = json.dumps({"nonce": nonce}).encode()
+        signature = hmac.new(secret.encode(), body, "sha256").hexdigest()
+        headers = {
+            "Content-Type": "application/json",
+            "X-GitHub-Event": PROBE,
+            "X-GitHub-Delivery": str(uuid4()),
+            "X-Hub-Signature-256": f"sha256={signature}",
+        }
+        left = max(self.end - self.clock.monotonic(), 0.5)
+        return self.send(self.where(agent), headers, body, min(_ASKED_S, left))
+
+    def taken(self, agent: str, secret: str, nonce: str) -> None:
+        """Send an event that has to be taken.
+
+        Raises:
+            Fault: It is not.
+        """
+        status, text = self.sent(agent, secret, nonce)
+        if status == 200 and text.strip() == _TAKEN:
+            return
+        where = self.where(agent)
+        if status == 400:
+            told = f"{where} refuses what is signed with its secret"
+            fix = f"`cto github rotate {agent}`" if agent else "`cto github rotate`"
+            raise Fault(told, f"{fix} gives it another one, and starts the receiver anew.")
+        if status == 500 and "event" in text:
+            told = f"{where} cannot pass events on ({status})"
+            raise Fault(told, "Look at the pods of EventBus default.")
+        told = f"{where} is answered by something else ({status})"
+        fix = "See that the tunnel or the ingress leads to the receiver: `cto access argo-events`."
+        raise Fault(told, fix)
