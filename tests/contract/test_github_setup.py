@@ -19,7 +19,7 @@ from cto.errors import ApiError
 from cto.objects import Manifest, ObjectRef
 from fakes.github.apps import App, Reply, Trouble
 from fakes.github.served import key
-from fakes.office import AGENTS, FORM, Office
+from fakes.office import AGENTS, FORM, STATE, Office
 from fakes.webserver import free_port
 
 
@@ -266,6 +266,19 @@ def test_what_can_be_taken_away_is(office: Office) -> None:
         in office.out
     )
     assert office.run("github", "remove", "--yes", browser=False) == 0
+
+
+def test_an_app_that_we_made_is_known_as_such_by_its_secret_alone(office: Office) -> None:
+    """As after an uninstallation, which keeps the Secrets, and another installation."""
+    office.know("rex")
+    assert office.setup() == 0
+    office.cluster.remove(STATE)
+    office.install()
+    assert office.apps() == {}
+    assert office.run("github", "remove", "--yes", browser=False) == 0
+    (app,) = office.server.github.apps
+    assert app.installations == {}
+    assert "delete it: " in office.out
 
 
 def test_where_the_browser_is_elsewhere_the_address_is_pasted(

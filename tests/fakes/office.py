@@ -7,6 +7,7 @@ import html
 import io
 import json
 import re
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from cto.cli.root import cli
 from cto.config.model import Config
 from cto.engine.state import StateStore
 from cto.objects import Manifest, ObjectRef, dump_yaml
+from cto.plan import labels
 from cto.plan.observed import ReleaseState, State
 from fakes.cluster import FakeCluster
 from fakes.components import HEARS_WEBHOOKS, RUNS_AGENTS, definition
@@ -171,11 +173,12 @@ class Office:
     """What the receiver holds signatures against."""
     starts: int = 0
 
-    def run(self, *words: str, browser: bool = True, stdin: Any = "", rename: str = "") -> int:
+    def run(self, *words: str, browser: bool = True, stdin: str = "", rename: str = "") -> int:
         stderr, stdout = Watched(), io.StringIO()
         clicking = Browser(stderr.urls, rename=rename)
         argv = [*words, "--kubeconfig", str(self.desk.kubeconfig), "--tools", str(self.desk.tools)]
         terminal = Terminal(wiring=self.desk._wiring, attended=lambda: True)
+        kept, sys.stdin = sys.stdin, io.StringIO(stdin)
         if browser:
             clicking.start()
         try:
@@ -184,6 +187,7 @@ class Office:
         except KilledError:
             return 137
         finally:
+            sys.stdin = kept
             self.out, self.err = stdout.getvalue(), stderr.getvalue()
             if browser and clicking.is_alive():
                 clicking.urls.put("http://127.0.0.1:1/")
@@ -309,8 +313,9 @@ def opened(tmp_path: Path) -> Iterator[Office]:
     """Open an office: no agent has an App."""
     with GitHubServer() as server:
         cluster = Mortal(controllers=[make_ready])
-        for name in ("cto-system", "cto"):
-            cluster.add({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+        for name in ("cto-system", "cto", "argo-events"):
+            metadata = {"name": name, "labels": {labels.MANAGED_BY: labels.OWNER}}
+            cluster.add({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
         desk = Desk(tmp_path, cluster=cluster, clock=Brisk())
         desk.component(definition("controller", namespace="cto", health=RUNS_AGENTS))
         desk.component(definition("argo-events", health=HEARS_WEBHOOKS))

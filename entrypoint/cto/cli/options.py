@@ -39,6 +39,7 @@ _FLAGS = {
     "air_gapped": ("air_gapped", "--air-gapped"),
     "skip_preflight": ("cluster.skip_preflight", "--skip-preflight"),
     "components_from": ("components_from", "--components"),
+    "skip_github": ("github.mode", "--skip-github"),
 }
 
 
@@ -238,6 +239,14 @@ components_option = click.option(
     metavar="DIR",
     multiple=True,
     help="Folder with components of your own: docs/own-components.md; may be repeated.",
+)
+
+github_option = click.option(
+    "--skip-github",
+    is_flag=True,
+    default=None,
+    callback=lambda _context, _option, value: "later" if value else None,
+    help="Leave the agents' GitHub Apps for `cto github setup`.",
 )
 
 downgrade_option = click.option(

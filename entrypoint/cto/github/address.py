@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from cto.config.model import Config
 from cto.config.sections import IngressType
 
+GITHUB = "https://github.com"
 PATH = "/github/webhook"
 """Of the webhook of an organization or a repository; those of Apps are below it."""
 # As `access` of bundle/components/argo-events has it.

@@ -28,6 +28,8 @@ _WRITE_AGAIN_S, _WRITES = 5.0, 24
 # What is remembered of an App that GitHub does not say: where its webhook was pointed to, which
 # installation its user has chosen.
 _OURS = ("hook", "installation_id")
+# Of the Secret of an App that we made.
+_MADE = "cto.dev/github-app-made"
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ class Apps:
         if isinstance(answer.data.get("webhook_secret"), str):
             data["webhook-secret"] = answer.data["webhook_secret"]
         self._learned(value for name, value in data.items() if name not in ("app-id", "client-id"))
-        self._keep(wish, data)
+        self._keep(wish, data, made=True)
         return app_of(wish, Status.MADE, self._remembered(wish, answer))
 
     def adopt(self, wish: WantedApp, key: AppKey, installation: int = 0) -> App:
@@ -191,7 +193,7 @@ class Apps:
         if found and labels_of(found).get(labels.MANAGED_BY) != labels.OWNER:
             fix = f"Secret {wish.secret} is not of this installer: it stays, and so does its App"
             return app_of(wish, Status.MADE, known, fix=fix)
-        if (key := self.key(wish)) and _ours(known):
+        if (key := self.key(wish)) and (_ours(known) or self._is_marked(wish)):
             try:
                 known = self._proven(wish, key)
                 for one in self._client.pages("/app/installations", "its installations", app=key):
@@ -293,7 +295,7 @@ class Apps:
 
     def _remembered(self, wish: WantedApp, answer: Answer) -> Mapping[str, Any]:
         known, before = _known(answer), self._memory.recall().get(wish.agent) or {}
-        if _ours(before):
+        if _ours(before) or self._is_marked(wish):
             known["made"] = True
         if before.get("id") == known["id"]:
             known |= {name: before[name] for name in _OURS if name in before}
@@ -341,9 +343,14 @@ class Apps:
         fix = f"Install it for {self._place}: {known['url']}/installations/new"
         return app_of(wish, Status.MADE, known, fix=fix)
 
-    def _keep(self, wish: WantedApp, data: Mapping[str, str]) -> None:
+    def _is_marked(self, wish: WantedApp) -> bool:
+        """Tell whether the Secret says that we made its App: it may outlive the state."""
+        return labels_of(self._cluster.get(self._ref(wish)) or {}).get(_MADE) == "true"
+
+    def _keep(self, wish: WantedApp, data: Mapping[str, str], *, made: bool = False) -> None:
         """Write the Secret. This process is the only one that has the key: it does not give up."""
-        manifest = self._secret(wish, data)
+        marks = {_MADE: "true"} if made or self._is_marked(wish) else {}
+        manifest = labels.labelled(self._secret(wish, data), marks)
         for left in reversed(range(_WRITES)):
             try:
                 self._cluster.apply(manifest)

@@ -147,7 +147,7 @@ def _notes(
             phase=Phase.GITHUB,
             title="Set up the agents' GitHub Apps",
             action=Action.SKIP,
-            reason="`cto github setup` does that",
+            reason="at the end, or by `cto github setup`",
             after=core,
         )
     ]

@@ -94,6 +94,13 @@ class _Removal:
             needed = [name for name in component.depends_on if name in going]
             if needed and component.name not in going and self._is_installed(component):
                 yield f"{component.name} stays and needs {', '.join(needed)}, which goes"
+        apps = [str(known["name"]) for known in self._state.apps.values() if "id" in known]
+        if apps and len(leaving) == len(found):
+            names = ", ".join(sorted(apps))
+            yield (
+                f"GitHub Apps stay as they are: {names}. `cto github remove`, run before this, "
+                "takes them out of repositories and names the pages to delete them"
+            )
 
     def _is_there(self, component: Component) -> bool:
         """Whether something of it is there, be it only what an earlier uninstallation left."""

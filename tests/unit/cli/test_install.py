@@ -36,7 +36,7 @@ LOG_END = """\
   0:00    ✓ Install Web 1.0.0
   0:00    ✓ Web is ready
   0:00  [5/8] github
-  0:00    - Set up the agents' GitHub Apps: skipped, `cto github setup` does that
+  0:00    - Set up the agents' GitHub Apps: skipped, at the end, or by `cto github setup`
   0:00  [6/8] optional
   0:00  [7/8] validation
   0:00    ✓ Check the platform's health
@@ -169,7 +169,7 @@ def test_programs_get_one_document(desk: Desk) -> None:
     assert sorted(steps, key=lambda step: step["id"]) == [
         ran("crds:web"),
         ran("fetch"),
-        ran("github", "skipped", "`cto github setup` does that"),
+        ran("github", "skipped", "at the end, or by `cto github setup`"),
         ran("namespace:web"),
         ran("ready:web"),
         ran("release:web"),

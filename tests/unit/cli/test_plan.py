@@ -22,7 +22,7 @@ core:
       Helm release web in web
   . Web is ready (every object, by its status)
 github:
-    Set up the agents' GitHub Apps (`cto github setup` does that)
+    Set up the agents' GitHub Apps (at the end, or by `cto github setup`)
 
 4 changes: 4 to create; 0 unchanged.
 """

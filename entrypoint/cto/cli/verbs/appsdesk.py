@@ -18,7 +18,7 @@ from cto.engine.agentsettings import Settings
 from cto.engine.installer import Installer
 from cto.engine.tasks import APP_KEYS
 from cto.errors import ConfigError, DegradedError
-from cto.github.address import public_url
+from cto.github.address import GITHUB, public_url
 from cto.github.apps import Apps, Memory
 from cto.github.client import Client, api_of
 from cto.github.found import App, AppKey, Status
@@ -28,7 +28,6 @@ from cto.network import trust, web
 from cto.plan.observed import State
 from cto.ports import Cluster
 
-_PUBLIC = "https://github.com"
 # What the environment may say of what is installed: where GitHub is, and where webhooks come in.
 _SECTIONS = ("github", "tunneling")
 
@@ -167,7 +166,7 @@ def _config(config: Config | None) -> Config:
     """
     if config is None or config.github.organization is None:
         raise ConfigError("CTO-1370", "github.organization is not set: whose are the Apps to be?")
-    if config.air_gapped and config.github.url.rstrip("/") == _PUBLIC:
+    if config.air_gapped and config.github.url.rstrip("/") == GITHUB:
         text = "air_gapped: github.com is not to be reached"
         hint = "Name a GitHub Enterprise Server: github.url."
         raise ConfigError("CTO-1370", text, hint=hint)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from threading import Event as Flag
 
@@ -11,7 +12,7 @@ from cto.cli.output import Terminal
 from cto.cli.verbs.appsdesk import Desk, opened_desk
 from cto.cli.verbs.clicks import Clicks, clicked
 from cto.cli.wiring import Wiring
-from cto.config.agents import GitHubApp, WebhookOwner
+from cto.config.agents import GitHubApp, SetupMode, WebhookOwner
 from cto.engine.planning import secret_values
 from cto.errors import ConfigError, Exit, UsageError
 from cto.github.client import GitHubError
@@ -41,29 +42,49 @@ def setup(wiring: Wiring, terminal: Terminal, clicks: Clicks) -> Result:
         ConfigError: CTO-1370, the configuration lacks what is needed.
         LockedError: Another installer is at work.
     """
+    given = None if wiring.options.non_interactive else clicks
     with opened_desk(wiring, terminal, writes=True) as desk:
-        before = desk.slugs()
-        found = {wish.agent: desk.apps.look(wish) for wish in desk.wishes}
-        _check_again(clicks.again, found)
-        for wish in desk.wishes:
-            given = desk.config.github.apps.get(wish.agent)
-            if given and _is_to_take(given, found[wish.agent]):
-                found[wish.agent] = _adopted(desk, wish, given)
-        missing = [
-            wish
-            for wish in desk.wishes
-            if found[wish.agent].status is Status.MISSING or wish.agent in clicks.again
-        ]
-        for wish in missing:
-            desk.apps.writable(wish)
-        found = {wish.agent: desk.pointed(wish, found[wish.agent]) for wish in desk.wishes}
-        open_ = [one for one in found.values() if one.status in (Status.MADE, Status.REQUESTED)]
-        if (missing or open_) and not wiring.options.non_interactive:
-            found |= clicked(wiring, terminal, desk, missing, clicks)
-            found |= {wish.agent: desk.pointed(wish, found[wish.agent]) for wish in desk.wishes}
-        found |= _tried(wiring, desk, found)
-        more = [*_hooks_told(desk), *([] if desk.slugs() == before else [_NAMES])]
+        return set_up(wiring, terminal, desk, given, again=clicks.again)
+
+
+def set_up(
+    wiring: Wiring,
+    terminal: Terminal,
+    desk: Desk,
+    clicks: Clicks | None,
+    *,
+    again: Sequence[str] = (),
+) -> Result:
+    """Do the same at a desk that is open; without clicks, as far as nobody has to click."""
+    before = desk.slugs()
+    found = {wish.agent: desk.apps.look(wish) for wish in desk.wishes}
+    _check_again(again, found)
+    for wish in desk.wishes:
+        given = desk.config.github.apps.get(wish.agent)
+        if given and _is_to_take(given, found[wish.agent]):
+            found[wish.agent] = _adopted(desk, wish, given)
+    missing = _to_make(desk, found, again)
+    for wish in missing:
+        desk.apps.writable(wish)
+    found = {wish.agent: desk.pointed(wish, found[wish.agent]) for wish in desk.wishes}
+    open_ = [one for one in found.values() if one.status in (Status.MADE, Status.REQUESTED)]
+    if (missing or open_) and clicks:
+        found |= clicked(wiring, terminal, desk, missing, clicks)
+        found |= {wish.agent: desk.pointed(wish, found[wish.agent]) for wish in desk.wishes}
+    found |= _tried(wiring, desk, found)
+    more = [*_hooks_told(desk), *([] if desk.slugs() == before else [_NAMES])]
     return _result("github setup", desk, found.values(), terminal, more)
+
+
+def _to_make(desk: Desk, found: dict[str, App], again: Sequence[str]) -> Sequence[WantedApp]:
+    """Return the Apps that somebody has to click for."""
+    missing = [wish for wish in desk.wishes if found[wish.agent].status is Status.MISSING]
+    if desk.config.github.mode is SetupMode.EXISTING:
+        for wish in missing:
+            fix = f"github.mode is existing: give its App, github.apps.{wish.agent}"
+            found[wish.agent] = replace(found[wish.agent], fix=fix)
+        missing = []
+    return [wish for wish in desk.wishes if wish in missing or wish.agent in again]
 
 
 def status(wiring: Wiring, terminal: Terminal) -> Result:

@@ -26,6 +26,7 @@ from cto.cli.reaching import (
     reachable,
     trust_lines,
 )
+from cto.cli.verbs import githubstep
 from cto.cli.verbs.opening import frame, raise_errors
 from cto.cli.verbs.outside import Outside, outside
 from cto.cli.wiring import Wiring
@@ -78,6 +79,7 @@ class _Told:
     is_free: IsFree | None
     trust: Sequence[str]
     checks: tuple[Check, ...] = ()
+    github: githubstep.Told = githubstep.NOTHING
 
     @property
     def warnings(self) -> list[str]:
@@ -133,8 +135,14 @@ class _Run:
                 # Not before: a run that is refused, or was second, has changed nothing.
                 self._provider.label(installer.cluster, self._wiring.loaded.config.profile)
                 checks = self._checks(installer, plan)
+            told = replace(told, checks=tuple(checks))
+            # Also of a run that is interrupted while somebody is to click.
+            self._terminal.data = _data(told)
+            state = installer.store.known
         self._phase(Phase.ACCESS)
-        return _result(replace(told, checks=tuple(checks)))
+        opened = partial(self._wiring.installer, self._provider, access, self._screen)
+        github = githubstep.run(self._wiring, self._terminal, plan, state, opened)
+        return _result(replace(told, github=github))
 
     def _prepare(self) -> None:
         """Do what changes nothing: check the machine, get charts and programs."""
@@ -337,6 +345,7 @@ def _data(told: _Told) -> dict[str, Any]:
         "report": told.report.to_json(),
         "checks": _json(told.checks),
         "access": access_data(told.reachable, reach),
+        **({"github": told.github.data} if told.github.data else {}),
     }
 
 
@@ -359,6 +368,7 @@ def _result(told: _Told) -> Result:
         "",
         *(f"warning: {text}" for text in told.warnings),
         *_access(told),
+        *(["", *told.github.lines] if told.github.lines else []),
     ]
     return Result(
         command="install",

@@ -8,14 +8,10 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 
 from cto.catalog import ComponentAccess
-from cto.cli.verbs.appsdesk import desk_of
 from cto.cli.wiring import Wiring
 from cto.config.load import remembered
-from cto.engine.delivery import SENSOR, Delivery
 from cto.engine.installer import Installer
 from cto.errors import ConfigError
-from cto.github.checking import AppsCheck
-from cto.network import trust, web
 from cto.plan.observed import ReleaseState, State
 from cto.result import Check, CheckStatus, Topic
 
@@ -38,6 +34,9 @@ class Outside:
             return None
 
         def look(topic: Topic, message: str) -> Check:
+            from cto.cli.verbs.appsdesk import desk_of  # noqa: PLC0415 - slow to import
+            from cto.github.checking import AppsCheck  # noqa: PLC0415 - as above
+
             wiring = self.wiring
             clocks = {"this machine": wiring.clock.now, "the cluster": installer.cluster.now}
             try:
@@ -55,6 +54,8 @@ class Outside:
         release, access = _receiver(installer, state)
         if not (config and config.github.organization and release and access):
             return None
+        from cto.engine.delivery import SENSOR, Delivery  # noqa: PLC0415 - as above
+
         port = (release.namespace, access.service, access.port)
 
         def inside(
@@ -86,6 +87,8 @@ class Outside:
 
     @cached_property
     def _posted(self) -> Callable[[str, Mapping[str, str], bytes, float], tuple[int, str]]:
+        from cto.network import trust, web  # noqa: PLC0415 - as above
+
         env = self.wiring.settings.env
         session = web.session(
             env,
