@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -54,8 +55,8 @@ def test_an_app_that_does_not_work_is_a_warning_with_what_to_do(made: Office) ->
     [
         (40, ""),
         (-40, ""),
-        (90, "the clock of this machine is 90 s behind GitHub's"),
-        (-90, "the clock of this machine is 90 s ahead of GitHub's"),
+        (90, r"the clock of this machine is (89|90|91) s behind GitHub's"),
+        (-90, r"the clock of this machine is (89|90|91) s ahead of GitHub's"),
     ],
 )
 def test_a_clock_that_is_a_minute_off_is_named(made: Office, seconds: float, text: str) -> None:
@@ -65,7 +66,7 @@ def test_a_clock_that_is_a_minute_off_is_named(made: Office, seconds: float, tex
     made.cluster.time = desk.clock.now() + timedelta(seconds=seconds)
     found = check(made)
     assert found["status"] == ("failed" if text else "passed"), found
-    assert text in found["message"]
+    assert re.search(text, found["message"])
     assert ("NTP" in found["fix"]) == bool(text)
 
 
@@ -74,7 +75,8 @@ def test_the_clusters_clock_counts_too(made: Office) -> None:
     made.cluster.time = made.desk.clock.now() - timedelta(seconds=300)
     found = check(made)
     assert found["status"] == "failed"
-    assert "the clock of the cluster is 300 s behind GitHub's" in found["message"]
+    told = r"the clock of the cluster is (299|300|301) s behind GitHub's"
+    assert re.search(told, found["message"])
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from cto.objects import ObjectRef, dump_yaml
-from fakes.components import definition
 from fakes.github.served import key
 from fakes.office import AGENTS, INGRESS, Office
 
@@ -86,9 +85,6 @@ def run(office: Office, command: str) -> int:
 
 
 def test_every_command_of_the_page_does_what_it_says(office: Office) -> None:
-    for name, namespace in (("controller", "cto"), ("argo-events", "argo-events")):
-        text = definition(name, "").replace(f"namespace: {name}", f"namespace: {namespace}")
-        office.desk.component(text)
     office.receive()
     github = {"organization": "acme", "repository": "shop", "url": office.server.url}
     agents = {name: {"enabled": name in AGENTS} for name in ("rex", "cleo", "tess")}

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from cto.objects import dump_yaml
-from fakes.components import definition
 from fakes.desk import node
 from fakes.github.apps import App, Trouble
 from fakes.github.served import key
@@ -17,14 +16,6 @@ from fakes.office import AGENTS, Office
 # The health is bad: what stands for the controller's chart has no definitions.
 HEALTH = 9
 ENABLED = {"agents": {name: {"enabled": name in AGENTS} for name in ("rex", "cleo", "tess")}}
-
-
-@pytest.fixture
-def fresh(office: Office) -> Office:
-    """Return an office where a controller can be installed, and is not yet."""
-    text = definition("controller", "")
-    office.desk.component(text.replace("namespace: controller", "namespace: cto"))
-    return office
 
 
 def install(office: Office, *words: str, browser: bool = False, **github: Any) -> int:
@@ -42,17 +33,17 @@ def line(office: Office) -> str:
     return found
 
 
-def test_where_somebody_can_click_the_apps_are_made(fresh: Office) -> None:
-    assert install(fresh, browser=True) == HEALTH, fresh.err
+def test_where_somebody_can_click_the_apps_are_made(office: Office) -> None:
+    assert install(office, browser=True) == HEALTH, office.err
     for agent in AGENTS:
-        assert fresh.secret(agent) is not None
-    end = fresh.out[fresh.out.index("\nGitHub:\n") :]
+        assert office.secret(agent) is not None
+    end = office.out[office.out.index("\nGitHub:\n") :]
     assert "rex    cto-rex-acme   installed  acme/shop" in end
     # Again: there is nothing to do, and nobody is asked.
-    fresh.server.github.seen.clear()
-    assert install(fresh) == HEALTH, fresh.err
-    assert "\nGitHub:" not in fresh.out
-    assert not [one for one in fresh.server.github.seen if one.method != "GET"]
+    office.server.github.seen.clear()
+    assert install(office) == HEALTH, office.err
+    assert "\nGitHub:" not in office.out
+    assert not [one for one in office.server.github.seen if one.method != "GET"]
 
 
 @pytest.mark.parametrize(
@@ -72,39 +63,39 @@ def test_where_somebody_can_click_the_apps_are_made(fresh: Office) -> None:
     ],
 )
 def test_otherwise_one_line_says_how_to_go_on(
-    fresh: Office, words: tuple[str, ...], github: dict[str, Any], text: str
+    office: Office, words: tuple[str, ...], github: dict[str, Any], text: str
 ) -> None:
-    assert install(fresh, *words, **github) == HEALTH, fresh.err
-    assert line(fresh).endswith(text) or text in line(fresh)
-    assert fresh.server.github.seen == []
+    assert install(office, *words, **github) == HEALTH, office.err
+    assert line(office).endswith(text) or text in line(office)
+    assert office.server.github.seen == []
 
 
-def test_what_the_configuration_has_is_taken_without_anybody(fresh: Office) -> None:
+def test_what_the_configuration_has_is_taken_without_anybody(office: Office) -> None:
     apps = {}
     for number, agent in enumerate(AGENTS):
         pem, checks = key(number)
         may = {"contents": "write", "issues": "write", "pull_requests": "write", "checks": "read"}
         app = App(number + 1, f"mine-{agent}", f"Iv23{agent}", "acme", pem, checks, may)
-        fresh.server.github.apps.append(app)
-        fresh.server.github.approve(app, "acme/shop")
+        office.server.github.apps.append(app)
+        office.server.github.approve(app, "acme/shop")
         apps[agent] = {"id": app.id, "private_key": pem}
-    assert install(fresh, "--non-interactive", "--output", "json", apps=apps) == HEALTH, fresh.err
-    told = json.loads(fresh.out)["data"]["github"]["apps"]
+    assert install(office, "--non-interactive", "--output", "json", apps=apps) == HEALTH, office.err
+    told = json.loads(office.out)["data"]["github"]["apps"]
     assert [one["status"] for one in told] == ["installed", "installed"]
     for agent in AGENTS:
-        assert fresh.secret(agent) is not None
+        assert office.secret(agent) is not None
 
 
-def test_a_github_that_fails_undoes_no_installation(fresh: Office) -> None:
-    fresh.server.github.troubles = [Trouble(".*", None, times=99)]
+def test_a_github_that_fails_undoes_no_installation(office: Office) -> None:
+    office.server.github.troubles = [Trouble(".*", None, times=99)]
     pem, _ = key(0)
     apps = {agent: {"id": 1, "private_key": pem} for agent in AGENTS}
-    assert install(fresh, "--yes", apps=apps) == HEALTH, fresh.err
-    assert "GitHub could not be asked" in line(fresh)
-    assert line(fresh).endswith("`cto github setup` goes on.")
+    assert install(office, "--yes", apps=apps) == HEALTH, office.err
+    assert "GitHub could not be asked" in line(office)
+    assert line(office).endswith("`cto github setup` goes on.")
 
 
-def test_simulated_nodes_have_no_agents(fresh: Office) -> None:
-    fresh.cluster.add(node("one", simulated=True))
-    assert install(fresh, "--yes") == HEALTH, fresh.err
-    assert "GitHub: cleo" not in fresh.out
+def test_simulated_nodes_have_no_agents(office: Office) -> None:
+    office.cluster.add(node("one", simulated=True))
+    assert install(office, "--yes") == HEALTH, office.err
+    assert "GitHub: cleo" not in office.out
