@@ -95,7 +95,7 @@ class Component(_Model):
     required: bool = False
     feature: str | None = None
     when: str = ""
-    """Field of the configuration that asks for it."""
+    """Field of the configuration that asks for it; PATH=VALUE if only one value does."""
     ingress_class: str = ""
     """What it brings: it is taken for platform.ingress_type ingress, where no other class is."""
     namespace: Name

@@ -18,9 +18,9 @@ from cto.config.sections import (
     Ingress,
     Platform,
     Registry,
-    Tunneling,
 )
 from cto.config.services import Backups, Databases, ObjectStore, Repository, Smtp
+from cto.config.tunneling import Tunneling
 from cto.errors import ConfigError
 
 # The version of the format, not of the program: raised when an old file would be misread.

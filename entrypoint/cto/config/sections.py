@@ -327,22 +327,6 @@ class ClusterSettings(Section):
     )
 
 
-class TunnelProvider(StrEnum):
-    LOCAL = "local"
-    NGROK = "ngrok"
-    CLOUDFLARE = "cloudflare"
-
-
-class Tunneling(Section):
-    """How GitHub's webhooks reach the cluster."""
-
-    provider: TunnelProvider = Field(
-        default=TunnelProvider.LOCAL,
-        description="local (no tunnel), ngrok, cloudflare.",
-        examples=["local"],
-    )
-
-
 class Mode(StrEnum):
     MANAGED = "managed"
     EXTERNAL = "external"

@@ -21,9 +21,8 @@ def public_url(config: Config) -> str | None:
 
     None if nobody knows one.
     """
-    given = getattr(config.tunneling, "url", None)
-    if given:
-        return str(given).rstrip("/")
+    if config.tunneling.url:
+        return config.tunneling.url.rstrip("/")
     platform = config.platform
     if platform.ingress_type is not IngressType.INGRESS or not platform.domain:
         return None

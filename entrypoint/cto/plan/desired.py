@@ -14,7 +14,6 @@ from cto.config.sections import (
     Ingress,
     IngressType,
     RegistryType,
-    TunnelProvider,
 )
 from cto.events import Phase
 from cto.objects import Manifest
@@ -260,11 +259,13 @@ class _Components:
 
 def _without_effect(config: Config) -> Iterator[str]:
     """Yield what the configuration asks for and this version does not do."""
-    if config.tunneling.provider is not TunnelProvider.LOCAL:
-        yield (
-            f"tunneling.provider {config.tunneling.provider.value} has no effect: "
-            "this version sets up no tunnels"
-        )
+    tunneling = config.tunneling
+    if (tunneling.is_tunnel or tunneling.forward) and not config.github.organization:
+        field = "forward" if tunneling.forward else f"provider {tunneling.provider.value}"
+        yield f"tunneling.{field} has no effect yet: github.organization is not set"
+    if tunneling.credentials and not tunneling.is_tunnel:
+        provider = tunneling.provider.value
+        yield f"tunneling.credentials has no effect: tunneling.provider is {provider}"
     if config.platform.ingress_type is not IngressType.INGRESS and config.ingress != Ingress():
         kind = config.platform.ingress_type.value
         yield f"ingress has no effect: platform.ingress_type is {kind}"

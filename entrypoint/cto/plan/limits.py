@@ -60,6 +60,7 @@ def refuse_contradictions(
     _check_versions(config, charts)
     _check_databases(config, selection)
     _check_access(config, ports)
+    _check_tunnel(config)
 
 
 def _check_versions(config: Config, charts: Mapping[str, Chart]) -> None:
@@ -187,3 +188,11 @@ def _single(*, exists: bool) -> ConfigError:
 
 def _count(number: int) -> str:
     return f"{number} node{'' if number == 1 else 's'}"
+
+
+def _check_tunnel(config: Config) -> None:
+    if config.air_gapped and config.tunneling.is_tunnel:
+        provider = config.tunneling.provider.value
+        message = f"tunneling.provider {provider} opens a connection to the internet"
+        hint = "Leave it out, or air_gapped: that says that there is none."
+        raise ConfigError("CTO-1320", message, hint=hint)

@@ -178,11 +178,15 @@ def is_own(config: Mapping[str, Any]) -> bool:
 
 
 def is_set(path: str, config: Mapping[str, Any]) -> bool:
-    """Tell whether a field has a value in a configuration (`Config.public`), by its path."""
+    """Tell whether a field has a value in a configuration (`Config.public`), by its path.
+
+    PATH=VALUE asks for that value.
+    """
+    path, _, wanted = path.partition("=")
     value: Any = config
     for name in path.split("."):
         value = value.get(name) if isinstance(value, Mapping) else None
-    return bool(value)
+    return value == wanted if wanted else bool(value)
 
 
 def host_of(component: Component, config: Config) -> str:

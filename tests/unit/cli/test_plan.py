@@ -183,9 +183,9 @@ class TestInstall:
         assert "planted" not in str(document)
 
     def test_warnings_come_last(self, desk: Desk) -> None:
-        desk.env["CTO_TUNNELING__PROVIDER"] = "ngrok"
+        desk.env["CTO_INGRESS__CLASS_NAME"] = "traefik"
         last = desk.cto("plan", "install").stdout.splitlines()[-1]
-        assert last.startswith("warning: tunneling.provider ngrok has no effect")
+        assert last.startswith("warning: ingress has no effect")
 
 
 class TestNewCluster:

@@ -60,6 +60,7 @@ def render(
 
 WEB = component("web")
 METRICS = component("metrics", required=False, feature="monitoring", depends_on=["web"])
+_NGROK = {"provider": "ngrok", "url": "https://a.ngrok.app", "credentials": "planted"}
 
 
 @pytest.mark.parametrize(("on", "made"), [(True, ["cto-web", "cto-web-all"]), (False, [])])
@@ -245,6 +246,13 @@ class TestSelect:
         assert names(select(catalog(WEB, METRICS), settings))[0] == []
 
 
+def test_a_component_may_be_asked_for_by_one_value_of_a_field() -> None:
+    one = component("one", required=False, when="tunneling.provider=ngrok")
+    other = component("other", required=False, when="tunneling.provider=cloudflare")
+    assert names(select(catalog(one, other), config(tunneling=_NGROK)))[0] == ["one"]
+    assert names(select(catalog(one, other), config()))[0] == []
+
+
 class TestWanted:
     def test_templates_see_configuration_cluster_and_the_size_of_the_profile(
         self, tmp_path: Path
@@ -303,16 +311,30 @@ simulated: {{ cluster.simulated }}
 
     def test_what_has_no_effect_yet_is_said(self, tmp_path: Path) -> None:
         settings = config(
-            tunneling={"provider": "ngrok"},
+            tunneling=_NGROK,
             ingress={"class_name": "traefik"},
         )
         assert [
-            text.partition(" has no effect: ")[0] for text in render(tmp_path, settings).warnings
+            text.partition(" has no effect")[0] for text in render(tmp_path, settings).warnings
         ] == [
             "tunneling.provider ngrok",
             "ingress",
         ]
+        unused = config(tunneling={"credentials": "planted"})
+        (told,) = render(tmp_path, unused).warnings
+        assert told == "tunneling.credentials has no effect: tunneling.provider is local"
+        forwarding = {"url": "https://a.example.com", "forward": True}
+        (told,) = render(tmp_path, config(tunneling=forwarding)).warnings
+        assert told == "tunneling.forward has no effect yet: github.organization is not set"
+        owned = {"tunneling": forwarding, "github": {"organization": "acme"}}
+        assert render(tmp_path, config(**owned)).warnings == ()
         assert render(tmp_path, config()).warnings == ()
+
+    def test_a_tunnel_does_not_go_with_a_network_without_a_way_out(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError) as caught:
+            render(tmp_path, config(air_gapped=True, tunneling=_NGROK))
+        assert caught.value.code == "CTO-1320"
+        assert "tunneling.provider ngrok opens a connection" in caught.value.message
 
     def test_steps_get_the_time_that_the_configuration_gives_them(self, tmp_path: Path) -> None:
         assert render(tmp_path, config()).step_timeout_s == 600
