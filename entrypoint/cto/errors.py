@@ -652,6 +652,14 @@ _TABLE = (
         "Too much was asked of it in a short time, by this address or with this App.",
         "Repeat the command after the time that is named.",
     ),
+    ErrorKind(
+        "CTO-1583",
+        "The receiver of webhooks in the cluster does not take them",
+        "It is not there yet, its event bus is not ready, or it checks signatures with another "
+        "secret than Secret github-app-webhooks has.",
+        "Look at `cto status`. After the Secret was changed, the receiver has to be restarted. "
+        "What GitHub keeps is handed over by the next attempt.",
+    ),
     # 6: cluster API
     ErrorKind(
         "CTO-1600",

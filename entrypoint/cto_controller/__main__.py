@@ -1,4 +1,7 @@
-"""Starts the controller: `cto-controller`, in a pod, as its service account."""
+"""Starts the controller: `cto-controller`, in a pod, as its service account.
+
+`cto-controller forward` fetches what GitHub could not deliver instead.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,7 @@ from cto.engine.watchcache import WatchCache
 from cto.engine.writeguard import Gate, guarded_cluster
 from cto.errors import Cancelled, ConfigError, CtoError, LockedError
 from cto.ports import Access
+from cto_controller import forwarding
 from cto_controller.control import PAUSE_S, Controller, follow
 from cto_controller.serving import Health, Metrics, log, serve
 from cto_controller.tokens import AppTokens
@@ -39,12 +43,18 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     try:
-        return _run(os.environ, stop)
+        return _forward(os.environ, stop) if sys.argv[1:] == ["forward"] else _run(os.environ, stop)
     except Cancelled:
         return 0
     except CtoError as error:
         log("error", f"{error.code}: {error.message}", hint=error.hint)
         return 1
+
+
+def _forward(environ: Mapping[str, str], stop: Flag) -> int:
+    with closing(KubeCluster(_access(environ), clock=SystemClock())) as cluster:
+        forwarding.run(environ, cluster, stop)
+    return 0
 
 
 def _run(environ: Mapping[str, str], stop: Flag) -> int:

@@ -130,6 +130,23 @@ def rotate(
 
 
 @github.command()
+@click.option("--once", is_flag=True, help="End once everything is handed over.")
+@cluster_options
+@output_options()
+@click.pass_obj
+def forward(terminal: Terminal, *, options: ClusterOptions, once: bool) -> Result:
+    """Fetch what GitHub could not deliver, and hand it to the platform, until Ctrl+C.
+
+    For a cluster that nothing can reach. GitHub keeps for three days what it sent to an App's
+    webhook, which needs an address that looks public. `tunneling.forward: true` does the same in
+    the cluster.
+    """
+    from cto.cli.verbs import forwarding as verb  # noqa: PLC0415 - as above
+
+    return verb.forward(terminal.wiring(options), terminal, once=once)
+
+
+@github.command()
 @cluster_options
 @output_options()
 @click.pass_obj

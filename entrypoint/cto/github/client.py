@@ -71,6 +71,7 @@ class Answer:
     data: Any
     api: str
     following: str = ""
+    etag: str = ""
 
     def of(self, name: str, kind: type[_T]) -> _T:
         """Return a field.
@@ -139,6 +140,7 @@ class Client:
         token: str = "",
         body: object = None,
         once: bool = False,
+        etag: str = "",
     ) -> Answer:
         """Send a request, and return its answer.
 
@@ -150,6 +152,8 @@ class Client:
             token: Who asks, by an installation's token.
             body: For JSON.
             once: Whatever comes of it, it is not sent again once it may have arrived.
+            etag: Of an answer before. If it is still the same, this one has the status 304 and
+                nothing in it, and counts for no limit.
 
         Raises:
             GitHubError: There is no answer, or it is a refusal.
@@ -158,7 +162,7 @@ class Client:
         while True:
             self._space(method)
             try:
-                answer = self._send(method, path, self._headers(app, token), body)
+                answer = self._send(method, path, self._headers(app, token, etag), body)
             except requests.RequestException as failure:
                 text = f"GitHub could not be asked for {what}: {redacted(web.reason(failure))}"
                 error = GitHubError(SILENT, text)
@@ -179,14 +183,25 @@ class Client:
         app: AppKey | None = None,
         token: str = "",
         size: int = 100,
+        etags: dict[str, str] | None = None,
     ) -> Iterator[Any]:
-        """Yield the items of all pages of a list. Pages elsewhere are not followed."""
+        """Yield the items of all pages of a list. Pages elsewhere are not followed.
+
+        `etags` keeps the first page's tag from one time to the next: there is nothing to yield if
+        that page is still the same.
+        """
         mark = "&" if "?" in path else "?"
-        next_ = f"{path}{mark}per_page={size}"
+        next_ = first = f"{path}{mark}per_page={size}"
+        known = {} if etags is None else etags
         while next_:
-            answer = self.ask("GET", next_, what, app=app, token=token)
+            tag = known.get(first, "") if next_ == first else ""
+            answer = self.ask("GET", next_, what, app=app, token=token, etag=tag)
+            if answer.status == 304:
+                return
             if not isinstance(answer.data, list):
                 raise answer.strange()
+            if next_ == first:
+                known[first] = answer.etag
             yield from answer.data
             ours = answer.following.startswith(f"{self._api}/")
             next_ = answer.following.removeprefix(self._api) if ours else ""
@@ -248,13 +263,14 @@ class Client:
             allow_redirects=False,
         )
 
-    def _headers(self, app: AppKey | None, token: str) -> Mapping[str, str]:
+    def _headers(self, app: AppKey | None, token: str, etag: str) -> Mapping[str, str]:
         shown = self._shown(app) if app else token
         return {
             "Accept": "application/vnd.github+json",
             "User-Agent": self._agent,
             "X-GitHub-Api-Version": _VERSION,
             **({"Authorization": f"Bearer {shown}"} if shown else {}),
+            **({"If-None-Match": etag} if etag else {}),
         }
 
     def _shown(self, app: AppKey) -> str:
@@ -276,10 +292,11 @@ class Client:
         self._written = self._clock.monotonic()
 
     def _found(self, answer: requests.Response) -> Answer | None:
-        if answer.status_code >= 300 or (read := _read(answer)) is None:
+        fine = answer.status_code < 300 or answer.status_code == 304
+        if not fine or (read := _read(answer)) is None:
             return None
-        following = answer.links.get("next", {}).get("url", "")
-        return Answer(answer.status_code, read, self._api, following)
+        following, tag = answer.links.get("next", {}).get("url", ""), answer.headers.get("ETag", "")
+        return Answer(answer.status_code, read, self._api, following, tag)
 
     def _rest(self, pause: float, error: GitHubError, end: float) -> None:
         """Wait before the next time; where there is to be none, raise the error."""
@@ -346,7 +363,7 @@ class Client:
 
 def _read(answer: requests.Response) -> Any:
     """Return the JSON of an answer; None if it is none. GitHub always says an object or a list."""
-    if answer.status_code in (202, 204) and not answer.content:
+    if answer.status_code in (202, 204, 304) and not answer.content:
         return {}
     try:
         read = answer.json()

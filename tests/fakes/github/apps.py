@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import formatdate
+from hashlib import sha256
 from secrets import token_hex
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -421,14 +422,27 @@ class GitHub:
             cursor = asked.query.get("cursor")
             if cursor:
                 newest = [one for one in newest if int(one["id"]) < int(cursor)]
-            shown = [{k: v for k, v in one.items() if k != "request"} for one in newest]
+            detail = ("request", "response")
+            shown = [{k: v for k, v in one.items() if k not in detail} for one in newest]
             size = int(asked.query.get("per_page", "30"))
+            tag = f'W/"{sha256(json.dumps(shown).encode()).hexdigest()}"'
+            if asked.headers.get("If-None-Match") == tag:
+                return Reply(304, None, {"ETag": tag})
             if len(shown) <= size:
-                return Reply(200, shown)
+                return Reply(200, shown, {"ETag": tag})
             query = urlencode({"per_page": size, "cursor": shown[size - 1]["id"]})
-            return Reply(200, shown[:size], {"Link": self._link(asked, query)})
+            return Reply(200, shown[:size], {"ETag": tag, "Link": self._link(asked, query)})
 
         return self._shown_or_not(self._app(asked), listed)
+
+    def delivery(self, asked: Asked, number: str) -> Reply:
+        def one(app: App) -> Reply:
+            for found in app.deliveries:
+                if found["id"] == int(number):
+                    return Reply(200, {**found, "url": (app.hook or {}).get("url", "")})
+            return Reply(404, GONE)
+
+        return self._shown_or_not(self._app(asked), one)
 
     def redeliver(self, asked: Asked, number: str) -> Reply:
         def again(app: App) -> Reply:
@@ -441,12 +455,20 @@ class GitHub:
 
         return self._shown_or_not(self._app(asked), again)
 
-    def deliver(self, app: App, event: str, status: int = 0) -> dict[str, Any]:
+    def deliver(self, app: App, event: str, status: int = 0, payload: Any = None) -> dict[str, Any]:
         """Send an event, and record that, as GitHub does; `status` is the answer, if given."""
         with self._lock:
+            guid = str(uuid4())
+            sent = {
+                "X-GitHub-Event": event,
+                "X-GitHub-Delivery": guid,
+                "X-GitHub-Hook-Installation-Target-ID": str(app.id),
+                "X-Hub-Signature-256": "sha256=0",
+                "User-Agent": "GitHub-Hookshot/1",
+            }
             made = {
                 "id": self._number(),
-                "guid": str(uuid4()),
+                "guid": guid,
                 "delivered_at": f"{datetime.fromtimestamp(self.now(), UTC):%Y-%m-%dT%H:%M:%SZ}",
                 "redelivery": False,
                 "duration": 0.1,
@@ -456,6 +478,8 @@ class GitHub:
                 "installation_id": None,
                 "repository_id": None,
                 "throttled_at": None,
+                "request": {"headers": sent, "payload": payload or {}},
+                "response": {"headers": {}, "payload": None},
             }
             app.deliveries.append(made)
             return made
@@ -603,6 +627,7 @@ _ROUTES = (
     ("GET", r"/app/hook/config", "hook"),
     ("PATCH", r"/app/hook/config", "hook"),
     ("GET", r"/app/hook/deliveries", "delivered"),
+    ("GET", r"/app/hook/deliveries/(\d+)", "delivery"),
     ("POST", r"/app/hook/deliveries/(\d+)/attempts", "redeliver"),
     *((method, rf"{_PLACE}/hooks", "hooks_of") for method in ("GET", "POST")),
     *((method, rf"{_PLACE}/hooks/(\d+)()", "hook_of") for method in ("PATCH", "DELETE")),

@@ -86,7 +86,7 @@ class GitHubServer(Served):
                     return
                 is_page = isinstance(reply.data, str)
                 data = reply.data.encode() if is_page else json.dumps(reply.data).encode()
-                data = b"" if reply.status == 204 else data
+                data = b"" if reply.status in (204, 304) else data
                 kind = "text/html; charset=utf-8" if is_page else "application/json"
                 self.send_response_only(reply.status)
                 told = {"Content-Type": kind, "Date": github.date, **github.headers}

@@ -1,0 +1,321 @@
+"""Fetches what GitHub tried to deliver, and hands it to the receiver in the cluster.
+
+For machines that nothing can reach: GitHub keeps for three days what it sent to an App's webhook,
+whether it arrived or not. What was handed over is written down after each one, so that a kill at
+any moment loses nothing; what comes a second time by that has the same delivery id.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from cto.errors import ToolError
+from cto.github.address import path_of
+from cto.github.client import Client, GitHubError
+from cto.github.found import AppKey
+from cto.github.hooks import APP_SECRETS
+from cto.objects import Manifest, ObjectRef
+from cto.plan import labels
+from cto.ports import Clock, Cluster
+
+PLACES = "github-deliveries"
+"""ConfigMap, beside the Apps' Secrets: what was handed over."""
+# As `access` of bundle/components/argo-events has it.
+_SERVICE, _PORT = "github-webhook", 12000
+_DELIVERIES = "/app/hook/deliveries"
+# What happened before anybody forwarded is of interest for so long.
+_FIRST = timedelta(hours=1)
+# A delivery may get into the list after later ones, and its content after that.
+_LATE = timedelta(minutes=10)
+_MOST = 500
+_CODE = "CTO-1583"
+PAUSE_S = 5.0
+"""Between two rounds: a list that is the same counts for no limit."""
+
+
+class ReceiverError(ToolError):
+    """The receiver in the cluster does not take deliveries: it is to be tried again later."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """An App whose deliveries are forwarded.
+
+    Attributes:
+        secret: What the receiver checks signatures with.
+    """
+
+    agent: str
+    key: AppKey
+    secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivery:
+    """One of GitHub's list."""
+
+    agent: str
+    id: int
+    guid: str
+    event: str
+    at: datetime
+    arrived: bool
+
+    def to_json(self) -> dict[str, Any]:
+        return {"agent": self.agent, "id": self.id, "guid": self.guid, "event": self.event}
+
+
+@dataclass(frozen=True)
+class Place:
+    """How far an App's deliveries were handed over.
+
+    Attributes:
+        floor: All up to this id are done with.
+        done: Of later ones, those that are: id -> guid and when it happened.
+    """
+
+    floor: int = 0
+    done: Mapping[int, tuple[str, float]] = field(default_factory=dict)
+
+    def with_done(self, one: Delivery) -> Place:
+        return replace(self, done={**self.done, one.id: (one.guid, one.at.timestamp())})
+
+    def raised(self, before: datetime, below: int) -> Place:
+        """Return it with the floor under what may still come: of late, or not done."""
+        newest = sorted(self.done)[-_MOST:]
+        over = [
+            id_
+            for id_, (_, at) in self.done.items()
+            if id_ < below and (at < before.timestamp() or id_ < newest[0])
+        ]
+        floor = max([self.floor, *over])
+        return Place(floor, {id_: told for id_, told in self.done.items() if id_ > floor})
+
+
+class Forwarder:
+    """Forwards deliveries of Apps.
+
+    Args:
+        namespace: Of the ConfigMap that says how far it got.
+        receiver: The namespace in which webhooks come in.
+        failed_only: Leave out what arrived: webhooks reach the cluster as well.
+        notice: Told of what is given up.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        client: Client,
+        clock: Clock,
+        *,
+        namespace: str,
+        receiver: str,
+        failed_only: bool = False,
+        notice: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._cluster = cluster
+        self._client = client
+        self._clock = clock
+        self._ref = ObjectRef("v1", "ConfigMap", namespace, PLACES)
+        self._receiver = receiver
+        self._failed_only = failed_only
+        self._notice = notice
+        self._etags: dict[str, dict[str, str]] = {}
+
+    def flaw(self, source: Source) -> str:
+        """Say why GitHub keeps nothing that could be forwarded; '' if nothing tells.
+
+        Raises:
+            GitHubError: GitHub cannot be asked.
+        """
+        try:
+            hook = self._client.ask("GET", "/app/hook/config", "its webhook", app=source.key)
+        except GitHubError as error:
+            if not error.is_absence:
+                raise
+            return "its App has no webhook, so GitHub keeps nothing of what it would send"
+        return "" if hook.data.get("url") else "the webhook of its App has no address"
+
+    def forward(self, source: Source) -> Iterator[Delivery]:
+        """Hand over what is new, the oldest first; yield each that was.
+
+        Raises:
+            GitHubError: GitHub cannot be asked.
+            ReceiverError: The receiver takes nothing, for now.
+            ApiError: The cluster cannot be asked, or another one forwards at the same moment.
+        """
+        etags = self._etags.pop(source.agent, {})
+        held, there = self._held()
+        known = there.get(source.agent)
+        found, place = self._listed(source, known, etags)
+        left = [one for one in found if one.id not in place.done]
+        waiting: list[int] = []
+        for number, one in enumerate(left):
+            outcome = self._handed(source, one, place)
+            if outcome is None:
+                # Its content is not there yet.
+                waiting.append(one.id)
+                continue
+            following = left[number + 1].id if number + 1 < len(left) else one.id + 1
+            below = min([*waiting, following])
+            place = place.with_done(one).raised(self._clock.now() - _LATE, below)
+            held = self._hold(held, source.agent, place)
+            if outcome:
+                yield one
+        if known is None and not place.done:
+            # From now on nothing is too old.
+            self._hold(held, source.agent, place)
+        if not waiting:
+            # Only now: until then the same list is to be looked at again.
+            self._etags[source.agent] = etags
+
+    def _listed(
+        self, source: Source, known: Place | None, etags: dict[str, str]
+    ) -> tuple[Sequence[Delivery], Place]:
+        """Return what may be new, the oldest first, and how far it got before."""
+        oldest = self._clock.now() - _FIRST
+        place = known or Place()
+        found: list[Delivery] = []
+        pages = self._client.pages(_DELIVERIES, "its deliveries", app=source.key, etags=etags)
+        for item in pages:
+            one = _delivery(source.agent, item)
+            if known is None and one.at < oldest:
+                place = Place(one.id)
+            if one.id <= place.floor:
+                break
+            found.append(one)
+        return sorted(found, key=lambda one: one.id), place
+
+    def _handed(self, source: Source, one: Delivery, place: Place) -> bool | None:
+        """Hand a delivery over, if it is to be; None if GitHub has no content of it yet."""
+        again = one.guid in {guid for guid, _ in place.done.values()}
+        if again or (self._failed_only and one.arrived):
+            return False
+        try:
+            path = f"{_DELIVERIES}/{one.id}"
+            request = self._client.ask("GET", path, "a delivery", app=source.key).of(
+                "request", dict
+            )
+        except GitHubError as error:
+            if not error.is_absence:
+                raise
+            if one.at > self._clock.now() - _LATE:
+                return None
+            self._notice(f"{_told(one)}: GitHub has no content of it; it is given up")
+            return False
+        body = json.dumps(
+            request.get("payload"), separators=(",", ":"), ensure_ascii=False
+        ).encode()
+        headers = signed(request.get("headers") or {}, one, body, source.secret)
+        status, text = self._cluster.post(
+            self._receiver, _SERVICE, _PORT, path_of(one.agent), body=body, headers=headers
+        )
+        if status < 300:
+            return True
+        said = " ".join(text.split())[:200]
+        if status == 400 and "signature" not in said:
+            # It would say so again: the body is too large, or none that it reads.
+            self._notice(f"{_told(one)}: the receiver refuses it ({said}); it is given up")
+            return False
+        message = f"{_told(one)}: the receiver answered {status} {said}".rstrip()
+        raise ReceiverError(_CODE, message)
+
+    def _held(self) -> tuple[Manifest | None, dict[str, Place]]:
+        found = self._cluster.get(self._ref)
+        data: Mapping[str, str] = (found or {}).get("data") or {}
+        return found, {agent: _place(text) for agent, text in data.items()}
+
+    def _hold(self, held: Manifest | None, agent: str, place: Place) -> Manifest:
+        """Write down how far it got; an update, which fails where another one did so."""
+        text = json.dumps({"floor": place.floor, "done": [[k, *v] for k, v in place.done.items()]})
+        if held is not None:
+            data = {**(held.get("data") or {}), agent: text}
+            return self._cluster.update({**held, "data": data})
+        metadata = {
+            "name": self._ref.name,
+            "namespace": self._ref.namespace,
+            "labels": {labels.MANAGED_BY: labels.OWNER},
+        }
+        made = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
+        return self._cluster.create({**made, "data": {agent: text}})
+
+
+def sources(
+    cluster: Cluster,
+    apps: Mapping[str, ObjectRef],
+    receiver: str,
+    learned: Callable[[Sequence[str]], None] = lambda _: None,
+) -> tuple[list[Source], dict[str, str]]:
+    """Return the Apps that can be forwarded, and of the others why they cannot.
+
+    Args:
+        cluster: Who has the Secrets.
+        apps: Agent -> the Secret with the key of its App.
+        receiver: The namespace in which webhooks come in.
+        learned: Told of secrets before they are used.
+    """
+    hooks = _secret(cluster, ObjectRef("v1", "Secret", receiver, APP_SECRETS))
+    found: list[Source] = []
+    lacking: dict[str, str] = {}
+    for agent, ref in apps.items():
+        data = _secret(cluster, ref)
+        issuer = (data.get("client-id") or data.get("app-id") or "").strip()
+        pem = data.get("private-key", "")
+        learned([pem, hooks.get(agent, "")])
+        if not issuer or not pem:
+            lacking[agent] = f"Secret {ref.name} with the key of its App is not there"
+        elif agent not in hooks:
+            lacking[agent] = f"Secret {APP_SECRETS} in {receiver} has nothing of it"
+        else:
+            found.append(Source(agent, AppKey(issuer, pem), hooks[agent]))
+    return found, lacking
+
+
+def signed(given: Mapping[str, Any], one: Delivery, body: bytes, secret: str) -> Mapping[str, str]:
+    """Return the headers of a delivery, as GitHub would send it with this body.
+
+    GitHub tells what it sent as data: the bytes are others than those that it signed.
+    """
+    kept = {
+        name: str(value) for name, value in given.items() if name.lower().startswith("x-github-")
+    }
+    digest = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+    return {
+        **kept,
+        "X-GitHub-Event": one.event,
+        "X-GitHub-Delivery": one.guid,
+        "X-Hub-Signature-256": f"sha256={digest}",
+        "Content-Type": "application/json",
+    }
+
+
+def _secret(cluster: Cluster, ref: ObjectRef) -> dict[str, str]:
+    data = (cluster.get(ref) or {}).get("data") or {}
+    return {name: base64.b64decode(one).decode(errors="replace") for name, one in data.items()}
+
+
+def _delivery(agent: str, item: Mapping[str, Any]) -> Delivery:
+    return Delivery(
+        agent=agent,
+        id=int(item["id"]),
+        guid=str(item["guid"]),
+        event=str(item["event"]),
+        at=datetime.fromisoformat(item["delivered_at"]),
+        arrived=200 <= int(item["status_code"]) < 300,
+    )
+
+
+def _place(text: str) -> Place:
+    told = json.loads(text)
+    return Place(told["floor"], {id_: (guid, at) for id_, guid, at in told["done"]})
+
+
+def _told(one: Delivery) -> str:
+    return f"{one.agent}: {one.event} {one.id}"
