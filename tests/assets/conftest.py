@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -50,6 +51,25 @@ _STORE = {
     "access_key": PLANTED,
     "secret_key": PLANTED,
 }
+_HOOKS = "https://hooks.example.com"
+_TUNNEL = "6ff42ae2-765d-4adf-8112-31c55c1551ef"
+# By a token that is elsewhere, and by a file.
+TUNNELING: Mapping[str, Mapping[str, Any]] = {
+    "minimal": {"provider": "ngrok", "url": _HOOKS, "credentials": PLANTED},
+    "standard": {
+        "provider": "cloudflare",
+        "url": _HOOKS,
+        "credentials": {"secret": "mine", "key": "token"},
+    },
+    "production": {
+        "provider": "cloudflare",
+        "url": _HOOKS,
+        "tunnel": _TUNNEL,
+        "credentials": json.dumps(
+            {"AccountTag": "a", "TunnelSecret": PLANTED, "TunnelID": _TUNNEL}
+        ),
+    },
+}
 # In namespaces that every cluster has: those of their own are made by the plan.
 _DATABASES = {
     "postgresql": [{"name": "shop", "namespace": "default", "size": "20Gi", "replicas": 2}],
@@ -76,6 +96,7 @@ def config(profile: str, **sections: Any) -> Config:
             "databases": _DATABASES if _FEATURES[profile] else {},
             "object_store": _STORE if _FEATURES[profile] else {},
             "smtp": _SMTP,
+            "tunneling": TUNNELING[profile],
             "github": {"organization": "acme", "repository": "shop", "webhook_secret": PLANTED},
             "providers": {"anthropic": PLANTED},
             "agents": {"rex": {"enabled": True}, "cleo": {}},

@@ -104,6 +104,12 @@ argo-workflows/steps > argo-workflows/steps 8080
 argo-workflows/steps > github 443
 argo-workflows/server backup-operator/server > private 9000
 argo-workflows/server argo-workflows/steps backup-operator/server > object-store/store 7070
+ngrok/agent cloudflare/cloudflared > argo-events/source 12000
+ngrok/agent > github 443
+cloudflare/cloudflared > github 7844
+github-forward/forwarder > api-server github 443
+github-forward/forwarder > api-server 6443
+victoria-metrics/server > cloudflare/cloudflared 2000
 controller/agents > github 22 443
 controller/agents > model 443 11434
 victoria-metrics/server > node 10250
@@ -137,6 +143,11 @@ stranger > argo-events/bus 4222 6222 7777 8222
 stranger > argocd/controller 8082
 stranger node browser controller/agents > object-store/store 7070
 object-store/store > api-server github 443
+stranger browser > ngrok/agent 4040
+stranger browser > cloudflare/cloudflared 2000
+stranger browser > github-forward/forwarder 8080
+ngrok/agent cloudflare/cloudflared > api-server private 443 6443
+ngrok/agent cloudflare/cloudflared > argo-events/bus 4222
 stranger > argo-workflows/steps controller/agents 8080
 stranger node browser argo-workflows/steps > victoria-metrics/server 8428
 stranger node browser argo-workflows/steps > victoria-logs/server 9428
@@ -343,7 +354,11 @@ def platforms(
         return [*load_documents(done.stdout), *own]
 
     stores = {profile: {"object_store": STORE} for profile in PROFILES}
-    own = {"features": {"backup": True, "object_store": True}, "object_store": {}}
+    own = {
+        "features": {"backup": True, "object_store": True},
+        "object_store": {},
+        "tunneling": {"forward": True, "url": "https://hooks.example.com"},
+    }
     named = {
         "agent_networks": ["10.1.9.0/24"],
         "ingress_type": "ingress",

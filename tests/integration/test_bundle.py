@@ -188,7 +188,7 @@ def test_round_trip(desk: Desk, tmp_path: Path) -> None:
         item.image: item.digest for item in wanted
     }
     # With what can be switched on without another bundle.
-    optional = ("dex", "object-store", "traefik")
+    optional = ("dex", "object-store", "traefik", "tunnel")
     assert [one["name"].partition(":")[0] for one in listed["charts"]] == [
         f"charts/{name}"
         for name in ("argo-cd", "argo-events", "argo-workflows", "controller", *optional)

@@ -19,12 +19,19 @@ from cto.plan.selection import select
 from cto.ports import Chart, Releases, ReleaseSpec
 
 PROFILES = ("minimal", "standard", "production")
+
+
+def _tunnel(provider: str) -> Mapping[str, Any]:
+    given = {"provider": provider, "url": "https://example.com", "credentials": "example"}
+    return {f"tunneling.{name}": value for name, value in given.items()}
+
+
 # Whoever has a profile's bundle may switch on what adds no component, or one that is in no profile
 # and small, and have fewer nodes.
 _VARIANTS: tuple[Mapping[str, Any], ...] = (
     {},
-    {"cluster.nodes": 1},
-    {"features.object_store": True},
+    {"cluster.nodes": 1, "tunneling.forward": True, "tunneling.url": "https://example.com"},
+    {"features.object_store": True, **_tunnel("ngrok"), "github.organization": "example"},
     {
         "features.mail_notifications": True,
         "smtp.host": "smtp.example.com",
@@ -36,6 +43,9 @@ _VARIANTS: tuple[Mapping[str, Any], ...] = (
         "platform.access.github_org": "example",
         "platform.access.client_id": "example",
         "platform.access.client_secret": "example",
+        **_tunnel("cloudflare"),
+        # A reference: the token of a tunnel has a form.
+        "tunneling.credentials": {"secret": "example", "key": "example"},
     },
 )
 
@@ -159,4 +169,6 @@ def components_of(
 
 def own_images(components: Iterable[Component]) -> tuple[str, ...]:
     """Return the images that are made of this project, as no lock names them."""
-    return tuple(image.reference for one in components for image in one.images if image.ours)
+    found = (image.reference for one in components for image in one.images if image.ours)
+    # Several components may run one.
+    return tuple(dict.fromkeys(found))

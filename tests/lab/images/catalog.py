@@ -120,6 +120,7 @@ ROLES = {
             ),
         )
     ),
+    "cloudflare/cloudflared": Role("2000", names=("/usr/local/bin/cloudflared",)),
     "docker/library/haproxy": Role("6379 8404"),
     "docker/library/redis": Role(
         "6379 26379",
@@ -130,6 +131,7 @@ ROLES = {
     "library/nats": Role("4222 6222 8222", module=Module("nats-server", ("/nats-server",))),
     "library/traefik": Role("8000 8080 8443", module=Module("traefik", ("/traefik",))),
     "natsio/prometheus-nats-exporter": Role("7777"),
+    "ngrok/ngrok": Role("4040", names=("/bin/ngrok",)),
     "opstree/redis": Role("6379"),
     "opstree/redis-exporter": Role("9121"),
     "opstree/redis-operator": Role("8080 8081"),

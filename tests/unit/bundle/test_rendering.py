@@ -9,7 +9,13 @@ import pytest
 
 from cto import assets, catalog
 from cto.bundle.collect import pod_images
-from cto.bundle.rendering import PROFILES, ComponentRenderer, RenderTarget, render_targets
+from cto.bundle.rendering import (
+    PROFILES,
+    ComponentRenderer,
+    RenderTarget,
+    own_images,
+    render_targets,
+)
 from cto.catalog import Catalog, Component
 from cto.objects import Manifest
 from cto.ports import Chart, ReleaseSpec
@@ -44,6 +50,9 @@ def test_every_profile_is_a_target_with_what_it_may_switch_on(
     by_profile = [target.config for target in all_targets if target.profile == "production"]
     assert [config.features.mail_notifications for config in by_profile] == [*[False] * 3, True]
     assert [config.features.object_store for config in by_profile].index(True) == 2
+    assert [config.tunneling.provider for config in by_profile] == [
+        "local", "local", "ngrok", "cloudflare"
+    ]  # fmt: skip
     assert [config.cluster.nodes for config in by_profile] == [3, 1, 3, 3]
 
 
@@ -115,3 +124,9 @@ def test_whoever_cannot_render_a_chart_knows_whose_it_is(
     releases.render["argo-cd"] = render
     list(ComponentRenderer(real, chart, releases).render(all_targets[:1], VERSIONS[:1]))
     assert asked == ["argocd"]
+
+
+def test_an_image_of_ours_is_in_a_bundle_once(real: Catalog) -> None:
+    """The controller's has the forwarder, too."""
+    names = [name.partition(":")[0] for name in own_images(real.components)]
+    assert sorted(names) == ["cto.internal/agent", "cto.internal/controller"]
