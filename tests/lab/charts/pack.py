@@ -66,8 +66,8 @@ def compact(value: object) -> int:
     return len(json.dumps(value, separators=(",", ":")))
 
 
-# Kinds whose fields are beside metadata.
-_FLAT = ("WorkflowTaskResult",)
+# Kinds with fields beside metadata, spec and status.
+_FLAT = ("Application", "WorkflowTaskResult")
 
 
 def crd(row: Mapping[str, str], version: str) -> dict[str, Any]:

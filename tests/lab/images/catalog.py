@@ -79,10 +79,47 @@ _PG = "/usr/lib/postgresql/18"
 # Of programs that ask who they are, the users are in the image.
 _USERS = {"/etc/passwd": "postgres:x:26:26::/var/lib/postgresql:/bin/sh\n"}
 
+# One program: the name that it is called by says which part it plays.
+_ARGOCD = "/usr/local/bin/argocd"
+_PARTS = (
+    *("application-controller", "applicationset-controller", "commit-server", "notifications"),
+    *("cmp-server", "dex", "k8s-auth", "repo-server", "server"),
+)
+# What it calls to see signatures; a wrong one is told by the text, not by the exit code.
+_TOLERANT = '#!/bin/sh\n%s "$@" 2>&1 || [ $? -eq 1 ]\n'
+_GITOPS = Tree(
+    "trixie",
+    ("coreutils", "dash", "git", "gpg", "gpg-agent", "openssh-client", "tini"),
+    (
+        *(f"/usr/bin/{name}" for name in ("cp", "dash", "git", "gpg", "gpg-agent", "ssh", "tini")),
+        *("/usr/lib/git-core", "/usr/share/git-core"),
+    ),
+)
+
 # By repository; what is not here runs until it is told to end.
 ROLES = {
     # One program in five pods: server, repositories, applications, sets, notifications.
-    "argoproj/argocd": Role("7000 8080 8081 8082 8083 8084 9001"),
+    "argoproj/argocd": Role(
+        "7000 8080 8081 8082 8083 8084 9001",
+        module=Module(
+            "argo-cd",
+            ("/usr/bin/tini", "--"),
+            at=_ARGOCD,
+            links={
+                **dict.fromkeys((f"{_ARGOCD}-{part}" for part in _PARTS), _ARGOCD),
+                **_SHELL,
+                "/bin/cp": "/usr/bin/cp",
+                "/etc/ssh/ssh_known_hosts": "/app/config/ssh/ssh_known_hosts",
+            },
+            scripts={
+                "/etc/passwd": "argocd:x:999:999::/home/argocd:/bin/sh\n",
+                "/usr/local/bin/gpg-wrapper.sh": _TOLERANT % "gpg",
+                "/usr/local/bin/git-verify-wrapper.sh": _TOLERANT % "git verify-commit",
+            },
+            user="999",
+            tree=_GITOPS,
+        ),
+    ),
     "argoproj/argocli": Role("2746", module=Module("argo", ("/bin/argo",))),
     # The operator's probes and metrics; the pods of an event source.
     "argoproj/argo-events": Role(

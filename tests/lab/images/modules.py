@@ -232,6 +232,17 @@ PROGRAMS: tuple[build.Tool, ...] = (
         size_mib=60,
         cache_mib=1500,
     ),
+    # The proxy refuses a module that 3.4 and 3.5 need.
+    build.GoTool(
+        name="argo-cd",
+        version="3.6.1",
+        folder="../images/modules/argo-cd",
+        package="github.com/argoproj/argo-cd/v3/cmd",
+        ldflags="-X github.com/argoproj/argo-cd/v3/common.version=3.6.1",
+        seconds=530,
+        size_mib=155,
+        cache_mib=5000,
+    ),
     _velero("velero", "velero/cmd/velero", "1.18.2", 350, 100),
     _velero("velero-plugin-for-aws", "velero-plugin-for-aws/velero-plugin-for-aws", _AWS, 20, 83),
     _velero("cp-plugin", "velero-plugin-for-aws/hack/cp-plugin", _AWS, 1, 2),

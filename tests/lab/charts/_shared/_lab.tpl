@@ -30,6 +30,9 @@ app.kubernetes.io/instance: {{ $root.Release.Name }}
 app.kubernetes.io/managed-by: {{ $root.Release.Service }}
 app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
 helm.sh/chart: {{ $root.Chart.Name }}-{{ $root.Chart.Version }}
+{{- with index (default dict $root.Chart.Annotations) "cto.dev/part-of" }}
+app.kubernetes.io/part-of: {{ . }}
+{{- end }}
 {{- end }}
 
 {{- define "lab.selector" -}}
