@@ -66,7 +66,7 @@ def test_every_step_makes_a_run_that_the_schema_takes(installed: Lab) -> None:
 
 def test_a_delivery_that_comes_again_makes_nothing_new(installed: Lab) -> None:
     """Argo Events looks whether it is there; what it then writes changes nothing."""
-    run = started(installed, "issues", labelled(), GUID)
+    run = started(installed, "issues", numbered(4711), GUID)
     name, text = f"coderun/{run['metadata']['name']}", json.dumps(run)
     assert asked_as(installed, "get", name, "-n", "cto").returncode == 1
     assert asked_as(installed, "create", "-f", "-", stdin=text).returncode == 0

@@ -19,7 +19,7 @@ from cto.config.agents import WebhookOwner
 from cto.config.model import Config
 from cto.engine.rbac import Right, allowed
 from cto.errors import ApiError
-from cto.github.address import path_of, public_url
+from cto.github.address import is_forwarded, path_of, public_url
 from cto.github.hooks import APP_SECRETS, COMMON_SECRET
 from cto.network.web import UnreachableError
 from cto.objects import ObjectRef
@@ -27,7 +27,7 @@ from cto.ports import Clock, Cluster
 from cto.result import Check, Topic
 
 PROBE = "cto-probe"
-SENSOR = "flow"
+_API, SENSOR, _TRIGGER = "argoproj.io/v1alpha1", "flow", "probe"
 _RIGHTS = ("get", "delete")
 # In all, of the 15 s that a status may take.
 _LONGEST_S, _ASKED_S, _AGAIN_S, _LOOK_S = 12.0, 4.0, 4.0, 0.25
@@ -87,23 +87,30 @@ class Delivery:
             told = f"{' and '.join(denied)} configmaps in {self.namespace} is not allowed"
             return topic.passed(f"{message}; no event was sent: {told}")
         entries = self._entries()
-        if not entries:
-            fix = "`cto install`, as before, makes them."
-            return topic.failed(f"{message}; it has no secrets", fix=fix, code=_FAILED)
-        base = public_url(self.config)
+        if not entries and not self._agents():
+            return topic.passed(f"{message}; no agent is switched on")
+        if not entries or (self.starts and not self._is_tried()):
+            # An older installer's: nothing is wrong with it.
+            fix = "`cto install`, as before, adds what it takes to try it."
+            return topic.warning(f"{message}; no event was sent: nothing would answer it", fix=fix)
         try:
-            if base is None:
-                took = self._through(self.inside, "", entries)
-                told = f"{took}, by the internal address: no public one is known"
-                return topic.passed(f"{message}; {told}")
-            return topic.passed(f"{message}; {self._through(self.outside, base, entries)}")
-        except UnreachableError as error:
-            return self._unreached(topic, message, f"{base} is not reached from here: {error}")
+            return self._tried(topic, message, entries)
         except Fault as fault:
             text = f"{message}; {fault.message}"
             return topic.failed(text, fix=fault.fix, code=_FAILED)
         finally:
             self._clean()
+
+    def _tried(self, topic: Topic, message: str, entries: Mapping[str, str]) -> Check:
+        base = public_url(self.config)
+        if base is None or is_forwarded(self.config):
+            took = self._through(self.inside, "", entries)
+            why = "nothing answers at the public one" if base else "no public one is known"
+            return topic.passed(f"{message}; {took}, by the internal address: {why}")
+        try:
+            return topic.passed(f"{message}; {self._through(self.outside, base, entries)}")
+        except UnreachableError as error:
+            return self._unreached(topic, message, f"{base} is not reached from here: {error}")
 
     def _unreached(self, topic: Topic, message: str, told: str) -> Check:
         """Return what the internal address says where the public one says nothing."""
@@ -129,8 +136,16 @@ class Delivery:
             value = self._values(COMMON_SECRET[0]).get(COMMON_SECRET[1], "")
             return {"": value} if value else {}
         values = self._values(APP_SECRETS)
-        on = sorted(name for name, agent in self.config.agents.items() if agent.enabled)
-        return {name: values[name] for name in on if name in values}
+        return {name: values[name] for name in self._agents() if name in values}
+
+    def _agents(self) -> list[str]:
+        return sorted(name for name, agent in self.config.agents.items() if agent.enabled)
+
+    def _is_tried(self) -> bool:
+        """Tell whether the Sensor knows of our event."""
+        found = self.cluster.get(ObjectRef(_API, "Sensor", self.namespace, SENSOR)) or {}
+        triggers = (found.get("spec") or {}).get("triggers") or ()
+        return any(one["template"]["name"] == _TRIGGER for one in triggers)
 
     def _values(self, name: str) -> dict[str, str]:
         found = self.cluster.get(ObjectRef("v1", "Secret", self.namespace, name)) or {}

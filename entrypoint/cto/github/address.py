@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from cto.config.model import Config
 from cto.config.sections import IngressType
+from cto.config.tunneling import TunnelProvider
 
 GITHUB = "https://github.com"
 PATH = "/github/webhook"
@@ -28,6 +29,15 @@ def public_url(config: Config) -> str | None:
         return None
     url = f"https://{_SUBDOMAIN}.{platform.domain}"
     return url if looks_public(url) else None
+
+
+def is_forwarded(config: Config) -> bool:
+    """Tell whether the address is there for GitHub alone, and nothing answers at it.
+
+    What GitHub cannot deliver is fetched then: `cto github forward`.
+    """
+    tunneling = config.tunneling
+    return tunneling.provider is TunnelProvider.LOCAL and tunneling.url is not None
 
 
 def hook_url(base: str, agent: str = "") -> str:

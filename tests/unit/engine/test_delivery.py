@@ -7,6 +7,7 @@ import hmac
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -26,6 +27,24 @@ INGRESS = {"ingress_type": "ingress", "domain": "agents.acme.dev"}
 BASE = "https://webhooks.agents.acme.dev"
 HOOKS = f"{BASE}/github/webhook"
 SECRETS = {"cleo": "planted-cleo", "rex": "planted-rex"}
+
+SENSORS = {
+    "apiVersion": "apiextensions.k8s.io/v1",
+    "kind": "CustomResourceDefinition",
+    "metadata": {"name": "sensors.argoproj.io"},
+    "spec": {
+        "group": "argoproj.io",
+        "scope": "Namespaced",
+        "names": {"kind": "Sensor", "plural": "sensors"},
+        "versions": [{"name": "v1alpha1", "served": True, "storage": True}],
+    },
+}
+FLOW = {
+    "apiVersion": "argoproj.io/v1alpha1",
+    "kind": "Sensor",
+    "metadata": {"name": "flow", "namespace": NS},
+    "spec": {"triggers": [{"template": {"name": "label"}}, {"template": {"name": "probe"}}]},
+}
 
 
 @dataclass
@@ -85,17 +104,27 @@ class Platform:
     internal: Receiver = field(init=False)
 
     def __post_init__(self) -> None:
+        self.cluster.add(SENSORS)
+        self.cluster.add(FLOW)
         secret(self.cluster, "github-app-webhooks", SECRETS)
         secret(self.cluster, "github-webhook-secret", {"secret": "planted-common"})
         paths: dict[str, str | None] = {f"/github/webhook/{k}": v for k, v in SECRETS.items()}
         self.public = Receiver(self.cluster, dict(paths))
         self.internal = Receiver(self.cluster, dict(paths))
 
-    def check(self, *, starts: bool = True, platform: Any = INGRESS, **github: Any) -> Check:
+    def look(
+        self,
+        *,
+        starts: bool = True,
+        platform: Any = INGRESS,
+        tunneling: Any = MappingProxyType({}),
+        **github: Any,
+    ) -> Delivery:
         agents = {name: {"enabled": True} for name in SECRETS}
         given = {"organization": "acme", "repository": "shop", **github}
-        config = Config.model_validate({"agents": agents, "github": given, "platform": platform})
-        look = Delivery(
+        sections = {"agents": agents, "github": given, "platform": platform}
+        config = Config.model_validate({**sections, "tunneling": dict(tunneling)})
+        return Delivery(
             self.cluster,
             self.clock,
             config,
@@ -104,6 +133,9 @@ class Platform:
             outside=self.public.post,
             inside=self.internal.post,
         )
+
+    def check(self, **settings: Any) -> Check:
+        look = self.look(**settings)
         begun = self.clock.monotonic()
         found = look(Topic("webhooks", "Webhook delivery"), "1 of 1 receivers listen")
         assert self.clock.monotonic() - begun < 15
@@ -231,8 +263,26 @@ def test_without_a_sensor_only_signatures_are_tried() -> None:
     assert "takes what is signed; there is nobody to start" in found.message
 
 
-def test_without_secrets_the_installation_makes_them() -> None:
+@pytest.mark.parametrize(
+    "lacking",
+    [
+        ObjectRef("v1", "Secret", NS, "github-app-webhooks"),
+        ObjectRef("argoproj.io/v1alpha1", "Sensor", NS, "flow"),
+    ],
+)
+def test_what_an_older_installer_left_is_not_wrong(lacking: ObjectRef) -> None:
     platform = Platform()
-    platform.cluster.remove(ObjectRef("v1", "Secret", NS, "github-app-webhooks"))
+    platform.cluster.remove(lacking)
     found = platform.check()
-    assert (found.status, "cto install" in found.fix) == (FAILED, True)
+    assert (found.status, "cto install" in found.fix) == (WARNING, True)
+    assert platform.public.asked == []
+
+
+def test_where_nothing_answers_at_the_public_address_it_is_not_asked() -> None:
+    """As with `cto github forward`: the address is there for GitHub alone."""
+    platform = Platform()
+    tunneling = {"provider": "local", "url": "https://hooks.example.com"}
+    found = platform.check(platform={}, tunneling=tunneling)
+    assert found.status is PASSED
+    assert "by the internal address: nothing answers at the public one" in found.message
+    assert platform.public.asked == []

@@ -15,6 +15,7 @@ from cto.cli.wiring import Wiring
 from cto.config.agents import GitHubApp, SetupMode, WebhookOwner
 from cto.engine.planning import secret_values
 from cto.errors import ConfigError, Exit, UsageError
+from cto.github.address import is_forwarded
 from cto.github.client import GitHubError
 from cto.github.found import App, AppKey, Status
 from cto.github.hooks import COMMON_SECRET, OwnerHook
@@ -145,13 +146,15 @@ def _looked_at(desk: Desk, wish: WantedApp) -> App:
     found = desk.apps.look(wish)
     if desk.config.github.webhooks is WebhookOwner.APPS and (key := desk.key(wish, found)):
         found = found.with_hook(desk.hooks.look(wish, key))
-    return desk.apps.told(wish, found)
+    told = desk.apps.told(wish, found)
+    # Where nothing answers, GitHub shows all as failed; it is fetched.
+    return replace(found, delivery=told.delivery) if is_forwarded(desk.config) else told
 
 
 def _tried(wiring: Wiring, desk: Desk, found: Mapping[str, App]) -> Mapping[str, App]:
     """Have GitHub send pings again that were refused, and see them arrive."""
     tried: dict[str, App] = {}
-    for wish in desk.wishes if desk.own_hooks else ():
+    for wish in desk.wishes if desk.own_hooks and not is_forwarded(desk.config) else ():
         before = found[wish.agent]
         if before.problem or desk.key(wish, before) is None or not desk.apps.again(wish):
             continue
