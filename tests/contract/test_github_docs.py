@@ -39,6 +39,14 @@ def new_key(office: Office) -> None:
     (office.desk.folder / "new.pem").write_text(app.pem)
 
 
+def receive(office: Office) -> None:
+    """Let what is handed over inside be taken."""
+    metadata = {"name": "github-webhook", "namespace": "argo-events"}
+    office.cluster.add({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {}})
+    where = (metadata["namespace"], metadata["name"])
+    office.cluster.programs[where] = lambda _path, _headers, _body: (200, "success")
+
+
 # What is done before a command, and how it then ends: 9 where health is looked at, since what
 # stands for the controller's chart has no definitions.
 ENDS: Mapping[str, tuple[Callable[[Office], None] | None, int]] = {
@@ -51,6 +59,8 @@ ENDS: Mapping[str, tuple[Callable[[Office], None] | None, int]] = {
     "cto github status": (None, 0),
     "cto github redeliver": (None, 0),
     "cto github redeliver ID": (None, 0),
+    # Until Ctrl+C; here it ends once all is handed over.
+    "cto github forward": (receive, 0),
     "cto github rotate": (None, 0),
     "cto github rotate rex": (None, 0),
     "cto github rotate rex --key new.pem": (new_key, 0),
@@ -77,6 +87,8 @@ def run(office: Office, command: str) -> int:
         words += ["--provider", "existing"]
     if words[0] == "install" and "-c" not in words:
         words += ["-c", files["cto.yaml"]]
+    if words[1:] == ["forward"]:
+        words.append("--once")
     try:
         return office.run(*words, stdin="y\n")
     finally:
