@@ -30,16 +30,16 @@ help: ## list the targets
 
 .PHONY: demo demo-clean
 demo: ## install the platform: on kind where Docker answers, else on simulated nodes (PROFILE=minimal)
-	@$(PYTHON) tests/lab/demo.py up --profile '$(PROFILE)' --provider '$(PROVIDER)'
+	@$(PYTHON) tests lab.demo up --profile '$(PROFILE)' --provider '$(PROVIDER)'
 
 demo-clean: ## remove what the demo made: processes, state, kubeconfig entries
-	@$(PYTHON) tests/lab/demo.py clean
+	@$(PYTHON) tests lab.demo clean
 
 # --- to check it ----------------------------------------------------------------------------------
 
 .PHONY: test unit lint types imports integration e2e faults bench bench-image bench-first
 test: $(MADE) ## everything that CI runs, and a table at the end (CTO_LAB=install: with Docker)
-	@$(BIN)/python tests/lab/suite.py
+	@$(BIN)/python tests lab.suite
 
 unit: $(MADE) ## the quick part of the tests: seconds
 	@$(PYTEST) -q $(SPLIT) tests/unit $(ARGS)
@@ -61,18 +61,18 @@ e2e: docker ## end to end, on clusters of containers
 	@$(PYTEST) -q -m 'not slow' tests/e2e $(ARGS)
 
 faults: $(MADE) ## every kill -9 moment, not just the subset of `make test`, and all damage
-	@$(BIN)/python tests/lab/suite.py --slow
+	@$(BIN)/python tests lab.suite --slow
 
 bench-image: $(MADE) ## measure the image on Docker and kind, as root; its part of docs/performance.md
-	@CTO_LAB_LAYER_MIB=256 $(BIN)/python tests/lab/prepare.py docker --profile minimal
-	@CTO_LAB_LAYER_MIB=256 $(BIN)/python tests/bench/image.py $(ARGS)
+	@CTO_LAB_LAYER_MIB=256 $(BIN)/python tests lab.prepare docker --profile minimal
+	@CTO_LAB_LAYER_MIB=256 $(BIN)/python tests bench.image $(ARGS)
 
 bench-first: $(MADE) ## measure the way to an agent's first result, as root; its part of docs/performance.md
-	@CTO_LAB_REAL=all $(BIN)/python tests/lab/prepare.py docker --profile standard
-	@CTO_LAB_REAL=all $(BIN)/python tests/bench/first_task.py $(ARGS)
+	@CTO_LAB_REAL=all $(BIN)/python tests lab.prepare docker --profile standard
+	@CTO_LAB_REAL=all $(BIN)/python tests bench.first_task $(ARGS)
 
 bench: lab ## measure against Helm, and write docs/performance.md
-	@$(BIN)/python tests/bench/run.py $(ARGS)
+	@$(BIN)/python tests bench.run $(ARGS)
 
 # --- to make the image ----------------------------------------------------------------------------
 
@@ -93,7 +93,7 @@ docs: $(MADE) ## write docs/errors.md and docs/providers.md (from tables), docs/
 	@$(BIN)/python -c 'from cto.providers import markdown; print(markdown(), end="")' \
 		> docs/.providers.md.tmp
 	@mv docs/.providers.md.tmp docs/providers.md
-	@$(BIN)/python tests/lab/security.py > docs/.security.md.tmp
+	@$(BIN)/python tests lab.security > docs/.security.md.tmp
 	@mv docs/.security.md.tmp docs/security.md
 
 format: $(MADE) ## let ruff put right what it can
@@ -112,14 +112,14 @@ lock: ## resolve the dependencies of pyproject.toml anew (UPGRADE=--upgrade: to 
 
 # The script compares contents, not times: a checkout gives every file a new time.
 $(MADE): requirements-dev.lock pyproject.toml
-	@$(PYTHON) tests/lab/prepare.py venv
+	@$(PYTHON) tests lab.prepare venv
 	@touch $@
 
 .PHONY: .venv lab docker
 .venv: $(MADE)
 
 lab: $(MADE)
-	@$(PYTHON) tests/lab/prepare.py lab
+	@$(PYTHON) tests lab.prepare lab
 
 docker: $(MADE)
-	@$(PYTHON) tests/lab/prepare.py docker --profile '$(PROFILE)'
+	@$(PYTHON) tests lab.prepare docker --profile '$(PROFILE)'

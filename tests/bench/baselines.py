@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from product import Item, Lab
-
+from bench.product import Item, Lab
 from cto.ports import Access
 
 WAIT = "--wait=watcher"

@@ -21,10 +21,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import machine
-import page
-from product import ROOT, Lab, Run
-
+from bench import machine, page
+from bench.product import ROOT, Lab, Run
 from cto.adapters.clock import SystemClock
 from cto.adapters.kubernetes.cluster import KubeCluster
 from cto.objects import Manifest
@@ -39,10 +37,6 @@ COUNTS = {"nodes": 1000, "pods": 5000, "definitions": 300, "secrets": 10000}
 STATUS = ("status", "--provider", "kwok")
 # Of a run: attribute, for people, unit.
 FIGURES = (("seconds", "", "s"), ("cpu_s", ": processor time", "s"), ("own_mib", ": memory", "MiB"))
-
-
-def say(text: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
 
 
 def others(options: argparse.Namespace) -> Iterator[tuple[str, list[Manifest]]]:
@@ -99,7 +93,7 @@ def crowd(access: Access, groups: Iterable[tuple[str, list[Manifest]]]) -> None:
                 begun = time.monotonic()
                 for _ in pool.map(cluster.create, made):
                     pass
-                say(f"{len(made)} {what} made in {time.monotonic() - begun:.0f} s")
+                page.say(f"{len(made)} {what} made in {time.monotonic() - begun:.0f} s")
     finally:
         cluster.close()
 
@@ -123,7 +117,7 @@ def sample(lab: Lab, what: str, rounds: int) -> Samples:
             LOADS.append(machine.load())
             found[name].append(subject())
         times = ", ".join(f"{run.seconds:.2f}" for run in found[name])
-        say(f"{what}: {name}: {times} s; {_median(found[name], 'own_mib'):.0f} MiB")
+        page.say(f"{what}: {name}: {times} s; {_median(found[name], 'own_mib'):.0f} MiB")
     return found
 
 
@@ -201,7 +195,7 @@ def main() -> int:
     text = section(options, empty, crowded)
     print(text)
     if options.write:
-        page.put(ROOT / "docs" / "performance.md", text, page.CROWDED)
+        page.put(text, page.CROWDED)
     return 1 if "**missed**" in text else 0
 
 

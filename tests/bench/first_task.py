@@ -8,25 +8,15 @@ Docker without a node image.
 
 from __future__ import annotations
 
-import argparse
 import datetime as dt
 import sys
-import tempfile
-import time
-from pathlib import Path
 from statistics import median
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests"))
-
-import machine  # noqa: E402 - the folder of this script is in the path
-import page  # noqa: E402 - as above
-from image_subjects import Samples, Subjects  # noqa: E402 - as above
-
-from e2e.agents import give_task  # noqa: E402 - as above
-from e2e.daemon import Daemon, lacking  # noqa: E402 - as above
-from e2e.image import PROFILE, absence, made  # noqa: E402 - as above
-from lab.images import bundle, modules  # noqa: E402 - as above
+from bench import machine, on_docker, page
+from bench.image_subjects import Subjects
+from bench.on_docker import Values
+from e2e.agents import give_task
+from lab.images import modules
 
 MUST_S = 300
 WHOLE = "from `docker run … install` to the result of the agent's first task"
@@ -39,11 +29,13 @@ PARTS = {
 TASK = "`cto task run --agent rex --cli echo … --watch`"
 
 
-def say(text: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
+def measure(subjects: Subjects, rounds: int) -> None:
+    for number in range(rounds):
+        page.say(f"round {number + 1}")
+        _measure(subjects)
 
 
-def measure(subjects: Subjects) -> None:
+def _measure(subjects: Subjects) -> None:
     """Install, and give a task; the git server of the test, started between, does not count."""
     stamps = subjects.install()
     assert "pull" in stamps, "Docker had the node image"
@@ -55,8 +47,8 @@ def measure(subjects: Subjects) -> None:
     subjects.gone()
 
 
-def section(values: dict[str, list[float]]) -> str:
-    whole, rounds = median(values[WHOLE]), len(values[WHOLE])
+def section(values: Values, rounds: int) -> str:
+    whole = median(values[WHOLE])
     each = ", ".join(f"{value:.0f}" for value in values[WHOLE])
     word = "reached" if whole < MUST_S else "**missed**"
     parts = {what: median(found) for what, found in values.items() if what != WHOLE}
@@ -85,33 +77,6 @@ def section(values: dict[str, list[float]]) -> str:
     )
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--print", action="store_true", help="do not write the page")
-    given = parser.parse_args()
-    missing = [*lacking(), *([absence()] if absence() else [])]
-    if not modules.chosen():
-        missing.append(f"{modules.SWITCH}=all")
-    if missing:
-        say("cannot be measured here: " + ", ".join(missing))
-        return 1
-    say("building the image")
-    image = made()
-    with tempfile.TemporaryDirectory() as folder, Daemon(Path(folder)).running() as daemon:
-        image.load(daemon.engine)
-        kube = Path(folder) / "kube"
-        kube.mkdir()
-        subjects = Subjects(daemon, image, bundle.folder(PROFILE), kube, Samples())
-        for number in range(given.rounds):
-            say(f"round {number + 1}")
-            measure(subjects)
-    text = section(subjects.samples.values)
-    print(text)
-    if not given.print:
-        page.put(ROOT / "docs" / "performance.md", text, page.FIRST)
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    absent = () if modules.chosen() else (f"{modules.SWITCH}=all",)
+    sys.exit(on_docker.run(str(__doc__), measure, section, page.FIRST, absent))

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-import machine
-import page
-
+from bench import machine, page
 from cto.adapters.kind.config import PULLS
 
 _MIB = 2**20
@@ -103,7 +101,7 @@ _SIZES = {
 }
 
 
-def section(values: Mapping[str, list[float]], *, rounds: int) -> str:
+def section(values: Mapping[str, Sequence[float]], rounds: int) -> str:
     medians = {name: median(found) for name, found in values.items() if found}
     return "\n".join(
         [

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import figures as f
-import machine
+from bench import figures as f
+from bench import machine
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "docs" / "performance.md"
 
 STAND_INS = "With the stand-in charts"
 REAL = "With the real charts"
@@ -62,18 +67,23 @@ def section(samples: f.Samples, *, stand_ins: bool, rounds: int) -> str:
     )
 
 
-def write(file: Path, text: str, *, stand_ins: bool) -> None:
+def write(text: str, *, stand_ins: bool) -> None:
     """Replace one part of the page; the others stay as they are."""
-    put(file, text, STAND_INS if stand_ins else REAL)
+    put(text, STAND_INS if stand_ins else REAL)
 
 
-def put(file: Path, text: str, title: str) -> None:
+def say(text: str) -> None:
+    """Tell who waits how far it is."""
+    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
+
+
+def put(text: str, title: str) -> None:
     """Replace the part of that title."""
-    old = file.read_text(encoding="utf-8") if file.exists() else ""
+    old = PAGE.read_text(encoding="utf-8") if PAGE.exists() else ""
     parts = {name: part for name in _TITLES if (part := _part(old, name))} | {title: text}
     found = [parts[name] for name in _TITLES if name in parts]
     body = "\n\n".join(part.strip() for part in [_HEAD, *found])
-    file.write_text(f"{body}\n", encoding="utf-8")
+    PAGE.write_text(f"{body}\n", encoding="utf-8")
 
 
 def _part(page: str, title: str) -> str:

@@ -16,8 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from machine import Memory
-
+from bench.machine import Memory
 from cto.cli.settings import ClusterOptions, CommandSettings
 from cto.cli.wiring import Wiring
 from cto.objects import Manifest

@@ -12,26 +12,19 @@ import os
 import shutil
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import figures as f
-import machine
-import page
-from baselines import NO_WAIT, WAIT, Baseline
-from product import BIN, ROOT, Item, Lab, Run
+from bench import figures as f
+from bench import machine, page
+from bench.baselines import NO_WAIT, WAIT, Baseline
+from bench.product import BIN, ROOT, Item, Lab, Run
 
 CACHE = Path(os.environ.get("CTO_LAB_CACHE") or Path.home() / ".cache" / "cto-lab")
 BARE = ROOT / "tests" / "bench" / "bare.py"
-PAGE = ROOT / "docs" / "performance.md"
 # Of what takes parts of a second: one sample more or less costs nothing.
 SHORT = 5
-
-
-def say(text: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
 
 
 @dataclass
@@ -45,7 +38,7 @@ class Bench:
 
     def prepare(self) -> None:
         """Render values and definitions once; this also fills the cache that users have."""
-        say("rendering what all of them install")
+        page.say("rendering what all of them install")
         access = self.lab.up()
         try:
             _, self.items = self.lab.plan(access)
@@ -123,7 +116,7 @@ class Bench:
 
     def _add(self, name: str, seconds: float) -> None:
         self.samples.add(name, seconds)
-        say(f"  {seconds:6.2f} s  {name}")
+        page.say(f"  {seconds:6.2f} s  {name}")
 
 
 def rotated(subjects: Sequence[Callable[[], None]], by: int) -> list[Callable[[], None]]:
@@ -142,7 +135,7 @@ def main() -> int:
         bench.prepare()
         subjects = bench.subjects((1, 4) if options.quick else tuple(f.APPLY))
         for number in range(rounds):
-            say(f"round {number + 1} of {rounds}, load {machine.load():.1f}")
+            page.say(f"round {number + 1} of {rounds}, load {machine.load():.1f}")
             for subject in rotated(subjects, number * 3):
                 bench.measure(subject)
     finally:
@@ -151,8 +144,8 @@ def main() -> int:
     section = page.section(samples, stand_ins=options.charts == CACHE / "charts", rounds=rounds)
     print(section)
     if not options.quick:
-        page.write(PAGE, section, stand_ins=options.charts == CACHE / "charts")
-        say(f"written to {PAGE.relative_to(ROOT)}")
+        page.write(section, stand_ins=options.charts == CACHE / "charts")
+        page.say(f"written to {page.PAGE.relative_to(ROOT)}")
     medians = samples.medians()
     return 0 if all(goal.reached(medians) for goal in f.GOALS) else 1
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-_DEMO = Path(__file__).parents[1] / "lab" / "demo.py"
+_TESTS = Path(__file__).parents[1]
 # Everything that the demo takes of the standard library and that knows the platform is imported
 # before it changes its name: it is the modules of the lab that are looked at.
 _ELSEWHERE = """
@@ -18,8 +18,8 @@ for name in {absent!r}:
     sys.modules[name] = None
 sys.platform = {platform!r}
 sys.path.insert(0, {folder!r})
-sys.argv = ["demo.py", "up"]
-runpy.run_path({demo!r}, run_name="__main__")
+sys.argv = ["lab.demo", "up"]
+runpy.run_module("lab.demo", run_name="__main__")
 """
 
 
@@ -28,9 +28,7 @@ runpy.run_path({demo!r}, run_name="__main__")
     [("win32", ["fcntl", "grp", "pty", "pwd", "resource", "termios"]), ("darwin", [])],
 )
 def test_it_says_in_a_line_that_it_needs_linux(platform: str, absent: list[str]) -> None:
-    program = _ELSEWHERE.format(
-        platform=platform, absent=absent, folder=str(_DEMO.parent), demo=str(_DEMO)
-    )
+    program = _ELSEWHERE.format(platform=platform, absent=absent, folder=str(_TESTS))
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60
     )

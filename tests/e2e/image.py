@@ -54,9 +54,9 @@ def absence() -> str:
     if given():
         return ""
     if not dockerd.version():
-        return containers.absence() or "no Docker daemon answers (tests/lab/prepare.py docker)"
+        return containers.absence() or "no Docker daemon answers (`make docker` brings one)"
     if not base.is_there() or not bundle.lock().exists():
-        return "the lab has no images to put into ours (tests/lab/prepare.py docker)"
+        return "the lab has no images to put into ours (`make docker` brings them)"
     return ""
 
 

@@ -35,7 +35,7 @@ def docker(*argv: str) -> str:
 def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Load one of the images under a name of its own."""
     if not shutil.which("docker") or not dockerd.version() or not images.is_there():
-        pytest.skip("no Docker answers, or no images (tests/lab/prepare.py docker brings both)")
+        pytest.skip("no Docker answers, or no images (`make docker` brings both)")
     made = images.made()
     index = next(
         made.read(image)

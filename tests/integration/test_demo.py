@@ -14,8 +14,6 @@ from .conftest import ROOT, tools_folder
 
 pytestmark = pytest.mark.lab
 
-DEMO = ROOT / "tests" / "lab" / "demo.py"
-
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
@@ -40,7 +38,7 @@ def env(home: Path) -> dict[str, str]:
 
 
 def demo(env: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    argv = [sys.executable, str(DEMO), *arguments]
+    argv = [sys.executable, str(ROOT / "tests"), "lab.demo", *arguments]
     done = subprocess.run(
         argv, cwd=ROOT, env=env, capture_output=True, text=True, timeout=600, check=False
     )

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dockerd import engine
-from images import build as images
-from images import bundle, modules
-from nodeimage import base, programs
-from nodeimage import build as node
-from registry import build as registry
-from task import Task
-from tools import build
+from lab.dockerd import engine
+from lab.images import build as images
+from lab.images import bundle, modules
+from lab.nodeimage import base, programs
+from lab.nodeimage import build as node
+from lab.preparation import Task
+from lab.registry import build as registry
+from lab.tools import build
 
 if TYPE_CHECKING:
     from collections.abc import Callable

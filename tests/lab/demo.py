@@ -14,13 +14,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import grounds
-import prepare
-import reach
-import removal
-from grounds import Ground
-from prepare import Task, say
-from tools import build
+from lab import demo_clusters, demo_removal, hosts, prepare
+from lab.demo_clusters import DemoCluster
+from lab.prepare import Task, say
+from lab.tools import build
 
 DOCKER = (
     "The demo needs Linux; here, use the image: docker run --rm -v ~/.kube:/root/.kube"
@@ -29,11 +26,11 @@ DOCKER = (
 
 
 def up(profile: str, provider: str) -> int:
-    sources = reach.probe()
-    ground = grounds.choose(sources, grounds.look(), provider)
-    tasks = ground.tasks(profile)
-    announce(ground, tasks, profile)
-    missing = list(dict.fromkeys([*prepare.lacking(), *ground.lacking()]))
+    sources = hosts.probe()
+    cluster = demo_clusters.choose(sources, demo_clusters.look(), provider)
+    tasks = cluster.tasks(profile)
+    announce(cluster, tasks, profile)
+    missing = list(dict.fromkeys([*prepare.lacking(), *cluster.lacking()]))
     if missing:
         return prepare.refuse(missing)
     try:
@@ -41,24 +38,24 @@ def up(profile: str, provider: str) -> int:
     except build.BuildError as error:
         say(str(error))
         return 1
-    explain(ground, sources)
-    code = run_product(ground.install(profile))
+    explain(cluster, sources)
+    code = run_product(cluster.install(profile))
     if code == 0:
-        tell_what_next(ground, profile)
+        tell_what_next(cluster, profile)
     return code
 
 
-def announce(ground: Ground, tasks: list[Task], profile: str) -> None:
+def announce(cluster: DemoCluster, tasks: list[Task], profile: str) -> None:
     brings = " and ".join(task.what for task in tasks) or "nothing to fetch or build"
-    takes = grounds.INSTALL_S[ground.provider]
+    takes = demo_clusters.INSTALL_S[cluster.provider]
     cost = prepare.cost([*tasks, Task("the installation", takes, 0, 0, lambda: None)])
-    what = f"demo of profile {profile} on {ground.provider} ({ground.why})"
+    what = f"demo of profile {profile} on {cluster.provider} ({cluster.why})"
     say(f"{what}: {brings}, then the installation: {cost}")
 
 
-def explain(ground: Ground, sources: reach.Sources) -> None:
+def explain(cluster: DemoCluster, sources: hosts.Sources) -> None:
     """Say in plain words what is not the real thing, before anything is installed with it."""
-    if ground.takes_stand_ins:
+    if cluster.takes_stand_ins:
         say(
             "The upstream charts, and all images, are STAND-INS from tests/lab: little"
             " programs that answer probes, and nothing behind them. Cluster, registry and all that"
@@ -89,7 +86,7 @@ def run_product(argv: list[str]) -> int:
 
 def program(name: str) -> str:
     """Say how to call a tool that cto used, wherever it was taken from."""
-    places = (pin.cached() for pin in reach.pins() if pin.name == name)
+    places = (pin.cached() for pin in hosts.pins() if pin.name == name)
     found = next((path for path in places if path), prepare.tools_dir() / name)
     return short(found) if found.exists() else name
 
@@ -104,17 +101,17 @@ def short(path: Path | str) -> str:
 BIGGER = {"minimal": "standard", "standard": "production"}
 
 
-def tell_what_next(ground: Ground, profile: str) -> None:
+def tell_what_next(cluster: DemoCluster, profile: str) -> None:
     say("\nThe cluster stays up. What next (the variables are for cto, kubectl and helm):")
-    for name, value in ground.variables().items():
+    for name, value in cluster.variables().items():
         say(f"  export {name}={short(value)}")
-    named = f"--context {ground.context}" if ground.provider == "kind" else ""
+    named = f"--context {cluster.context}" if cluster.provider == "kind" else ""
     kubectl, helm = f"{program('kubectl')} {named}", f"{program('helm')} {named}"
-    provider = "" if ground.provider == "kind" else f" PROVIDER={ground.provider}"
+    provider = "" if cluster.provider == "kind" else f" PROVIDER={cluster.provider}"
     again = f"make demo PROFILE={BIGGER.get(profile, '')}{provider}"
     for command, what in (
         (".venv/bin/cto status", "is it healthy?"),
-        (f"{kubectl.strip()} get pods -A", ground.nodes),
+        (f"{kubectl.strip()} get pods -A", cluster.nodes),
         (f"{helm.strip().replace('--context', '--kube-context')} list -A", "a release each"),
         *(((again, "a bigger profile, on the same cluster"),) if profile in BIGGER else ()),
         ("make demo-clean", "remove it all"),
@@ -126,7 +123,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Install the platform to play with; remove it.")
     commands = parser.add_subparsers(dest="command", required=True)
     install = commands.add_parser("up")
-    profiles = sorted(path.stem for path in removal.PROFILES.glob("*.yaml"))
+    profiles = sorted(path.stem for path in demo_removal.PROFILES.glob("*.yaml"))
     install.add_argument("--profile", default="minimal", choices=profiles)
     install.add_argument("--provider", default="", choices=("", "kind", "kwok"))
     commands.add_parser("clean")
@@ -137,7 +134,7 @@ def main() -> int:
     try:
         if given.command == "up":
             return up(given.profile, given.provider)
-        return removal.clean(run_product)
+        return demo_removal.clean(run_product)
     except KeyboardInterrupt:
         return 130
 

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Makes the product's image out of what the lab has: base, programs, charts, images.
 
-    python3 tests/lab/image.py [--profile standard] [--target image-tar]
+    python3 tests lab.image [--profile standard] [--target image-tar]
 
 `make image` takes all of it from outside by its variables; this sets them, while the lab's
-registry runs. tests/lab/prepare.py docker brings what it takes.
+registry runs. `make docker` brings what it takes.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import re
 import subprocess
 import sys
 
-from images import bundle, own, serving
-from prepare import ROOT, VENV, make_charts, say
-from tools import build
+from lab.images import bundle, own, serving
+from lab.prepare import ROOT, VENV, make_charts, say
+from lab.tools import build
 
 
 def reference(profile: str) -> str:

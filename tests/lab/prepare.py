@@ -17,10 +17,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import containers
-from registry import build as registry
-from task import Task
-from tools import build
+from lab import containers
+from lab.preparation import Task
+from lab.registry import build as registry
+from lab.tools import build
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Everything that CI runs: all parts, whichever fails, and at the end which did and how long.
 
-    python3 tests/lab/suite.py            what `make test` runs
-    python3 tests/lab/suite.py --slow     what `make faults` runs: what is too slow for that
+    python tests lab.suite            what `make test` runs
+    python tests lab.suite --slow     what `make faults` runs: what is too slow for that
 
 Stopping at the first failure would hide the others until the next run, many minutes later. Only
 what cannot work without an earlier part is left out, and says so.
@@ -22,11 +22,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import containers
-from dockerd import engine
-from images import modules
-from prepare import ROOT, say
-from tools import build
+from lab import containers
+from lab.dockerd import engine
+from lab.images import modules
+from lab.prepare import ROOT, say
+from lab.tools import build
 
 PYTHON = sys.executable
 BIN = Path(PYTHON).parent
@@ -77,12 +77,12 @@ class Part:
 # Asked once: the answer may take a daemon's start.
 absence = functools.cache(containers.absence)
 
-TOOLS = Part("tools", commands=((PYTHON, "tests/lab/prepare.py", "lab"),))
+TOOLS = Part("tools", commands=((PYTHON, "tests", "lab.prepare", "lab"),))
 # The bundle that the tests make their image of.
 FOR_IMAGE = ("--profile", "standard")
 DOCKER = Part(
     "docker",
-    commands=((PYTHON, "tests/lab/prepare.py", "docker", *FOR_IMAGE),),
+    commands=((PYTHON, "tests", "lab.prepare", "docker", *FOR_IMAGE),),
     needs="tools",
     unless=absence,
 )

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Docker Engine for the tests: the daemon that answers or, as root on Debian, one of its own.
 
-    python3 tests/lab/dockerd/engine.py up      use what answers, else fetch, start, wait
-    python3 tests/lab/dockerd/engine.py down    end what `up` started, and nothing else
+    python3 tests lab.dockerd.engine up      use what answers, else fetch, start, wait
+    python3 tests lab.dockerd.engine down    end what `up` started, and nothing else
 
 It is Debian 13's Docker 26.1 with the containerd image store, which is what most users have by
 now; Debian 12 itself has 20.10. The programs are unpacked into the lab's cache, not installed, so
@@ -27,10 +27,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
-
-from tools import apt, build  # noqa: E402 - a bare Python has no other way to find it
+from lab.tools import apt, build
 
 SUITE = "trixie"
 # The oldest Docker that the installer takes, 20.10: the tests also have one of their own of it.

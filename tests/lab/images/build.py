@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Makes images of little programs under the names of upstream's, for two platforms.
 
-    python3 tests/lab/images/build.py
+    python3 tests lab.images.build
 
 No registry is in reach of the lab: these stand in for all images of bundle/lock.yaml. They are
 made without Docker, the same bytes every time: an index of linux/amd64 and linux/arm64, and three
@@ -25,11 +25,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
+from lab.images import catalog, debian, layout, modules
+from lab.tools import build
 
-from images import catalog, debian, layout, modules  # noqa: E402 - a bare Python has no other way to find it
-from tools import build  # noqa: E402 - as above
+HERE = Path(__file__).resolve().parent
 
 ARCHITECTURES = ("amd64", "arm64")
 PROGRAM = "/stand-in"

@@ -5,17 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
-
-from images import build as images  # noqa: E402 - a bare Python has no other way to find it
-from images import catalog, layout, modules, own, serving  # noqa: E402 - as above
-from nodeimage import build as node  # noqa: E402 - as above
-from tools import build  # noqa: E402 - as above
+from lab.images import build as images
+from lab.images import catalog, layout, modules, own, serving
+from lab.nodeimage import build as node
+from lab.tools import build
 
 # What decides a bundle, beside the images of others: the controller's image has the whole product.
 _SOURCES = (

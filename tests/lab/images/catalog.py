@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tools import build
+from lab.tools import build
 
 ROOT = Path(__file__).resolve().parents[3]
 NODE = "kindest/node"

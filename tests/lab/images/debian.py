@@ -7,8 +7,8 @@ import re
 import shutil
 from pathlib import Path
 
-from images import catalog
-from tools import apt, build
+from lab.images import catalog
+from lab.tools import apt, build
 
 SUITE = "bookworm"
 

@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tools import build
+from lab.tools import build
 
 INDEX = "application/vnd.oci.image.index.v1+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"

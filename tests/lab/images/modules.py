@@ -13,8 +13,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from images import catalog, debian
-from tools import build
+from lab.images import catalog, debian
+from lab.tools import build
 
 SWITCH = "CTO_LAB_REAL"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from images import catalog
-from nodeimage import base, programs
-from tools import build
+from lab.images import catalog
+from lab.nodeimage import base, programs
+from lab.tools import build
 
 # Of the agents' image no CLI but the one that needs no model: the others are big.
 CLIS = ""

@@ -14,8 +14,8 @@ from threading import Thread
 from typing import IO, Any
 from urllib.parse import urlencode, urlsplit
 
-from images import catalog, layout
-from tools import build
+from lab.images import catalog, layout
+from lab.tools import build
 
 _LISTENING = "listening on "
 _READY_S = 30

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from nodeimage import debian
-from nodeimage.kept import Kept
-from tools import apt, build
+from lab.nodeimage import debian
+from lab.nodeimage.cached import CachedImage
+from lab.tools import apt, build
 
 NAME = "cto-lab/base:trixie"
 SUITE = "trixie"
@@ -16,9 +16,9 @@ PACKAGES = ("ca-certificates", "python3", "util-linux")
 SECONDS, PEAK_MIB, KEPT_MIB = 90, 500, 65
 
 
-def image() -> Kept:
+def image() -> CachedImage:
     recipe = hashlib.sha256(repr((SUITE, PACKAGES, debian.UNUSED)).encode()).hexdigest()[:16]
-    return Kept(NAME, build.cache_dir() / "base", recipe)
+    return CachedImage(NAME, build.cache_dir() / "base", recipe)
 
 
 def is_there() -> bool:

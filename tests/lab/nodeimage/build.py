@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Builds a node image for kind out of Go modules and Debian packages alone, and loads it.
 
-    python3 tests/lab/nodeimage/build.py
+    python3 tests lab.nodeimage.build
 
 No container registry and no ready-made image takes part. The programs are kept one by one, the
 image as an OCI layout named after the hash of its recipe; a kill at any moment costs no
@@ -14,13 +14,12 @@ import hashlib
 import sys
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
+from lab.dockerd import engine
+from lab.nodeimage import archive, debian, images, programs, store
+from lab.nodeimage.cached import CachedImage
+from lab.tools import apt, build
 
-from dockerd import engine  # noqa: E402 - a bare Python has no other way to find it
-from nodeimage import archive, debian, images, programs, store  # noqa: E402 - as above
-from nodeimage.kept import Kept  # noqa: E402 - as above
-from tools import apt, build  # noqa: E402 - as above
+HERE = Path(__file__).resolve().parent
 
 NAME = f"cto-lab/node:v{programs.KUBERNETES}"
 
@@ -59,8 +58,8 @@ def recipe() -> str:
     return hashlib.sha256("\0".join([*texts, *programs.recipes()]).encode()).hexdigest()[:16]
 
 
-def image() -> Kept:
-    return Kept(NAME, build.cache_dir() / "node", recipe())
+def image() -> CachedImage:
+    return CachedImage(NAME, build.cache_dir() / "node", recipe())
 
 
 def is_there() -> bool:
@@ -146,7 +145,7 @@ def make() -> None:
         kept.load()
 
 
-def build_into(kept: Kept) -> None:
+def build_into(kept: CachedImage) -> None:
     if found := lacking():
         raise build.BuildError("\n  ".join(["this machine lacks:", *found]))
     programs.make()

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from tools import apt, build
+from lab.tools import apt, build
 
 # Its systemd 252 is the last one that takes cgroup v1 without a switch of the kernel:
 # https://github.com/systemd/systemd/blob/v256/NEWS

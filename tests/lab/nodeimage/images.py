@@ -9,8 +9,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from nodeimage import archive, debian, programs
-from tools import build
+from lab.nodeimage import archive, debian, programs
+from lab.tools import build
 
 OWN_TAG = "1"
 REGISTRY = "registry.k8s.io"

@@ -7,15 +7,11 @@ both share one build cache; that server itself, etcd and kubectl are taken as th
 from __future__ import annotations
 
 import shutil
-import sys
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
-
-from tools import build  # noqa: E402 - a bare Python has no other way to find it
+from lab.tools import build
 
 KUBERNETES = build.KUBERNETES
 CONTAINERD = "2.2.9"

@@ -15,8 +15,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from nodeimage import archive, programs
-from tools import build
+from lab.nodeimage import archive, programs
+from lab.tools import build
 
 _READY_S = 20
 _NOT_NEEDED = (

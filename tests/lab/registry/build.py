@@ -2,7 +2,7 @@
 """Builds the registry of the tests (CNCF Distribution), what makes it strict, crane and oras.
 
 What is not ours are Go modules whose contents a go.sum beside this script, or below, fixes. It runs
-with a bare Python, like `tests/lab/tools/build.py`, whose way of building it takes: a rename puts a
+with a bare Python, like `lab.tools.build`, whose way of building it takes: a rename puts a
 program in place, and what is in place and written down is not built again.
 """
 
@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
+from lab.tools import build
 
-from tools import build  # noqa: E402 - a bare Python has no other way to find it
+HERE = Path(__file__).resolve().parent
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ def folder() -> Path:
 def missing() -> str:
     """Say what is not built, empty if everything is there."""
     found = [name for name in _PROGRAMS if not (folder() / name).exists()]
-    text = f"not in {folder()}: {', '.join(found)} (tests/lab/registry/build.py makes them)"
+    text = f"not in {folder()}: {', '.join(found)} (`make lab` makes them)"
     return text if found else ""
 
 

@@ -6,7 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
-from tools import build
+from lab.tools import build
 
 # Those whose archive is known to have what is taken from it.
 RELEASES = ("bookworm", "trixie")

@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dockerd import engine
-from nodeimage import archive
-from tools import build
+from lab.dockerd import engine
+from lab.nodeimage import archive
+from lab.tools import build
 
 LABEL = "dev.cto.lab.recipe"
 
 
 @dataclass(frozen=True)
-class Kept:
+class CachedImage:
     """One image.
 
     Attributes:

@@ -10,14 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import containers
-import image
-import prepare
-import reach
-from dockerd import engine
-from prepare import VENV, Task
-from reach import Sources
-from tools import build
+from lab import containers, hosts, image, prepare
+from lab.dockerd import engine
+from lab.hosts import Sources
+from lab.prepare import VENV, Task
+from lab.tools import build
 
 CTO = VENV / "bin" / "cto"
 
@@ -31,7 +28,7 @@ INSTALL_S = {"kwok": 30, "kind": 180}
 IMAGE_S, IMAGE_MIB = 60, 900
 
 
-class Ground(Protocol):
+class DemoCluster(Protocol):
     """What a cluster is made of.
 
     Attributes:
@@ -88,7 +85,7 @@ def look() -> Docker:
     return Docker(version, engine.socket(), engine.keeps_layouts(), containers.lacking)
 
 
-def choose(sources: Sources, docker: Docker, wish: str) -> Ground:
+def choose(sources: Sources, docker: Docker, wish: str) -> DemoCluster:
     """Take containers where Docker answers and nodes can be had, else simulated nodes.
 
     Args:
@@ -195,7 +192,7 @@ def lacking_tools(sources: Sources) -> list[str]:
 def host_tasks(sources: Sources) -> list[Task]:
     tools = prepare.tools_task()
     if sources.tools:
-        tools = downloads() if reach.tool_urls() else None
+        tools = downloads() if hosts.tool_urls() else None
     charts = Task("stand-in charts", 1, 0, 1, prepare.make_charts)
     found = [prepare.venv_task(), tools, None if sources.charts else charts]
     return [task for task in found if task]

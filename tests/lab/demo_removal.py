@@ -11,13 +11,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import grounds
-import image
-import prepare
-import reach
-from dockerd import engine
-from prepare import ROOT, say
-from tools import build
+from lab import demo_clusters, hosts, image, prepare
+from lab.dockerd import engine
+from lab.prepare import ROOT, say
+from lab.tools import build
 
 # Both of cto's and of kind's own.
 LABELS = ("io.x-k8s.kind.cluster", "cto.dev/cluster")
@@ -29,7 +26,7 @@ Run = Callable[[list[str]], int]
 
 def clean(run: Run) -> int:
     """Let cto remove its clusters, then look for traces: what is found is a failure, and named."""
-    folder = grounds.simulated_folder()
+    folder = demo_clusters.simulated_folder()
     codes = [remove_containers(run)] if containers_left() else []
     if folder.exists() or processes_of(folder):
         codes.append(remove_simulated(run))
@@ -38,7 +35,7 @@ def clean(run: Run) -> int:
         shutil.rmtree(folder)
         traces.append(f"{folder} (removed now)")
     traces += [f"container {name}" for name in containers_left()]
-    for context in (f"kind-{grounds.CLUSTER}", "kwok-cto"):
+    for context in (f"kind-{demo_clusters.CLUSTER}", "kwok-cto"):
         traces += [f"context {context} in {file}" for file in kubeconfigs_with(context)]
     if traces:
         say("\n  ".join(["cto left behind:", *traces]))
@@ -48,7 +45,7 @@ def clean(run: Run) -> int:
 
 
 def tell_what_stays() -> None:
-    folders = (build.cache_dir(), reach.cto_cache())
+    folders = (build.cache_dir(), hosts.cto_cache())
     kept = [str(path) for path in folders if path.exists()]
     say(f"No cluster is left. Caches stay: {', '.join(kept) or 'there are none'}.")
     if names := engine.ask("images", "--format", "{{.Repository}}:{{.Tag}}", "cto-lab/*").split():
@@ -62,7 +59,7 @@ def containers_left() -> list[str]:
     """Name the containers of the demo's cluster, running or not."""
     found: set[str] = set()
     for label in LABELS:
-        wanted = f"label={label}={grounds.CLUSTER}"
+        wanted = f"label={label}={demo_clusters.CLUSTER}"
         found.update(engine.ask("ps", "-a", "--filter", wanted, "--format", "{{.Names}}").split())
     return sorted(found)
 
@@ -77,9 +74,14 @@ def remove_containers(run: Run) -> int:
     """Remove them as they were made: by the product's image, or from the checkout."""
     removal = ["--cluster", "--yes"]
     if made := images():
-        return run(grounds.in_container(made[0], "uninstall", *removal))
+        return run(demo_clusters.in_container(made[0], "uninstall", *removal))
     bring_cto()
-    argv = [*grounds.cto("uninstall", "kind"), "--cluster-name", grounds.CLUSTER, *removal]
+    argv = [
+        *demo_clusters.cto("uninstall", "kind"),
+        "--cluster-name",
+        demo_clusters.CLUSTER,
+        *removal,
+    ]
     return run([*argv, *given_tools()])
 
 
@@ -93,7 +95,7 @@ def drop_images() -> None:
 
 def remove_simulated(run: Run) -> int:
     bring_cto()
-    return run([*grounds.cto("uninstall", "kwok"), "--cluster", "--yes", *given_tools()])
+    return run([*demo_clusters.cto("uninstall", "kwok"), "--cluster", "--yes", *given_tools()])
 
 
 def bring_cto() -> None:
@@ -138,6 +140,6 @@ def end(folder: Path) -> bool:
 def kubeconfigs_with(context: str) -> list[Path]:
     """List the kubeconfig files in which cto's mark and the context's name are left."""
     named = os.environ.get("KUBECONFIG", "").split(os.pathsep)
-    files = {Path(name) for name in named if name} | {grounds.shared_kubeconfig()}
+    files = {Path(name) for name in named if name} | {demo_clusters.shared_kubeconfig()}
     texts = {file: file.read_text() for file in sorted(files) if file.is_file()}
     return [file for file, text in texts.items() if context in text and "cto.dev" in text]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools import build
+from lab.tools import build
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPONENTS = ROOT / "bundle" / "components"
