@@ -324,7 +324,7 @@ def test_where_mirrors_and_host_fail_all_are_named() -> None:
 def test_who_does_not_answer_is_not_asked_for_another_image_and_the_others_are() -> None:
     """A mirror with half of the images, where the host itself cannot be reached."""
     mirror = FakeRegistry("https://mirror.example.com")
-    mirror.add("z", images.image(), "1")
+    added = mirror.add("z", images.image(), "1")
     client = Client(FakeWeb(mirror), mirrors={HOST: ["mirror.example.com"]})
     registry = client.registry
     for name in ("x", "y"):
@@ -334,7 +334,7 @@ def test_who_does_not_answer_is_not_asked_for_another_image_and_the_others_are()
         assert caught.value.details.startswith("mirror.example.com does not have")
         # Three pauses between four attempts, once.
         assert len(client.clock.waits) == 3
-    assert registry.manifest(parse_reference(f"{HOST}/z:1"))
+    assert registry.manifest(parse_reference(f"{HOST}/z:1")).digest == added.root
 
 
 def test_the_name_of_docker_s_registry_is_not_its_address() -> None:

@@ -25,6 +25,7 @@ from cto.events import Event
 from cto.objects import load_yaml
 from cto.ports import Chart
 from cto_airgap.bundle import BundleSource
+from cto_airgap.logins import GivenLogins
 from cto_airgap.oci import ImagePlatform
 from cto_airgap.session import Session
 from cto_airgap.sources import ImageArchive
@@ -103,7 +104,7 @@ class World:
 
         @contextmanager
         def session(stop: Flag) -> Iterator[Session]:
-            yield Session(web, {}, FakeClock(), stop)
+            yield Session(web, GivenLogins(), FakeClock(), stop)
 
         return Bundling(
             catalog=self.catalog,

@@ -460,6 +460,10 @@ class TestInstall:
         assert provider.provisioned == []
 
 
+def in_context(name: str) -> ClusterOptions:
+    return ClusterOptions(flags={"cluster.context": ("--context", name)})
+
+
 class TestInAPod:
     """Without a kubeconfig it is the cluster around us; whatever names one goes before that."""
 
@@ -493,7 +497,7 @@ class TestInAPod:
         """Beside a kubeconfig that has others."""
         write_kubeconfig(tmp_path / "home" / ".kube" / "config", "one", "two")
         made = self.wiring(tmp_path, pod)
-        made.options.flags["cluster.context"] = ("--context", "in-cluster")
+        made.settings = replace(made.settings, options=in_context("in-cluster"))
         assert made.clusters.chosen().access().context == "in-cluster"
 
     def test_the_usual_kubeconfig_goes_before_it(self, tmp_path: Path, pod: Path) -> None:
@@ -517,7 +521,7 @@ class TestInAPod:
 
     def test_another_context_is_not_taken_for_it(self, tmp_path: Path, pod: Path) -> None:
         made = self.wiring(tmp_path, pod)
-        made.options.flags["cluster.context"] = ("--context", "other")
+        made.settings = replace(made.settings, options=in_context("other"))
         with pytest.raises(UsageError) as error:
             made.clusters.chosen()
         assert error.value.code == "CTO-1203"

@@ -208,7 +208,9 @@ class TestDebug:
         env = {"CTO_GITHUB__WEBHOOK_SECRET": "hunter2hunter2"}
         settings = CommandSettings(ClusterOptions(), env={"HOME": str(tmp_path), **env})
         made = Wiring(settings, debug=said.append)
-        assert made.configure()
+        secret = made.configure().config.github.webhook_secret
+        assert secret is not None
+        assert secret.reveal() == "hunter2hunter2"
         made._trace("+ helm --set x=hunter2hunter2")
         assert said == ["+ helm --set x=***"]
 

@@ -95,7 +95,7 @@ class TestRegistries:
         runner = FakeRunner().on(
             "docker-credential-x", stdout='{"Username": null, "Secret": "helped-hunter2"}'
         )
-        made.runner = runner
+        made.runner = runner  # type: ignore[assignment] # it answers for the helper
         logins = made.sessions.logins({})
         found = {host: logins.find(host, "r") for host in ("a.io", "b.io", "c.io")}
         assert found == {
@@ -132,14 +132,15 @@ class TestCluster:
         env = {"NAME": "e"}
         options: dict[str, Any] = {"kubeconfig": file}
 
-        def taken() -> set[str]:
+        def taken() -> set[str | None]:
             """Return the contexts that verbs with and without a configuration work on."""
             configured = wiring(tmp_path, env, **options)
-            assert configured.configure()
+            config = configured.configure().config
             plain = wiring(tmp_path, env, **options)
             return {
-                made.access().context
-                for made in (configured.clusters.chosen(), plain.clusters.there())
+                config.cluster.context,
+                configured.clusters.chosen().access().context,
+                plain.clusters.there().access().context,
             }
 
         env["CTO_PROFILE"] = str(tmp_path / "profile.yaml")
@@ -193,7 +194,7 @@ class TestConfiguration:
 class TestSecrets:
     def wiring(self, desk: Desk, **env: str) -> Wiring:
         made = Wiring(CommandSettings(ClusterOptions(), env={**desk.env, **env}, root=desk.root))
-        assert made.configure()
+        assert made.configure() is made.loaded
         return made
 
     def guard(self, desk: Desk, **env: str) -> SecretGuard:
@@ -248,7 +249,7 @@ class TestAdapters:
         made = Terminal().wiring(ClusterOptions())
         assert made.settings.root == assets.root()
         access = Access(write_kubeconfig(tmp_path / "config", "one"), "one")
-        helm = made.open_helm(FakeRunner(), Path("/nowhere/helm"), access, tmp_path)
+        helm = made.open_helm(FakeRunner(), lambda: Path("/nowhere/helm"), access, tmp_path)
         assert isinstance(helm, HelmReleases)
         assert isinstance(made.connect(access), KubeCluster)
 

@@ -290,7 +290,8 @@ simulated: {{ cluster.simulated }}
             render(tmp_path, config(components={"web": {"version": "2.0.0"}}))
         assert caught.value.code == "CTO-1320"
         assert "web.version is 2.0.0, the chart that was found is 1.0.0" in caught.value.message
-        assert render(tmp_path, config(components={"web": {"version": "1.0.0"}}))
+        made = render(tmp_path, config(components={"web": {"version": "1.0.0"}}))
+        assert made.components[0].chart.version == "1.0.0"
 
     def test_only_secrets_that_get_a_value_are_supplied(self, tmp_path: Path) -> None:
         secrets = [
