@@ -51,12 +51,19 @@ def lab_access(lab_tools: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
         "KWOK_KUBECTL_BINARY": str(lab_tools / "kubectl"),
     }
     kubeconfig = folder / "kubeconfig"
-    kwokctl = [lab_tools / "kwokctl", "--name", name]
-    create = ["create", "cluster", "--config", folder / "config.yaml", "--wait", "60s"]
+    kwokctl: list[str | Path] = [lab_tools / "kwokctl", "--name", name]
+    create: list[str | Path] = [
+        "create",
+        "cluster",
+        "--config",
+        folder / "config.yaml",
+        "--wait",
+        "60s",
+    ]
     create += ["--kubeconfig", kubeconfig, "--disable", "kube-scheduler"]
     try:
         subprocess.run([*kwokctl, *create], env=env, check=True, capture_output=True, timeout=120)
         yield Access(kubeconfig, f"kwok-{name}")
     finally:
-        delete = [*kwokctl, "delete", "cluster", "--kubeconfig", kubeconfig]
+        delete: list[str | Path] = [*kwokctl, "delete", "cluster", "--kubeconfig", kubeconfig]
         subprocess.run(delete, env=env, check=True, capture_output=True, timeout=60)

@@ -176,7 +176,13 @@ def setting(
     for entry in values["dex"]["envVars"]:
         env[entry["name"]] = secret_of(entry["valueFrom"]["secretKeyRef"])
     port = free_port()
-    argv = [dex, "serve", "--web-http-addr", f"127.0.0.1:{port}", tmp_path / "config.yaml"]
+    argv: list[str | Path] = [
+        dex,
+        "serve",
+        "--web-http-addr",
+        f"127.0.0.1:{port}",
+        tmp_path / "config.yaml",
+    ]
     with (tmp_path / "log").open("wb") as log:
         run = subprocess.Popen(argv, env=env, stdout=log, stderr=log)
     pages = {name: read(values[name]) for name, read in pages_of.items()}

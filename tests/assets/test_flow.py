@@ -377,7 +377,7 @@ def test_the_flow_can_be_configured(run: Callable[..., list[Manifest]]) -> None:
 
 
 def test_no_people_no_comments(run: Callable[..., list[Manifest]]) -> None:
-    github = {"flow": {"people": []}}
+    github: dict[str, Any] = {"flow": {"people": []}}
     assert run("issue_comment", commented(association="OWNER"), github=github) == []
     assert run("issues", labelled(), github=github)
 

@@ -21,7 +21,7 @@ from cto.objects import Manifest, load_documents
 from cto.plan.network import policies
 from cto.render import Renderer
 from lab.charts import pack
-from lab.images import build as images
+from lab.images.catalog import Reference
 from lab.security import markdown
 
 from .conftest import ACCESS
@@ -339,7 +339,7 @@ def platforms(
             if chart.path
             else out / f"{chart.name}-{chart.version}.tgz"
         )
-        argv = [lab_tools / "helm", "template", component.release, where]
+        argv: list[str | Path] = [lab_tools / "helm", "template", component.release, where]
         argv += ["--namespace", component.namespace, "--kube-version=1.34.4", "--values=-"]
         done = subprocess.run(
             argv,
@@ -353,8 +353,8 @@ def platforms(
         own = made.manifests(component, (*component.manifests.before, *component.manifests.after))
         return [*load_documents(done.stdout), *own]
 
-    stores = {profile: {"object_store": STORE} for profile in PROFILES}
-    own = {
+    stores: dict[str, dict[str, Any]] = {name: {"object_store": STORE} for name in PROFILES}
+    stores["own-store"] = {
         "features": {"backup": True, "object_store": True},
         "object_store": {},
         "tunneling": {"forward": True, "url": "https://hooks.example.com"},
@@ -366,7 +366,7 @@ def platforms(
     }
     by_github = {"production": {**named, "access": ACCESS}}
     found = {}
-    for name, store in {**stores, "own-store": own}.items():
+    for name, store in stores.items():
         profile = name if name in PROFILES else "minimal"
         made = renderer(profile, platform=by_github.get(name, named), **store)
         there = [c for c in catalog.components if c.name in made._context["components"]]
@@ -509,7 +509,7 @@ def containers_of(item: Manifest) -> Iterator[Mapping[str, Any]]:
 def test_stand_ins_have_the_names_that_pods_call(platform: Platform) -> None:
     """What a chart of the lab calls, an image of the lab has to have."""
     called = {
-        (images.catalog.Reference.parse(container["image"]), container["command"][0])
+        (Reference.parse(container["image"]), container["command"][0])
         for objects in platform.objects.values()
         for item in objects
         for container in containers_of(item)

@@ -122,7 +122,7 @@ def sample(lab: Lab, what: str, rounds: int) -> Samples:
 
 
 def _median(runs: Sequence[Run], figure: str) -> float:
-    return statistics.median(getattr(run, figure) for run in runs)
+    return float(statistics.median(getattr(run, figure) for run in runs))
 
 
 def section(options: argparse.Namespace, empty: Samples, crowded: Samples) -> str:

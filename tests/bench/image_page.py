@@ -146,7 +146,7 @@ def _goals(medians: Mapping[str, float]) -> Iterator[str]:
         yield f"| {figure.what} | {figure.must} | {_number(value)} {figure.unit} | {word} |"
 
 
-def _rows(values: Mapping[str, list[float]], medians: Mapping[str, float]) -> Iterator[str]:
+def _rows(values: Mapping[str, Sequence[float]], medians: Mapping[str, float]) -> Iterator[str]:
     for name, what in _NAMES.items():
         if name in medians:
             samples = ", ".join(_number(value) for value in values[name])

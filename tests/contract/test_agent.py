@@ -186,7 +186,8 @@ def test_gemini_has_its_key_by_the_name_that_it_reads(make: MakePod, key: str) -
     program.parent.mkdir(parents=True)
     program.write_text('#!/bin/sh\ncat > /dev/null\necho "key: ${GEMINI_API_KEY:-}"\n')
     program.chmod(0o755)
-    assert pod.result(pod.attempt(**{key: "planted"})).summary == "key: planted"
+    keys: dict[str, Any] = {key: "planted"}
+    assert pod.result(pod.attempt(**keys)).summary == "key: planted"
 
 
 def test_a_folder_that_is_not_there_is_named(make: MakePod) -> None:
@@ -389,7 +390,14 @@ def forge(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "forge"
     folder.mkdir()
     # Beside it is a module called as one of Python's own.
-    argv = [sys.executable, "-P", forges.__file__, folder, "0", certificates.both(tmp_path)]
+    argv: list[str | Path] = [
+        sys.executable,
+        "-P",
+        forges.__file__,
+        folder,
+        "0",
+        certificates.both(tmp_path),
+    ]
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(argv, stdout=log, stderr=log)
     try:
@@ -414,7 +422,7 @@ def at_forge(tmp_path: Path, forge: Path, trusted: str) -> AgentPod:
     minted = requests.post(
         f"{api}/app/installations/1/access_tokens",
         headers={"Authorization": f"Bearer {signed}"},
-        verify=certificates.authority(tmp_path),
+        verify=str(certificates.authority(tmp_path)),
         timeout=10,
     )
     pod.token = minted.json()["token"]

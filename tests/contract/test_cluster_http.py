@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event as Flag
-from threading import Thread
+from threading import Timer
 from typing import Any
 
 import pytest
@@ -687,7 +687,7 @@ def test_a_watch_over_a_silent_connection_can_be_ended(
     stop = Flag()
     watch = cluster.watch("v1", "ConfigMap", namespace="default", stop=stop)
     assert next(watch).type is WatchType.SYNC
-    Thread(target=lambda: time.sleep(0.3) or stop.set(), daemon=True).start()
+    Timer(0.3, stop.set).start()
     start = time.monotonic()
     assert list(watch) == []
     assert time.monotonic() - start < 1.8

@@ -184,8 +184,11 @@ def test_who_wrote_which_field_is_told_only_if_asked_for(lab_access: Access) -> 
     assert entry["fieldsV1"]["f:data"] == {"f:a": {}}
 
 
-POD = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "x"}]}}
-TEMPLATE = {"template": {**POD, "spec": {**POD["spec"], "restartPolicy": "Never"}}}
+POD: Manifest = {
+    "metadata": {"labels": {"a": "b"}},
+    "spec": {"containers": [{"name": "c", "image": "x"}]},
+}
+TEMPLATE: Manifest = {"template": {**POD, "spec": {**POD["spec"], "restartPolicy": "Never"}}}
 CLAIM = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "2Gi"}}}
 ROLE = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role"}
 SETS = {"selector": {"matchLabels": {"a": "b"}}, "template": POD, "serviceName": "a"}

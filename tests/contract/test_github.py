@@ -247,7 +247,8 @@ def test_github_knows_every_permission_and_level(server: GitHubServer) -> None:
 @pytest.mark.parametrize("agent", [*RULES.roles, "somebody"])
 def test_github_takes_every_agents_manifest(server: GitHubServer, agent: str) -> None:
     homepage, back = "https://github.example/acme", "http://127.0.0.1:1/callback"
-    for hook in ("", "https://hooks.acme.dev/github/webhook"):
+
+    def app_with(hook: str) -> App:
         made = wish(agent, name=f"{agent}-{len(hook)}").manifest(
             homepage=homepage, redirect_url=back, hook_url=hook
         )
@@ -255,6 +256,10 @@ def test_github_takes_every_agents_manifest(server: GitHubServer, agent: str) ->
         app = server.github.app_of(made["name"])
         assert bool(app.hook) == bool(hook)
         assert app.permissions["metadata"] == "read"
+        return app
+
+    app_with("")
+    app = app_with("https://hooks.acme.dev/github/webhook")
     # What starts the review of a pull request.
     assert ("pull_request" in app.events) == ("pull_requests" in app.permissions)
 

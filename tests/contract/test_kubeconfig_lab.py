@@ -189,8 +189,8 @@ def is_refused(lab_tools: Path, file: Path, *command: str) -> str:
     done = subprocess.run(argv, capture_output=True, text=True, check=False, stdin=DEVNULL)
     # There are no such servers and programs: who got that far has nothing against the file.
     # Where packets to it get lost, the time is over first, and which timer of Go says so is luck.
-    words = ("dial tcp", "was refused", "executable", "Client.Timeout exceeded")
-    words += ("context deadline exceeded",)
+    timers = ("Client.Timeout exceeded", "context deadline exceeded")
+    words = ("dial tcp", "was refused", "executable", *timers)
     far = any(text in done.stderr for text in words)
     return "" if far or not done.returncode else done.stderr
 

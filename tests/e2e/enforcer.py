@@ -7,6 +7,7 @@ the nodes of a cluster that is there, and ends with them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from lab.images import debian, modules
@@ -47,16 +48,20 @@ def enforce(engine: Engine, nodes: Sequence[str], work: Path) -> None:
             engine.run("cp", str(file), f"{node}:{name}")
         engine.run("exec", "--detach", node, "sh", "-c", _RUN)
     for node in nodes:
-        rules = ("exec", node, "iptables", "-w", "-S", "KUBE-ROUTER-FORWARD")
         try:
             waited(
                 f"{NAME} does not start on {node}",
                 _READY_S,
-                lambda rules=rules: "KUBE-POD-FW" in engine.run(*rules, code=None).stdout,
+                partial(_has_rules, engine, node),
             )
         except AssertionError as error:
             log = engine.run("exec", node, "tail", "-n", "30", f"/var/log/{NAME}.log", code=None)
             raise AssertionError(log.stdout) from error
+
+
+def _has_rules(engine: Engine, node: str) -> bool:
+    rules = ("exec", node, "iptables", "-w", "-S", "KUBE-ROUTER-FORWARD")
+    return "KUBE-POD-FW" in engine.run(*rules, code=None).stdout
 
 
 def _files(work: Path) -> dict[str, Path]:

@@ -67,22 +67,22 @@ class Tap:
     seen: set[Packet] = field(default_factory=set)
     lost: int = 0
     identity: int = field(init=False)
-    socket: socket.socket = field(init=False)
+    packet_socket: socket.socket = field(init=False)
 
     def __post_init__(self) -> None:
         # While the socket lives, so does the namespace, and nobody else gets its number.
         self.identity = identity(self.namespace)
-        self.socket = inside(self.namespace, self._listen)
+        self.packet_socket = inside(self.namespace, self._listen)
 
     def drain(self) -> None:
         """Read what came since the last time."""
         self.seen.update(self._packets())
-        statistics = self.socket.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8)
+        statistics = self.packet_socket.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8)
         self.lost += struct.unpack("=II", statistics)[1]
 
     def close(self) -> None:
         self.drain()
-        self.socket.close()
+        self.packet_socket.close()
 
     def _listen(self) -> socket.socket:
         # With protocol 0 nothing arrives yet: the filter is there before the first packet.
@@ -100,7 +100,7 @@ class Tap:
     def _packets(self) -> Iterator[Packet]:
         while True:
             try:
-                data, address = self.socket.recvfrom(2048)
+                data, address = self.packet_socket.recvfrom(2048)
             except BlockingIOError:
                 return
             if packet := parse(data, address[1]):

@@ -70,7 +70,7 @@ class Packet:
 def program() -> tuple[int, bytes]:
     """Return the filter as the kernel takes it: how many instructions, and their bytes."""
     places: dict[str, int] = {}
-    lines = []
+    lines: list[tuple[int, int] | tuple[int, int, str, str]] = []
     for line in _FILTER:
         if isinstance(line, str):
             places[line] = len(lines)

@@ -95,7 +95,7 @@ class Container(AgentPod):
     """The pod as a container, with what the Job says of its rights."""
 
     image = ""
-    program = ()
+    program: tuple[str, ...] = ()
 
     def here(self, text: str) -> str:
         return text

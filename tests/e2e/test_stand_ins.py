@@ -14,6 +14,7 @@ from lab.dockerd import engine as dockerd
 from lab.images import build as images
 from lab.images import layout
 from lab.nodeimage import archive
+from lab.tools import build
 
 UPSTREAM = "quay.io/argoproj/argocd:"
 # As pods under the restricted Pod Security level run, with a root that is read only.
@@ -45,7 +46,7 @@ def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     wanted = next(
         image
         for image in index["manifests"]
-        if image["platform"]["architecture"] == images.build.machine()
+        if image["platform"]["architecture"] == build.machine()
     )
     name = f"cto-lab/stand-in:test-{os.getpid()}"
     part = layout.Layout(tmp_path_factory.mktemp("layout"))

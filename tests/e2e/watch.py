@@ -192,7 +192,7 @@ class Watch:
                 self._not_measured.append(f"{who}: {error}")
                 return
             self._taps.append(tap)
-            self._selector.register(tap.socket, selectors.EVENT_READ, tap)
+            self._selector.register(tap.packet_socket, selectors.EVENT_READ, tap)
 
     def _lay_all(self) -> None:
         for name, pid in self._engine.processes():

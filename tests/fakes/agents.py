@@ -61,7 +61,7 @@ class AgentPod:
         folder.mkdir()
         self.origin = make_origin(folder / "origin")
         self.clis = folder / "image" / "clis"
-        self.program = (str(folder / "image" / "cto-agent"),)
+        self.program: tuple[str, ...] = (str(folder / "image" / "cto-agent"),)
         shutil.copytree(SOURCE, folder / "image")
         agents = {"rex": {"githubApp": "acme-rex", "image": "x:1", "cli": cli}}
         self._trusted = trusted

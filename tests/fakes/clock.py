@@ -23,7 +23,7 @@ class FakeClock:
     def __init__(self) -> None:
         self.waits: list[float] = []
         self._elapsed = 0.0
-        self._actions: list[tuple[float, int, Callable[[], None]]] = []
+        self._actions: list[tuple[float, int, Callable[[], object]]] = []
         self._added = 0
         self._lock = RLock()
 
@@ -40,7 +40,7 @@ class FakeClock:
         self.advance(timeout_s, until=flag)
         return flag.is_set()
 
-    def at(self, delay_s: float, action: Callable[[], None]) -> None:
+    def at(self, delay_s: float, action: Callable[[], object]) -> None:
         """Call `action` when the clock will have moved by `delay_s` from now."""
         with self._lock:
             self._added += 1
@@ -57,6 +57,6 @@ class FakeClock:
             if not (until and until.is_set()):
                 self._elapsed = max(self._elapsed, goal)
 
-    def _due(self, goal: float) -> tuple[float, int, Callable[[], None]] | None:
+    def _due(self, goal: float) -> tuple[float, int, Callable[[], object]] | None:
         ready = [action for action in self._actions if action[0] <= goal]
         return min(ready, key=lambda action: action[:2], default=None)

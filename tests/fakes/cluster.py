@@ -69,7 +69,7 @@ class FakeCluster:
         self._kinds = list(kind_table.builtin())
         self._store = Store()
         self._applied: dict[Key, Manifest] = {}
-        self._failures: list[tuple[str, str, Exception]] = []
+        self._failures: list[tuple[str, str, BaseException]] = []
         for name in ("default", "kube-system"):
             self.add({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
         for manifest in objects:
@@ -122,7 +122,7 @@ class FakeCluster:
         known = self._kind(ref.api_version, ref.kind)
         return self._store.get(self._key_of(ref)) if known else None
 
-    def fail_next(self, verb: str, error: Exception, *, kind: str = "", times: int = 1) -> None:
+    def fail_next(self, verb: str, error: BaseException, *, kind: str = "", times: int = 1) -> None:
         """Let the next `times` calls of a method (of that kind) raise."""
         self._failures.extend([(verb, kind, error)] * times)
 

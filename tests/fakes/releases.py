@@ -69,7 +69,7 @@ class FakeReleases:
         self.calls: list[tuple[str, str]] = []
         self.render: dict[str, Render] = {}
         self.crds: dict[str, Sequence[Manifest]] = {}
-        self.during_upgrade: Callable[[ReleaseSpec], None] = lambda _: None
+        self.during_upgrade: Callable[[ReleaseSpec], object] = lambda _: None
         self.contradictions: dict[str, str] = {}
         self.charts: dict[str, tuple[str, str, str]] = {}
         self._cluster = cluster

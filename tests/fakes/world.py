@@ -85,7 +85,7 @@ class World:
     crds: dict[str, Sequence[Manifest]] = field(default_factory=dict)
     charts: dict[str, Chart] = field(default_factory=dict)
     checks: list[Check] = field(default_factory=list)
-    during_lock: Callable[[Flag], None] = lambda _: None
+    during_lock: Callable[[Flag], object] = lambda _: None
     releases: FakeReleases = field(init=False)
     runner: FakeRunner = field(default_factory=FakeRunner)
 

@@ -28,8 +28,8 @@ from cto.ports import NodeOptions
 from .essence import Essence, settled
 
 ROOT = Path(__file__).resolve().parents[2]
-TOOLS = ("etcd", "helm", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
-TOOLS = (*TOOLS, "kubectl", "kwok", "kwokctl")
+_CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
+TOOLS = (*_CONTROL_PLANE, "helm", "kubectl", "kwok", "kwokctl")
 CONTEXT = "kwok-cto"
 NODES = NodeOptions(nodes=1, profile="minimal", cpu=4, memory_gib=8)
 INSIDE = Path(__file__).with_name("inside.yaml")

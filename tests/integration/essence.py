@@ -144,6 +144,7 @@ def _stable(item: Manifest) -> Essence:
         for key, value in annotations_of(item).items()
         if not key.startswith(_CHANCE_ANNOTATIONS)
     }
+    content = _CONTENT.get(item["kind"])
     rest = {k: v for k, v in item.items() if k not in {"metadata", "status"}}
     return {
         "labels": _without(labels_of(item), _CHANCE_LABELS),
@@ -152,7 +153,7 @@ def _stable(item: Manifest) -> Essence:
         "owners": _owners(item),
         "going": "deletionTimestamp" in metadata,
         "status": {k: v for k, v in (item.get("status") or {}).items() if k in _COUNTS},
-        **_CONTENT.get(item["kind"], lambda same: same)(rest),
+        **(content(rest) if content else rest),
     }
 
 

@@ -14,6 +14,7 @@ import textwrap
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -170,6 +171,7 @@ def test_the_role_that_is_shown_before_a_removal_is_enough_for_it(
     file = str(kubeconfig.with_token("remover", token))
     removal = ("uninstall", "--yes", "--delete-data", "--delete-crds", "--kubeconfig", file)
     roles = []
+    document: dict[str, Any] = {}
     try:
         # Whoever may not look at all is told what looking takes, and what the state tells of.
         for _ in range(3):

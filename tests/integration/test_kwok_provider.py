@@ -248,7 +248,8 @@ def test_the_lock_of_a_real_api_server_is_taken_renewed_and_given_back(up: KubeC
 
 def test_the_user_s_kubeconfig_works_for_kubectl(lab: Lab, up: KubeCluster) -> None:
     assert up.uid()
-    kubectl = [lab.tools / "kubectl", "--kubeconfig", lab.kubeconfig, "--context", "kwok-it"]
+    kubectl: list[str | Path] = [lab.tools / "kubectl", "--context", "kwok-it"]
+    kubectl += ["--kubeconfig", lab.kubeconfig]
 
     out = subprocess.check_output([*kubectl, "get", "nodes", "-o", "name"], text=True)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -242,7 +242,7 @@ def is_system(manifest: Manifest) -> bool:
     return str(manifest["metadata"].get("namespace", "")).startswith("kube-")
 
 
-def login_of(objects: list[Manifest], namespace: str) -> Mapping[str, Any]:
+def login_of(objects: list[Manifest], namespace: str) -> Manifest:
     for item in objects:
         place = (item["kind"], item["metadata"].get("namespace"), item["metadata"]["name"])
         if place == ("Secret", namespace, SECRET):

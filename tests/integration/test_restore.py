@@ -162,6 +162,10 @@ def made(api_version: str, kind: str, name: str, namespace: str, **more: Any) ->
     return {"apiVersion": api_version, "kind": kind, "metadata": metadata, **more}
 
 
+def backups(lab: Lab) -> list[str]:
+    return [one["name"] for one in lab.data("backup", "list")["backups"]]
+
+
 def phases(lab: Lab) -> str:
     path = "jsonpath={.items[*].status.phase}"
     return lab.kubectl("get", "coderuns", "-n", "cto", "-o", path)
@@ -230,8 +234,7 @@ def test_a_platform_comes_back_on_an_empty_cluster(place: Place, lab: Lab, tmp_p
     installed()
     assert secrets(lab)["argocd/argocd-redis"] != before["argocd/argocd-redis"]
     with place.controller(), place.velero():
-        there = lambda: [one["name"] for one in lab.data("backup", "list")["backups"]]  # noqa: E731
-        waited("Velero does not find the backup", lambda: backup in there(), SOON_S)
+        waited("Velero does not find the backup", lambda: backup in backups(lab), SOON_S)
         restore = lab.data("restore", backup)["operation"]["name"]
         completed(lab, "restores.velero.io", restore)
         after = secrets(lab)

@@ -129,7 +129,7 @@ class Expedition:
         return out
 
 
-COMMANDS = (
+COMMANDS: tuple[tuple[str, ...], ...] = (
     ("config", "validate"),
     ("config", "show"),
     ("config", "show", "--origin", "--output", "json"),
@@ -139,7 +139,7 @@ COMMANDS = (
     ("install", "--provider", "kwok", "--output", "json", "--debug"),
     ("plan", "install", "--provider", "kwok", "--output", "mermaid"),
 )
-AFTER = (
+AFTER: tuple[tuple[str, ...], ...] = (
     ("status", "--debug"),
     ("status", "--output", "json"),
     ("plan", "uninstall"),

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from lab import demo_clusters, demo_removal, hosts, prepare
 from lab.demo_clusters import DemoCluster
-from lab.prepare import Task, say
+from lab.preparation import Task
+from lab.prepare import say
 from lab.tools import build
 
 DOCKER = (

@@ -13,7 +13,8 @@ from typing import Protocol
 from lab import containers, hosts, image, prepare
 from lab.dockerd import engine
 from lab.hosts import Sources
-from lab.prepare import VENV, Task
+from lab.preparation import Task
+from lab.prepare import VENV
 from lab.tools import build
 
 CTO = VENV / "bin" / "cto"
@@ -166,8 +167,7 @@ class Simulated:
     def variables(self) -> Mapping[str, str | Path]:
         folders = {name: path for name, (_, path) in host_options(self.sources).items()}
         # Where Docker answers, cto would make a kind cluster unless it is told of another one.
-        told = {"CTO_CLUSTER__PROVIDER": self.provider, "KUBECONFIG": self.kubeconfig}
-        return {**folders, **told}
+        return {**folders, "CTO_CLUSTER__PROVIDER": self.provider, "KUBECONFIG": self.kubeconfig}
 
 
 def simulated_folder() -> Path:

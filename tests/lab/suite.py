@@ -167,7 +167,8 @@ class Outcome:
 
 
 def run(argv: tuple[str, ...], part: Part | None = None) -> int:
-    return subprocess.run(argv, cwd=ROOT, env=part and part.env, check=False).returncode
+    env = part.env if part else None
+    return subprocess.run(argv, cwd=ROOT, env=env, check=False).returncode
 
 
 def run_commands(part: Part) -> Outcome:

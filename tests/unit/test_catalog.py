@@ -208,9 +208,12 @@ def test_a_folder_without_a_component_is_named(tmp_path: Path) -> None:
 
 def test_a_users_component_is_known_by_its_definition(tmp_path: Path) -> None:
     """It is removed by the state alone: its folder may be on another machine."""
-    fields = {"network": {"web": {"pods": {"app": "mine"}, "in": [], "out": []}}}
+    fields: dict[str, Any] = {
+        "network": {"web": {"pods": {"app": "mine"}, "in": [], "out": []}},
+        "depends_on": ["a"],
+    }
     builtin = bundle(tmp_path / "bundle", a={})
-    found = load(builtin, [own(tmp_path / "own", **fields, depends_on=["a"])])["mine"]
+    found = load(builtin, [own(tmp_path / "own", **fields)])["mine"]
     again = load(builtin).with_remembered(json.loads(json.dumps({"mine": found.definition})))
     assert names(again) == ["a", "mine"]
     assert again["mine"].model_dump() == found.model_dump()

@@ -16,7 +16,7 @@ from cto import errors
 from cto.cli.failure import failure_of
 from cto.errors import KINDS, ApiError, Cancelled, CtoError, ErrorKind, ToolError
 
-PACKAGES = [Path(package.__file__).parent for package in (cto, cto_airgap)]
+PACKAGES = [Path(package.__path__[0]) for package in (cto, cto_airgap)]
 CODE = re.compile(r"CTO-\d{4}")
 DOCUMENTED = {
     1: CtoError,
@@ -121,7 +121,7 @@ def test_an_error_may_carry_a_fix_of_its_own_and_what_the_api_said() -> None:
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), Cancelled()])
 def test_a_run_that_was_stopped_exits_with_130(error: BaseException) -> None:
-    assert failure_of(error).exit_code == errors.Exit.INTERRUPTED == 130
+    assert failure_of(error).exit_code == int(errors.Exit.INTERRUPTED) == 130
 
 
 def test_anything_else_is_a_bug() -> None:

@@ -85,7 +85,7 @@ def test_the_node_has_every_program_that_its_recipe_names() -> None:
     names = [tool.name for tool in programs.PROGRAMS]
     assert len(names) == len(set(names))
     assert not set(names) & set(programs.SHARED)
-    assert set(programs.SHARED) <= {tool.name for tool in programs.build.tools()}
+    assert set(programs.SHARED) <= {tool.name for tool in build.tools()}
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_the_node_has_every_program_that_its_recipe_names() -> None:
 def test_only_what_the_machine_forbids_is_a_reason_to_do_without(said: str, reason: str) -> None:
     def begin() -> None:
         if said:
-            raise engine.build.BuildError(said)
+            raise build.BuildError(said)
 
     assert engine.forbidden(begin) == reason
 
@@ -141,7 +141,7 @@ def test_the_file_with_the_capabilities_is_found_in_a_call(
 
 @pytest.mark.parametrize(
     "tool",
-    [tool for tool in modules.PROGRAMS if isinstance(tool, modules.build.GoTool)],
+    [tool for tool in modules.PROGRAMS if isinstance(tool, build.GoTool)],
     ids=lambda tool: tool.name,
 )
 def test_a_real_program_is_of_the_version_that_it_is_said_to_be(tool: build.GoTool) -> None:
@@ -178,7 +178,5 @@ def test_who_asks_for_a_program_that_there_is_not_is_told_which_there_are(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv(modules.SWITCH, "nats-server,natz")
-    with pytest.raises(
-        modules.build.BuildError, match=r"CTO_LAB_REAL names natz; there are .*nats-server"
-    ):
+    with pytest.raises(build.BuildError, match=r"CTO_LAB_REAL names natz; there are .*nats-server"):
         modules.chosen()

@@ -63,8 +63,7 @@ def layer_mib() -> int:
 
 def recipe() -> str:
     """Hash what the images are made of."""
-    names = ("build", "catalog", "debian", "layout", "modules")
-    own = [HERE / f"{name}.py" for name in names]
+    own = [HERE / f"{name}.py" for name in ("build", "catalog", "debian", "layout", "modules")]
     files = [*own, *sorted((HERE / "program").iterdir())]
     names = [str(reference) for reference in catalog.references()]
     parts = [path.read_text() for path in files] + names + [str(layer_mib())]

@@ -46,7 +46,7 @@ class Registries:
 
     def __enter__(self) -> Self:
         self.trust.mkdir(parents=True)
-        make = [folder() / "trust", "files", self.trust]
+        make: list[str | Path] = [folder() / "trust", "files", self.trust]
         subprocess.run(make, env=self._env, check=True, timeout=30)
         return self
 

@@ -461,7 +461,7 @@ class TestInsideAContainer:
         assert own is not None
         labels = {"cto.dev/role": "ports", "cto.dev/of": own.id}
         inside.docker.add(DockerContainer(id="", name="look", state="exited", labels=labels))
-        inside.clock.at(0.25, lambda: inside.docker.remove("look") and None)
+        inside.clock.at(0.25, lambda: inside.docker.remove("look"))
         inside.docker.info = replace(inside.docker.info, memory=1 << 30)
         assert CheckStatus.FAILED in {check.status for check in inside.provider().validate()}
         assert inside.docker.container("look") is None

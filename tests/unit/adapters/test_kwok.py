@@ -93,7 +93,7 @@ class Lab:
         return self.provider(**changes).provision(OPTIONS, self.said.append)
 
     def connect(self, access: Access) -> FakeCluster:
-        self.cluster.close = self._close  # type: ignore[attr-defined] # the real one has it
+        self.cluster.close = self._close  # type: ignore[method-assign] # counts
         return self.cluster
 
     def _close(self) -> None:
@@ -111,7 +111,7 @@ class Lab:
         for file in ("ca.crt", "admin.crt", "admin.key"):
             (self.work / "pki" / file).write_text(f"content of {file}")
         pki = self.work / "pki"
-        entry = {
+        entry: dict[str, dict[str, str | Path]] = {
             "clusters": {
                 "server": "https://127.0.0.1:20000",
                 "certificate-authority": pki / "ca.crt",
@@ -344,7 +344,7 @@ def test_a_node_that_still_has_a_taint_is_waited_for(lab: Lab) -> None:
     lab.cluster.controllers.clear()
     lab.cluster.add({**manifest, **tainted})
     lab.cluster.add({**manifest, "metadata": {"name": "demo-2"}, "status": STATUS})
-    lab.clock.at(5, lambda: lab.cluster.add({**manifest, "status": STATUS}) and None)
+    lab.clock.at(5, lambda: lab.cluster.add({**manifest, "status": STATUS}))
 
     lab.up()
 

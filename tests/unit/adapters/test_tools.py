@@ -6,6 +6,7 @@ import hashlib
 import io
 import stat
 import tarfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ class Place:
             downloader=self.downloader,
             cache=self.cache,
             system=system,
-            spare=(lambda: spare) if (spare := self.spare) else None,
+            spare=None if self.spare is None else partial(Path, self.spare),
         )
 
 

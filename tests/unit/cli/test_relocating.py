@@ -41,12 +41,15 @@ def config(**sections: Any) -> Config:
 
 
 def lock(*names: str, digest: bool = True) -> Lock:
+    def resolved(name: str) -> dict[str, Any]:
+        return {"digest": DIGEST[name], "platforms": ("linux/amd64",)} if digest else {}
+
     return Lock(
         images=tuple(
             LockedImage(
                 image=name,
                 needed_by=(NeededBy(component="web", where="pod", profiles=PROFILES[name]),),
-                **({"digest": DIGEST[name], "platforms": ("linux/amd64",)} if digest else {}),
+                **resolved(name),
             )
             for name in sorted(names)
         )

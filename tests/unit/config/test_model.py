@@ -42,9 +42,9 @@ def test_every_field_has_a_description_and_examples() -> None:
 def test_a_configuration_cannot_be_changed() -> None:
     config = Config()
     with pytest.raises(ValidationError):
-        config.profile = "standard"  # type: ignore[misc] # that is the test
+        config.profile = "standard"
     with pytest.raises(ValidationError):
-        config.platform.name = "x"  # type: ignore[misc] # as above
+        config.platform.name = "x"
 
 
 def test_ten_agents_are_known_and_switched_off() -> None:
@@ -54,9 +54,9 @@ def test_ten_agents_are_known_and_switched_off() -> None:
     assert not [name for name, agent in agents.items() if agent.enabled]
 
 
-def _fits(kind: Any, text: str) -> bool:
+def _fits(kind: Any, value: object) -> bool:
     try:
-        TypeAdapter(kind).validate_python(text)
+        TypeAdapter(kind).validate_python(value)
     except ValidationError:
         return False
     return True
@@ -85,7 +85,7 @@ def test_quantities_may_be_numbers(value: object, wanted: str) -> None:
 
 
 @pytest.mark.parametrize("value", [True, "-1", "1 Gi", "1GB", None])
-def test_what_is_no_quantity_is_refused(value: Any) -> None:
+def test_what_is_no_quantity_is_refused(value: object) -> None:
     assert not _fits(Quantity, value)
 
 

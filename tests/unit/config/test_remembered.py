@@ -89,7 +89,7 @@ def test_the_state_gives_the_same_configuration_again(data: dict[str, Any]) -> N
     assert again is not None
     assert again.public() == config.public()
     assert remembered(_kept(again)) == again
-    without = {"github": {}, "registry": {}, "smtp": {}, "providers": {}}
+    without: dict[str, Any] = {"github": {}, "registry": {}, "smtp": {}, "providers": {}}
     assert again.model_copy(update=without) == config.model_copy(update=without)
 
 

@@ -618,12 +618,12 @@ class Mortal:
         self._enter = runs.cluster._enter
         runs.cluster._enter = self  # type: ignore[method-assign]
 
-    def __call__(self, verb: str, *args: str) -> None:
+    def __call__(self, verb: str, kind: str = "", namespace: str = "", name: str = "") -> None:
         if verb in WRITES:
             self.left -= 1
             if self.left == 0:
                 raise Killed
-        self._enter(verb, *args)
+        self._enter(verb, kind, namespace, name)
 
 
 def work(runs: Runs) -> None:

@@ -105,7 +105,8 @@ class Lab:
     def _run(self, step: Step, cancel: Flag) -> Wait | str:
         with self._lock:
             self.ran.append(step.id)
-        return self.work.get(step.id, lambda _: "")(cancel)
+        work = self.work.get(step.id)
+        return work(cancel) if work else ""
 
     def _journal(self, steps: Mapping[str, object]) -> None:
         self.journal = steps
@@ -202,7 +203,7 @@ class TestOrder:
 
         def release(name: str) -> Step:
             spec = ReleaseSpec(name=name, namespace=name, chart=chart(name), values={})
-            common = {"phase": Phase.CORE, "title": name, "action": Action.CREATE}
+            common: dict[str, Any] = {"phase": Phase.CORE, "title": name, "action": Action.CREATE}
             return ApplyRelease(id=name, component=name, release=spec, **common)
 
         lab.settings["lanes"] = 1
@@ -214,7 +215,7 @@ class TestOrder:
 
         def definitions(name: str) -> Step:
             spec = ReleaseSpec(name=name, namespace=name, chart=chart(name), values={})
-            common = {"phase": Phase.CORE, "title": name, "action": Action.CREATE}
+            common: dict[str, Any] = {"phase": Phase.CORE, "title": name, "action": Action.CREATE}
             crds = Crds(source="crds")
             return ApplyCrds(id=name, release=spec, crds=crds, digest="", **common)
 
@@ -253,7 +254,7 @@ class TestNews:
 
     def test_what_is_kept_is_no_news_but_for_releases(self, lab: Lab) -> None:
         spec = ReleaseSpec(name="web", namespace="web", chart=chart("web"), values={})
-        common = {"phase": Phase.CORE, "action": Action.KEEP}
+        common: dict[str, Any] = {"phase": Phase.CORE, "action": Action.KEEP}
         lab.apply(
             Note(id="note", title="Keep a note", **common),
             ApplyRelease(id="web", title="Keep Web", release=spec, **common),

@@ -153,9 +153,10 @@ class Waiting:
         return ReadyWait([ref_of(made)], self.live, self.cluster, self.clock)
 
     def after(self, seconds: float, wait: ReadyWait | GoneWait | HookWatch) -> Verdict:
+        verdict = Verdict(done=False, message="no time passed")
         for _ in range(int(seconds * 2)):
             self.clock.advance(0.5)
-            verdict: Verdict = wait.evaluate()
+            verdict = wait.evaluate()
             # Watches and answers come from other threads.
             self.live.wait_change(self.live.generation, 0.02)
             while self.live._questions._pending:

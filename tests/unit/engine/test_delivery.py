@@ -215,8 +215,10 @@ def test_a_tunnels_page_instead_of_the_receivers_word_is_no_success() -> None:
     platform = Platform()
     real = platform.public.post
 
-    def page(*given: Any) -> tuple[int, str]:
-        status, text = real(*given)
+    def page(
+        url: str, headers: Mapping[str, str], body: bytes, timeout_s: float
+    ) -> tuple[int, str]:
+        status, text = real(url, headers, body, timeout_s)
         return (status, "<html>You are about to visit") if status == 200 else (status, text)
 
     platform.public.post = page  # type: ignore[method-assign]

@@ -310,8 +310,8 @@ def managed(manager: str, fields: dict[str, Any], **more: str) -> dict[str, Any]
     }
 
 
-REPLICAS = {"f:spec": {"f:replicas": {}}}
-ENV = {
+REPLICAS: dict[str, Any] = {"f:spec": {"f:replicas": {}}}
+ENV: dict[str, Any] = {
     "f:spec": {
         "f:template": {
             "f:spec": {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event as Flag
@@ -19,7 +19,7 @@ from cto.errors import ApiError, Cancelled, LockedError, PreflightError, ToolErr
 from cto.events import Event, Outcome, StepFinished, StepProgress, StepStarted
 from cto.objects import Manifest, ObjectRef, labels_of, ref_of
 from cto.plan.desired import DesiredState, Destination
-from cto.plan.observed import Observed
+from cto.plan.observed import Observed, ReleaseState
 from cto.plan.remove import Options
 from cto.plan.steps import ApplyRelease, Plan
 from cto.ports import Chart, ReleaseSpec
@@ -106,7 +106,15 @@ def essence(world: World) -> dict[Any, Any]:
 
 
 def generated(world: World) -> dict[str, str]:
-    return world.cluster.everything()[ADMIN]["data"]
+    data: dict[str, str] = world.cluster.everything()[ADMIN]["data"]
+    return data
+
+
+def releases(world: World) -> Mapping[str, ReleaseState]:
+    """Return what the state tells of them."""
+    state = world.installer().store.load()
+    assert state is not None
+    return state.releases
 
 
 def held(turns: int) -> Manifest:
@@ -126,10 +134,10 @@ def test_an_installation_leaves_releases_glue_secrets_crds_and_state(world: Worl
     found = world.cluster.everything()
     for ref in (ADMIN, GLUE_REF, CUSTOM_REF, ObjectRef("apps/v1", "Deployment", "api", "api")):
         assert ref in found
-    state = world.installer().store.load()
-    assert set(state.releases) == {"web", "api"}
-    assert set(state.releases["web"].glue) == {GLUE_REF, CUSTOM_REF}
-    assert ObjectRef("apps/v1", "Deployment", "web", "web") in state.releases["web"].objects
+    remembered = releases(world)
+    assert set(remembered) == {"web", "api"}
+    assert set(remembered["web"].glue) == {GLUE_REF, CUSTOM_REF}
+    assert ObjectRef("apps/v1", "Deployment", "web", "web") in remembered["web"].objects
     assert len(plan.changes) == 8
 
 
@@ -150,7 +158,7 @@ def test_the_second_run_looks_at_workloads_once(world: World) -> None:
     world.installer().install()
     world.cluster.calls.clear()
     installer = world.installer()
-    world.during_lock = lambda _: world.cluster.add(held(turns=1)) and None
+    world.during_lock = lambda _: world.cluster.add(held(turns=1))
     installer.install()
     lists = [call for call in world.cluster.calls if call[1] == "Deployment"]
     assert sorted(lists) == sorted(set(lists))
@@ -380,7 +388,7 @@ def test_glue_that_disappears_is_pruned(world: World, tmp_path: Path) -> None:
     write_components(tmp_path, {"web": {"glue.yaml.j2": "# nothing\n"}})
     world.installer().install()
     assert GLUE_REF not in world.cluster.everything()
-    assert world.installer().store.load().releases["web"].glue == (CUSTOM_REF,)
+    assert releases(world)["web"].glue == (CUSTOM_REF,)
 
 
 def test_an_object_that_somebody_deleted_comes_back(world: World) -> None:
@@ -509,7 +517,7 @@ def test_ctrl_c_before_the_first_step_and_after_the_last_one_is_told_apart(world
 
 
 def test_after_a_lost_lock_helm_is_not_left_time_to_write(world: World) -> None:
-    flags = []
+    flags: list[Flag] = []
     world.during_lock = flags.append
 
     def lose(_spec: ReleaseSpec) -> Never:
@@ -618,7 +626,7 @@ def test_a_component_that_serves_users_objects_stays_with_its_namespace(world: W
     assert ObjectRef("apps/v1", "Deployment", "api", "api") not in found
     kept = next(step for step in plan.steps if step.id == "keep:web")
     assert "Web mine in default" in kept.reason
-    assert set(world.installer().store.load().releases) == {"web"}
+    assert set(releases(world)) == {"web"}
 
 
 def test_data_that_an_earlier_uninstallation_left_can_be_deleted_later(world: World) -> None:
@@ -651,8 +659,7 @@ def test_volumes_alone_that_an_earlier_uninstallation_left_can_be_deleted_later(
 def test_one_component_goes_alone(world: World) -> None:
     world.installer().install()
     world.installer(config=None).uninstall(Options(components=("api",)))
-    state = world.installer().store.load()
-    assert set(state.releases) == {"web"}
+    assert set(releases(world)) == {"web"}
     assert GLUE_REF in world.cluster.everything()
 
 
@@ -756,7 +763,7 @@ def test_the_cluster_is_looked_at_again_if_others_had_the_lock_meanwhile(
     world: World, turns: int, looks: int
 ) -> None:
     """Nobody else took it: it was free, and went to us."""
-    world.during_lock = lambda _: world.cluster.add(held(turns)) and None
+    world.during_lock = lambda _: world.cluster.add(held(turns))
     world.installer().install()
     assert world.cluster.count("list_metadata", "Namespace") == looks
 

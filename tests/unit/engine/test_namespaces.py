@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from cto.engine.namespaces import what_is_in
-from cto.objects import ref_of
+from cto.objects import Manifest, ref_of
 from cto.plan.labels import TRACE
 from fakes.cluster import FakeCluster
 from fakes.workloads import NS, deployment, event, manifest, pod
 from fakes.world import crd
 
 
-def found(*objects: dict) -> list[str]:
+def found(*objects: Manifest) -> list[str]:
     return [str(ref) for ref in what_is_in(FakeCluster(objects), NS).refs]
 
 
@@ -33,7 +33,9 @@ def test_an_empty_namespace_is_empty() -> None:
     ],
     ids=lambda item: str(ref_of(item)),
 )
-def test_what_kubernetes_puts_everywhere_or_leaves_behind_is_missed_by_nobody(trace: dict) -> None:
+def test_what_kubernetes_puts_everywhere_or_leaves_behind_is_missed_by_nobody(
+    trace: Manifest,
+) -> None:
     assert found(trace) == []
 
 
@@ -57,7 +59,7 @@ def test_custom_resources_count_as_well() -> None:
     assert found(crd("webs.example.com", "Web"), web) == [f"Web w in {NS}"]
 
 
-def owned(kind: str, name: str, uid: str, owner: str) -> dict:
+def owned(kind: str, name: str, uid: str, owner: str) -> Manifest:
     """Return an object of a built-in controller."""
     by = {"apiVersion": "apps/v1", "kind": "X", "name": "x", "uid": owner, "controller": True}
     api = "v1" if kind == "Pod" else "apps/v1"

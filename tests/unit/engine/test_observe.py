@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
@@ -54,7 +55,7 @@ def observe(
     ],
 )
 def test_a_claim_belongs_to_the_release_that_it_names(
-    metadata: dict[str, dict[str, str]], release: str
+    metadata: dict[str, Any], release: str
 ) -> None:
     """A StatefulSet's claims are not Helm's: only a label tells whose they are."""
     cluster = FakeCluster([claim("data", **metadata), claim("theirs", "elsewhere")])

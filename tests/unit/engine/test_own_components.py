@@ -76,7 +76,9 @@ def test_who_leaves_its_folder_out_keeps_it(world: World, tmp_path: Path) -> Non
     _, report = without_folder(world, tmp_path).installer().install()
     assert report.errors == ()
     assert DEPLOYMENT in world.cluster.everything()
-    assert "shop" in world.installer(config=None).store.load().components
+    state = world.installer(config=None).store.load()
+    assert state is not None
+    assert "shop" in state.components
 
 
 def test_it_may_be_disabled(world: World) -> None:

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from cto import assets
-from cto.engine.capacity import Amount, quantity
+from cto.engine.capacity import Amount
 from cto.engine.ownership import ComponentNeeds
 from cto.engine.permissions import roles_for
 from cto.engine.planned import PlannedObject, Resource
 from cto.engine.preflight import Needs, VersionRange, cluster_checks, supported
 from cto.engine.rbac import Binding, Right, Rights, Role
 from cto.errors import ApiError
-from cto.objects import Manifest, ObjectRef
+from cto.objects import Manifest, ObjectRef, quantity
 from cto.result import Check, CheckStatus
 from cto.storage import folder_checks
 from fakes.clock import FakeClock

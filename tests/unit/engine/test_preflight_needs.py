@@ -104,7 +104,7 @@ def test_a_namespace_is_only_to_be_made_where_it_is_missing() -> None:
 
 def test_what_charts_render_is_to_be_written_where_it_will_be() -> None:
     """Nothing is asked for that no chart has."""
-    role = {
+    role: Manifest = {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "ClusterRole",
         "metadata": {"name": "web"},
@@ -253,7 +253,7 @@ def test_only_what_changes_is_rendered_with_what_the_cluster_offers() -> None:
         asked_with.append(more["api_versions"])
         return plain_chart(spec)
 
-    releases.template = template  # type: ignore[method-assign, assignment]
+    releases.template = template  # type: ignore[method-assign]
     wish = wanted(wanted_component(PLAIN), wanted_component(API))
     seen = Observed(kube_version="v1.34.0")
     plan = install(wish, seen)

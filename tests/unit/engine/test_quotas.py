@@ -143,7 +143,11 @@ def test_hooks_and_other_namespaces_take_nothing_for_long() -> None:
 
 
 def test_a_quota_of_some_pods_only_is_not_added_up() -> None:
-    for scope in ({"scopes": ["BestEffort"]}, {"scopeSelector": {"matchExpressions": []}}):
+    some_only: list[Manifest] = [
+        {"scopes": ["BestEffort"]},
+        {"scopeSelector": {"matchExpressions": []}},
+    ]
+    for scope in some_only:
         some = quota(pods="0")
         some["spec"] |= scope
         assert found([some], deployment()).status is CheckStatus.PASSED

@@ -167,9 +167,10 @@ class Terminating:
         self.cluster.set_status(REF, {"phase": "Terminating", "conditions": list(conditions)})
 
     def after(self, seconds: int, wait: GoneWait | TerminatingWatch | None = None) -> Verdict:
+        verdict = Verdict(done=False, message="no time passed")
         for _ in range(seconds * 2):
             self.clock.advance(0.5)
-            verdict: Verdict = (wait or self.gone).evaluate()
+            verdict = (wait or self.gone).evaluate()
             while self.live._questions._pending:
                 self.live.wait_change(self.live.generation, 0.01)
         return verdict

@@ -9,7 +9,7 @@ import pytest
 
 from cto.engine.gone import GoneWait
 from cto.engine.hooks import HookWatch, ProgramWatch
-from cto.engine.verdict import Verdict
+from cto.engine.verdict import Verdict, Wait
 from cto.engine.waiting import ReadyWait
 from cto.engine.watchcache import WatchCache
 from cto.errors import ApiError
@@ -61,21 +61,23 @@ class World:
         for made in objects:
             self.cluster.add(made)
 
-    def until(self, wait: Any, true: Callable[[Verdict], bool]) -> Verdict:
+    def until(self, wait: Wait, true: Callable[[Verdict], bool]) -> Verdict:
         """Evaluate at every change, as the engine does, until something is true."""
+        verdict = Verdict(done=False, message="nothing was asked")
         for _ in range(300):
             seen = self.live.generation
-            verdict: Verdict = wait.evaluate()
+            verdict = wait.evaluate()
             if true(verdict):
                 return verdict
             self.live.wait_change(seen, 10)
         pytest.fail(f"it did not become true: {verdict}")
 
-    def stay(self, wait: Any, seconds: int) -> Verdict:
+    def stay(self, wait: Wait, seconds: int) -> Verdict:
         """Let time pass as the engine does: with a look at every second."""
+        verdict = Verdict(done=False, message="no time passed")
         for _ in range(seconds):
             self.clock.advance(1)
-            verdict: Verdict = wait.evaluate()
+            verdict = wait.evaluate()
             self.settle()
         return verdict
 
@@ -93,13 +95,13 @@ class World:
         make_ready(live)
         self.cluster.set_status(ref_of(made), live["status"])
 
-    def says(self, wait: Any, text: str) -> Verdict:
+    def says(self, wait: Wait, text: str) -> Verdict:
         return self.until(wait, lambda verdict: text in verdict.message)
 
-    def done(self, wait: Any) -> Verdict:
+    def done(self, wait: Wait) -> Verdict:
         return self.until(wait, lambda verdict: verdict.done)
 
-    def fails(self, wait: Any) -> Verdict:
+    def fails(self, wait: Wait) -> Verdict:
         return self.until(wait, lambda verdict: verdict.error is not None)
 
 
@@ -360,7 +362,9 @@ def test_hook_that_failed_is_told_with_its_last_line_after_helm_had_its_time(wor
     world.add(pod(made, {"name": "main", "state": ended(1)}, phase="Failed"), made)
     assert world.says(watch, "exit code 1 (Error), last line: no API").error is None
     world.clock.advance(5)
-    assert world.fails(watch).error.code == "CTO-1704"  # type: ignore[union-attr] - it failed
+    error = world.fails(watch).error
+    assert error is not None
+    assert error.code == "CTO-1704"
 
 
 def test_a_failed_hook_is_remembered_when_helm_has_deleted_it(world: World) -> None:

@@ -50,6 +50,7 @@ def installed(
 ) -> Observed:
     """Return what is observed after an undisturbed installation of one component."""
     digest = release_digest(item, EMPTY.kube_version)
+    assert item.component.crds is not None
     crds = crds_digest(item.chart, item.component.crds)
     marked = [labels.marked(GLUE, "web", "before"), labels.marked(LATE, "web", "after")]
     present = {ref_of(manifest): labels_of(manifest) for manifest in marked}
@@ -215,6 +216,7 @@ def test_glue_that_changed_is_applied() -> None:
 def test_glue_that_a_killed_run_did_not_write_down_is_applied_again() -> None:
     """Else nobody could prune it later: only the inventory says what is ours."""
     observed = installed()
+    assert observed.state is not None
     state = observed.state.releases["web"]
     forgotten = replace(observed.state, releases={"web": replace(state, glue=())})
     before = step(install(wanted(ITEM), replace(observed, state=forgotten)), "before:web")
@@ -268,13 +270,14 @@ def test_a_secret_has_a_key_for_each_agent_and_is_looked_at_for_those_that_are_n
     item = replace(ITEM, component=component("web", generated_secrets=[given]), agents=("rex",))
     secret = step(install(wanted(item), EMPTY), "secret:web-ns/hooks")
     assert isinstance(secret, GenerateSecret)
-    assert (secret.action, secret.secret.keys.keys()) == (Action.CREATE, {"rex"})
+    assert (secret.action, {*secret.secret.keys}) == (Action.CREATE, {"rex"})
     there = replace(EMPTY, present={ObjectRef("v1", "Secret", "web-ns", "hooks"): {}})
     assert step(install(wanted(item), there), "secret:web-ns/hooks").action is Action.CHECK
 
 
 def test_an_own_object_that_holds_data_is_not_pruned() -> None:
     observed = installed()
+    assert observed.state is not None
     release = observed.state.releases["web"]
     state = replace(release, glue=(*release.glue, ref_of(HELD)))
     observed = replace(

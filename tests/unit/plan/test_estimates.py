@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -26,7 +27,12 @@ from fakes.components import chart
 from fakes.graphs import graphs
 
 SPEC = ReleaseSpec(name="web", namespace="web", chart=chart("web"), values={})
-COMMON = {"id": "one", "phase": Phase.CORE, "title": "Do it", "action": Action.CREATE}
+COMMON: dict[str, Any] = {
+    "id": "one",
+    "phase": Phase.CORE,
+    "title": "Do it",
+    "action": Action.CREATE,
+}
 RELEASE = ApplyRelease(**COMMON, release=SPEC)
 
 

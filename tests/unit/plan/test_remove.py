@@ -321,7 +321,10 @@ def test_a_definition_of_which_something_stays_is_kept_and_named() -> None:
 def test_apps_at_github_are_named_where_nobody_will_know_of_them() -> None:
     observed = installed(WEB, API)
     assert observed.state
-    apps = {"rex": {"id": 1, "name": "cto-rex-acme"}, "cleo": {"asked": "2030-01-02"}}
+    apps: dict[str, dict[str, Any]] = {
+        "rex": {"id": 1, "name": "cto-rex-acme"},
+        "cleo": {"asked": "2030-01-02"},
+    }
     observed = replace(observed, state=replace(observed.state, apps=apps))
     (told,) = plan_of(observed, WEB, API).warnings
     assert told.startswith("GitHub Apps stay as they are: cto-rex-acme.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from graphlib import TopologicalSorter
+from typing import Any
 
 import pytest
 from hypothesis import assume, given
@@ -36,7 +37,12 @@ from fakes.graphs import graphs
 SECRET = GeneratedSecret.model_validate({"name": "admin", "keys": {"password": {"random": 16}}})
 REF = ObjectRef("v1", "ConfigMap", "web", "old")
 SPEC = ReleaseSpec(name="web", namespace="web-ns", chart=chart("web", "1.2.3"), values={})
-COMMON = {"id": "one", "phase": Phase.CORE, "title": "Do it", "action": Action.CREATE}
+COMMON: dict[str, Any] = {
+    "id": "one",
+    "phase": Phase.CORE,
+    "title": "Do it",
+    "action": Action.CREATE,
+}
 
 
 def note(name: str, *after: str, action: Action = Action.KEEP) -> Note:
