@@ -354,7 +354,7 @@ def test_the_callback_takes_nothing_that_did_not_come_from_the_page(office: Offi
 
     knocking = Thread(target=knock, daemon=True)
     knocking.start()
-    assert office.setup("--port", str(port), "--wait", "2", browser=False) == 9
+    assert office.setup("--port", str(port), "--wait", "8", browser=False) == 9
     knocking.join(20)
     assert seen == [400, 400, 400, 404, 403]
     assert not [one for one in office.server.github.seen if one.path.endswith("/conversions")]

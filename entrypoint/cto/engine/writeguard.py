@@ -20,6 +20,8 @@ MayWrite = Callable[[], bool]
 # first day on.
 CLUSTER_READS = frozenset(
     {
+        # Of our own connections.
+        "close",
         "get",
         "kinds",
         "list",
