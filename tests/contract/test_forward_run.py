@@ -15,12 +15,13 @@ from typing import Any
 
 import pytest
 
-from cto import __version__
+from cto import __version__, assets
 from cto.config.model import Config
 from cto.engine.state import StateStore
 from cto.errors import ConfigError
 from cto.github.client import Client
 from cto.github.forward import PAUSE_S, PLACES, Forwarder
+from cto.github.manifest import rules
 from cto.network import trust, web
 from cto.objects import Manifest, ObjectRef, dump_yaml
 from cto.plan.observed import ReleaseState, State
@@ -113,7 +114,7 @@ class Office:
 def server() -> Iterator[GitHubServer]:
     with GitHubServer() as made:
         pem, checks = key(0)
-        hook = {"url": "https://hooks.example.com"}
+        hook = {"url": "https://hooks.example.com/github/webhook/rex"}
         made.github.apps.append(App(7, "rex", "Iv23rex", "acme", pem, checks, hook=hook))
         yield made
 
@@ -187,6 +188,21 @@ def test_without_any_app_there_is_nothing_to_forward_for(office: Office) -> None
     assert failed.exit_code == 3
     assert "there is no App of an agent to forward for" in failed.stderr
     assert "Secret github-app-cto-agent-rex with the key of its App is not there" in failed.stderr
+
+
+def test_deliveries_that_fail_are_no_trouble_where_they_are_fetched(office: Office) -> None:
+    told = rules(assets.root() / "templates")
+    office.app.permissions |= {**told.permissions("rex"), "actions": "read"}
+    office.app.events = told.listened(office.app.permissions)
+    office.server.github.approve(office.app, "acme/shop")
+    office.install(tunneling={"url": "https://hooks.example.com"})
+    office.desk.cto("github", "setup")
+    office.server.github.deliver(office.app, "issues", 502)
+    for provider in ("none", "local"):
+        office.install(tunneling={"provider": provider, "url": "https://hooks.example.com"})
+        shown = office.desk.cto("github", "status")
+        told = "its last webhook failed" in shown.stdout
+        assert told is (provider == "none"), shown.output
 
 
 class Interrupted(HandClock):
