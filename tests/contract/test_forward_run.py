@@ -191,9 +191,9 @@ def test_without_any_app_there_is_nothing_to_forward_for(office: Office) -> None
 
 
 def test_deliveries_that_fail_are_no_trouble_where_they_are_fetched(office: Office) -> None:
-    told = rules(assets.root() / "templates")
-    office.app.permissions |= {**told.permissions("rex"), "actions": "read"}
-    office.app.events = told.listened(office.app.permissions)
+    known = rules(assets.root() / "templates")
+    office.app.permissions |= {**known.permissions("rex"), "actions": "read"}
+    office.app.events = known.listened(office.app.permissions)
     office.server.github.approve(office.app, "acme/shop")
     office.install(tunneling={"url": "https://hooks.example.com"})
     office.desk.cto("github", "setup")
