@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from cto.engine.tasks import APP_KEYS
-from cto.github.client import Client, GitHubError
+from cto.github.answers import GitHubError
+from cto.github.client import Client
 from cto.github.found import AppKey
 from cto.network import trust, web
 from cto.objects import ObjectRef

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from cto import assets
-from cto.github.client import Client, GitHubError, api_of
+from cto.github.answers import GitHubError
+from cto.github.client import Client, api_of
 from cto.github.found import AppKey
 from cto.github.manifest import LONGEST_NAME, WantedApp, app_name, rules
 from cto.network import trust, web

@@ -15,7 +15,8 @@ from threading import Event as Flag
 from typing import Any
 
 from cto.errors import ApiError
-from cto.github.client import Answer, Client, GitHubError
+from cto.github.answers import Answer, GitHubError
+from cto.github.client import Client
 from cto.github.deliveries import arrived, lost
 from cto.github.found import App, AppKey, Status, app_of
 from cto.github.manifest import WantedApp
@@ -93,7 +94,7 @@ class Apps:
 
     def key(self, wish: WantedApp) -> AppKey | None:
         """Return the key in an App's Secret."""
-        data = _data(self._cluster.get(self._ref(wish)))
+        data = (self._cluster.get(self._ref(wish)) or {}).get("data") or {}
         values = {
             name: base64.b64decode(one).decode(errors="replace") for name, one in data.items()
         }
@@ -166,9 +167,9 @@ class Apps:
             ValueError: It is no key.
         """
         self._learned([pem])
-        found = self._cluster.get(self._ref(wish))
+        data = (self._cluster.get(self._ref(wish)) or {}).get("data") or {}
         known = self._memory.recall().get(wish.agent) or {}
-        values = {name: base64.b64decode(one).decode() for name, one in _data(found).items()}
+        values = {name: base64.b64decode(one).decode() for name, one in data.items()}
         issuer = values.get("client-id") or values.get("app-id") or str(known.get("id") or "")
         key = AppKey(issuer, pem)
         answer = self._client.app(key)
@@ -377,10 +378,6 @@ class Apps:
             "type": "Opaque",
             "data": encoded,
         }
-
-
-def _data(secret: Manifest | None) -> Mapping[str, str]:
-    return (secret or {}).get("data") or {}
 
 
 def _ours(known: Mapping[str, Any]) -> bool:

@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from cto.errors import KINDS, ApiError
+from cto.github.answers import GitHubError
 from cto.github.apps import Apps
-from cto.github.client import Client, GitHubError
+from cto.github.client import Client
 from cto.github.found import Status
 from cto.github.manifest import WantedApp
 from cto.ports import Clock

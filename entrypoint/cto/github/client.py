@@ -7,22 +7,20 @@ what it may have carried out is asked again only if that changes nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from threading import Event as Flag
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 import requests
 
-from cto.errors import ToolError
+from cto.github.answers import LIMITED, REFUSED, SILENT, Answer, GitHubError
 from cto.github.found import AppKey
 from cto.network import web
 from cto.ports import Clock
 from cto.redaction import redacted
 
-_T = TypeVar("_T")
 _AGAIN_S = 240
 # Older Enterprise Servers answer 400 to a newer one.
 _VERSION = "2022-11-28"
@@ -33,61 +31,6 @@ _SECONDARY_S = 60.0
 _WRITES_APART_S = 1.0
 _BROKEN_S = 2.0
 _LONGEST = 200
-
-SILENT, REFUSED, LIMITED = "CTO-1580", "CTO-1581", "CTO-1582"
-
-
-class GitHubError(ToolError):
-    """GitHub did not do what it was asked for.
-
-    Attributes:
-        status: The HTTP status, 0 if there was no answer, or none of GitHub's.
-        help: What would help, as the end of a sentence; may be empty.
-    """
-
-    def __init__(
-        self, code: str, message: str, *, status: int = 0, help_: str = "", details: str = ""
-    ) -> None:
-        hint = f"{help_[0].upper()}{help_[1:]}." if help_ else ""
-        super().__init__(code, message, hint=hint, details=details)
-        self.status = status
-        self.help = help_
-
-    @property
-    def is_absence(self) -> bool:
-        return self.status == 404
-
-    @property
-    def text(self) -> str:
-        """Message and help in one line."""
-        return f"{self.message}; {self.help}" if self.help else self.message
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What GitHub said. Read it with `of`: what is no GitHub answers something else."""
-
-    status: int
-    data: Any
-    api: str
-    following: str = ""
-    etag: str = ""
-
-    def of(self, name: str, kind: type[_T]) -> _T:
-        """Return a field.
-
-        Raises:
-            GitHubError: It is not there, or is something else.
-        """
-        value = self.data.get(name) if isinstance(self.data, Mapping) else None
-        if not isinstance(value, kind):
-            raise self.strange()
-        return value
-
-    def strange(self) -> GitHubError:
-        """Return the error of an answer that GitHub does not give."""
-        text = f"{self.api} answered something else than GitHub does"
-        return GitHubError(SILENT, text, help_="is it its API?")
 
 
 def api_of(url: str) -> str:
@@ -160,15 +103,11 @@ class Client:
         """
         end, safe = self._clock.monotonic() + self._patience_s, method == "GET"
         while True:
-            self._space(method)
             try:
                 answer = self._send(method, path, self._headers(app, token, etag), body)
             except requests.RequestException as failure:
-                text = f"GitHub could not be asked for {what}: {redacted(web.reason(failure))}"
-                error = GitHubError(SILENT, text)
-                pause = _BROKEN_S if _may_repeat(failure, safe=safe) else 0.0
+                error, pause = _silence(failure, what, safe=safe)
             else:
-                self.heard = answer.headers
                 if found := self._found(answer):
                     return found
                 error = self._refusal(answer, what)
@@ -254,6 +193,7 @@ class Client:
     def _send(
         self, method: str, path: str, headers: Mapping[str, str], body: object
     ) -> requests.Response:
+        self._space(method)
         return self._session.request(
             method,
             f"{self._api}{path}",
@@ -293,6 +233,7 @@ class Client:
 
     def _found(self, answer: requests.Response) -> Answer | None:
         fine = answer.status_code < 300 or answer.status_code == 304
+        self.heard = answer.headers
         if not fine or (read := _read(answer)) is None:
             return None
         following, tag = answer.links.get("next", {}).get("url", ""), answer.headers.get("ETag", "")
@@ -385,12 +326,19 @@ def _is_limit(answer: requests.Response, said: str) -> bool:
     )
 
 
-def _may_repeat(error: requests.RequestException, *, safe: bool) -> bool:
-    """Tell whether to ask once more: one that changes something, only if nobody has read it."""
-    cause = getattr(error.args[0] if error.args else None, "reason", None)
+def _silence(
+    failure: requests.RequestException, what: str, *, safe: bool
+) -> tuple[GitHubError, float]:
+    """Return the error, and how long to wait before it is asked again; 0 where it is not.
+
+    What changes something is asked again only if nobody has read it.
+    """
+    text = f"GitHub could not be asked for {what}: {redacted(web.reason(failure))}"
+    cause = getattr(failure.args[0] if failure.args else None, "reason", None)
     unread = type(cause).__name__ in {"NewConnectionError", "NameResolutionError"}
-    never_came = unread or isinstance(error, requests.ConnectTimeout)
-    return never_came or (safe and web.may_heal(error))
+    never_came = unread or isinstance(failure, requests.ConnectTimeout)
+    again = never_came or (safe and web.may_heal(failure))
+    return GitHubError(SILENT, text), _BROKEN_S if again else 0.0
 
 
 def _errors(read: Any) -> Iterator[str]:

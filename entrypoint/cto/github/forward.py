@@ -18,7 +18,8 @@ from typing import Any
 
 from cto.errors import ToolError
 from cto.github.address import path_of
-from cto.github.client import Client, GitHubError
+from cto.github.answers import GitHubError
+from cto.github.client import Client
 from cto.github.found import AppKey
 from cto.github.hooks import APP_SECRETS
 from cto.objects import Manifest, ObjectRef

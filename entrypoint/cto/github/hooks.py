@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from cto.github.address import hook_url
+from cto.github.answers import GitHubError
 from cto.github.apps import Memory
-from cto.github.client import Client, GitHubError
+from cto.github.client import Client
 from cto.github.deliveries import lost
 from cto.github.found import AppKey, Hook
 from cto.github.manifest import WantedApp

@@ -65,14 +65,14 @@ class _Removal:
 
     def plan(self) -> Plan:
         found = [c for c in self._catalog.components if self._is_there(c)]
-        chosen = [
-            c for c in found if not self._options.components or c.name in self._options.components
-        ]
+        asked = self._options.components
+        chosen = [c for c in found if not asked or c.name in asked]
         serving = {c.name: self._served(c) for c in chosen}
         leaving = [c for c in chosen if not serving[c.name]]
         for component in chosen:
             if serving[component.name]:
-                self._keep(component, serving[component.name])
+                title = f"Keep {component.title} in {component.namespace}"
+                self._note(f"keep:{component.name}", component, title, serving[component.name])
         custom = self._custom_resources(leaving)
         for component in reversed(leaving):
             self._remove(component, custom, leaving)
@@ -182,10 +182,6 @@ class _Removal:
             for name in self._crds_of(component)
             if name in unlisted
         ]
-
-    def _keep(self, component: Component, reason: str) -> None:
-        title = f"Keep {component.title} in {component.namespace}"
-        self._note(f"keep:{component.name}", component, title, reason)
 
     def _note(self, step_id: str, component: Component, title: str, reason: str) -> None:
         note = Note(
@@ -322,20 +318,16 @@ class _Removal:
 
     def _crds(self, component: Component, after: tuple[str, ...]) -> None:
         names = self._crds_of(component)
+        title = f"Keep CRDs of {component.title}"
         if names and not self._options.delete_crds:
-            self._note(
-                f"keep-crds:{component.name}",
-                component,
-                f"Keep CRDs of {component.title}",
-                f"{', '.join(names)}; --delete-crds deletes those that have no instances",
-            )
+            why = f"{', '.join(names)}; --delete-crds deletes those that have no instances"
+            self._note(f"keep-crds:{component.name}", component, title, why)
             return
         left = [n for n in names if self._observed.instances.get(n) and not self._all_go(n)]
         reasons = [f"{', '.join(left)}: there are objects of them"] if left else []
         reasons += self._hidden(component)
         left += [name for name in names if name in self._observed.unlisted]
         if left:
-            title = f"Keep CRDs of {component.title}"
             self._note(f"keep-crds:{component.name}", component, title, "; ".join(reasons))
         free = tuple(
             ObjectRef(_CRD, "CustomResourceDefinition", "", n) for n in names if n not in left

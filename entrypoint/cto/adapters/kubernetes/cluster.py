@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from math import isinf
@@ -16,7 +15,15 @@ from urllib.parse import quote
 from cto.adapters.kubernetes import errors as api_errors
 from cto.adapters.kubernetes import watching
 from cto.adapters.kubernetes.connection import ApiAnswer, Connection, NoAnswerError, Request
-from cto.adapters.kubernetes.discovery import Discovery, list_request, path_of, with_query
+from cto.adapters.kubernetes.discovery import (
+    Discovery,
+    checked,
+    each_page,
+    list_request,
+    path_of,
+    proxied,
+)
+from cto.adapters.kubernetes.errors import decoded
 from cto.adapters.kubernetes.login import LoginPrograms
 from cto.adapters.kubernetes.retrying import Retrying
 from cto.backoff import Backoff
@@ -64,7 +71,7 @@ class KubeCluster:
 
     def server_version(self) -> str:
         request = Request(method="GET", path="/version", what="ask for the version", headers=_JSON)
-        return str(_decoded(self._ask(request))["gitVersion"])
+        return str(decoded(self._ask(request).body)["gitVersion"])
 
     def now(self) -> datetime:
         if self._heard is None:
@@ -94,7 +101,7 @@ class KubeCluster:
         answer, _ = self._send(request)
         if answer.status == 404:
             return None
-        found: Manifest = _decoded(_checked(request, answer))
+        found: Manifest = decoded(checked(request, answer).body)
         return found if managed_fields else _cleaned(found)
 
     def list(
@@ -138,7 +145,7 @@ class KubeCluster:
         query = {"labelSelector": labels, "fieldSelector": fields}
         request = list_request(found, namespace, query, _METADATA if metadata else _JSON)
         seen: set[str] = set()
-        for page in self._each_page(request, lambda one: self._send(one)[0]):
+        for page in each_page(request, lambda one: self._send(one)[0]):
             for item in page.items:
                 uid = str(item["metadata"].get("uid", ""))
                 if uid not in seen or not uid:
@@ -191,7 +198,7 @@ class KubeCluster:
         if answer.status == 409 and uid:
             # The one with that uid is gone, another one took its name.
             return False
-        _checked(request, answer)
+        checked(request, answer)
         return True
 
     def watch(
@@ -241,7 +248,7 @@ class KubeCluster:
     ) -> int:
         request = Request(
             method="GET",
-            path=_proxied(namespace, f"{scheme}:{service}:{port}", path),
+            path=proxied(namespace, f"{scheme}:{service}:{port}", path),
             what=f"ask service {service} in {namespace}",
             read_timeout_s=timeout_s,
         )
@@ -260,7 +267,7 @@ class KubeCluster:
     ) -> tuple[int, str]:
         request = Request(
             method="POST",
-            path=_proxied(namespace, f"http:{service}:{port}", path),
+            path=proxied(namespace, f"http:{service}:{port}", path),
             what=f"post to service {service} in {namespace}",
             headers=headers,
             body=body,
@@ -280,7 +287,7 @@ class KubeCluster:
             raise self._silent(request, error) from None
         if api_errors.is_unauthorized(answer.status, answer.body):
             # Not the program's own 403: the server did not ask it.
-            _checked(request, answer)
+            checked(request, answer)
         return answer
 
     def _write(
@@ -306,7 +313,7 @@ class KubeCluster:
             body=json.dumps(_cleaned(manifest)).encode(),
         )
         answer, _ = self._send(request)
-        written = _decoded(_checked(request, answer, confidential=kind.kind == "Secret"))
+        written = decoded(checked(request, answer, confidential=kind.kind == "Secret").body)
         if kind.kind == _CRD and not dry_run:
             self._discovery.forget()
         return _cleaned(written)
@@ -351,34 +358,16 @@ class KubeCluster:
     ) -> tuple[Sequence[Manifest], str]:
         items: list[Manifest] = []
         version = ""
-        for page in self._each_page(request, send):
+        for page in each_page(request, send):
             if page.anew:
                 items.clear()
             items.extend(page.items)
             version = page.version
         return items, version
 
-    @staticmethod
-    def _each_page(request: Request, send: Callable[[Request], ApiAnswer]) -> Iterator[_Page]:
-        query, token, anew = request.query, "", False
-        while True:
-            page = with_query(request, {**query, "continue": token} if token else query)
-            answer = send(page)
-            if answer.status == 410 and token:
-                # The first pages are too old to go on from: once more, in one piece.
-                query = {key: value for key, value in query.items() if key != "limit"}
-                token, anew = "", True
-                continue
-            document = _decoded(_checked(page, answer))
-            metadata = document.get("metadata", {})
-            yield _Page(document.get("items") or (), metadata.get("resourceVersion", ""), anew=anew)
-            token, anew = metadata.get("continue") or "", False
-            if not token:
-                return
-
     def _ask(self, request: Request) -> ApiAnswer:
         answer, _ = self._send(request)
-        return _checked(request, answer)
+        return checked(request, answer)
 
     def _send(self, request: Request) -> tuple[ApiAnswer, bool]:
         try:
@@ -393,31 +382,6 @@ class KubeCluster:
     def _silent(self, request: Request, error: NoAnswerError) -> ApiError:
         where = f"the API server of context {self._access.context}"
         return api_errors.no_answer(request.what, where, str(error), hint=error.hint)
-
-
-@dataclass(frozen=True)
-class _Page:
-    """A piece of a list. `anew` says that the list begins once more with it."""
-
-    items: Sequence[Manifest]
-    version: str
-    anew: bool
-
-
-def _proxied(namespace: str, target: str, path: str) -> str:
-    return f"{_NAMESPACES}/{quote(namespace)}/services/{target}/proxy/{path.lstrip('/')}"
-
-
-def _checked(request: Request, answer: ApiAnswer, *, confidential: bool = False) -> ApiAnswer:
-    if answer.status >= 300:
-        raise api_errors.refused(
-            request.what, answer.status, answer.body, confidential=confidential
-        )
-    return answer
-
-
-def _decoded(answer: ApiAnswer) -> Any:
-    return api_errors.decoded(answer.body)
 
 
 def _cleaned(manifest: Manifest) -> Manifest:

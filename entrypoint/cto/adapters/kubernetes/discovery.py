@@ -1,15 +1,17 @@
-"""Which kinds an API server offers, and where it has their objects."""
+"""Which kinds an API server offers, where it has their objects, and its pages of them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from threading import RLock
 from typing import Any
 from urllib.parse import quote
 
 from cto.adapters.kubernetes.connection import ApiAnswer, Request
-from cto.adapters.kubernetes.errors import decoded
+from cto.adapters.kubernetes.errors import decoded, refused
 from cto.errors import ApiError
+from cto.objects import Manifest
 from cto.ports import ApiKind, Clock
 
 # One answer for all groups, since Kubernetes 1.30; a server that does not know it
@@ -196,3 +198,47 @@ def with_query(request: Request, query: Mapping[str, str]) -> Request:
         query=query,
         headers=request.headers,
     )
+
+
+def proxied(namespace: str, target: str, path: str) -> str:
+    """Return the path of a service of a namespace, by way of the API server."""
+    return f"/api/v1/namespaces/{quote(namespace)}/services/{target}/proxy/{path.lstrip('/')}"
+
+
+@dataclass(frozen=True)
+class Page:
+    """A piece of a list. `anew` says that the list begins once more with it."""
+
+    items: Sequence[Manifest]
+    version: str
+    anew: bool
+
+
+def each_page(request: Request, send: Callable[[Request], ApiAnswer]) -> Iterator[Page]:
+    """Yield the pages of a list, as long as each names a next one."""
+    query, token, anew = request.query, "", False
+    while True:
+        page = with_query(request, {**query, "continue": token} if token else query)
+        answer = send(page)
+        if answer.status == 410 and token:
+            # The first pages are too old to go on from: once more, in one piece.
+            query = {key: value for key, value in query.items() if key != "limit"}
+            token, anew = "", True
+            continue
+        document = decoded(checked(page, answer).body)
+        metadata = document.get("metadata", {})
+        yield Page(document.get("items") or (), metadata.get("resourceVersion", ""), anew=anew)
+        token, anew = metadata.get("continue") or "", False
+        if not token:
+            return
+
+
+def checked(request: Request, answer: ApiAnswer, *, confidential: bool = False) -> ApiAnswer:
+    """Return the answer, if it is none that refuses.
+
+    Raises:
+        ApiError: It is.
+    """
+    if answer.status >= 300:
+        raise refused(request.what, answer.status, answer.body, confidential=confidential)
+    return answer

@@ -115,15 +115,11 @@ def desk_of(
         cluster = stack.enter_context(installer.alone()) if writes else installer.cluster
         # Only now nobody else writes.
         state = installed_state(installer)
-        runner = runner_of(installer.known.components, state)
-        if runner is None:
-            raise DegradedError("CTO-1901", "the Multi-Agent Controller is not installed")
-        known = remembered_under(state.config, wiring.settings.env, _SECTIONS)
-        config = _config(given or known)
+        runner = _runner(installer, state)
+        config = _config(given or remembered_under(state.config, wiring.settings.env, _SECTIONS))
         told = rules(wiring.settings.root / "templates")
         client = stack.enter_context(_client(wiring, config, patience_s))
-        write = installer.store.remember_app if writes else _forget
-        memory = Memory(installer.store.apps, write)
+        memory = Memory(installer.store.apps, installer.store.remember_app if writes else _forget)
         apps = Apps(
             cluster,
             client,
@@ -139,6 +135,13 @@ def desk_of(
         hooks = AppHooks(client, memory, receiver, apps.settings)
         wishes = _wishes(installer.cluster, runner, config, told)
         yield Desk(config, apps, client, wishes, told, cluster, memory, hooks)
+
+
+def _runner(installer: Installer, state: State) -> InstalledRunner:
+    runner = runner_of(installer.known.components, state)
+    if runner is None:
+        raise DegradedError("CTO-1901", "the Multi-Agent Controller is not installed")
+    return runner
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from cto.cli.output import Terminal
 from cto.cli.verbs.appsdesk import Desk
 from cto.cli.wiring import Wiring
 from cto.errors import UsageError
-from cto.github.client import GitHubError
+from cto.github.answers import GitHubError
 from cto.github.found import App, Status
 from cto.github.manifest import WantedApp
 from cto.github.page import Page, Row

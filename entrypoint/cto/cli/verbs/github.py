@@ -16,7 +16,7 @@ from cto.config.agents import GitHubApp, SetupMode, WebhookOwner
 from cto.engine.planning import secret_values
 from cto.errors import ConfigError, Exit, UsageError
 from cto.github.address import is_forwarded
-from cto.github.client import GitHubError
+from cto.github.answers import GitHubError
 from cto.github.found import App, AppKey, Status
 from cto.github.hooks import COMMON_SECRET, OwnerHook
 from cto.github.manifest import WantedApp

@@ -66,6 +66,16 @@ def run(
     can_click = asks and not wiring.host.in_container and config.github.mode is SetupMode.CREATE
     if not can_click and not all(name in config.github.apps for name in open_):
         return Told([f"GitHub: {_open_text(open_)}; {_GO_ON}."])
+    return _set_up(wiring, terminal, opened, can_click=can_click)
+
+
+def _set_up(
+    wiring: Wiring,
+    terminal: Terminal,
+    opened: Callable[[], AbstractContextManager[Installer]],
+    *,
+    can_click: bool,
+) -> Told:
     from cto.cli.verbs.appsdesk import desk_of  # noqa: PLC0415 - slow to import, and mostly of no use
     from cto.cli.verbs.clicks import Clicks  # noqa: PLC0415 - as above
     from cto.cli.verbs.github import set_up  # noqa: PLC0415 - as above
@@ -74,7 +84,7 @@ def run(
         with (
             if_interrupted(f"done: everything is installed; not done: GitHub's Apps: {_GO_ON}"),
             opened() as installer,
-            desk_of(wiring, installer, config, writes=True) as desk,
+            desk_of(wiring, installer, wiring.loaded.config, writes=True) as desk,
         ):
             clicks = Clicks(wait_s=_WAIT_S) if can_click else None
             result = set_up(wiring, terminal, desk, clicks)

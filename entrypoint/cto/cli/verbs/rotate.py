@@ -13,7 +13,7 @@ from cto.cli.wiring import Wiring
 from cto.config.agents import WebhookOwner
 from cto.engine.rotation import Rotation, Turn
 from cto.errors import ConfigError, DegradedError, UsageError, if_interrupted
-from cto.github.client import GitHubError
+from cto.github.answers import GitHubError
 from cto.github.deliveries import since
 from cto.github.hooks import APP_SECRETS, COMMON_SECRET
 from cto.github.manifest import WantedApp

@@ -96,6 +96,7 @@ def look(installer: Installer, ways: Ways) -> Result:
     reach = way(ways.reach, observed.state)
     lines = access_lines(places, reach, is_free=ways.is_free, log_in=False)
     access = ["", "Access:", *(f"  {line}" for line in lines)] if lines else []
+    head = [_headline(observed), *([f"Another run works on it: {other}"] if other else [])]
     return Result(
         command="status",
         data={
@@ -103,13 +104,7 @@ def look(installer: Installer, ways: Ways) -> Result:
             "at_work": other,
             "access": access_data(places, reach),
         },
-        text="\n".join(
-            [
-                _headline(observed),
-                *([f"Another run works on it: {other}"] if other else []),
-                *("", *_table(rows), "", "Health:", checks_text(checks), *access),
-            ]
-        ),
+        text="\n".join([*head, "", *_table(rows), "", "Health:", checks_text(checks), *access]),
         exit_code=Exit.DEGRADED if failed else Exit.OK,
         simulated=observed.simulated,
     )
