@@ -26,7 +26,7 @@ from cto.catalog.parts import (
     Crds,
     GeneratedKey,
     GeneratedSecret,
-    Health,
+    HealthSources,
     Made,
     Mail,
     Manifests,
@@ -64,7 +64,7 @@ __all__ = [
     "Exemption",
     "GeneratedKey",
     "GeneratedSecret",
-    "Health",
+    "HealthSources",
     "Made",
     "Mail",
     "Manifests",
@@ -109,7 +109,7 @@ class Component(_Model):
     supplied_secrets: tuple[SuppliedSecret, ...] = ()
     manifests: Manifests = Manifests()
     ready: Ready = Ready()
-    health: Health = Health()
+    health: HealthSources = HealthSources()
     access: ComponentAccess | None = None
     mail: Mail | None = None
     resources: Mapping[ContainerName, ComponentContainer] = Field(default_factory=dict)

@@ -227,7 +227,7 @@ class AgentRunner(_Model):
     settings: Name
 
 
-class Health(_Model):
+class HealthSources(_Model):
     """What of the component the platform's health checks look at, beside what every one has."""
 
     webhooks: Receivers | None = None

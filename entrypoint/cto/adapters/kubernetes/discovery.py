@@ -206,7 +206,7 @@ def proxied(namespace: str, target: str, path: str) -> str:
 
 
 @dataclass(frozen=True)
-class Page:
+class ListPage:
     """A piece of a list. `anew` says that the list begins once more with it."""
 
     items: Sequence[Manifest]
@@ -214,7 +214,7 @@ class Page:
     anew: bool
 
 
-def each_page(request: Request, send: Callable[[Request], ApiAnswer]) -> Iterator[Page]:
+def each_page(request: Request, send: Callable[[Request], ApiAnswer]) -> Iterator[ListPage]:
     """Yield the pages of a list, as long as each names a next one."""
     query, token, anew = request.query, "", False
     while True:
@@ -227,7 +227,7 @@ def each_page(request: Request, send: Callable[[Request], ApiAnswer]) -> Iterato
             continue
         document = decoded(checked(page, answer).body)
         metadata = document.get("metadata", {})
-        yield Page(document.get("items") or (), metadata.get("resourceVersion", ""), anew=anew)
+        yield ListPage(document.get("items") or (), metadata.get("resourceVersion", ""), anew=anew)
         token, anew = metadata.get("continue") or "", False
         if not token:
             return
