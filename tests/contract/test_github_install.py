@@ -54,7 +54,11 @@ def test_where_somebody_can_click_the_apps_are_made(office: Office) -> None:
         (("--skip-github",), {}, "left for later: `cto github setup` makes the agents' Apps."),
         ((), {"mode": "later"}, "left for later: `cto github setup` makes the agents' Apps."),
         (("--yes",), {"mode": "existing"}, "cleo, rex have to get"),
-        ((), {"organization": None, "repository": None}, "give github.organization."),
+        (
+            (),
+            {"organization": None, "repository": None},
+            "give github.organization, then `cto github setup`.",
+        ),
         (
             ("--air-gapped", "--yes"),
             {"url": "https://github.com"},

@@ -12,6 +12,7 @@ import json
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from threading import Event as Flag
 from uuid import uuid4
 
@@ -22,13 +23,14 @@ from cto.errors import ApiError
 from cto.github.address import is_forwarded, path_of, public_url
 from cto.github.hooks import APP_SECRETS, COMMON_SECRET
 from cto.network.web import UnreachableError
-from cto.objects import ObjectRef
+from cto.objects import ObjectRef, ref_of
 from cto.ports import Clock, Cluster
 from cto.result import Check, Topic
 
 PROBE = "cto-probe"
 _API, SENSOR, _TRIGGER = "argoproj.io/v1alpha1", "flow", "probe"
-_RIGHTS = ("get", "delete")
+_LABEL, _OVER_S = "cto.dev/probe", 600.0
+_RIGHTS = ("get", "list", "delete")
 # In all, of the 15 s that a status may take.
 _LONGEST_S, _ASKED_S, _AGAIN_S, _LOOK_S = 12.0, 4.0, 4.0, 0.25
 _TAKEN = "success"
@@ -201,9 +203,15 @@ class Delivery:
         return ObjectRef("v1", "ConfigMap", self.namespace, f"{PROBE}-{nonce}")
 
     def _clean(self) -> None:
-        """Take away what the events made."""
+        """Take away what the events made, and what came too late for another look."""
         while self._nonces:
             self.cluster.delete(self._ref(self._nonces.pop()))
+        for one in self.cluster.list_metadata(
+            "v1", "ConfigMap", namespace=self.namespace, labels=f"{_LABEL}=true"
+        ):
+            made = datetime.fromisoformat(one["metadata"]["creationTimestamp"])
+            if (self.cluster.now() - made).total_seconds() > _OVER_S:
+                self.cluster.delete(ref_of(one))
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import hmac
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from types import MappingProxyType
 from typing import Any
 
@@ -248,6 +249,18 @@ def test_who_may_not_take_away_what_comes_of_it_sends_nothing(denied: tuple[str,
     assert found.status is PASSED
     assert f"no event was sent: {denied[0]} configmaps in {NS} is not allowed" in found.message
     assert platform.public.asked == []
+
+
+def test_what_came_too_late_goes_at_a_later_look() -> None:
+    """Not at once: it may be that of somebody else who looks now."""
+    platform = Platform()
+    metadata = {"name": "cto-probe-late", "namespace": NS, "labels": {"cto.dev/probe": "true"}}
+    platform.cluster.add({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata})
+    for minutes, left in ((5, 1), (60, 0)):
+        platform.cluster.time += timedelta(minutes=minutes)
+        found = platform.look()(Topic("webhooks", "Webhook delivery"), "it listens")
+        assert found.status is PASSED
+        assert len(platform.cluster.list("v1", "ConfigMap", namespace=NS)) == left
 
 
 def test_who_may_not_read_the_secret_sends_nothing() -> None:

@@ -98,11 +98,11 @@ def _why_later(config: Config) -> str:
     """Return why nothing is done about GitHub, and what to do then; '' if something is."""
     github = config.github
     if github.organization is None:
-        return "whose Apps the agents' are to be is not known: give github.organization"
+        return "whose Apps to make is not known: give github.organization, then `cto github setup`"
     if github.mode is SetupMode.LATER:
         return "left for later: `cto github setup` makes the agents' Apps"
     if config.air_gapped and github.url.rstrip("/") == GITHUB:
-        return "air_gapped: github.com is not asked; name a server of yours (github.url), or later"
+        return "air_gapped: github.com is not asked; github.url names a server of your own"
     return ""
 
 
