@@ -25,6 +25,8 @@ def check(office: Office) -> dict[str, Any]:
 def made(office: Office) -> Office:
     assert office.setup() == 0, office.err
     office.server.github.seen.clear()
+    # Its clock stood still meanwhile.
+    office.cluster.time = office.desk.clock.now()
     return office
 
 
