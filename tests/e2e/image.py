@@ -22,7 +22,8 @@ from lab.tools import build
 from .engine import Engine
 
 ROOT = Path(__file__).resolve().parents[2]
-LAB = ROOT / "tests" / "lab" / "image.py"
+# The lab's program that makes the image: what `python tests` runs.
+MAKE = [sys.executable, str(ROOT / "tests"), "lab.image"]
 # It has all that minimal needs, too.
 PROFILE = "standard"
 _BUILD_S = 1500
@@ -70,7 +71,7 @@ def made(profile: str = PROFILE) -> Image:
     if tar := given():
         return Image(tar)
     base.make()
-    make = [sys.executable, str(LAB), "--profile", profile, "--target", "image-tar"]
+    make = [*MAKE, "--profile", profile, "--target", "image-tar"]
     done = subprocess.run(
         make, cwd=ROOT, capture_output=True, text=True, timeout=_BUILD_S, check=False
     )

@@ -33,7 +33,7 @@ from fakes.depot import Depot
 from lab.registry import running
 from lab.registry.running import Registries
 
-from .image import LAB, PROFILE, Image
+from .image import MAKE, PROFILE, Image
 
 pytestmark = pytest.mark.docker
 
@@ -241,7 +241,7 @@ def test_what_writes_names_the_folders_until_they_are_there(loaded: str) -> None
 
 def test_without_images_it_is_slim(base: str, image: Image) -> None:
     """For networks with a registry: `make image-slim`, and the sum beside the file."""
-    make = [sys.executable, str(LAB), "--target", "image-slim"]
+    make = [*MAKE, "--target", "image-slim"]
     subprocess.run(make, cwd=ROOT, check=True, capture_output=True, timeout=_LONG_S)
     (slim,) = (ROOT / "dist").glob("cto-*-slim-*.tar")
     assert slim.stat().st_size < image.tar.stat().st_size / 2
