@@ -16,7 +16,7 @@ from cto.objects import dump_yaml
 from fakes.github import forge
 
 from .agents import serve, server
-from .installer import Installer
+from .installer import CLUSTER, Installer
 
 HOST = "github.git.svc"
 CLONE_URL = f"https://{HOST}/{forge.SLUG}.git"
@@ -24,6 +24,17 @@ _PORT = 8443
 _PEM = serialization.Encoding.PEM
 _KEY = (serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
 _SCRIPTS = ("forge.py", "apps.py")
+_PUSH = f"""
+set -e
+work=$(mktemp -d)
+git clone --quiet /srv/data/{forge.SLUG}.git "$work"
+cd "$work"
+mkdir -p %(folder)s
+cat > %(folder)s/all.yaml
+git add .
+git -c user.name=test -c user.email=test@example.com commit --quiet --message %(folder)s
+git push --quiet origin HEAD:main
+"""
 _SCRIPT = f"mkdir /srv/data && exec python3 -P /files/forge.py /srv/data {_PORT} /files/server.pem"
 
 
@@ -55,16 +66,30 @@ class Forge:
         agents = {name: {"enabled": True, "cli": "echo"} for name in ("rex", "cleo", "tess")}
         github = {"host": HOST, "apiUrl": f"https://{HOST}{forge.API}"}
         values = {"github": github, "trust": {"certificates": self._certified[0]}}
-        return dump_yaml(
-            {
-                "github": {"organization": "acme"},
-                "agents": agents,
-                "components": {"controller": {"values": values}},
-            }
-        )
+        gitops = self.for_argo_cd
+        components = {"controller": {"values": values}, **gitops["components"]}
+        organization = {"github": {"organization": "acme"}}
+        return dump_yaml({**organization, **gitops, "agents": agents, "components": components})
 
-    def start(self, installer: Installer) -> None:
-        """Start it, and give each agent the key of its App."""
+    @property
+    def for_argo_cd(self) -> dict[str, Any]:
+        """Return what is to be configured so that Argo CD reads of it."""
+        login = {"username": "x-access-token", "password": forge.READER}
+        certificates = {"tls": {"certificates": {HOST: self._certified[0]}}}
+        return {
+            "repositories": {"forge": {"url": f"https://{HOST}/acme", "shared": True, **login}},
+            "components": {"argocd": {"values": {"configs": certificates}}},
+        }
+
+    def push(self, installer: Installer, folder: str, text: str) -> None:
+        """Commit a file of objects into a folder of the repository's main branch."""
+        admin = "--kubeconfig=/etc/kubernetes/admin.conf"
+        pod = ("exec", "-i", "-n", "git", "github", "--", "sh", "-c", _PUSH % {"folder": folder})
+        node = ("exec", "-i", f"{CLUSTER}-control-plane", "kubectl", admin)
+        installer.engine.run(*node, *pod, stdin=text)
+
+    def start(self, installer: Installer, *, agents: bool = True) -> None:
+        """Start it, and give each agent the key of its App, if there are some."""
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         data = {"client-id": forge.APP, "private-key": key.private_bytes(_PEM, *_KEY).decode()}
         apps = [
@@ -81,7 +106,7 @@ class Forge:
             "server.pem": "".join(self._certified),
         }
         made = server("github", _PORT, _SCRIPT, files, public=443)
-        serve(installer, "github", [*made, *apps])
+        serve(installer, "github", [*made, *(apps if agents else ())])
 
     def pulls(self, installer: Installer) -> list[dict[str, Any]]:
         """Return the pull requests that were opened, with the time of each."""

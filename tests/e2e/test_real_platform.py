@@ -9,6 +9,8 @@ from lab.images import modules
 
 from .agents import assert_agents_work
 from .events import waited
+from .forge import Forge
+from .gitops import assert_applications_work, assert_printed_log_in_works
 from .installer import CLUSTER, KUBE, Installer
 from .inventory import objects
 from .probes import assert_healthy
@@ -47,11 +49,16 @@ def test_a_cluster_is_afterwards_what_it_was_before(installer: Installer, tell: 
     before = objects(installer)
     assert f"Node <none> {CLUSTER}-worker" in before
 
-    (installer.kube / "standard.yaml").write_text(dump_yaml(CONFIG))
+    forge = Forge()
+    (installer.kube / "standard.yaml").write_text(dump_yaml({**CONFIG, **forge.for_argo_cd}))
     installed = installer.install("standard", "--config", f"{KUBE}/standard.yaml")
     assert_healthy(installed, installer.engine)
     tell.append(assert_a_workflow_runs(installer))
     tell.append(assert_a_database_works(installer, "shop", "shop"))
+    assert_printed_log_in_works(installer)
+    forge.start(installer, agents=False)
+    tell.append(assert_applications_work(installer, forge))
+    # Last: it takes the servers of git away.
     tell.append(assert_agents_work(installer))
 
     installer.uninstall("--delete-data", "--delete-crds")

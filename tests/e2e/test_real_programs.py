@@ -22,6 +22,12 @@ from .conftest import sweep
 from .engine import Engine
 from .events import READY_S, Events, all_ready, get, pods, waited
 from .forge import CLONE_URL, Forge
+from .gitops import (
+    assert_applications_work,
+    assert_printed_log_in_works,
+    assert_runs_have_health,
+    assert_the_platform_is_no_destination,
+)
 from .image import Image
 from .installer import CLUSTER, KUBE, Installer
 from .real import assert_a_workflow_runs, needs, succeeded
@@ -218,6 +224,18 @@ def test_agents_play_their_parts_as_steps_of_a_workflow(
     opened = forge.pulls(installer)[before:]
     assert outputs["pullRequestUrl"] == opened[0]["html_url"]
     tell.append(f"a play of three agents {took:.0f} s")
+
+
+@needs("argo-cd")
+def test_applications_of_the_organization_go_where_their_project_lets_them(
+    platform: Events, forge: Forge, tell: list[str]
+) -> None:
+    installer = platform.installer
+    assert_printed_log_in_works(installer)
+    tell.append(assert_applications_work(installer, forge))
+    for project in ("applications", "runs"):
+        assert_the_platform_is_no_destination(installer, project)
+    tell.append(assert_runs_have_health(installer, forge))
 
 
 def runs(installer: Installer, started_by: str) -> list[dict[str, Any]]:

@@ -3,8 +3,9 @@
     python3 forge.py FOLDER PORT CERTIFICATE
 
 Runs with Python's standard library and git alone, so that a pod can; apps.py lies beside it. It
-knows one repository, `acme/shop`, and gives nothing to who shows no token that it made. Each pull
-request, and when it came, is a line of FOLDER/pulls.json; the signature of its App is not verified.
+knows one repository, `acme/shop`, and gives nothing to who shows no token that it made; git it
+gives to who shows a person's, too (READER). Each pull request, and when it came, is a line of
+FOLDER/pulls.json; the signature of its App is not verified.
 FOLDER/port is there when it listens.
 """
 
@@ -30,6 +31,7 @@ import apps  # type: ignore[import-not-found]
 
 SLUG = "acme/shop"
 APP = "Iv23forge"
+READER = "forge-reader-token"
 API = "/api/v3"
 FOLDER = Path()
 GIT = shutil.which("git") or "git"
@@ -103,7 +105,7 @@ class Handler(BaseHTTPRequestHandler):
     def repository(self, path: str, query: str, body: bytes) -> None:
         shown = self.headers.get("Authorization", "").removeprefix("Basic ")
         user, _, token = b64decode(shown).decode().partition(":")
-        if user != "x-access-token" or token not in GITHUB.tokens:
+        if user != "x-access-token" or token not in {READER, *GITHUB.tokens}:
             login = {"WWW-Authenticate": 'Basic realm="GitHub"'}
             self.say(401, {"message": "Bad credentials"}, login)
             return
