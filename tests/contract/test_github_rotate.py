@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cto.engine.rotation import ROTATING
-from cto.objects import annotations_of
+from cto.objects import ObjectRef, annotations_of
 from fakes.github.served import key
 from fakes.office import AGENTS, HOOKS, Office
 
@@ -137,6 +137,46 @@ def test_the_one_webhook_of_all_gets_another_secret(office: Office) -> None:
     assert hook["config"]["secret"] not in ("", "planted-common-hook")
     assert office.common_secret() == hook["config"]["secret"]
     assert rotate(office, "rex") == 2
+
+
+def test_an_app_that_went_meanwhile_does_not_hold_up_the_others(settled: Office) -> None:
+    settled.cluster.end_at = (1, "after")
+    assert rotate(settled) == 137
+    settled.cluster.end_at = None
+    github = settled.server.github
+    github.apps.remove(github.app_of("cto-cleo-acme"))
+    assert rotate(settled) == 0, settled.err
+    assert "cleo: its App does not work" in settled.err
+    agree(settled, "rex")
+    assert ROTATING not in annotations_of(settled.cluster.peek(settled.hook_secrets) or {})
+
+
+def test_what_has_no_receiver_yet_gets_none_by_a_rotation(settled: Office) -> None:
+    """One with nothing but a mark in it would be an error of Argo Events'."""
+    source = ObjectRef("argoproj.io/v1alpha1", "EventSource", "argo-events", "github")
+    settled.cluster.remove(source)
+    settled.cluster.remove(ObjectRef("apps/v1", "Deployment", "argo-events", "github-eventsource-x"))
+    assert rotate(settled) == 0, settled.err
+    assert settled.cluster.peek(source) is None
+
+
+def test_where_failed_deliveries_are_fetched_none_is_sent_again(settled: Office) -> None:
+    settled.receive(tunneling={"provider": "local", "url": HOOKS.removesuffix("/github/webhook")})
+    app = settled.server.github.app_of("cto-rex-acme")
+    settled.server.github.deliver(app, "push", 502)
+    before = len(app.deliveries)
+    assert rotate(settled) == 0, settled.err
+    assert len(app.deliveries) == before
+    assert "rex: a new secret" in settled.out
+
+
+def test_without_a_public_address_the_one_webhook_of_all_keeps_its_secret(office: Office) -> None:
+    office.receive(github={"webhooks": "organization"}, platform={})
+    office.server.github.people["ghp_planted"] = {"acme"}
+    office.desk.env["CTO_GITHUB__WEBHOOK_TOKEN"] = "ghp_planted"
+    assert rotate(office) == 9
+    assert "no public address is known" in office.err
+    assert office.common_secret() == "planted-common-hook"
 
 
 # --- keys -----------------------------------------------------------------------------------------

@@ -94,6 +94,9 @@ class Rotation:
             WaitError: CTO-1700, it does not get ready.
         """
         api_version, kind, name = _SOURCE
+        if self._cluster.get(ObjectRef(api_version, kind, self._secret.namespace, name)) is None:
+            # There is none before `cto install` knows whose events they are; it reads them then.
+            return
         mark = f"{turn.since:%Y-%m-%dT%H:%M:%SZ} {','.join(turn.keys)}"
         template = {"metadata": {"annotations": {_RESTARTED: mark}}}
         source: Manifest = {

@@ -13,6 +13,7 @@ from cto.cli.wiring import Wiring
 from cto.config.agents import WebhookOwner
 from cto.engine.rotation import Rotation, Turn
 from cto.errors import ConfigError, DegradedError, UsageError, if_interrupted
+from cto.github.address import is_forwarded
 from cto.github.answers import GitHubError
 from cto.github.deliveries import since
 from cto.github.hooks import APP_SECRETS, COMMON_SECRET
@@ -95,11 +96,15 @@ def _of_apps(wiring: Wiring, desk: Desk, wishes: Sequence[WantedApp]) -> list[di
     rows = []
     # Also of those that an earlier run did not get to.
     for wish in (one for one in desk.wishes if one.agent in turn.keys):
-        if key := desk.apps.key(wish):
-            desk.hooks.point(wish, key)
+        # It may have gone since: that must not hold up the others for ever.
+        if (key := desk.key(wish, desk.apps.look(wish))) is None:
+            wiring.notice(f"{wish.agent}: its App does not work, so GitHub has no new secret of it")
+            continue
+        desk.hooks.point(wish, key)
         failed = since(turn.since)
-        again = [int(one["id"]) for one in desk.apps.redeliver(wish, failed=failed)]
-        rows.append({"of": wish.agent, "redelivered": again})
+        # Where nothing answers at the address, what failed is fetched.
+        listed = () if is_forwarded(desk.config) else desk.apps.redeliver(wish, failed=failed)
+        rows.append({"of": wish.agent, "redelivered": [int(one["id"]) for one in listed]})
     rotation.finish()
     return rows
 
@@ -131,6 +136,8 @@ def _of_owner(wiring: Wiring, desk: Desk, agents: Sequence[str]) -> list[dict[st
         text = "github.webhook_secret is given by the configuration"
         hint = "Give another one there, `cto install`, then `cto github setup`."
         raise ConfigError("CTO-1370", text, hint=hint)
+    if not desk.hooks.receiver.url():
+        raise DegradedError("CTO-1901", "no public address is known: there is no webhook")
     hook = owner_hook(desk)
     if hook is None:
         text = "github.webhook_token is not given: who is to tell GitHub?"
