@@ -218,6 +218,37 @@ def test_without_a_token_the_webhook_for_all_is_made_by_hand(office: Office) -> 
     assert "Secret github-webhook-secret (secret) of namespace argo-events" in line
 
 
+def test_what_failed_of_the_webhook_for_all_is_sent_again(office: Office) -> None:
+    office.receive(github={"webhooks": "organization"})
+    office.server.github.people["ghp_planted"] = {"acme"}
+    office.desk.env["CTO_GITHUB__WEBHOOK_TOKEN"] = "ghp_planted"
+    assert office.setup() == 0
+    (hook,) = office.server.github.hooks["acme"]
+    item = {"guid": "g-1", "status": "Bad", "event": "push", "delivered_at": "2026-01-01T00:00:00Z"}
+    hook["deliveries"] = [{**item, "id": 77, "status_code": 502}]
+    for words in ((), ("77",)):
+        assert office.run("github", "redeliver", *words, browser=False) == 0, office.err
+        assert "acme: push 77 is sent again" in office.out
+    assert office.run("github", "redeliver", "78", browser=False) == 2
+    del office.desk.env["CTO_GITHUB__WEBHOOK_TOKEN"]
+    assert office.run("github", "redeliver", browser=False) == 3
+    assert "github.webhook_token is not given" in office.err
+
+
+def test_the_webhook_for_all_that_nobody_may_delete_is_named(office: Office) -> None:
+    office.receive(github={"webhooks": "organization"})
+    office.server.github.people["ghp_planted"] = {"acme"}
+    office.desk.env["CTO_GITHUB__WEBHOOK_TOKEN"] = "ghp_planted"
+    assert office.setup() == 0
+    del office.desk.env["CTO_GITHUB__WEBHOOK_TOKEN"]
+    assert office.run("github", "remove", "--yes", browser=False) == 0
+    assert f"Delete it: {office.server.url}/organizations/acme/settings/hooks" in office.out
+    office.desk.env["CTO_GITHUB__WEBHOOK_TOKEN"] = "ghp_planted"
+    assert office.run("github", "remove", "--yes", browser=False) == 0
+    assert office.server.github.hooks["acme"] == []
+    assert "The webhook of acme" not in office.out
+
+
 @pytest.mark.parametrize("kind", ["org-hook", "repo-hook"])
 def test_answers_about_webhooks_have_what_the_description_requires(kind: str) -> None:
     place = {"org-hook": "orgs/acme", "repo-hook": "repos/acme/shop"}[kind]

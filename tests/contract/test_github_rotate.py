@@ -155,7 +155,9 @@ def test_what_has_no_receiver_yet_gets_none_by_a_rotation(settled: Office) -> No
     """One with nothing but a mark in it would be an error of Argo Events'."""
     source = ObjectRef("argoproj.io/v1alpha1", "EventSource", "argo-events", "github")
     settled.cluster.remove(source)
-    settled.cluster.remove(ObjectRef("apps/v1", "Deployment", "argo-events", "github-eventsource-x"))
+    settled.cluster.remove(
+        ObjectRef("apps/v1", "Deployment", "argo-events", "github-eventsource-x")
+    )
     assert rotate(settled) == 0, settled.err
     assert settled.cluster.peek(source) is None
 

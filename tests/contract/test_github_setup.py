@@ -267,6 +267,16 @@ def test_what_can_be_taken_away_is(office: Office) -> None:
     assert office.run("github", "remove", "--yes", browser=False) == 0
 
 
+def test_the_app_of_an_agent_that_was_switched_off_is_taken_away_too(office: Office) -> None:
+    assert office.setup() == 0
+    office.know("rex")
+    assert office.run("github", "remove", "--yes", browser=False) == 0
+    assert office.secret("cleo") is None
+    assert office.apps() == {}
+    assert all(not app.installations for app in office.server.github.apps)
+    assert "cto-cleo-acme: delete it: " in office.out
+
+
 def test_an_app_that_we_made_is_known_as_such_by_its_secret_alone(office: Office) -> None:
     """As after an uninstallation, which keeps the Secrets, and another installation."""
     office.know("rex")

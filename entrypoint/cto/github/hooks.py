@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import hmac
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from cto.github.address import hook_url
@@ -187,12 +187,21 @@ class OwnerHook:
         self._ask("POST", f"{self._path}/{made}/pings", {})
         return Hook(url=url)
 
-    def redeliver(self, failed: Callable[[Mapping[str, Any]], bool]) -> Iterator[Mapping[str, Any]]:
-        """Have GitHub send again what failed, of what `failed` chooses; yield each as it was."""
+    def redeliver(
+        self,
+        only: Collection[int] = (),
+        *,
+        failed: Callable[[Mapping[str, Any]], bool] = lambda _: True,
+    ) -> Iterator[Mapping[str, Any]]:
+        """Have GitHub send again what failed, or some of what it sent; yield each as it was.
+
+        `failed` chooses among what failed.
+        """
         for hook in list(self._ours(self._receiver.url())):
             path = f"{self._path}/{int(hook['id'])}/deliveries"
             listed = self._client.pages(path, self._what, token=self._token)
-            for one in reversed(lost(listed, failed)):
+            chosen = [one for one in listed if one["id"] in only] if only else lost(listed, failed)
+            for one in reversed(chosen):
                 self._ask("POST", f"{path}/{int(one['id'])}/attempts")
                 yield one
 

@@ -27,6 +27,7 @@ from cto.github.manifest import Rules, WantedApp, app_name, rules
 from cto.network import trust, web
 from cto.plan.observed import State
 from cto.ports import Cluster
+from cto.render import k8s_name
 
 # What the environment may say of what is installed: where GitHub is, and where webhooks come in.
 _SECTIONS = ("github", "tunneling")
@@ -65,6 +66,23 @@ class Desk:
     @property
     def place(self) -> str:
         return place_of(self.config)
+
+    @property
+    def former(self) -> Sequence[WantedApp]:
+        """Return the Apps of agents that are switched off by now, as far as they are known."""
+        there = {wish.agent for wish in self.wishes}
+        platform = self.config.platform.name
+        return [
+            WantedApp(
+                agent=name,
+                name=app_name(platform, name, self.config.github.organization or ""),
+                secret=f"{APP_KEYS}{k8s_name(f'{platform}-agent-{name}')}",
+                permissions={},
+                hears={},
+                events=(),
+            )
+            for name in sorted(self.memory.recall().keys() - there)
+        ]
 
     def slugs(self) -> Mapping[str, object]:
         """Return what the Apps are called."""

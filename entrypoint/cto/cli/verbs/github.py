@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from threading import Event as Flag
+from typing import Any
 
 from cto.cli.describe import table
 from cto.cli.output import Terminal
@@ -102,21 +103,29 @@ def redeliver(wiring: Wiring, terminal: Terminal, only: Sequence[int]) -> Result
         UsageError: CTO-1200, GitHub has sent nothing with such a number.
     """
     with opened_desk(wiring, terminal) as desk:
-        rows = [
-            {"agent": wish.agent, "id": one["id"], "event": one["event"]}
-            for wish in desk.wishes
-            for one in desk.apps.redeliver(wish, only)
-        ]
+        rows = list(_sent_again(desk, only))
     if unknown := sorted(set(only) - {row["id"] for row in rows}):
-        text = f"{unknown[0]}: no App of an agent has sent such a delivery, or GitHub forgot it"
+        text = f"{unknown[0]}: no webhook of the platform has such a delivery, or GitHub forgot it"
         raise UsageError("CTO-1200", text)
-    lines = [f"{row['agent']}: {row['event']} {row['id']} is sent again" for row in rows]
+    lines = [f"{row['of']}: {row['event']} {row['id']} is sent again" for row in rows]
     return Result(
         command="github redeliver",
         data={"deliveries": rows},
         text="\n".join(lines) or "Nothing failed.",
         simulated=terminal.simulated,
     )
+
+
+def _sent_again(desk: Desk, only: Sequence[int]) -> Iterator[dict[str, Any]]:
+    if desk.config.github.webhooks is WebhookOwner.APPS:
+        for wish in desk.wishes:
+            for one in desk.apps.redeliver(wish, only):
+                sent = {"id": one["id"], "event": one["event"]}
+                yield {"of": wish.agent, "agent": wish.agent, **sent}
+        return
+    hook = required_hook(desk)
+    for one in hook.redeliver(only):
+        yield {"of": hook.place, "agent": "", "id": one["id"], "event": one["event"]}
 
 
 def remove(wiring: Wiring, terminal: Terminal) -> Result:
@@ -130,16 +139,28 @@ def remove(wiring: Wiring, terminal: Terminal) -> Result:
             raise UsageError("CTO-1204", "github remove needs a confirmation")
         terminal.confirm("Take the agents' Apps out of their repositories, and delete their keys?")
     with opened_desk(wiring, terminal, writes=True) as desk:
-        gone = [desk.apps.remove(wish) for wish in desk.wishes]
-        if desk.config.github.webhooks is not WebhookOwner.APPS and (hook := owner_hook(desk)):
-            hook.remove()
+        gone = [desk.apps.remove(wish) for wish in (*desk.wishes, *desk.former)]
+        left = _owner_left(desk)
     lines = [f"{one.known.get('name') or one.agent}: {one.fix}" for one in gone if one.fix]
     return Result(
         command="github remove",
         data={"apps": [one.to_json() for one in gone]},
-        text="\n".join(["The agents act at GitHub no more.", *lines]),
+        text="\n".join(["The agents act at GitHub no more.", *lines, *left]),
         simulated=terminal.simulated,
     )
+
+
+def _owner_left(desk: Desk) -> Sequence[str]:
+    """Delete the webhook of the organization or repository; without a token, say who can."""
+    if desk.config.github.webhooks is WebhookOwner.APPS:
+        return ()
+    if hook := owner_hook(desk):
+        hook.remove()
+        return ()
+    place = _owner_place(desk)
+    path = f"{place}/settings/hooks" if "/" in place else f"organizations/{place}/settings/hooks"
+    where = f"{desk.config.github.url.rstrip('/')}/{path}"
+    return [f"The webhook of {place} stays: github.webhook_token is not given. Delete it: {where}"]
 
 
 def _looked_at(desk: Desk, wish: WantedApp) -> App:
@@ -185,6 +206,20 @@ def owner_hook(desk: Desk) -> OwnerHook | None:
     if not token:
         return None
     return OwnerHook(desk.client, desk.hooks.receiver, place=_owner_place(desk), token=token)
+
+
+def required_hook(desk: Desk) -> OwnerHook:
+    """Return the same.
+
+    Raises:
+        ConfigError: CTO-1370, there is no token for it.
+    """
+    hook = owner_hook(desk)
+    if hook is None:
+        text = "github.webhook_token is not given: GitHub lets nobody else at the webhook"
+        hint = "Give it: `-c cto.yaml`, or CTO_GITHUB__WEBHOOK_TOKEN."
+        raise ConfigError("CTO-1370", text, hint=hint)
+    return hook
 
 
 def _owner_place(desk: Desk) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from cto.cli.output import Terminal
 from cto.cli.verbs.appsdesk import Desk, opened_desk
-from cto.cli.verbs.github import owner_hook
+from cto.cli.verbs.github import required_hook
 from cto.cli.wiring import Wiring
 from cto.config.agents import WebhookOwner
 from cto.engine.rotation import Rotation, Turn
@@ -138,13 +138,10 @@ def _of_owner(wiring: Wiring, desk: Desk, agents: Sequence[str]) -> list[dict[st
         raise ConfigError("CTO-1370", text, hint=hint)
     if not desk.hooks.receiver.url():
         raise DegradedError("CTO-1901", "no public address is known: there is no webhook")
-    hook = owner_hook(desk)
-    if hook is None:
-        text = "github.webhook_token is not given: who is to tell GitHub?"
-        raise ConfigError("CTO-1370", text)
+    hook = required_hook(desk)
     rotation, turn = _turned(wiring, desk, COMMON_SECRET[0], [COMMON_SECRET[1]])
     hook.point(desk.rules.wanted)
-    again = [int(one["id"]) for one in hook.redeliver(since(turn.since))]
+    again = [int(one["id"]) for one in hook.redeliver(failed=since(turn.since))]
     rotation.finish()
     return [{"of": hook.place, "redelivered": again}]
 
