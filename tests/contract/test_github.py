@@ -130,9 +130,24 @@ def test_all_pages_of_a_list_are_read_and_none_elsewhere(server: GitHubServer) -
     assert len(list(pages)) == 6
     assert len(server.asked("/app/installations")) == 3
     link = {"Link": '<https://elsewhere.example/x>; rel="next"'}
-    server.github.troubles.append(Trouble("GET .*", Reply(200, [1], link)))
+    server.github.troubles.append(Trouble("GET .*", Reply(200, [{"id": 1}], link)))
     pages = client(server).pages("/app/installations", "installations", app=REX)
-    assert list(pages) == [1]
+    assert list(pages) == [{"id": 1}]
+
+
+def test_a_list_that_leads_back_to_itself_ends(server: GitHubServer) -> None:
+    link = {"Link": f'<{server.api}/app/installations?per_page=100>; rel="next"'}
+    server.github.troubles.append(Trouble("GET .*", Reply(200, [{"id": 1}], link), times=5))
+    pages = client(server).pages("/app/installations", "installations", app=REX)
+    assert list(pages) == [{"id": 1}]
+
+
+@pytest.mark.parametrize("items", [[1], [{}], [{"id": None}], [{"id": 1}, "x"]])
+def test_items_that_are_none_of_githubs_are_told_as_such(server: GitHubServer, items: Any) -> None:
+    server.github.troubles.append(Trouble("GET .*", Reply(200, items)))
+    pages = client(server).pages("/app/installations", "installations", app=REX, fields=("id",))
+    with pytest.raises(GitHubError, match="answered something else than GitHub does"):
+        list(pages)
 
 
 PROXY = Reply(200, "<html>Please log in</html>")

@@ -267,6 +267,24 @@ def test_what_can_be_taken_away_is(office: Office) -> None:
     assert office.run("github", "remove", "--yes", browser=False) == 0
 
 
+@pytest.mark.parametrize(
+    ("path", "data"),
+    [
+        ("/app/hook/deliveries", [{"id": 1}]),
+        ("/app/hook/deliveries", ["x"]),
+        ("/repos/acme/shop/installation", {"id": 1, "permissions": {"contents": "much"}}),
+        ("/repos/acme/shop/installation", []),
+    ],
+)
+def test_a_github_that_says_nonsense_is_no_error_of_ours(
+    office: Office, path: str, data: object
+) -> None:
+    office.know("rex")
+    assert office.setup() == 0
+    office.server.github.troubles = [Trouble(f"GET .*{path}", Reply(200, data), times=9)]
+    assert office.run("github", "status", browser=False) in (5, 9), office.err
+
+
 def test_the_app_of_an_agent_that_was_switched_off_is_taken_away_too(office: Office) -> None:
     assert office.setup() == 0
     office.know("rex")

@@ -17,7 +17,7 @@ from typing import Any
 from cto.errors import ApiError
 from cto.github.answers import Answer, GitHubError
 from cto.github.client import Client
-from cto.github.deliveries import arrived, lost
+from cto.github.deliveries import FIELDS, arrived, lost
 from cto.github.found import App, AppKey, Status, app_of
 from cto.github.manifest import WantedApp
 from cto.objects import Manifest, ObjectRef, labels_of
@@ -197,8 +197,10 @@ class Apps:
         if (key := self.key(wish)) and (_ours(known) or self._is_marked(wish)):
             try:
                 known = self._proven(wish, key)
-                for one in self._client.pages("/app/installations", "its installations", app=key):
-                    path = f"/app/installations/{int(one['id'])}"
+                listed = "/app/installations"
+                what = "its installations"
+                for one in self._client.pages(listed, what, app=key, fields=("id",)):
+                    path = f"{listed}/{int(one['id'])}"
                     self._client.ask("DELETE", path, "the end of an installation", app=key)
             except GitHubError as error:
                 # The App is gone, or its key no good: there is nothing to do with it.
@@ -255,7 +257,7 @@ class Apps:
         if key := self.key(wish):
             try:
                 path = "/app/hook/deliveries"
-                yield from self._client.pages(path, "its deliveries", app=key)
+                yield from self._client.pages(path, "its deliveries", app=key, fields=FIELDS)
             except GitHubError as error:
                 # It has no webhook.
                 if not error.is_absence:
@@ -326,7 +328,7 @@ class Apps:
         lacking = [
             f"{name}: {level}"
             for name, level in wish.permissions.items()
-            if _LEVELS.index(given.get(name, "")) < _LEVELS.index(level)
+            if _level(given.get(name)) < _level(level)
         ]
         if lacking:
             problem = f"it may not {', '.join(lacking)}"
@@ -338,7 +340,8 @@ class Apps:
     def _not_installed(self, wish: WantedApp, key: AppKey, known: Mapping[str, Any]) -> App:
         owner = self._place.partition("/")[0].lower()
         requests = self._client.pages("/app/installation-requests", "requests for it", app=key)
-        if any(str(one["account"]["login"]).lower() == owner for one in requests):
+        accounts = (one.get("account") or {} for one in requests)
+        if any(str(one.get("login")).lower() == owner for one in accounts):
             fix = f"An owner of {owner} approves it at {self._site}."
             return app_of(wish, Status.REQUESTED, known, fix=fix)
         fix = f"Install it for {self._place}: {known['url']}/installations/new"
@@ -378,6 +381,11 @@ class Apps:
             "type": "Opaque",
             "data": encoded,
         }
+
+
+def _level(named: object) -> int:
+    """Return how much somebody may; a level that nobody knows is none."""
+    return _LEVELS.index(named) if named in _LEVELS else 0
 
 
 def _ours(known: Mapping[str, Any]) -> bool:

@@ -6,7 +6,7 @@ what it may have carried out is asked again only if that changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from threading import Event as Flag
@@ -123,21 +123,36 @@ class Client:
         token: str = "",
         size: int = 100,
         etags: dict[str, str] | None = None,
-    ) -> Iterator[Any]:
+        fields: Collection[str] = (),
+    ) -> Iterator[Mapping[str, Any]]:
         """Yield the items of all pages of a list. Pages elsewhere are not followed.
 
-        `etags` keeps the first page's tag from one time to the next: there is nothing to yield if
-        that page is still the same.
+        Args:
+            path: Behind the API's address, with its query.
+            what: What is asked for, in words: for errors.
+            app: Who asks.
+            token: Who asks, by an installation's token.
+            size: Of a page.
+            etags: Keeps the first page's tag from one time to the next: there is nothing to yield
+                if that page is still the same.
+            fields: That each item has.
+
+        Raises:
+            GitHubError: There is no answer, it is a refusal, or not what GitHub says.
         """
         mark = "&" if "?" in path else "?"
         next_ = first = f"{path}{mark}per_page={size}"
         known = {} if etags is None else etags
-        while next_:
+        seen: set[str] = set()
+        while next_ and next_ not in seen:
+            seen.add(next_)
             tag = known.get(first, "") if next_ == first else ""
             answer = self.ask("GET", next_, what, app=app, token=token, etag=tag)
             if answer.status == 304:
                 return
-            if not isinstance(answer.data, list):
+            if not isinstance(answer.data, list) or not all(
+                _has(one, fields) for one in answer.data
+            ):
                 raise answer.strange()
             if next_ == first:
                 known[first] = answer.etag
@@ -300,6 +315,10 @@ class Client:
         behind = (theirs - self._clock.now()).total_seconds()
         way = "behind" if behind > 0 else "ahead of"
         return f"set this machine's clock: it is {abs(behind):.0f} s {way} GitHub's"
+
+
+def _has(item: object, fields: Collection[str]) -> bool:
+    return isinstance(item, Mapping) and all(item.get(name) is not None for name in fields)
 
 
 def _read(answer: requests.Response) -> Any:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+FIELDS = ("id", "guid", "event", "delivered_at", "status", "status_code")
+"""Of each, that we read."""
 # Clocks may differ, and what was on its way then counts.
 _EARLIER = timedelta(minutes=1)
 

@@ -20,6 +20,7 @@ from cto.errors import ToolError
 from cto.github.address import path_of
 from cto.github.answers import GitHubError
 from cto.github.client import Client
+from cto.github.deliveries import FIELDS
 from cto.github.found import AppKey
 from cto.github.hooks import APP_SECRETS
 from cto.objects import Manifest, ObjectRef
@@ -184,7 +185,9 @@ class Forwarder:
         oldest = self._clock.now() - _FIRST
         place = known or Place()
         found: list[Delivery] = []
-        pages = self._client.pages(_DELIVERIES, "its deliveries", app=source.key, etags=etags)
+        pages = self._client.pages(
+            _DELIVERIES, "its deliveries", app=source.key, etags=etags, fields=FIELDS
+        )
         for item in pages:
             one = _delivery(source.agent, item)
             if known is None and one.at < oldest:

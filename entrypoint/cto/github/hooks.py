@@ -15,7 +15,7 @@ from cto.github.address import hook_url
 from cto.github.answers import GitHubError
 from cto.github.apps import Memory
 from cto.github.client import Client
-from cto.github.deliveries import lost
+from cto.github.deliveries import FIELDS, lost
 from cto.github.found import AppKey, Hook
 from cto.github.manifest import WantedApp
 from cto.objects import ObjectRef
@@ -199,7 +199,7 @@ class OwnerHook:
         """
         for hook in list(self._ours(self._receiver.url())):
             path = f"{self._path}/{int(hook['id'])}/deliveries"
-            listed = self._client.pages(path, self._what, token=self._token)
+            listed = self._client.pages(path, self._what, token=self._token, fields=FIELDS)
             chosen = [one for one in listed if one["id"] in only] if only else lost(listed, failed)
             for one in reversed(chosen):
                 self._ask("POST", f"{path}/{int(one['id'])}/attempts")
@@ -213,7 +213,7 @@ class OwnerHook:
         return bool(found)
 
     def _ours(self, url: str) -> Iterator[Mapping[str, Any]]:
-        for one in self._client.pages(self._path, self._what, token=self._token):
+        for one in self._client.pages(self._path, self._what, token=self._token, fields=("id",)):
             if (one.get("config") or {}).get("url") == url:
                 yield one
 
