@@ -50,9 +50,10 @@ class Receiver:
     got: list[tuple[str, Any]] = field(default_factory=list)
     came: Flag = field(default_factory=Flag)
     answer: tuple[int, str] = (200, "success")
+    secret: str = HOOK
 
     def __call__(self, path: str, headers: Mapping[str, str], body: bytes) -> tuple[int, str]:
-        wanted = hmac.new(HOOK.encode(), body, hashlib.sha256).hexdigest()
+        wanted = hmac.new(self.secret.encode(), body, hashlib.sha256).hexdigest()
         if headers["X-Hub-Signature-256"] != f"sha256={wanted}":
             return 400, "payload signature check failed"
         if self.answer[0] == 200:
@@ -228,6 +229,36 @@ def test_it_goes_on_until_somebody_ends_it_and_tells_troubles_once(office: Offic
     assert done.exit_code in (1, 130)
     assert done.stderr.count("the receiver answered 500 failed to record event") == 1
     assert "forwarding for rex; Ctrl+C ends it" in done.stderr
+
+
+def test_a_secret_that_is_rotated_meanwhile_is_used_from_then_on(office: Office) -> None:
+    rotated = "planted-rotated-secret"
+
+    class Rotated(Interrupted):
+        """In the first pause the secret is another one, and something happens."""
+
+        def wait(self, flag: Flag, timeout_s: float) -> bool:
+            over = super().wait(flag, timeout_s)
+            if timeout_s == PAUSE_S:
+                office.desk.cluster.add(secret("github-app-webhooks", "argo-events", rex=rotated))
+                office.receiver.secret = rotated
+                office.server.github.deliver(office.app, "issues", 502, {"action": "labeled"})
+            return over
+
+    office.desk.clock = Rotated()
+    office.server.github.now = lambda: office.desk.clock.now().timestamp()
+    office.desk.cto("github", "forward")
+    assert office.receiver.got == [("/github/webhook/rex", {"action": "labeled"})]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"floor": 1}', '{"floor": 1, "done": [[1]]}'])
+def test_where_somebody_wrote_over_how_far_it_got_it_begins_anew(office: Office, text: str) -> None:
+    metadata = {"name": PLACE.name, "namespace": PLACE.namespace}
+    config_map = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
+    office.desk.cluster.add({**config_map, "data": {"rex": text}})
+    office.server.github.deliver(office.app, "issues", 502)
+    assert office.forward().stdout == "1 handed over.\n"
+    assert office.forward().stdout == "There was nothing to hand over.\n"
 
 
 # the pod

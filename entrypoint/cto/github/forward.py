@@ -234,7 +234,8 @@ class Forwarder:
     def _held(self) -> tuple[Manifest | None, dict[str, Place]]:
         found = self._cluster.get(self._ref)
         data: Mapping[str, str] = (found or {}).get("data") or {}
-        return found, {agent: _place(text) for agent, text in data.items()}
+        places = ((agent, _place(text)) for agent, text in data.items())
+        return found, {agent: place for agent, place in places if place}
 
     def _hold(self, held: Manifest | None, agent: str, place: Place) -> Manifest:
         """Write down how far it got; an update, which fails where another one did so."""
@@ -316,9 +317,14 @@ def _delivery(agent: str, item: Mapping[str, Any]) -> Delivery:
     )
 
 
-def _place(text: str) -> Place:
-    told = json.loads(text)
-    return Place(told["floor"], {id_: (guid, at) for id_, guid, at in told["done"]})
+def _place(text: str) -> Place | None:
+    """Return what was written down; None if somebody wrote over it: it begins anew then."""
+    try:
+        told = json.loads(text)
+        done = {int(id_): (str(guid), float(at)) for id_, guid, at in told["done"]}
+        return Place(int(told["floor"]), done)
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 def _told(one: Delivery) -> str:

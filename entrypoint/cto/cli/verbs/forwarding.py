@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from threading import Event as Flag
 
 from cto.cli.output import Terminal
@@ -10,7 +11,7 @@ from cto.cli.verbs.appsdesk import Desk, opened_desk
 from cto.cli.wiring import Wiring
 from cto.config.agents import WebhookOwner
 from cto.config.tunneling import TunnelProvider
-from cto.errors import ConfigError, CtoError
+from cto.errors import ApiError, ConfigError, CtoError
 from cto.github.forward import PAUSE_S, Delivery, Forwarder, Source, sources
 from cto.objects import ObjectRef
 from cto.result import Result
@@ -40,7 +41,7 @@ def forward(wiring: Wiring, terminal: Terminal, *, once: bool) -> Result:
                 raise _unfit(source.agent, flaw, desk)
         if not once:
             wiring.notice(f"forwarding for {', '.join(one.agent for one in found)}; Ctrl+C ends it")
-            _for_ever(wiring, forwarder, found)
+            _for_ever(wiring, desk, forwarder, found)
         rows = [one for source in found for one in _told(wiring, forwarder, source)]
     return Result(
         command="github forward",
@@ -50,7 +51,7 @@ def forward(wiring: Wiring, terminal: Terminal, *, once: bool) -> Result:
     )
 
 
-def _for_ever(wiring: Wiring, forwarder: Forwarder, found: Sequence[Source]) -> None:
+def _for_ever(wiring: Wiring, desk: Desk, forwarder: Forwarder, found: Sequence[Source]) -> None:
     wrong: dict[str, str] = {}
     while True:
         for source in found:
@@ -64,6 +65,9 @@ def _for_ever(wiring: Wiring, forwarder: Forwarder, found: Sequence[Source]) -> 
                     wiring.notice(f"{source.agent}: {error.message}")
                 wrong[source.agent] = error.message
         wiring.clock.wait(Flag(), PAUSE_S)
+        # Somebody may have rotated them. Where the cluster cannot be asked, the old ones are tried.
+        with suppress(ApiError):
+            found = sources(desk.cluster, *_places(desk), wiring.secrets.add)[0] or found
 
 
 def _told(wiring: Wiring, forwarder: Forwarder, source: Source) -> Iterator[Delivery]:
@@ -77,9 +81,7 @@ def _sources(wiring: Wiring, desk: Desk) -> Sequence[Source]:
     if owner is not WebhookOwner.APPS:
         text = f"github.webhooks is {owner.value}: only webhooks of Apps can be forwarded"
         raise ConfigError("CTO-1370", text, hint="Leave it out, or let a tunnel bring them in.")
-    namespace = desk.config.platform.namespace
-    apps = {one.agent: ObjectRef("v1", "Secret", namespace, one.secret) for one in desk.wishes}
-    receiver = desk.hooks.receiver.namespace
+    apps, receiver = _places(desk)
     if not receiver:
         raise ConfigError("CTO-1370", "nothing is installed that webhooks come in by")
     found, lacking = sources(desk.cluster, apps, receiver, wiring.secrets.add)
@@ -89,6 +91,13 @@ def _sources(wiring: Wiring, desk: Desk) -> Sequence[Source]:
         text = "there is no App of an agent to forward for"
         raise ConfigError("CTO-1370", text, hint="`cto github setup` makes them.")
     return found
+
+
+def _places(desk: Desk) -> tuple[Mapping[str, ObjectRef], str]:
+    """Return where the keys of Apps are, and where webhooks come in."""
+    namespace = desk.config.platform.namespace
+    apps = {one.agent: ObjectRef("v1", "Secret", namespace, one.secret) for one in desk.wishes}
+    return apps, desk.hooks.receiver.namespace
 
 
 def _unfit(agent: str, flaw: str, desk: Desk) -> ConfigError:
