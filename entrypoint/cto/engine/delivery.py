@@ -11,6 +11,7 @@ import hmac
 import json
 import secrets
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from threading import Event as Flag
@@ -34,6 +35,7 @@ _RIGHTS = ("get", "list", "delete")
 # In all, of the 15 s that a status may take.
 _LONGEST_S, _ASKED_S, _AGAIN_S, _LOOK_S = 12.0, 4.0, 4.0, 0.25
 _TAKEN = "success"
+_FORBIDDEN = 403
 _FAILED = "CTO-1900"
 
 Send = Callable[[str, Mapping[str, str], bytes, float], tuple[int, str]]
@@ -80,8 +82,11 @@ class Delivery:
         try:
             return self._check(topic, message)
         except ApiError as error:
-            # Not everybody who may look at the platform may read its secrets.
-            return topic.passed(f"{message}; no event was sent: {error.message}")
+            if error.status == _FORBIDDEN:
+                # Not everybody who may look at the platform may read its secrets.
+                return topic.passed(f"{message}; no event was sent: {error.message}")
+            text = f"{message}; no event got through: {error.message}"
+            return topic.warning(text, fix="Look again: `cto status`.")
 
     def _check(self, topic: Topic, message: str) -> Check:
         denied = [verb for verb in _RIGHTS if not self._may(verb)]
@@ -101,7 +106,9 @@ class Delivery:
             text = f"{message}; {fault.message}"
             return topic.failed(text, fix=fault.fix, code=_FAILED)
         finally:
-            self._clean()
+            # What is left goes at a later look; what was found is told in any case.
+            with suppress(ApiError):
+                self._clean()
 
     def _tried(self, topic: Topic, message: str, entries: Mapping[str, str]) -> Check:
         base = public_url(self.config)
@@ -152,7 +159,7 @@ class Delivery:
     def _values(self, name: str) -> dict[str, str]:
         found = self.cluster.get(ObjectRef("v1", "Secret", self.namespace, name)) or {}
         data = (found.get("data") or {}).items()
-        return {key: base64.b64decode(value).decode() for key, value in data}
+        return {key: base64.b64decode(value).decode(errors="replace") for key, value in data}
 
     def _through(
         self, send: Send, base: str, entries: Mapping[str, str], *, longest_s: float = _LONGEST_S

@@ -270,6 +270,22 @@ def test_who_may_not_read_the_secret_sends_nothing() -> None:
     assert (found.status, found.message.endswith("no event was sent: no")) == (PASSED, True)
 
 
+def test_an_api_server_that_does_not_answer_is_not_taken_for_a_success() -> None:
+    platform = Platform()
+    silent = ApiError("CTO-1600", "no answer within 4 s")
+    platform.cluster.fail_next("get", silent, kind="Secret")
+    found = platform.check()
+    assert (found.status, "no answer within 4 s" in found.message) == (WARNING, True)
+
+
+def test_what_is_wrong_is_told_also_if_nothing_can_be_taken_away_after_it() -> None:
+    platform = Platform()
+    platform.public.answer = (530, "<html>error 1033")
+    platform.cluster.fail_next("delete", ApiError("CTO-1602", "no", status=403), kind="ConfigMap")
+    found = platform.check()
+    assert (found.status, "answered by something else (530)" in found.message) == (FAILED, True)
+
+
 def test_without_a_sensor_only_signatures_are_tried() -> None:
     platform = Platform()
     platform.public.deaf = 99
