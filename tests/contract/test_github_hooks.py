@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import requests
 
+from cto.errors import ApiError
+from cto.objects import Manifest, ObjectRef
 from fakes.github.apps import App, Reply, Trouble
 from fakes.github.served import GitHubServer, key
 from fakes.office import AGENTS, HOOKS, Office
@@ -129,7 +131,12 @@ def test_another_secret_in_the_cluster_gets_to_github(office: Office) -> None:
     office.cluster.remove(office.hook_secrets)
     office.receive()
     office.change_hook_secret("rex", "planted-another-hook")
+    assert office.run("github", "status", browser=False) == 9
+    wrong = "rex: its webhook is signed with another secret than the platform's"
+    assert f"{wrong}. `cto github setup` changes that." in office.out
+    assert "cleo:" not in office.out
     assert office.setup(browser=False) == 0
+    assert office.run("github", "status", browser=False) == 0, office.out
     hook = app_of(office, "rex").hook
     assert hook
     assert hook["secret"] == "planted-another-hook"
@@ -172,6 +179,30 @@ def test_a_github_that_fails_at_the_webhook_loses_no_app(
     hook = app_of(office, "rex").hook
     assert hook
     assert hook["secret"] == office.hook_secret("rex")
+
+
+def test_who_may_not_read_the_secrets_of_webhooks_may_look_at_the_apps(office: Office) -> None:
+    office.receive()
+    assert office.setup() == 0
+    get = office.cluster.get
+
+    def denied(ref: ObjectRef, *, managed_fields: bool = False) -> Manifest | None:
+        if ref == office.hook_secrets:
+            raise ApiError("CTO-1602", "no", status=403)
+        return get(ref, managed_fields=managed_fields)
+
+    office.cluster.get = denied  # type: ignore[method-assign]
+    assert office.run("github", "status", browser=False) == 0, office.err
+
+
+@pytest.mark.parametrize("url", ["http://localhost:8080", "https://192.168.1.5", "https://x.local"])
+def test_an_address_that_github_refuses_is_told_before_anybody_clicks(
+    office: Office, url: str
+) -> None:
+    office.receive(platform={}, tunneling={"provider": "none", "url": url})
+    office.desk.env["CTO_GITHUB__URL"] = "https://github.com"
+    assert office.setup(browser=False) == 3
+    assert f"tunneling.url {url}: github.com takes no address that is private" in office.err
 
 
 # --- one for all ----------------------------------------------------------------------------------

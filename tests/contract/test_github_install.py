@@ -18,11 +18,13 @@ HEALTH = 9
 ENABLED = {"agents": {name: {"enabled": name in AGENTS} for name in ("rex", "cleo", "tess")}}
 
 
-def install(office: Office, *words: str, browser: bool = False, **github: Any) -> int:
+def install(
+    office: Office, *words: str, browser: bool = False, tunneling: Any = None, **github: Any
+) -> int:
     file = office.desk.folder / "install.yaml"
     told = {"organization": "acme", "repository": "shop", "url": office.server.url, **github}
     sections = {key: value for key, value in told.items() if value is not None}
-    file.write_text(dump_yaml({"github": sections, **ENABLED}))
+    file.write_text(dump_yaml({"github": sections, "tunneling": tunneling or {}, **ENABLED}))
     argv = ("install", "-c", str(file), "--provider", "existing", *words)
     return office.run(*argv, browser=browser, stdin="y\n")
 
@@ -72,6 +74,18 @@ def test_otherwise_one_line_says_how_to_go_on(
     assert install(office, *words, **github) == HEALTH, office.err
     assert line(office).endswith(text) or text in line(office)
     assert office.server.github.seen == []
+
+
+def test_an_app_from_before_there_was_an_address_is_not_said_to_be_lacking(
+    office: Office,
+) -> None:
+    """As an older installer made it: without a webhook."""
+    office.know("rex")
+    assert office.setup() == 0
+    tunneling = {"provider": "none", "url": "https://hooks.example.com"}
+    assert install(office, "--yes", tunneling=tunneling) == HEALTH, office.err
+    told = "cleo has to get its GitHub App; no webhook yet: rex; `cto github setup` goes on."
+    assert line(office) == f"GitHub: {told}"
 
 
 def test_what_the_configuration_has_is_taken_without_anybody(office: Office) -> None:

@@ -94,7 +94,9 @@ def status(terminal: Terminal, *, options: ClusterOptions) -> Result:
 def redeliver(
     terminal: Terminal, *, options: ClusterOptions, deliveries: tuple[int, ...]
 ) -> Result:
-    """Have GitHub send the webhooks of the agents' Apps again that failed, or those with these ids.
+    """Have GitHub send the webhooks again that failed, or those with these ids.
+
+    Those of the agents' Apps, or of the one webhook for all.
 
     GitHub keeps them for three days.
     """

@@ -11,6 +11,7 @@ import hmac
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from cto.errors import ApiError
 from cto.github.address import hook_url
 from cto.github.answers import GitHubError
 from cto.github.apps import Memory
@@ -24,6 +25,7 @@ from cto.ports import Cluster
 # What bundle/components/argo-events generates.
 APP_SECRETS, COMMON_SECRET = "github-app-webhooks", ("github-webhook-secret", "secret")
 _CONFIG = "/app/hook/config"
+_FORBIDDEN = 403
 _JSON = {"content_type": "json", "insecure_ssl": "0"}
 
 
@@ -119,12 +121,28 @@ class AppHooks:
         if url and not _leads_to(config, url):
             problem = f"its webhook goes to {there}, not to {url}"
             return Hook(url=there, problem=problem, fix="`cto github setup` changes that.")
+        if url and self._is_other(wish, key, known):
+            problem = "its webhook is signed with another secret than the platform's"
+            return Hook(url=there, problem=problem, fix="`cto github setup` changes that.")
         if url and (deaf := self._unheard(wish, key)):
             where = f"{self._settings(known)}/permissions"
             rights = ", ".join(f"{name}: {level}" for name, level in wish.hears.items())
             fix = f"At {where} see that it has {rights}, and tick these events."
             return Hook(url=there, problem=f"its webhook does not tell of {deaf}", fix=fix)
         return Hook(url=there)
+
+    def _is_other(self, wish: WantedApp, key: AppKey, known: Mapping[str, Any]) -> bool:
+        """Tell whether GitHub was given another secret than that which is checked here now."""
+        if not (given := known.get("hook")):
+            return False
+        try:
+            secret = self.receiver.secret(wish.agent)
+        except ApiError as error:
+            # Not everybody who may look at the Apps may read it.
+            if error.status != _FORBIDDEN:
+                raise
+            return False
+        return bool(secret) and given.get("proof") != _proof(key, secret)
 
     def _unheard(self, wish: WantedApp, key: AppKey) -> str:
         told = self._client.app(key).of("events", list)

@@ -14,9 +14,10 @@ from cto.cli.verbs.appsdesk import Desk, opened_desk
 from cto.cli.verbs.clicks import Clicks, clicked
 from cto.cli.wiring import Wiring
 from cto.config.agents import GitHubApp, SetupMode, WebhookOwner
+from cto.config.model import Config
 from cto.engine.planning import secret_values
 from cto.errors import ConfigError, Exit, UsageError
-from cto.github.address import is_forwarded
+from cto.github.address import GITHUB, is_forwarded, looks_public
 from cto.github.answers import GitHubError
 from cto.github.found import App, AppKey, Status
 from cto.github.hooks import COMMON_SECRET, OwnerHook
@@ -58,6 +59,7 @@ def set_up(
     again: Sequence[str] = (),
 ) -> Result:
     """Do the same at a desk that is open; without clicks, as far as nobody has to click."""
+    _check_address(desk.config)
     before = desk.slugs()
     found = {wish.agent: desk.apps.look(wish) for wish in desk.wishes}
     _check_again(again, found)
@@ -245,6 +247,20 @@ def _owner_told(desk: Desk) -> str:
     found = hook.point(desk.rules.wanted)
     told = f"The webhook of {place} goes to {found.url}."
     return told if found.url else f"{found.problem}: {found.fix}"
+
+
+def _check_address(config: Config) -> None:
+    """See that GitHub takes the address for webhooks: its page refuses an App for a bad one.
+
+    Raises:
+        ConfigError: CTO-1370, it does not.
+    """
+    url = config.tunneling.url
+    # A server of one's own may reach what is private.
+    if url and not looks_public(url) and config.github.url.rstrip("/") == GITHUB:
+        text = f"tunneling.url {url}: github.com takes no address that is private"
+        hint = "Give one that the internet reaches, or leave it out: the Apps get no webhooks then."
+        raise ConfigError("CTO-1370", text, hint=hint)
 
 
 def _check_again(again: Sequence[str], found: Mapping[str, App]) -> None:

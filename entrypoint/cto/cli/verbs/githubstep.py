@@ -65,7 +65,7 @@ def run(
     # A container's port has to be published, which `--port` of `cto github setup` says.
     can_click = asks and not wiring.host.in_container and config.github.mode is SetupMode.CREATE
     if not can_click and not all(name in config.github.apps for name in open_):
-        return Told([f"GitHub: {_open_text(open_)}; {_GO_ON}."])
+        return Told([f"GitHub: {_open_text(open_, state)}; {_GO_ON}."])
     return _set_up(wiring, terminal, opened, can_click=can_click)
 
 
@@ -122,6 +122,10 @@ def _open(config: Config, plan: Plan, state: State) -> list[str]:
     ]
 
 
-def _open_text(agents: Sequence[str]) -> str:
-    have, them = ("have", "their GitHub Apps") if len(agents) > 1 else ("has", "its GitHub App")
-    return f"{', '.join(agents)} {have} to get {them}"
+def _open_text(agents: Sequence[str], state: State) -> str:
+    lacking = [name for name in agents if "id" not in state.apps.get(name, {})]
+    deaf = [name for name in agents if name not in lacking]
+    have, them = ("have", "their GitHub Apps") if len(lacking) > 1 else ("has", "its GitHub App")
+    told = [f"{', '.join(lacking)} {have} to get {them}"] if lacking else []
+    # As with Apps that were made when there was no public address yet.
+    return "; ".join([*told, *([f"no webhook yet: {', '.join(deaf)}"] if deaf else [])])
