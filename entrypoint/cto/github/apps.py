@@ -19,12 +19,11 @@ from cto.github.answers import Answer, GitHubError
 from cto.github.client import Client
 from cto.github.deliveries import FIELDS, arrived, lost
 from cto.github.found import App, AppKey, Status, app_of
-from cto.github.manifest import WantedApp
+from cto.github.manifest import WantedApp, amount
 from cto.objects import Manifest, ObjectRef, labels_of
 from cto.plan import labels
 from cto.ports import Clock, Cluster
 
-_LEVELS = ("", "read", "write", "admin")
 _WRITE_AGAIN_S, _WRITES = 5.0, 24
 # What is remembered of an App that GitHub does not say: where its webhook was pointed to, which
 # installation its user has chosen.
@@ -328,7 +327,7 @@ class Apps:
         lacking = [
             f"{name}: {level}"
             for name, level in wish.permissions.items()
-            if _level(given.get(name)) < _level(level)
+            if amount(given.get(name)) < amount(level)
         ]
         if lacking:
             problem = f"it may not {', '.join(lacking)}"
@@ -381,11 +380,6 @@ class Apps:
             "type": "Opaque",
             "data": encoded,
         }
-
-
-def _level(named: object) -> int:
-    """Return how much somebody may; a level that nobody knows is none."""
-    return _LEVELS.index(named) if named in _LEVELS else 0
 
 
 def _ours(known: Mapping[str, Any]) -> bool:

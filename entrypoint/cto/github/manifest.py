@@ -103,6 +103,11 @@ def _plain(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
 
+def amount(level: object) -> int:
+    """Return how much a level of a permission lets somebody do; one that nobody knows, nothing."""
+    return _LEVELS.index(level) + 1 if level in _LEVELS else 0
+
+
 @dataclass(frozen=True, kw_only=True)
 class WantedApp:
     """An agent's App as it should be.
