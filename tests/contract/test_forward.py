@@ -14,7 +14,7 @@ import pytest
 
 from cto.errors import ApiError
 from cto.github.client import Client
-from cto.github.forward import PLACES, Forwarder, ReceiverError, Source, sources
+from cto.github.forward import PLACES, AppSource, Forwarder, ReceiverError, sources
 from cto.github.found import AppKey
 from cto.network import trust, web
 from cto.objects import Manifest, ObjectRef
@@ -24,7 +24,7 @@ from fakes.github.apps import GONE, App, Reply, Trouble
 from fakes.github.served import GitHubServer, key
 
 SECRET = "planted-secret"
-REX = Source("rex", AppKey("Iv23rex", key(0)[0]), SECRET)
+REX = AppSource("rex", AppKey("Iv23rex", key(0)[0]), SECRET)
 PLACE = ObjectRef("v1", "ConfigMap", "cto", PLACES)
 
 
@@ -87,7 +87,7 @@ class Line:
             **settings,
         )
 
-    def once(self, source: Source = REX, **settings: Any) -> list[int]:
+    def once(self, source: AppSource = REX, **settings: Any) -> list[int]:
         return [one.id for one in self.forwarder(**settings).forward(source)]
 
     def deliver(self, event: str = "issues", status: int = 502, **payload: Any) -> dict[str, Any]:
@@ -250,7 +250,7 @@ def test_what_the_receiver_never_takes_is_given_up_and_told(line: Line) -> None:
 
 def test_a_secret_that_is_another_one_loses_nothing(line: Line) -> None:
     wanted = line.deliver()
-    other = Source("rex", REX.key, "another")
+    other = AppSource("rex", REX.key, "another")
     with pytest.raises(ReceiverError, match="400 payload signature check failed"):
         line.once(other)
     assert line.once() == [wanted["id"]]

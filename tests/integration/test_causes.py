@@ -184,7 +184,8 @@ spec:
 """
 
 # Longer than the time in which the most urgent release is upgraded alone.
-SLOW = ("slow", "cto", "", {"milliseconds": "20000"})
+# Longer than a busy machine needs to get to looking at them.
+SLOW = ("slow", "cto", "", {"milliseconds": "45000"})
 COMMAND = ("install", "--provider", "kwok", "--profile", "minimal")
 
 

@@ -150,13 +150,9 @@ class Client:
             answer = self.ask("GET", next_, what, app=app, token=token, etag=tag)
             if answer.status == 304:
                 return
-            if not isinstance(answer.data, list) or not all(
-                _has(one, fields) for one in answer.data
-            ):
-                raise answer.strange()
             if next_ == first:
                 known[first] = answer.etag
-            yield from answer.data
+            yield from _items(answer, fields)
             ours = answer.following.startswith(f"{self._api}/")
             next_ = answer.following.removeprefix(self._api) if ours else ""
 
@@ -317,8 +313,13 @@ class Client:
         return f"set this machine's clock: it is {abs(behind):.0f} s {way} GitHub's"
 
 
-def _has(item: object, fields: Collection[str]) -> bool:
-    return isinstance(item, Mapping) and all(item.get(name) is not None for name in fields)
+def _items(answer: Answer, fields: Collection[str]) -> list[Mapping[str, Any]]:
+    """Return what a page lists, if each item is what GitHub says."""
+    found: list[Any] = answer.data if isinstance(answer.data, list) else [None]
+    for item in found:
+        if not isinstance(item, Mapping) or any(item.get(name) is None for name in fields):
+            raise answer.strange()
+    return found
 
 
 def _read(answer: requests.Response) -> Any:

@@ -47,7 +47,7 @@ class ReceiverError(ToolError):
 
 
 @dataclass(frozen=True)
-class Source:
+class AppSource:
     """An App whose deliveries are forwarded.
 
     Attributes:
@@ -60,7 +60,7 @@ class Source:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Delivery:
+class ListedDelivery:
     """One of GitHub's list."""
 
     agent: str
@@ -75,7 +75,7 @@ class Delivery:
 
 
 @dataclass(frozen=True)
-class Place:
+class Cursor:
     """How far an App's deliveries were handed over.
 
     Attributes:
@@ -86,10 +86,10 @@ class Place:
     floor: int = 0
     done: Mapping[int, tuple[str, float]] = field(default_factory=dict)
 
-    def with_done(self, one: Delivery) -> Place:
+    def with_done(self, one: ListedDelivery) -> Cursor:
         return replace(self, done={**self.done, one.id: (one.guid, one.at.timestamp())})
 
-    def raised(self, before: datetime, below: int) -> Place:
+    def raised(self, before: datetime, below: int) -> Cursor:
         """Return it with the floor under what may still come: of late, or not done."""
         newest = sorted(self.done)[-_MOST:]
         over = [
@@ -98,7 +98,7 @@ class Place:
             if id_ < below and (at < before.timestamp() or id_ < newest[0])
         ]
         floor = max([self.floor, *over])
-        return Place(floor, {id_: told for id_, told in self.done.items() if id_ > floor})
+        return Cursor(floor, {id_: told for id_, told in self.done.items() if id_ > floor})
 
 
 class Forwarder:
@@ -131,7 +131,7 @@ class Forwarder:
         self._notice = notice
         self._etags: dict[str, dict[str, str]] = {}
 
-    def flaw(self, source: Source) -> str:
+    def flaw(self, source: AppSource) -> str:
         """Say why GitHub keeps nothing that could be forwarded; '' if nothing tells.
 
         Raises:
@@ -145,7 +145,7 @@ class Forwarder:
             return "its App has no webhook, so GitHub keeps nothing of what it would send"
         return "" if hook.data.get("url") else "the webhook of its App has no address"
 
-    def forward(self, source: Source) -> Iterator[Delivery]:
+    def forward(self, source: AppSource) -> Iterator[ListedDelivery]:
         """Hand over what is new, the oldest first; yield each that was.
 
         Raises:
@@ -179,25 +179,25 @@ class Forwarder:
             self._etags[source.agent] = etags
 
     def _listed(
-        self, source: Source, known: Place | None, etags: dict[str, str]
-    ) -> tuple[Sequence[Delivery], Place]:
+        self, source: AppSource, known: Cursor | None, etags: dict[str, str]
+    ) -> tuple[Sequence[ListedDelivery], Cursor]:
         """Return what may be new, the oldest first, and how far it got before."""
         oldest = self._clock.now() - _FIRST
-        place = known or Place()
-        found: list[Delivery] = []
+        place = known or Cursor()
+        found: list[ListedDelivery] = []
         pages = self._client.pages(
             _DELIVERIES, "its deliveries", app=source.key, etags=etags, fields=FIELDS
         )
         for item in pages:
             one = _delivery(source.agent, item)
             if known is None and one.at < oldest:
-                place = Place(one.id)
+                place = Cursor(one.id)
             if one.id <= place.floor:
                 break
             found.append(one)
         return sorted(found, key=lambda one: one.id), place
 
-    def _handed(self, source: Source, one: Delivery, place: Place) -> bool | None:
+    def _handed(self, source: AppSource, one: ListedDelivery, place: Cursor) -> bool | None:
         """Hand a delivery over, if it is to be; None if GitHub has no content of it yet."""
         again = one.guid in {guid for guid, _ in place.done.values()}
         if again or (self._failed_only and one.arrived):
@@ -231,13 +231,13 @@ class Forwarder:
         message = f"{_told(one)}: the receiver answered {status} {said}".rstrip()
         raise ReceiverError(_CODE, message)
 
-    def _held(self) -> tuple[Manifest | None, dict[str, Place]]:
+    def _held(self) -> tuple[Manifest | None, dict[str, Cursor]]:
         found = self._cluster.get(self._ref)
         data: Mapping[str, str] = (found or {}).get("data") or {}
-        places = ((agent, _place(text)) for agent, text in data.items())
+        places = ((agent, _cursor(text)) for agent, text in data.items())
         return found, {agent: place for agent, place in places if place}
 
-    def _hold(self, held: Manifest | None, agent: str, place: Place) -> Manifest:
+    def _hold(self, held: Manifest | None, agent: str, place: Cursor) -> Manifest:
         """Write down how far it got; an update, which fails where another one did so."""
         text = json.dumps({"floor": place.floor, "done": [[k, *v] for k, v in place.done.items()]})
         if held is not None:
@@ -257,7 +257,7 @@ def sources(
     apps: Mapping[str, ObjectRef],
     receiver: str,
     learned: Callable[[Sequence[str]], None] = lambda _: None,
-) -> tuple[list[Source], dict[str, str]]:
+) -> tuple[list[AppSource], dict[str, str]]:
     """Return the Apps that can be forwarded, and of the others why they cannot.
 
     Args:
@@ -267,7 +267,7 @@ def sources(
         learned: Told of secrets before they are used.
     """
     hooks = _secret(cluster, ObjectRef("v1", "Secret", receiver, APP_SECRETS))
-    found: list[Source] = []
+    found: list[AppSource] = []
     lacking: dict[str, str] = {}
     for agent, ref in apps.items():
         data = _secret(cluster, ref)
@@ -279,11 +279,13 @@ def sources(
         elif agent not in hooks:
             lacking[agent] = f"Secret {APP_SECRETS} in {receiver} has nothing of it"
         else:
-            found.append(Source(agent, AppKey(issuer, pem), hooks[agent]))
+            found.append(AppSource(agent, AppKey(issuer, pem), hooks[agent]))
     return found, lacking
 
 
-def signed(given: Mapping[str, Any], one: Delivery, body: bytes, secret: str) -> Mapping[str, str]:
+def signed(
+    given: Mapping[str, Any], one: ListedDelivery, body: bytes, secret: str
+) -> Mapping[str, str]:
     """Return the headers of a delivery, as GitHub would send it with this body.
 
     GitHub tells what it sent as data: the bytes are others than those that it signed.
@@ -306,8 +308,8 @@ def _secret(cluster: Cluster, ref: ObjectRef) -> dict[str, str]:
     return {name: base64.b64decode(one).decode(errors="replace") for name, one in data.items()}
 
 
-def _delivery(agent: str, item: Mapping[str, Any]) -> Delivery:
-    return Delivery(
+def _delivery(agent: str, item: Mapping[str, Any]) -> ListedDelivery:
+    return ListedDelivery(
         agent=agent,
         id=int(item["id"]),
         guid=str(item["guid"]),
@@ -317,15 +319,15 @@ def _delivery(agent: str, item: Mapping[str, Any]) -> Delivery:
     )
 
 
-def _place(text: str) -> Place | None:
+def _cursor(text: str) -> Cursor | None:
     """Return what was written down; None if somebody wrote over it: it begins anew then."""
     try:
         told = json.loads(text)
         done = {int(id_): (str(guid), float(at)) for id_, guid, at in told["done"]}
-        return Place(int(told["floor"]), done)
+        return Cursor(int(told["floor"]), done)
     except (ValueError, TypeError, KeyError):
         return None
 
 
-def _told(one: Delivery) -> str:
+def _told(one: ListedDelivery) -> str:
     return f"{one.agent}: {one.event} {one.id}"

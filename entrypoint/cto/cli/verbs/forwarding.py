@@ -12,7 +12,7 @@ from cto.cli.wiring import Wiring
 from cto.config.agents import WebhookOwner
 from cto.config.tunneling import TunnelProvider
 from cto.errors import ApiError, ConfigError, CtoError
-from cto.github.forward import PAUSE_S, Delivery, Forwarder, Source, sources
+from cto.github.forward import PAUSE_S, AppSource, Forwarder, ListedDelivery, sources
 from cto.objects import ObjectRef
 from cto.result import Result
 
@@ -51,7 +51,7 @@ def forward(wiring: Wiring, terminal: Terminal, *, once: bool) -> Result:
     )
 
 
-def _for_ever(wiring: Wiring, desk: Desk, forwarder: Forwarder, found: Sequence[Source]) -> None:
+def _for_ever(wiring: Wiring, desk: Desk, forwarder: Forwarder, found: Sequence[AppSource]) -> None:
     wrong: dict[str, str] = {}
     while True:
         for source in found:
@@ -70,13 +70,13 @@ def _for_ever(wiring: Wiring, desk: Desk, forwarder: Forwarder, found: Sequence[
             found = sources(desk.cluster, *_places(desk), wiring.secrets.add)[0] or found
 
 
-def _told(wiring: Wiring, forwarder: Forwarder, source: Source) -> Iterator[Delivery]:
+def _told(wiring: Wiring, forwarder: Forwarder, source: AppSource) -> Iterator[ListedDelivery]:
     for one in forwarder.forward(source):
         wiring.notice(f"{one.agent}: {one.event} {one.id} is handed over")
         yield one
 
 
-def _sources(wiring: Wiring, desk: Desk) -> Sequence[Source]:
+def _sources(wiring: Wiring, desk: Desk) -> Sequence[AppSource]:
     owner = desk.config.github.webhooks
     if owner is not WebhookOwner.APPS:
         text = f"github.webhooks is {owner.value}: only webhooks of Apps can be forwarded"
