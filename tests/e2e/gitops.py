@@ -70,7 +70,8 @@ def assert_printed_log_in_works(installer: Installer) -> None:
     assert shown["url"] in printed
     (command,) = (line.strip() for line in printed.splitlines() if " get secret " in line)
     places = f"{programs.tools_folder()}:{os.environ['PATH']}"
-    env = {"PATH": places, "HOME": "/nonexistent", "KUBECONFIG": str(installer.kubeconfig)}
+    home = str(installer.kube.parent)
+    env = {"PATH": places, "HOME": home, "KUBECONFIG": str(installer.kubeconfig)}
     done = inside(
         installer.engine.namespace,
         lambda: subprocess.run(
