@@ -6,6 +6,7 @@ that nobody here knows.
 
 from __future__ import annotations
 
+import base64
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -86,6 +87,12 @@ def is_being_deleted(manifest: Mapping[str, Any]) -> bool:
 
 def annotations_of(manifest: Mapping[str, Any]) -> dict[str, str]:
     return manifest.get("metadata", {}).get("annotations") or {}
+
+
+def secret_data(found: Mapping[str, Any] | None) -> dict[str, str]:
+    """Return what is in a Secret, as texts; {} if there is none."""
+    data = ((found or {}).get("data") or {}).items()
+    return {key: base64.b64decode(value).decode(errors="replace") for key, value in data}
 
 
 def is_simulated(node: Mapping[str, Any]) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +11,7 @@ from cto.github.answers import GitHubError
 from cto.github.client import Client
 from cto.github.found import AppKey
 from cto.network import trust, web
-from cto.objects import ObjectRef
+from cto.objects import ObjectRef, secret_data
 from cto.ports import Clock, Cluster
 from cto_controller.attempts import Attempt
 from cto_controller.runs import moment
@@ -68,10 +67,8 @@ class AppTokens:
             raise TokenError(text) from None
 
     def _key(self, ref: ObjectRef) -> AppKey:
-        data = (self._cluster.get(ref) or {}).get("data") or {}
-        values = {key: b64decode(value).decode(errors="replace") for key, value in data.items()}
-        issuer = (values.get("client-id") or values.get("app-id") or "").strip()
-        if not issuer or not values.get("private-key"):
+        key = AppKey.of(secret_data(self._cluster.get(ref)))
+        if key is None:
             text = f"Secret {ref.name} with the keys app-id and private-key of its App is not there"
             raise TokenError(text)
-        return AppKey(issuer, values["private-key"])
+        return key

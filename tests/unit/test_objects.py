@@ -31,6 +31,12 @@ def test_people_read_kind_name_and_namespace() -> None:
     assert str(ObjectRef("v1", "Namespace", "", "web")) == "Namespace web"
 
 
+def test_what_is_in_a_secret_is_text_also_where_it_is_none() -> None:
+    data = {"key": "cGxhbnRlZA==", "blob": "//4="}
+    assert objects.secret_data({"data": data}) == {"key": "planted", "blob": "\ufffd\ufffd"}
+    assert [objects.secret_data(one) for one in (None, {}, {"data": None})] == [{}, {}, {}]
+
+
 def test_the_callers_namespace_counts_only_where_none_is_named() -> None:
     manifest = config_map("glue", "web")
     assert ref_of(manifest, default_namespace="other").namespace == "web"

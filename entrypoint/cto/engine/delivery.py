@@ -6,8 +6,6 @@ refused. Nothing else of the cluster is changed, and the ConfigMap goes again.
 
 from __future__ import annotations
 
-import base64
-import hmac
 import json
 import secrets
 from collections.abc import Callable, Mapping
@@ -22,9 +20,10 @@ from cto.config.model import Config
 from cto.engine.rbac import Right, allowed
 from cto.errors import ApiError
 from cto.github.address import is_forwarded, path_of, public_url
+from cto.github.deliveries import SIGNATURE, signature
 from cto.github.hooks import APP_SECRETS, COMMON_SECRET
 from cto.network.web import UnreachableError
-from cto.objects import ObjectRef, ref_of
+from cto.objects import ObjectRef, ref_of, secret_data
 from cto.ports import Clock, Cluster
 from cto.result import Check, Topic
 
@@ -35,7 +34,6 @@ _RIGHTS = ("get", "list", "delete")
 # In all, of the 15 s that a status may take.
 _LONGEST_S, _ASKED_S, _AGAIN_S, _LOOK_S = 12.0, 4.0, 4.0, 0.25
 _TAKEN = "success"
-_FORBIDDEN = 403
 _FAILED = "CTO-1900"
 
 Send = Callable[[str, Mapping[str, str], bytes, float], tuple[int, str]]
@@ -82,7 +80,7 @@ class Delivery:
         try:
             return self._check(topic, message)
         except ApiError as error:
-            if error.status == _FORBIDDEN:
+            if error.is_forbidden:
                 # Not everybody who may look at the platform may read its secrets.
                 return topic.passed(f"{message}; no event was sent: {error.message}")
             text = f"{message}; no event got through: {error.message}"
@@ -157,9 +155,7 @@ class Delivery:
         return any(one["template"]["name"] == _TRIGGER for one in triggers)
 
     def _values(self, name: str) -> dict[str, str]:
-        found = self.cluster.get(ObjectRef("v1", "Secret", self.namespace, name)) or {}
-        data = (found.get("data") or {}).items()
-        return {key: base64.b64decode(value).decode(errors="replace") for key, value in data}
+        return secret_data(self.cluster.get(ObjectRef("v1", "Secret", self.namespace, name)))
 
     def _through(
         self, send: Send, base: str, entries: Mapping[str, str], *, longest_s: float = _LONGEST_S
@@ -235,12 +231,11 @@ class _Way:
 
     def sent(self, agent: str, secret: str, nonce: str) -> tuple[int, str]:
         body = json.dumps({"nonce": nonce}).encode()
-        signature = hmac.new(secret.encode(), body, "sha256").hexdigest()
         headers = {
             "Content-Type": "application/json",
             "X-GitHub-Event": PROBE,
             "X-GitHub-Delivery": str(uuid4()),
-            "X-Hub-Signature-256": f"sha256={signature}",
+            SIGNATURE: signature(body, secret),
         }
         left = max(self.end - self.clock.monotonic(), 0.5)
         return self.send(self.where(agent), headers, body, min(_ASKED_S, left))

@@ -20,7 +20,7 @@ from cto.github.client import Client
 from cto.github.deliveries import FIELDS, arrived, lost
 from cto.github.found import App, AppKey, Status, app_of
 from cto.github.manifest import WantedApp, amount
-from cto.objects import Manifest, ObjectRef, labels_of
+from cto.objects import Manifest, ObjectRef, labels_of, secret_data
 from cto.plan import labels
 from cto.ports import Clock, Cluster
 
@@ -30,6 +30,7 @@ _WRITE_AGAIN_S, _WRITES = 5.0, 24
 _OURS = ("hook", "installation_id")
 # Of the Secret of an App that we made.
 _MADE = "cto.dev/github-app-made"
+_SECRETS = ("private-key", "client-secret", "webhook-secret")
 
 
 @dataclass(frozen=True)
@@ -93,14 +94,9 @@ class Apps:
 
     def key(self, wish: WantedApp) -> AppKey | None:
         """Return the key in an App's Secret."""
-        data = (self._cluster.get(self._ref(wish)) or {}).get("data") or {}
-        values = {
-            name: base64.b64decode(one).decode(errors="replace") for name, one in data.items()
-        }
-        issuer = (values.get("client-id") or values.get("app-id") or "").strip()
-        pem = values.get("private-key", "")
-        self._learned([pem, values.get("client-secret", ""), values.get("webhook-secret", "")])
-        return AppKey(issuer, pem) if issuer and pem else None
+        values = secret_data(self._cluster.get(self._ref(wish)))
+        self._learned(values.get(name, "") for name in _SECRETS)
+        return AppKey.of(values)
 
     def writable(self, wish: WantedApp) -> None:
         """Try that the Secret of an App can be written.
@@ -166,18 +162,17 @@ class Apps:
             ValueError: It is no key.
         """
         self._learned([pem])
-        data = (self._cluster.get(self._ref(wish)) or {}).get("data") or {}
+        values = secret_data(self._cluster.get(self._ref(wish)))
         known = self._memory.recall().get(wish.agent) or {}
-        values = {name: base64.b64decode(one).decode() for name, one in data.items()}
-        issuer = values.get("client-id") or values.get("app-id") or str(known.get("id") or "")
-        key = AppKey(issuer, pem)
+        there = AppKey.of({**values, "private-key": pem})
+        key = there or AppKey(str(known.get("id") or ""), pem)
         answer = self._client.app(key)
         told = {
             "app-id": str(answer.of("id", int)),
             "client-id": answer.of("client_id", str),
             "private-key": pem,
         }
-        self._keep(wish, {**values, **told})
+        self._keep(wish, {**{name: values[name] for name in _SECRETS if name in values}, **told})
         return self._installed(wish, key, self._remembered(wish, answer))
 
     def remove(self, wish: WantedApp) -> App:

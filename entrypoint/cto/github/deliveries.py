@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 FIELDS = ("id", "guid", "event", "delivered_at", "status", "status_code")
 """Of each, that we read."""
+SIGNATURE = "X-Hub-Signature-256"
+"""The header with what shows that who sent a body knows the secret."""
 # Clocks may differ, and what was on its way then counts.
 _EARLIER = timedelta(minutes=1)
+
+
+def signature(body: bytes, secret: str) -> str:
+    """Return the value of that header, as GitHub makes it.
+
+    https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries
+    """
+    return f"sha256={hmac.new(secret.encode(), body, 'sha256').hexdigest()}"
 
 
 def lost(

@@ -7,9 +7,6 @@ any moment loses nothing; what comes a second time by that has the same delivery
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,10 +17,10 @@ from cto.errors import ToolError
 from cto.github.address import path_of
 from cto.github.answers import GitHubError
 from cto.github.client import Client
-from cto.github.deliveries import FIELDS
+from cto.github.deliveries import FIELDS, SIGNATURE, arrived, signature
 from cto.github.found import AppKey
 from cto.github.hooks import APP_SECRETS
-from cto.objects import Manifest, ObjectRef
+from cto.objects import Manifest, ObjectRef, secret_data
 from cto.plan import labels
 from cto.ports import Clock, Cluster
 
@@ -266,20 +263,19 @@ def sources(
         receiver: The namespace in which webhooks come in.
         learned: Told of secrets before they are used.
     """
-    hooks = _secret(cluster, ObjectRef("v1", "Secret", receiver, APP_SECRETS))
+    hooks = secret_data(cluster.get(ObjectRef("v1", "Secret", receiver, APP_SECRETS)))
     found: list[AppSource] = []
     lacking: dict[str, str] = {}
     for agent, ref in apps.items():
-        data = _secret(cluster, ref)
-        issuer = (data.get("client-id") or data.get("app-id") or "").strip()
-        pem = data.get("private-key", "")
-        learned([pem, hooks.get(agent, "")])
-        if not issuer or not pem:
+        data = secret_data(cluster.get(ref))
+        learned([data.get("private-key", ""), hooks.get(agent, "")])
+        key = AppKey.of(data)
+        if key is None:
             lacking[agent] = f"Secret {ref.name} with the key of its App is not there"
         elif agent not in hooks:
             lacking[agent] = f"Secret {APP_SECRETS} in {receiver} has nothing of it"
         else:
-            found.append(AppSource(agent, AppKey(issuer, pem), hooks[agent]))
+            found.append(AppSource(agent, key, hooks[agent]))
     return found, lacking
 
 
@@ -293,19 +289,13 @@ def signed(
     kept = {
         name: str(value) for name, value in given.items() if name.lower().startswith("x-github-")
     }
-    digest = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
     return {
         **kept,
         "X-GitHub-Event": one.event,
         "X-GitHub-Delivery": one.guid,
-        "X-Hub-Signature-256": f"sha256={digest}",
+        SIGNATURE: signature(body, secret),
         "Content-Type": "application/json",
     }
-
-
-def _secret(cluster: Cluster, ref: ObjectRef) -> dict[str, str]:
-    data = (cluster.get(ref) or {}).get("data") or {}
-    return {name: base64.b64decode(one).decode(errors="replace") for name, one in data.items()}
 
 
 def _delivery(agent: str, item: Mapping[str, Any]) -> ListedDelivery:
@@ -315,7 +305,7 @@ def _delivery(agent: str, item: Mapping[str, Any]) -> ListedDelivery:
         guid=str(item["guid"]),
         event=str(item["event"]),
         at=datetime.fromisoformat(item["delivered_at"]),
-        arrived=200 <= int(item["status_code"]) < 300,
+        arrived=arrived(item),
     )
 
 

@@ -29,6 +29,13 @@ class AppKey:
     issuer: str
     pem: str = field(repr=False)
 
+    @classmethod
+    def of(cls, values: Mapping[str, str]) -> AppKey | None:
+        """Return the key in what the Secret of an App holds; None if it is not all there."""
+        issuer = (values.get("client-id") or values.get("app-id") or "").strip()
+        pem = values.get("private-key", "")
+        return cls(issuer, pem) if issuer and pem else None
+
     def signed(self, now: datetime) -> str:
         """Return a JSON Web Token.
 

@@ -6,7 +6,6 @@ the App's own: another secret, or another App, has another one.
 
 from __future__ import annotations
 
-import base64
 import hmac
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -19,13 +18,12 @@ from cto.github.client import Client
 from cto.github.deliveries import FIELDS, lost
 from cto.github.found import AppKey, Hook
 from cto.github.manifest import WantedApp
-from cto.objects import ObjectRef
+from cto.objects import ObjectRef, secret_data
 from cto.ports import Cluster
 
 # What bundle/components/argo-events generates.
 APP_SECRETS, COMMON_SECRET = "github-app-webhooks", ("github-webhook-secret", "secret")
 _CONFIG = "/app/hook/config"
-_FORBIDDEN = 403
 _JSON = {"content_type": "json", "insecure_ssl": "0"}
 
 
@@ -58,8 +56,8 @@ class Receiver:
     def secret(self, agent: str = "") -> str:
         """Return what webhooks are signed with; '' if there is nothing yet."""
         name, key = (APP_SECRETS, agent) if agent else COMMON_SECRET
-        found = self._cluster.get(ObjectRef("v1", "Secret", self.namespace, name)) or {}
-        value = base64.b64decode((found.get("data") or {}).get(key) or "").decode()
+        found = self._cluster.get(ObjectRef("v1", "Secret", self.namespace, name))
+        value = secret_data(found).get(key, "")
         self._learned([value])
         return value
 
@@ -139,7 +137,7 @@ class AppHooks:
             secret = self.receiver.secret(wish.agent)
         except ApiError as error:
             # Not everybody who may look at the Apps may read it.
-            if error.status != _FORBIDDEN:
+            if not error.is_forbidden:
                 raise
             return False
         return bool(secret) and given.get("proof") != _proof(key, secret)
