@@ -17,6 +17,16 @@ _SUBDOMAIN = "webhooks"
 _LOCAL = ("localhost", "local", "internal", "invalid", "test", "lan", "home.arpa")
 
 
+def is_public(config: Config) -> bool:
+    """Tell whether the GitHub is github.com, and no server of somebody's own."""
+    return config.github.url.rstrip("/") == GITHUB
+
+
+def is_cut_off(config: Config) -> bool:
+    """Tell whether the GitHub is not to be reached: github.com, of an air-gapped platform."""
+    return bool(config.air_gapped) and is_public(config)
+
+
 def public_url(config: Config) -> str | None:
     """Return the address under which the internet reaches the receiver, without a path.
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
 from cto.errors import ToolError
@@ -11,6 +13,22 @@ from cto.errors import ToolError
 _T = TypeVar("_T")
 
 SILENT, REFUSED, LIMITED = "CTO-1580", "CTO-1581", "CTO-1582"
+
+
+def lag_s(date: str, now: datetime) -> float | None:
+    """Return how far a clock is behind GitHub's, by the header Date of an answer.
+
+    None if that is no date. What is negative is ahead.
+    """
+    try:
+        return (parsedate_to_datetime(date).astimezone(UTC) - now).total_seconds()
+    except ValueError:
+        return None
+
+
+def lag_told(lag_s: float) -> str:
+    """Say it, as the end of a sentence."""
+    return f"{abs(lag_s):.0f} s {'behind' if lag_s > 0 else 'ahead of'} GitHub's"
 
 
 class GitHubError(ToolError):

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 
 from cto.errors import KINDS, ApiError
-from cto.github.answers import GitHubError
+from cto.github.answers import GitHubError, lag_s, lag_told
 from cto.github.apps import Apps
 from cto.github.client import Client
 from cto.github.found import Status
@@ -22,6 +21,8 @@ _LONGEST_S = 8.0
 _SKEW_S = 60.0
 _FEW = 0.1
 _FAILED = "CTO-1900"
+# Nobody was asked about it.
+_KEYLESS = (Status.MISSING, Status.LOST)
 
 
 @dataclass(frozen=True)
@@ -65,9 +66,9 @@ class AppsCheck:
         for wish in self.wishes:
             if self.clock.monotonic() - begun > _LONGEST_S:
                 break
-            if self.apps.key(wish) is None:
-                continue
             found = self.apps.look(wish)
+            if found.status in _KEYLESS:
+                continue
             asked += 1
             if found.problem or found.status is not Status.INSTALLED:
                 items.append(f"{wish.agent}: {found.problem or found.fix}")
@@ -80,15 +81,10 @@ class AppsCheck:
 
     def _skews(self) -> Iterator[str]:
         """Yield whose clock is too far from GitHub's, and how far."""
-        try:
-            theirs = parsedate_to_datetime(self.client.heard.get("Date", "")).astimezone(UTC)
-        except ValueError:
-            return
         for name, now in self.clocks.items():
-            behind = (theirs - now()).total_seconds()
-            if abs(behind) >= _SKEW_S:
-                way = "behind" if behind > 0 else "ahead of"
-                yield f"the clock of {name} is {abs(behind):.0f} s {way} GitHub's"
+            lag = lag_s(self.client.heard.get("Date", ""), now())
+            if lag is not None and abs(lag) >= _SKEW_S:
+                yield f"the clock of {name} is {lag_told(lag)}"
 
     def _left(self) -> tuple[str, bool]:
         """Say how many requests GitHub still takes, and whether these are few."""

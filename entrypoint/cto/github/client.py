@@ -7,15 +7,14 @@ what it may have carried out is asked again only if that changes nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from threading import Event as Flag
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 import requests
 
-from cto.github.answers import LIMITED, REFUSED, SILENT, Answer, GitHubError
+from cto.github.answers import LIMITED, REFUSED, SILENT, Answer, GitHubError, lag_s, lag_told
 from cto.github.found import AppKey
 from cto.network import web
 from cto.ports import Clock
@@ -304,13 +303,10 @@ class Client:
 
     def _skew(self, date: str) -> str:
         """Say how far this clock is from GitHub's: its tokens name times."""
-        try:
-            theirs = parsedate_to_datetime(date).astimezone(UTC)
-        except ValueError:
+        lag = lag_s(date, self._clock.now())
+        if lag is None:
             return f"compare this machine's clock with {date or 'the time'}"
-        behind = (theirs - self._clock.now()).total_seconds()
-        way = "behind" if behind > 0 else "ahead of"
-        return f"set this machine's clock: it is {abs(behind):.0f} s {way} GitHub's"
+        return f"set this machine's clock: it is {lag_told(lag)}"
 
 
 def _items(answer: Answer, fields: Collection[str]) -> list[Mapping[str, Any]]:

@@ -14,7 +14,7 @@ from cto.config.model import Config
 from cto.engine.agents import runner_of
 from cto.engine.installer import Installer
 from cto.errors import CtoError, if_interrupted
-from cto.github.address import GITHUB, public_url
+from cto.github.address import is_cut_off, public_url
 from cto.plan.observed import State
 from cto.plan.steps import Plan
 
@@ -101,7 +101,7 @@ def _why_later(config: Config) -> str:
         return "whose Apps to make is not known: give github.organization, then `cto github setup`"
     if github.mode is SetupMode.LATER:
         return "left for later: `cto github setup` makes the agents' Apps"
-    if config.air_gapped and github.url.rstrip("/") == GITHUB:
+    if is_cut_off(config):
         return "air_gapped: github.com is not asked; github.url names a server of your own"
     return ""
 
