@@ -190,7 +190,7 @@ def test_an_app_of_somebody_stays_as_it_is(office: Office) -> None:
     ("pem", "text"),
     [
         (key(1)[0], "github.apps.rex: GitHub was asked for the App itself and answered 401"),
-        ("planted-no-key", "github.apps.rex.private_key is no RSA key in PEM"),
+        ("planted-no-key", "github.apps.rex.private_key: it is no RSA key in PEM"),
     ],
 )
 def test_a_key_is_proven_before_it_is_taken(office: Office, pem: str, text: str) -> None:

@@ -151,7 +151,7 @@ class Executor:
 
     def _generate(self, step: GenerateSecret) -> str:
         data = {
-            key: wanted.value if wanted.value is not None else _random(wanted.random or 0)
+            key: wanted.value if wanted.value is not None else random_text(wanted.random or 0)
             for key, wanted in step.secret.keys.items()
         }
         ref = ObjectRef("v1", "Secret", step.namespace, step.secret.name)
@@ -372,7 +372,8 @@ def _about(component: str, error: ApiError | ToolError) -> CtoError:
     )
 
 
-def _random(length: int) -> str:
+def random_text(length: int) -> str:
+    """Return a secret: letters and digits that nobody guesses."""
     return "".join(secrets.choice(_ALPHABET) for _ in range(length))
 
 

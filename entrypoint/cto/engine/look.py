@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
@@ -82,6 +82,17 @@ class Look(HealthContext):
 
     def simulated_nodes(self) -> Collection[str]:
         return () if self.nodes.exception() else self.nodes.result().simulated
+
+
+def receiver_of(
+    components: Iterable[Component], state: State | None
+) -> tuple[ReleaseState, Component] | None:
+    """Return what is installed that receives webhooks; None if nothing does."""
+    releases = state.releases if state else {}
+    for one in components:
+        if one.health.webhooks and one.name in releases:
+            return releases[one.name], one
+    return None
 
 
 def inventory(release: ReleaseState) -> tuple[ObjectRef, ...]:

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import base64
 import json
-import secrets
-import string
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from threading import Event as Flag
 
+from cto.engine.execute import random_text
 from cto.engine.readiness import status_of
 from cto.errors import DegradedError, WaitError
 from cto.objects import Manifest, ObjectRef, annotations_of
@@ -80,7 +79,7 @@ class Rotation:
             tuple(sorted({*fresh, *(before.keys if before else ())})),
             before.since if before else self._clock.now(),
         )
-        values = {key: _random() for key in fresh}
+        values = {key: random_text(_LENGTH) for key in fresh}
         self._learned(values.values())
         encoded = {key: base64.b64encode(one.encode()).decode() for key, one in values.items()}
         if encoded:
@@ -155,8 +154,3 @@ def _turn(found: Manifest) -> Turn | None:
     except (ValueError, KeyError, TypeError):
         # Somebody wrote over it: all keys get new values then.
         return None
-
-
-def _random() -> str:
-    alphabet = string.ascii_letters + string.digits
-    return "".join(secrets.choice(alphabet) for _ in range(_LENGTH))

@@ -11,7 +11,7 @@ import ssl
 import time
 from collections.abc import Callable, Mapping
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 import requests
@@ -19,6 +19,7 @@ from requests.adapters import HTTPAdapter
 
 from cto.network.proxies import Proxies, Proxy, denied, innermost, is_refusal
 
+Session: TypeAlias = requests.Session
 TIMEOUTS_S = (10.0, 60.0)
 _CONNECTIONS = 16
 _BEGINNING = 1000

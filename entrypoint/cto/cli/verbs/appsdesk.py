@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 
-from cto.catalog import Component
 from cto.cli.output import Terminal
-from cto.cli.verbs.opening import installed_state, opened_existing
+from cto.cli.verbs.opening import installed_state, opened_existing, web_session
 from cto.cli.wiring import Wiring
 from cto.config.agents import WebhookOwner
 from cto.config.load import remembered_under
@@ -16,15 +15,15 @@ from cto.config.model import Config
 from cto.engine.agents import InstalledRunner, runner_of, settings_of
 from cto.engine.agentsettings import Settings
 from cto.engine.installer import Installer
+from cto.engine.look import receiver_of
 from cto.engine.tasks import APP_KEYS
 from cto.errors import ConfigError, DegradedError
-from cto.github.address import GITHUB, public_url
+from cto.github.address import is_cut_off, public_url
 from cto.github.apps import Apps, Memory
 from cto.github.client import Client, api_of
 from cto.github.found import App, AppKey, Status
 from cto.github.hooks import AppHooks, Receiver
 from cto.github.manifest import Rules, WantedApp, app_name, rules
-from cto.network import trust, web
 from cto.plan.observed import State
 from cto.ports import Cluster
 from cto.render import k8s_name
@@ -148,11 +147,23 @@ def desk_of(
             place=place_of(config),
             learned=wiring.secrets.add,
         )
-        base, place = public_url(config) or "", receiving(installer.known.components, state)
-        receiver = Receiver(cluster, base=base, namespace=place, learned=wiring.secrets.add)
+        receiver = _receiver(wiring, installer, state, cluster, config)
         hooks = AppHooks(client, memory, receiver, apps.settings)
         wishes = _wishes(installer.cluster, runner, config, told)
         yield Desk(config, apps, client, wishes, told, cluster, memory, hooks)
+
+
+def _receiver(
+    wiring: Wiring, installer: Installer, state: State, cluster: Cluster, config: Config
+) -> Receiver:
+    """Return where webhooks are to go."""
+    found = receiver_of(installer.known.components, state)
+    return Receiver(
+        cluster,
+        base=public_url(config) or "",
+        namespace=found[0].namespace if found else "",
+        learned=wiring.secrets.add,
+    )
 
 
 def _runner(installer: Installer, state: State) -> InstalledRunner:
@@ -164,12 +175,7 @@ def _runner(installer: Installer, state: State) -> InstalledRunner:
 
 @contextmanager
 def _client(wiring: Wiring, config: Config, patience_s: float) -> Iterator[Client]:
-    session = web.session(
-        wiring.settings.env,
-        verified=trust.context(wiring.settings.env, ca_file=wiring.options.ca_file),
-        log=lambda text: wiring.debug(wiring.secrets.redacted(text)),
-    )
-    with closing(session):
+    with closing(web_session(wiring)) as session:
         api = api_of(config.github.url)
         yield Client(api, session, wiring.clock, patience_s=patience_s, notice=wiring.notice)
 
@@ -187,17 +193,11 @@ def _config(config: Config | None) -> Config:
     """
     if config is None or config.github.organization is None:
         raise ConfigError("CTO-1370", "github.organization is not set: whose are the Apps to be?")
-    if config.air_gapped and config.github.url.rstrip("/") == GITHUB:
+    if is_cut_off(config):
         text = "air_gapped: github.com is not to be reached"
         hint = "Name a GitHub Enterprise Server: github.url."
         raise ConfigError("CTO-1370", text, hint=hint)
     return config
-
-
-def receiving(components: Iterable[Component], state: State) -> str:
-    """Return the namespace in which webhooks come in; '' where none do."""
-    names = (one.name for one in components if one.health.webhooks)
-    return next((state.releases[one].namespace for one in names if one in state.releases), "")
 
 
 def _wishes(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from threading import Event as Flag
@@ -17,7 +18,7 @@ from cto.config.agents import GitHubApp, SetupMode, WebhookOwner
 from cto.config.model import Config
 from cto.engine.planning import secret_values
 from cto.errors import ConfigError, Exit, UsageError
-from cto.github.address import GITHUB, is_forwarded, looks_public
+from cto.github.address import is_forwarded, is_public, looks_public
 from cto.github.answers import GitHubError
 from cto.github.found import App, AppKey, Status
 from cto.github.hooks import COMMON_SECRET, OwnerHook
@@ -257,7 +258,7 @@ def _check_address(config: Config) -> None:
     """
     url = config.tunneling.url
     # A server of one's own may reach what is private.
-    if url and not looks_public(url) and config.github.url.rstrip("/") == GITHUB:
+    if url and not looks_public(url) and is_public(config):
         text = f"tunneling.url {url}: github.com takes no address that is private"
         hint = "Give one that the internet reaches, or leave it out: the Apps get no webhooks then."
         raise ConfigError("CTO-1370", text, hint=hint)
@@ -287,29 +288,52 @@ def _adopted(desk: Desk, wish: WantedApp, given: GitHubApp) -> App:
     """
     field = f"github.apps.{wish.agent}"
     if given.private_key_path is not None:
-        path = f"{field}.private_key_path"
-        try:
-            pem = Path(given.private_key_path).expanduser().read_text(encoding="utf-8")
-        except (OSError, UnicodeError) as error:
-            text = f"{path} {given.private_key_path!r} cannot be read"
-            raise ConfigError("CTO-1370", text, details=type(error).__name__) from None
+        path = f"{field}.private_key_path {given.private_key_path}"
+        pem = key_in(path, Path(given.private_key_path).expanduser())
     else:
         path = f"{field}.private_key"
         pem = secret_values(desk.config, desk.cluster, path).get("", "")
         if not pem:
             text = f"{path} is not known any more: secrets are not remembered"
             raise ConfigError("CTO-1370", text)
-    key = AppKey(given.client_id or str(given.id), pem)
-    try:
+    with key_of(field, path):
+        key = AppKey(given.client_id or str(given.id), pem)
         return desk.apps.adopt(wish, key, given.installation_id or 0)
+
+
+def key_in(named: str, file: Path) -> str:
+    """Return what is in the file of a key; `named` says who names it.
+
+    Raises:
+        ConfigError: CTO-1370, it cannot be read.
+    """
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeError) as error:
+        text = f"{named} cannot be read"
+        raise ConfigError("CTO-1370", text, details=type(error).__name__) from None
+
+
+@contextmanager
+def key_of(app: str, named: str) -> Iterator[None]:
+    """Let who gave the key of an App know that it is none, or none of this App.
+
+    Args:
+        app: Says whose it is said to be.
+        named: Says where it is.
+
+    Raises:
+        ConfigError: CTO-1370, so it is.
+    """
+    try:
+        yield
     except GitHubError as error:
         if error.status not in (401, 404):
             raise
-        raise ConfigError(
-            "CTO-1370", f"{field}: {error.message}", hint=error.hint, details=error.details
-        ) from None
+        text = f"{app}: {error.message}"
+        raise ConfigError("CTO-1370", text, hint=error.hint, details=error.details) from None
     except ValueError:
-        raise ConfigError("CTO-1370", f"{path} is no RSA key in PEM") from None
+        raise ConfigError("CTO-1370", f"{named}: it is no RSA key in PEM") from None
 
 
 def _result(

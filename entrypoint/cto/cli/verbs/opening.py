@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from cto.cli.describe import counted
 from cto.cli.output import Terminal
@@ -13,6 +14,9 @@ from cto.engine.report import Report
 from cto.errors import CtoError, DegradedError
 from cto.plan.observed import State
 from cto.ports import Provider
+
+if TYPE_CHECKING:
+    from cto.network.web import Session
 
 
 def frame(provider: Provider, terminal: Terminal) -> None:
@@ -61,6 +65,21 @@ def not_installed(installer: Installer) -> DegradedError:
     told = f"Another run works on it: {other}" if other else ""
     text = f"the platform is not installed on {installer.context}"
     return DegradedError("CTO-1901", text, details=told)
+
+
+def web_session(wiring: Wiring) -> Session:
+    """Return a session for what is asked outside, with the user's proxies and authorities.
+
+    Who takes it closes it.
+    """
+    from cto.network import trust, web  # noqa: PLC0415 - slow to import, and mostly of no use
+
+    env = wiring.settings.env
+    return web.session(
+        env,
+        verified=trust.context(env, ca_file=wiring.options.ca_file),
+        log=lambda text: wiring.debug(wiring.secrets.redacted(text)),
+    )
 
 
 def raise_errors(report: Report) -> None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 
-from cto.catalog import ComponentAccess
+from cto.cli.verbs.opening import web_session
 from cto.cli.wiring import Wiring
 from cto.config.load import remembered
 from cto.engine.installer import Installer
+from cto.engine.look import receiver_of
 from cto.errors import ConfigError
-from cto.plan.observed import ReleaseState, State
+from cto.plan.observed import State
 from cto.result import Check, CheckStatus, Topic
 
 _KEPT_S = 60.0
@@ -51,9 +52,10 @@ class Outside:
     def delivery(self, installer: Installer, state: State | None) -> _Look | None:
         """Return what sends events; None where nobody would receive them."""
         config = remembered(state.config) if state and not state.simulated else None
-        release, access = _receiver(installer, state)
-        if not (config and config.github.organization and release and access):
+        found = receiver_of(installer.known.components, state)
+        if not (config and config.github.organization and found and found[1].access):
             return None
+        release, access = found[0], found[1].access
         from cto.engine.delivery import SENSOR, Delivery  # noqa: PLC0415 - as above
 
         port = (release.namespace, access.service, access.port)
@@ -87,27 +89,9 @@ class Outside:
 
     @cached_property
     def _posted(self) -> Callable[[str, Mapping[str, str], bytes, float], tuple[int, str]]:
-        from cto.network import trust, web  # noqa: PLC0415 - as above
+        from cto.network import web  # noqa: PLC0415 - as above
 
-        env = self.wiring.settings.env
-        session = web.session(
-            env,
-            verified=trust.context(env, ca_file=self.wiring.options.ca_file),
-            log=lambda text: self.wiring.debug(self.wiring.secrets.redacted(text)),
-        )
-        self.stack.callback(session.close)
-        return partial(web.posted, session)
-
-
-def _receiver(
-    installer: Installer, state: State | None
-) -> tuple[ReleaseState | None, ComponentAccess | None]:
-    """Return what receives webhooks, and how it is reached."""
-    releases = state.releases if state else {}
-    for component in installer.known.components:
-        if component.health.webhooks and component.name in releases:
-            return releases[component.name], component.access
-    return None, None
+        return partial(web.posted, self.stack.enter_context(closing(web_session(self.wiring))))
 
 
 @contextmanager

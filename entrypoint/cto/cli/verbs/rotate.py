@@ -8,13 +8,12 @@ from typing import Any
 
 from cto.cli.output import Terminal
 from cto.cli.verbs.appsdesk import Desk, opened_desk
-from cto.cli.verbs.github import required_hook
+from cto.cli.verbs.github import key_in, key_of, required_hook
 from cto.cli.wiring import Wiring
 from cto.config.agents import WebhookOwner
 from cto.engine.rotation import Rotation, Turn
 from cto.errors import ConfigError, DegradedError, UsageError, if_interrupted
 from cto.github.address import is_forwarded
-from cto.github.answers import GitHubError
 from cto.github.deliveries import since
 from cto.github.hooks import APP_SECRETS, COMMON_SECRET
 from cto.github.manifest import WantedApp
@@ -59,20 +58,11 @@ def take_key(wiring: Wiring, terminal: Terminal, agents: Sequence[str], file: Pa
     """
     if len(agents) != 1:
         raise UsageError("CTO-1200", "--key goes with one AGENT: a key is one App's")
-    try:
-        pem = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeError) as error:
-        text = f"--key {file} cannot be read"
-        raise ConfigError("CTO-1370", text, details=type(error).__name__) from None
+    pem = key_in(f"--key {file}", file)
     with opened_desk(wiring, terminal, writes=True) as desk:
         (wish,) = _chosen(desk, agents)
-        try:
+        with key_of(f"--key {file}", f"--key {file}"):
             found = desk.apps.rekey(wish, pem)
-        except (GitHubError, ValueError) as error:
-            if isinstance(error, GitHubError) and error.status not in (401, 404):
-                raise
-            told = error.message if isinstance(error, GitHubError) else "it is no RSA key in PEM"
-            raise ConfigError("CTO-1370", f"--key {file}: {told}") from None
         desk.pointed(wish, found)
         where = desk.apps.settings(found.known)
     text = f"{wish.agent}: the new key is in the cluster. Delete the old one: {where}"
