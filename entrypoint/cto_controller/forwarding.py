@@ -12,7 +12,8 @@ from cto import goyaml
 from cto.adapters.clock import SystemClock
 from cto.errors import ConfigError, CtoError
 from cto.github.client import Client, api_of
-from cto.github.forward import PAUSE_S, Forwarder, sources
+from cto.github.deliveries import ListedDelivery
+from cto.github.forward import PAUSE_S, Forwarder, ForwardLoop, sources
 from cto.network import trust, web
 from cto.objects import ObjectRef
 from cto.ports import Cluster
@@ -59,43 +60,6 @@ class ForwardSettings:
         raise ConfigError("CTO-1300", text)
 
 
-class ForwardLoop:
-    """Goes round by round; says of each App what is wrong when that changes."""
-
-    def __init__(
-        self,
-        forwarder: Forwarder,
-        cluster: Cluster,
-        apps: Mapping[str, ObjectRef],
-        receiver: str,
-    ) -> None:
-        self._forwarder = forwarder
-        self._cluster = cluster
-        self._apps = apps
-        self._receiver = receiver
-        self._wrong: dict[str, str] = {}
-
-    def round(self) -> None:
-        """Hand over what is new of every App.
-
-        Raises:
-            ApiError: The cluster cannot be asked.
-        """
-        found, wrong = sources(self._cluster, self._apps, self._receiver)
-        for source in found:
-            try:
-                for one in self._forwarder.forward(source):
-                    log("info", f"{one.agent}: {one.event} is handed over", delivery=one.guid)
-            except CtoError as error:
-                wrong[source.agent] = f"{error.code}: {error.message}"
-        for agent, text in wrong.items():
-            if self._wrong.get(agent) != text:
-                log("warning", f"{agent}: {text}")
-        for agent in self._wrong.keys() - wrong.keys():
-            log("info", f"{agent}: is forwarded now")
-        self._wrong = wrong
-
-
 def run(environ: Mapping[str, str], cluster: Cluster, stop: Flag) -> None:
     """Forward until the flag is set."""
     told = ForwardSettings.read(
@@ -116,7 +80,9 @@ def run(environ: Mapping[str, str], cluster: Cluster, stop: Flag) -> None:
             notice=lambda text: log("warning", text),
         )
         apps = {name: ObjectRef("v1", "Secret", namespace, ref) for name, ref in told.apps.items()}
-        loop = ForwardLoop(forwarder, cluster, apps, told.receiver)
+        loop = ForwardLoop(
+            forwarder, lambda: sources(cluster, apps, told.receiver), handed=_told, say=log
+        )
         while not stop.is_set():
             health.beat()
             try:
@@ -127,3 +93,7 @@ def run(environ: Mapping[str, str], cluster: Cluster, stop: Flag) -> None:
             stop.wait(PAUSE_S)
     server.shutdown()
     server.server_close()
+
+
+def _told(one: ListedDelivery) -> None:
+    log("info", f"{one.agent}: {one.event} is handed over", delivery=one.guid)

@@ -18,9 +18,9 @@ import pytest
 from cto import __version__, assets
 from cto.config.model import Config
 from cto.engine.state import StateStore
-from cto.errors import ConfigError
+from cto.errors import ApiError, ConfigError
 from cto.github.client import Client
-from cto.github.forward import PAUSE_S, PLACES, Forwarder
+from cto.github.forward import PAUSE_S, PLACES, Forwarder, ForwardLoop, sources
 from cto.github.manifest import rules
 from cto.network import trust, web
 from cto.objects import Manifest, ObjectRef, dump_yaml
@@ -172,8 +172,49 @@ def test_an_app_without_a_webhook_is_told_with_the_page(office: Office) -> None:
     office.app.hook = None
     failed = office.forward()
     assert failed.exit_code == 3
-    assert "rex: its App has no webhook, so GitHub keeps nothing" in failed.stderr
+    assert "its App has no webhook, so GitHub keeps nothing" in failed.stderr
+    assert "of the App of rex" in failed.stderr
     assert f"{office.server.url}/organizations/acme/settings/apps" in failed.stderr
+
+
+def add_app(office: Office, agent: str) -> App:
+    """Let another agent have an App, whose key is there."""
+    pem, checks = key(1)
+    hook = {"url": f"https://hooks.example.com/github/webhook/{agent}"}
+    app = App(8, agent, f"Iv23{agent}", "acme", pem, checks, hook=hook)
+    office.server.github.apps.append(app)
+    cluster = office.desk.cluster
+    cluster.add(secret(f"github-app-cto-agent-{agent}", "cto", app_id="8", private_key=pem))
+    metadata = {"name": "controller-task-controller-config", "namespace": "cto"}
+    told = {"agents": {name: {"githubApp": f"cto-agent-{name}"} for name in (agent, "rex")}}
+    config_map = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
+    cluster.add({**config_map, "data": {"config.yaml": dump_yaml(told)}})
+    return app
+
+
+@pytest.mark.parametrize(("flaw", "code"), [("hook", 3), ("content", 5)])
+def test_once_goes_on_with_the_others_and_fails_at_the_end(
+    office: Office, flaw: str, code: int
+) -> None:
+    cleo = add_app(office, "cleo")
+    if flaw == "hook":
+        cleo.hook = None
+    else:
+        sent = office.server.github.deliver(cleo, "issues", 502)
+        path = f"GET /api/v3/app/hook/deliveries/{sent['id']}"
+        office.server.github.troubles = [Trouble(path, Reply(422, {"message": "Oops"}))]
+    office.server.github.deliver(office.app, "issues", 502, {"action": "labeled"})
+    failed = office.forward()
+    assert failed.exit_code == code, failed.output
+    assert office.receiver.got == [("/github/webhook/rex", {"action": "labeled"})]
+    assert "of the App of cleo" in failed.stderr
+
+
+def test_an_app_of_which_github_keeps_nothing_is_told_once(office: Office) -> None:
+    """GitHub's API does not say whether a webhook is active."""
+    told = "rex: GitHub keeps nothing of it so far: is its webhook active?"
+    assert told in office.forward().stderr
+    assert told not in office.forward().stderr
 
 
 def test_a_webhook_of_the_organization_cannot_be_forwarded(office: Office) -> None:
@@ -293,7 +334,7 @@ def test_the_pod_forwards_until_it_is_told_to_end(
 
 
 def test_the_pod_says_what_is_wrong_once_and_when_it_is_over(
-    server: GitHubServer, capsys: pytest.CaptureFixture[str]
+    server: GitHubServer,
 ) -> None:
     cluster, clock = FakeCluster(), HandClock()
     prepared(cluster)
@@ -302,14 +343,79 @@ def test_the_pod_says_what_is_wrong_once_and_when_it_is_over(
     client = Client(server.api, session, clock, patience_s=0)
     apps = {"rex": ObjectRef("v1", "Secret", "cto", "github-app-cto-agent-rex")}
     forwarder = Forwarder(cluster, client, clock, namespace="cto", receiver="argo-events")
-    loop = forwarding.ForwardLoop(forwarder, cluster, apps, "argo-events")
-    server.github.troubles = [Trouble("GET .*", Reply(502, "<html>"), times=2)]
+    said: list[str] = []
+    loop = ForwardLoop(
+        forwarder,
+        lambda: sources(cluster, apps, "argo-events"),
+        handed=lambda _: None,
+        say=lambda _, text: said.append(text),
+    )
+    server.github.deliver(server.github.apps[0], "ping", 200)
+    server.github.troubles = [Trouble("GET .*deliveries", Reply(502, "<html>"), times=2)]
     for _ in range(4):
         loop.round()
-    assert told_of(capsys) == [
-        "rex: CTO-1580: GitHub was asked for its deliveries and answered 502, and no JSON",
+    assert said == [
+        (
+            "rex: CTO-1580: GitHub was asked for its deliveries and answered 502, and no JSON. "
+            "A proxy or firewall may have answered."
+        ),
         "rex: is forwarded now",
     ]
+
+
+def test_an_app_whose_webhook_goes_is_told_with_what_to_do_and_looked_at_again(
+    server: GitHubServer,
+) -> None:
+    cluster, clock = FakeCluster(), HandClock()
+    prepared(cluster)
+    server.github.now = lambda: clock.now().timestamp()
+    client = Client(server.api, web.session({}, verified=trust.context({})), clock, patience_s=0)
+    apps = {"rex": ObjectRef("v1", "Secret", "cto", "github-app-cto-agent-rex")}
+    forwarder = Forwarder(cluster, client, clock, namespace="cto", receiver="argo-events")
+    said: list[str] = []
+    loop = ForwardLoop(
+        forwarder,
+        lambda: sources(cluster, apps, "argo-events"),
+        handed=lambda _: None,
+        say=lambda _, text: said.append(text),
+    )
+    app = server.github.apps[0]
+    hook, app.hook = app.hook, None
+    for _ in range(3):
+        loop.round()
+    (told,) = said
+    assert told.startswith("rex: CTO-1370: its App has no webhook, so GitHub keeps nothing")
+    assert "Active, and an address" in told
+    # It is not asked for each time.
+    assert len(server.asked("/app/hook/config")) == 1
+    app.hook = hook
+    clock.advance(61)
+    loop.round()
+    assert said[1:] == ["rex: is forwarded now"]
+
+
+def test_where_the_cluster_is_silent_what_was_known_before_is_tried(server: GitHubServer) -> None:
+    cluster, clock = FakeCluster(), HandClock()
+    receiver = prepared(cluster)
+    server.github.now = lambda: clock.now().timestamp()
+    client = Client(server.api, web.session({}, verified=trust.context({})), clock, patience_s=0)
+    apps = {"rex": ObjectRef("v1", "Secret", "cto", "github-app-cto-agent-rex")}
+    forwarder = Forwarder(cluster, client, clock, namespace="cto", receiver="argo-events")
+    loop = ForwardLoop(
+        forwarder,
+        lambda: sources(cluster, apps, "argo-events"),
+        handed=lambda _: None,
+        say=lambda _, __: None,
+    )
+    silent = ApiError("CTO-1601", "no answer")
+    cluster.fail_next("get", silent, kind="Secret")
+    with pytest.raises(ApiError):
+        loop.round()
+    loop.round()
+    server.github.deliver(server.github.apps[0], "issues", 502, {"action": "labeled"})
+    cluster.fail_next("get", silent, kind="Secret")
+    assert loop.round() == {}
+    assert receiver.got == [("/github/webhook/rex", {"action": "labeled"})]
 
 
 @pytest.mark.parametrize("text", ["", "github: x", "apps: [a]\ngithub: x\nreceiver: x", "{"])

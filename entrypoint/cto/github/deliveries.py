@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,12 +16,57 @@ SIGNATURE = "X-Hub-Signature-256"
 _EARLIER = timedelta(minutes=1)
 
 
+@dataclass(frozen=True, kw_only=True)
+class ListedDelivery:
+    """One of GitHub's list."""
+
+    agent: str
+    id: int
+    guid: str
+    event: str
+    at: datetime
+    arrived: bool
+
+    @classmethod
+    def of(cls, agent: str, item: Mapping[str, Any]) -> ListedDelivery:
+        return cls(
+            agent=agent,
+            id=int(item["id"]),
+            guid=str(item["guid"]),
+            event=str(item["event"]),
+            at=datetime.fromisoformat(item["delivered_at"]),
+            arrived=arrived(item),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return {"agent": self.agent, "id": self.id, "guid": self.guid, "event": self.event}
+
+
 def signature(body: bytes, secret: str) -> str:
     """Return the value of that header, as GitHub makes it.
 
     https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries
     """
     return f"sha256={hmac.new(secret.encode(), body, 'sha256').hexdigest()}"
+
+
+def signed(
+    given: Mapping[str, Any], one: ListedDelivery, body: bytes, secret: str
+) -> Mapping[str, str]:
+    """Return the headers of a delivery, as GitHub would send it with this body.
+
+    GitHub tells what it sent as data: the bytes are others than those that it signed.
+    """
+    kept = {
+        name: str(value) for name, value in given.items() if name.lower().startswith("x-github-")
+    }
+    return {
+        **kept,
+        "X-GitHub-Event": one.event,
+        "X-GitHub-Delivery": one.guid,
+        SIGNATURE: signature(body, secret),
+        "Content-Type": "application/json",
+    }
 
 
 def lost(

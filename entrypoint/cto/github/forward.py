@@ -11,13 +11,13 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TypeAlias
 
-from cto.errors import ToolError
+from cto.errors import ApiError, ConfigError, CtoError, ToolError
 from cto.github.address import path_of
 from cto.github.answers import GitHubError
 from cto.github.client import Client
-from cto.github.deliveries import FIELDS, SIGNATURE, arrived, signature
+from cto.github.deliveries import FIELDS, ListedDelivery, signed
 from cto.github.found import AppKey
 from cto.github.hooks import APP_SECRETS
 from cto.objects import Manifest, ObjectRef, secret_data
@@ -37,6 +37,11 @@ _MOST = 500
 _CODE = "CTO-1583"
 PAUSE_S = 5.0
 """Between two rounds: a list that is the same counts for no limit."""
+# This does count.
+_CHECKED_S = 60.0
+
+
+_Found: TypeAlias = "tuple[Sequence[AppSource], Mapping[str, str]]"
 
 
 class ReceiverError(ToolError):
@@ -54,21 +59,6 @@ class AppSource:
     agent: str
     key: AppKey
     secret: str = field(repr=False)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ListedDelivery:
-    """One of GitHub's list."""
-
-    agent: str
-    id: int
-    guid: str
-    event: str
-    at: datetime
-    arrived: bool
-
-    def to_json(self) -> dict[str, Any]:
-        return {"agent": self.agent, "id": self.id, "guid": self.guid, "event": self.event}
 
 
 @dataclass(frozen=True)
@@ -106,6 +96,7 @@ class Forwarder:
         receiver: The namespace in which webhooks come in.
         failed_only: Leave out what arrived: webhooks reach the cluster as well.
         notice: Told of what is given up.
+        settings: Returns where the settings of an agent's App are.
     """
 
     def __init__(
@@ -118,6 +109,7 @@ class Forwarder:
         receiver: str,
         failed_only: bool = False,
         notice: Callable[[str], None] = lambda _: None,
+        settings: Callable[[str], str] = lambda _: "its settings",
     ) -> None:
         self._cluster = cluster
         self._client = client
@@ -126,7 +118,26 @@ class Forwarder:
         self._receiver = receiver
         self._failed_only = failed_only
         self._notice = notice
+        self._settings = settings
+        self._checked: dict[str, tuple[float, str]] = {}
         self._etags: dict[str, dict[str, str]] = {}
+
+    def check(self, source: AppSource) -> None:
+        """See now and then that GitHub keeps what an App's webhook would be sent.
+
+        Raises:
+            ConfigError: CTO-1370, it does not.
+            GitHubError: GitHub cannot be asked.
+        """
+        now = self._clock.monotonic()
+        at, flaw = self._checked.get(source.agent, (now - _CHECKED_S, ""))
+        if now - at >= _CHECKED_S:
+            flaw = self.flaw(source)
+            self._checked[source.agent] = now, flaw
+        if flaw:
+            where = self._settings(source.agent)
+            hint = f"At {where} give it one: Active, and an address, which may lead nowhere."
+            raise ConfigError("CTO-1370", flaw, hint=hint)
 
     def flaw(self, source: AppSource) -> str:
         """Say why GitHub keeps nothing that could be forwarded; '' if nothing tells.
@@ -169,6 +180,10 @@ class Forwarder:
             if outcome:
                 yield one
         if known is None and not place.done:
+            if place == Cursor() and not found:
+                # Made with a webhook, it would have been sent a ping.
+                text = f"{source.agent}: GitHub keeps nothing of it so far: is its webhook active?"
+                self._notice(f"{text} See {self._settings(source.agent)}")
             # From now on nothing is too old.
             self._hold(held, source.agent, place)
         if not waiting:
@@ -186,7 +201,7 @@ class Forwarder:
             _DELIVERIES, "its deliveries", app=source.key, etags=etags, fields=FIELDS
         )
         for item in pages:
-            one = _delivery(source.agent, item)
+            one = ListedDelivery.of(source.agent, item)
             if known is None and one.at < oldest:
                 place = Cursor(one.id)
             if one.id <= place.floor:
@@ -249,6 +264,74 @@ class Forwarder:
         return self._cluster.create({**made, "data": {agent: text}})
 
 
+class ForwardLoop:
+    """Goes round by round; says of each App what is wrong when that changes.
+
+    Args:
+        found: Returns the Apps that can be forwarded, and of the others why they cannot: secrets
+            may be rotated meanwhile.
+        handed: Told of each delivery that was handed over.
+        say: Told of troubles (`warning`) and of their end (`info`).
+
+    Attributes:
+        agents: Whose Apps the last round could ask for.
+    """
+
+    def __init__(
+        self,
+        forwarder: Forwarder,
+        found: Callable[[], _Found],
+        *,
+        handed: Callable[[ListedDelivery], None],
+        say: Callable[[str, str], None],
+    ) -> None:
+        self._forwarder = forwarder
+        self._look = found
+        self._handed = handed
+        self._say = say
+        self._last: _Found | None = None
+        self._wrong: Mapping[str, str] = {}
+        self.agents: Sequence[str] = ()
+
+    def round(self) -> Mapping[str, CtoError]:
+        """Hand over what is new of every App; return what failed, by agent: the others go on.
+
+        Raises:
+            ApiError: The cluster cannot be asked, and never could.
+        """
+        found, lacking = self._sources()
+        failed: dict[str, CtoError] = {}
+        for source in found:
+            try:
+                self._forwarder.check(source)
+                for one in self._forwarder.forward(source):
+                    self._handed(one)
+            except CtoError as error:
+                failed[source.agent] = error
+        unfit = {agent for agent, error in failed.items() if isinstance(error, ConfigError)}
+        self.agents = [one.agent for one in found if one.agent not in unfit]
+        told = {agent: f"{one.code}: {one.message}. {one.hint}" for agent, one in failed.items()}
+        self._tell({**lacking, **told})
+        return failed
+
+    def _sources(self) -> _Found:
+        """Look anew; where the cluster cannot be asked, what was there before is tried."""
+        try:
+            self._last = self._look()
+        except ApiError:
+            if self._last is None:
+                raise
+        return self._last
+
+    def _tell(self, wrong: Mapping[str, str]) -> None:
+        for agent, text in wrong.items():
+            if self._wrong.get(agent) != text:
+                self._say("warning", f"{agent}: {text}")
+        for agent in self._wrong.keys() - wrong.keys():
+            self._say("info", f"{agent}: is forwarded now")
+        self._wrong = wrong
+
+
 def sources(
     cluster: Cluster,
     apps: Mapping[str, ObjectRef],
@@ -277,36 +360,6 @@ def sources(
         else:
             found.append(AppSource(agent, key, hooks[agent]))
     return found, lacking
-
-
-def signed(
-    given: Mapping[str, Any], one: ListedDelivery, body: bytes, secret: str
-) -> Mapping[str, str]:
-    """Return the headers of a delivery, as GitHub would send it with this body.
-
-    GitHub tells what it sent as data: the bytes are others than those that it signed.
-    """
-    kept = {
-        name: str(value) for name, value in given.items() if name.lower().startswith("x-github-")
-    }
-    return {
-        **kept,
-        "X-GitHub-Event": one.event,
-        "X-GitHub-Delivery": one.guid,
-        SIGNATURE: signature(body, secret),
-        "Content-Type": "application/json",
-    }
-
-
-def _delivery(agent: str, item: Mapping[str, Any]) -> ListedDelivery:
-    return ListedDelivery(
-        agent=agent,
-        id=int(item["id"]),
-        guid=str(item["guid"]),
-        event=str(item["event"]),
-        at=datetime.fromisoformat(item["delivered_at"]),
-        arrived=arrived(item),
-    )
 
 
 def _cursor(text: str) -> Cursor | None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping
 from threading import Event as Flag
 
 from cto.cli.output import Terminal
@@ -11,8 +10,9 @@ from cto.cli.verbs.appsdesk import Desk, opened_desk
 from cto.cli.wiring import Wiring
 from cto.config.agents import WebhookOwner
 from cto.config.tunneling import TunnelProvider
-from cto.errors import ApiError, ConfigError, CtoError
-from cto.github.forward import PAUSE_S, AppSource, Forwarder, ListedDelivery, sources
+from cto.errors import ConfigError, CtoError
+from cto.github.deliveries import ListedDelivery
+from cto.github.forward import PAUSE_S, Forwarder, ForwardLoop, sources
 from cto.objects import ObjectRef
 from cto.result import Result
 
@@ -25,24 +25,31 @@ def forward(wiring: Wiring, terminal: Terminal, *, once: bool) -> Result:
         GitHubError: `once`, and GitHub cannot be asked.
         ReceiverError: `once`, and the receiver takes nothing.
     """
+    rows: list[ListedDelivery] = []
+
+    def handed(one: ListedDelivery) -> None:
+        wiring.notice(f"{one.agent}: {one.event} {one.id} is handed over")
+        rows.append(one)
+
     with opened_desk(wiring, terminal) as desk:
-        found = _sources(wiring, desk)
-        forwarder = Forwarder(
-            desk.cluster,
-            desk.client,
-            wiring.clock,
-            namespace=desk.config.platform.namespace,
-            receiver=desk.hooks.receiver.namespace,
-            failed_only=desk.config.tunneling.provider is not TunnelProvider.LOCAL,
-            notice=wiring.notice,
+        apps, receiver = _places(desk)
+        loop = ForwardLoop(
+            _forwarder(wiring, desk),
+            lambda: sources(desk.cluster, apps, receiver, wiring.secrets.add),
+            handed=handed,
+            say=lambda _, text: wiring.notice(text),
         )
-        for source in found:
-            if flaw := forwarder.flaw(source):
-                raise _unfit(source.agent, flaw, desk)
-        if not once:
-            wiring.notice(f"forwarding for {', '.join(one.agent for one in found)}; Ctrl+C ends it")
-            _for_ever(wiring, desk, forwarder, found)
-        rows = [one for source in found for one in _told(wiring, forwarder, source)]
+        failed = loop.round()
+        if not (loop.agents or failed):
+            text = "there is no App of an agent to forward for"
+            raise ConfigError("CTO-1370", text, hint="`cto github setup` makes them.")
+        if once or not loop.agents:
+            _raise(failed)
+        else:
+            wiring.notice(f"forwarding for {', '.join(loop.agents)}; Ctrl+C ends it")
+        while not once:
+            wiring.clock.wait(Flag(), PAUSE_S)
+            loop.round()
     return Result(
         command="github forward",
         data={"deliveries": [one.to_json() for one in rows]},
@@ -51,57 +58,44 @@ def forward(wiring: Wiring, terminal: Terminal, *, once: bool) -> Result:
     )
 
 
-def _for_ever(wiring: Wiring, desk: Desk, forwarder: Forwarder, found: Sequence[AppSource]) -> None:
-    wrong: dict[str, str] = {}
-    while True:
-        for source in found:
-            try:
-                for _ in _told(wiring, forwarder, source):
-                    pass
-                wrong.pop(source.agent, None)
-            except CtoError as error:
-                # It may come right by itself; it is said once.
-                if wrong.get(source.agent) != error.message:
-                    wiring.notice(f"{source.agent}: {error.message}")
-                wrong[source.agent] = error.message
-        wiring.clock.wait(Flag(), PAUSE_S)
-        # Somebody may have rotated them. Where the cluster cannot be asked, the old ones are tried.
-        with suppress(ApiError):
-            found = sources(desk.cluster, *_places(desk), wiring.secrets.add)[0] or found
+def _forwarder(wiring: Wiring, desk: Desk) -> Forwarder:
+    return Forwarder(
+        desk.cluster,
+        desk.client,
+        wiring.clock,
+        namespace=desk.config.platform.namespace,
+        receiver=desk.hooks.receiver.namespace,
+        failed_only=desk.config.tunneling.provider is not TunnelProvider.LOCAL,
+        notice=wiring.notice,
+        settings=lambda agent: desk.apps.settings(desk.memory.recall().get(agent) or {}),
+    )
 
 
-def _told(wiring: Wiring, forwarder: Forwarder, source: AppSource) -> Iterator[ListedDelivery]:
-    for one in forwarder.forward(source):
-        wiring.notice(f"{one.agent}: {one.event} {one.id} is handed over")
-        yield one
+def _raise(failed: Mapping[str, CtoError]) -> None:
+    """Raise what failed first, naming the others.
 
-
-def _sources(wiring: Wiring, desk: Desk) -> Sequence[AppSource]:
-    owner = desk.config.github.webhooks
-    if owner is not WebhookOwner.APPS:
-        text = f"github.webhooks is {owner.value}: only webhooks of Apps can be forwarded"
-        raise ConfigError("CTO-1370", text, hint="Leave it out, or let a tunnel bring them in.")
-    apps, receiver = _places(desk)
-    if not receiver:
-        raise ConfigError("CTO-1370", "nothing is installed that webhooks come in by")
-    found, lacking = sources(desk.cluster, apps, receiver, wiring.secrets.add)
-    for agent, why in lacking.items():
-        wiring.notice(f"{agent}: {why}")
-    if not found:
-        text = "there is no App of an agent to forward for"
-        raise ConfigError("CTO-1370", text, hint="`cto github setup` makes them.")
-    return found
+    Raises:
+        CtoError: What failed.
+    """
+    for agent, error in failed.items():
+        others = (f"also failed: {name}: {one.message}" for name, one in failed.items())
+        notes = [f"of the App of {agent}", *list(others)[1:]]
+        raise error.told(details="\n".join(filter(None, (error.details, *notes))))
 
 
 def _places(desk: Desk) -> tuple[Mapping[str, ObjectRef], str]:
-    """Return where the keys of Apps are, and where webhooks come in."""
+    """Return where the keys of Apps are, and where webhooks come in.
+
+    Raises:
+        ConfigError: CTO-1370, nothing can be forwarded here.
+    """
+    owner, receiver = desk.config.github.webhooks, desk.hooks.receiver.namespace
+    if owner is not WebhookOwner.APPS:
+        text = f"github.webhooks is {owner.value}: only webhooks of Apps can be forwarded"
+        raise ConfigError("CTO-1370", text, hint="Leave it out, or let a tunnel bring them in.")
+    if not receiver:
+        raise ConfigError("CTO-1370", "nothing is installed that webhooks come in by")
     namespace = desk.config.platform.namespace
-    apps = {one.agent: ObjectRef("v1", "Secret", namespace, one.secret) for one in desk.wishes}
-    return apps, desk.hooks.receiver.namespace
-
-
-def _unfit(agent: str, flaw: str, desk: Desk) -> ConfigError:
-    known = desk.memory.recall().get(agent) or {}
-    where = desk.apps.settings(known)
-    hint = f"Give it a webhook at {where}: Active, and an address, which may lead nowhere."
-    return ConfigError("CTO-1370", f"{agent}: {flaw}", hint=hint)
+    return {
+        one.agent: ObjectRef("v1", "Secret", namespace, one.secret) for one in desk.wishes
+    }, receiver
