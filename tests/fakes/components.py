@@ -20,7 +20,13 @@ RUNS_AGENTS = {
         "settings": "controller-task-controller-config",
     }
 }
-HEARS_WEBHOOKS = {"webhooks": {"kind": "EventSource", "label": "eventsource-name"}}
+HEARS_WEBHOOKS = {
+    "webhooks": {
+        "kind": "EventSource",
+        "label": "eventsource-name",
+        "starts": {"kind": "Sensor", "name": "flow", "label": "sensor-name"},
+    }
+}
 
 
 def component(name: str, **fields: Any) -> Component:

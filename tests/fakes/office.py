@@ -24,7 +24,7 @@ from cto.cli.output import Terminal
 from cto.cli.root import cli
 from cto.config.model import Config
 from cto.engine.state import StateStore
-from cto.objects import Manifest, ObjectRef, dump_yaml
+from cto.objects import Manifest, ObjectRef, dump_yaml, ref_of
 from cto.plan import labels
 from cto.plan.observed import ReleaseState, State
 from fakes.cluster import FakeCluster
@@ -201,7 +201,14 @@ class Office:
         given = {**sections, "github": {**github, **sections.get("github", {})}}
         places = {"controller": "cto", **{name: name for name in more}}
         releases = {
-            name: ReleaseState(component=name, release=name, namespace=at, digest="d", chart="c")
+            name: ReleaseState(
+                component=name,
+                release=name,
+                namespace=at,
+                digest="d",
+                chart="c",
+                glue=(ref_of(SOURCE),) if name == "argo-events" else (),
+            )
             for name, at in places.items()
         }
         store = StateStore(self.cluster, __version__)

@@ -201,16 +201,32 @@ class Ready(_Model):
     waves: Annotated[int, Field(ge=1)] = 1
 
 
+class Starter(_Model):
+    """The object that starts agents of what webhooks tell; it sees the events of the health checks.
+
+    Attributes:
+        kind: Of the component's own objects.
+        name: There may be others of the kind.
+        label: Key of the label with its name, by which its pods are known.
+    """
+
+    kind: str
+    name: Name
+    label: str
+
+
 class Receivers(_Model):
     """Objects that receive webhooks: each has pods, and a Service before them.
 
     Attributes:
         kind: Of the component's own objects.
         label: Key of the label with the object's name, by which pods and Services are known.
+        starts: What acts on what they receive; nothing where there is none.
     """
 
     kind: str
     label: str
+    starts: Starter | None = None
 
 
 class AgentRunner(_Model):

@@ -17,6 +17,7 @@ from uuid import uuid4
 
 from cto.config.agents import WebhookOwner
 from cto.config.model import Config
+from cto.engine.look import PodsOwner
 from cto.engine.rbac import Right, allowed
 from cto.errors import ApiError
 from cto.github.address import is_forwarded, path_of, public_url
@@ -28,7 +29,7 @@ from cto.ports import Clock, Cluster
 from cto.result import Check, Topic
 
 PROBE = "cto-probe"
-_API, SENSOR, _TRIGGER = "argoproj.io/v1alpha1", "flow", "probe"
+_TRIGGER = "probe"
 _LABEL, _OVER_S = "cto.dev/probe", 600.0
 _RIGHTS = ("get", "list", "delete")
 # In all, of the 15 s that a status may take.
@@ -61,7 +62,7 @@ class Delivery:
     Attributes:
         config: Of what is installed.
         namespace: Of receiver and Sensor.
-        starts: Whether there is a Sensor that starts agents.
+        starter: The Sensor that starts agents, if there is one.
         outside: Posts to an address.
         inside: Posts to a path of the receiver, by the API server.
     """
@@ -70,7 +71,7 @@ class Delivery:
     clock: Clock
     config: Config
     namespace: str
-    starts: bool
+    starter: PodsOwner | None
     outside: Send
     inside: Send
     _nonces: list[str] = field(default_factory=list)
@@ -94,7 +95,7 @@ class Delivery:
         entries = self._entries()
         if not entries and not self._agents():
             return topic.passed(f"{message}; no agent is switched on")
-        if not entries or (self.starts and not self._is_tried()):
+        if not entries or (self.starter and not self._is_tried(self.starter)):
             # An older installer's: nothing is wrong with it.
             fix = "`cto install`, as before, adds what it takes to try it."
             return topic.warning(f"{message}; no event was sent: nothing would answer it", fix=fix)
@@ -148,9 +149,9 @@ class Delivery:
     def _agents(self) -> list[str]:
         return sorted(name for name, agent in self.config.agents.items() if agent.enabled)
 
-    def _is_tried(self) -> bool:
+    def _is_tried(self, starter: PodsOwner) -> bool:
         """Tell whether the Sensor knows of our event."""
-        found = self.cluster.get(ObjectRef(_API, "Sensor", self.namespace, SENSOR)) or {}
+        found = self.cluster.get(starter.ref) or {}
         triggers = (found.get("spec") or {}).get("triggers") or ()
         return any(one["template"]["name"] == _TRIGGER for one in triggers)
 
@@ -174,15 +175,15 @@ class Delivery:
             raise Fault(text, "See what answers there: it is not the platform's receiver.")
         for agent, value in list(entries.items())[1:]:
             way.taken(agent, value, secrets.token_hex(16))
-        took = self._arrives(way, first, secret) if self.starts else 0.0
+        took = self._arrives(way, first, secret, self.starter) if self.starter else 0.0
         if self.cluster.get(self._ref(wrong)):
             text = "an event that was refused got through all the same"
             raise Fault(text, "See who else writes to the event bus.")
-        if not self.starts:
+        if not self.starter:
             return f"{base or 'it'} takes what is signed; there is nobody to start"
         return f"an event arrives by {base or 'it'} in {took:.1f} s"
 
-    def _arrives(self, way: _Way, agent: str, secret: str) -> float:
+    def _arrives(self, way: _Way, agent: str, secret: str, starter: PodsOwner) -> float:
         """Send an event until the Sensor has seen one: what came before it heard is lost."""
         begun = self.clock.monotonic()
         while True:
@@ -194,7 +195,7 @@ class Delivery:
                     return self.clock.monotonic() - begun
                 self.clock.wait(Flag(), _LOOK_S)
             if self.clock.monotonic() >= way.end:
-                look = f"kubectl -n {self.namespace} logs -l sensor-name={SENSOR}"
+                look = f"kubectl -n {self.namespace} logs -l {starter.pods}"
                 text = "an event is taken, and starts nothing"
                 raise Fault(text, f"Look at `{look}`, and at the pods of EventBus default.")
 

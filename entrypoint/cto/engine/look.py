@@ -95,6 +95,36 @@ def receiver_of(
     return None
 
 
+@dataclass(frozen=True)
+class PodsOwner:
+    """An object whose pods a controller makes.
+
+    Attributes:
+        pods: The selector of their labels.
+    """
+
+    ref: ObjectRef
+    pods: str
+
+
+def sources_of(found: tuple[ReleaseState, Component] | None) -> tuple[PodsOwner, ...]:
+    """Return what listens for webhooks, of what `receiver_of` found."""
+    release, told = (found[0], found[1].health.webhooks) if found else (None, None)
+    if release is None or told is None:
+        return ()
+    refs = (ref for ref in inventory(release) if ref.kind == told.kind)
+    return tuple(PodsOwner(ref, f"{told.label}={ref.name}") for ref in refs)
+
+
+def starter_of(release: ReleaseState, component: Component) -> PodsOwner | None:
+    """Return what starts agents of what webhooks tell; None if nothing does."""
+    told = component.health.webhooks.starts if component.health.webhooks else None
+    for ref in inventory(release):
+        if told and (ref.kind, ref.name) == (told.kind, told.name):
+            return PodsOwner(ref, f"{told.label}={told.name}")
+    return None
+
+
 def inventory(release: ReleaseState) -> tuple[ObjectRef, ...]:
     """Return all objects of a component."""
     return (*release.objects, *release.glue)

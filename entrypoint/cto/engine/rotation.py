@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from threading import Event as Flag
 
 from cto.engine.execute import random_text
+from cto.engine.look import PodsOwner
 from cto.engine.readiness import status_of
 from cto.errors import DegradedError, WaitError
 from cto.objects import Manifest, ObjectRef, annotations_of
@@ -21,8 +22,6 @@ from cto.ports import Clock, Cluster
 
 ROTATING = "cto.dev/rotating"
 _RESTARTED = "cto.dev/rotated"
-_SOURCE = ("argoproj.io/v1alpha1", "EventSource", "github")
-_PODS = "eventsource-name=github"
 # Beside the installer, which leaves alone what it has not applied.
 _MANAGER = "cto-rotate"
 _LENGTH = 40
@@ -47,6 +46,7 @@ class Rotation:
 
     Args:
         secret: It is in the namespace of the receiver.
+        sources: What reads it, once: the receiver.
         learned: Told of values before they are used.
     """
 
@@ -55,11 +55,13 @@ class Rotation:
         cluster: Cluster,
         clock: Clock,
         secret: ObjectRef,
+        sources: Sequence[PodsOwner],
         learned: Callable[[Collection[str]], None],
     ) -> None:
         self._cluster = cluster
         self._clock = clock
         self._secret = secret
+        self._sources = sources
         self._learned = learned
 
     def begin(self, keys: Collection[str]) -> Turn:
@@ -92,27 +94,21 @@ class Rotation:
         Raises:
             WaitError: CTO-1700, it does not get ready.
         """
-        api_version, kind, name = _SOURCE
-        if self._cluster.get(ObjectRef(api_version, kind, self._secret.namespace, name)) is None:
-            # There is none before `cto install` knows whose events they are; it reads them then.
-            return
         mark = f"{turn.since:%Y-%m-%dT%H:%M:%SZ} {','.join(turn.keys)}"
-        template = {"metadata": {"annotations": {_RESTARTED: mark}}}
-        source: Manifest = {
-            "apiVersion": api_version,
-            "kind": kind,
-            "metadata": {"name": name, "namespace": self._secret.namespace},
-            "spec": {"template": template},
-        }
-        self._cluster.apply(source, manager=_MANAGER)
+        # There is none before `cto install` knows whose events they are; it reads them then.
+        there = [one for one in self._sources if self._cluster.get(one.ref)]
+        for one in there:
+            self._cluster.apply(_marked(one.ref, mark), manager=_MANAGER)
+        for one in there:
+            self._await(one, mark)
+
+    def _await(self, source: PodsOwner, mark: str) -> None:
         end = self._clock.monotonic() + _LONGEST_S
-        while why := self._unready(mark):
+        while why := self._unready(source, mark):
             if self._clock.monotonic() >= end:
                 text = f"the receiver of webhooks is not ready after {_LONGEST_S:.0f} s: {why}"
-                hint = (
-                    f"Look at `kubectl -n {self._secret.namespace} get pods -l {_PODS}`, then run "
-                    "`cto github rotate` again: it goes on."
-                )
+                look = f"kubectl -n {source.ref.namespace} get pods -l {source.pods}"
+                hint = f"Look at `{look}`, then run `cto github rotate` again: it goes on."
                 raise WaitError("CTO-1700", text, hint=hint)
             self._clock.wait(Flag(), _LOOK_S)
 
@@ -121,10 +117,10 @@ class Rotation:
         if found := self._cluster.get(self._secret):
             self._write(found, found.get("data") or {}, None)
 
-    def _unready(self, mark: str) -> str:
+    def _unready(self, source: PodsOwner, mark: str) -> str:
         """Return what the receiver waits for; '' if it has started anew, or nothing runs at all."""
         for found in self._cluster.list(
-            "apps/v1", "Deployment", namespace=self._secret.namespace, labels=_PODS
+            "apps/v1", "Deployment", namespace=self._secret.namespace, labels=source.pods
         ):
             name = found["metadata"]["name"]
             if annotations_of(found["spec"].get("template") or {}).get(_RESTARTED) != mark:
@@ -141,6 +137,16 @@ class Rotation:
             marks[ROTATING] = json.dumps(told)
         metadata = {**found["metadata"], "annotations": marks}
         self._cluster.update({**found, "metadata": metadata, "data": data})
+
+
+def _marked(source: ObjectRef, mark: str) -> Manifest:
+    """Return what starts the pods of a source anew."""
+    return {
+        "apiVersion": source.api_version,
+        "kind": source.kind,
+        "metadata": {"name": source.name, "namespace": source.namespace},
+        "spec": {"template": {"metadata": {"annotations": {_RESTARTED: mark}}}},
+    }
 
 
 def _turn(found: Manifest) -> Turn | None:

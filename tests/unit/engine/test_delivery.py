@@ -15,9 +15,10 @@ import pytest
 
 from cto.config.model import Config
 from cto.engine.delivery import Delivery
+from cto.engine.look import PodsOwner
 from cto.errors import ApiError
 from cto.network.web import UnreachableError
-from cto.objects import ObjectRef
+from cto.objects import ObjectRef, ref_of
 from cto.result import Check, CheckStatus, Topic
 from fakes.clock import FakeClock
 from fakes.cluster import FakeCluster
@@ -130,7 +131,7 @@ class Platform:
             self.clock,
             config,
             NS,
-            starts=starts,
+            starter=PodsOwner(ref_of(FLOW), "sensor-name=flow") if starts else None,
             outside=self.public.post,
             inside=self.internal.post,
         )

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 
+from cto.catalog import Component
 from cto.cli.output import Terminal
 from cto.cli.verbs.opening import installed_state, opened_existing, web_session
 from cto.cli.wiring import Wiring
@@ -15,7 +16,7 @@ from cto.config.model import Config
 from cto.engine.agents import InstalledRunner, runner_of, settings_of
 from cto.engine.agentsettings import Settings
 from cto.engine.installer import Installer
-from cto.engine.look import receiver_of
+from cto.engine.look import PodsOwner, receiver_of, sources_of
 from cto.engine.tasks import APP_KEYS
 from cto.errors import ConfigError, DegradedError
 from cto.github.address import is_cut_off, public_url
@@ -24,7 +25,7 @@ from cto.github.client import Client, api_of
 from cto.github.found import App, AppKey, Status
 from cto.github.hooks import AppHooks, Receiver
 from cto.github.manifest import Rules, WantedApp, app_name, rules
-from cto.plan.observed import State
+from cto.plan.observed import ReleaseState, State
 from cto.ports import Cluster
 from cto.render import k8s_name
 
@@ -44,6 +45,7 @@ class Desk:
     cluster: Cluster
     memory: Memory
     hooks: AppHooks
+    sources: Sequence[PodsOwner]
 
     @property
     def own_hooks(self) -> bool:
@@ -147,17 +149,21 @@ def desk_of(
             place=place_of(config),
             learned=wiring.secrets.add,
         )
-        receiver = _receiver(wiring, installer, state, cluster, config)
+        there = receiver_of(installer.known.components, state)
+        receiver = _receiver(wiring, cluster, config, there)
         hooks = AppHooks(client, memory, receiver, apps.settings)
         wishes = _wishes(installer.cluster, runner, config, told)
-        yield Desk(config, apps, client, wishes, told, cluster, memory, hooks)
+        sources = sources_of(there)
+        yield Desk(config, apps, client, wishes, told, cluster, memory, hooks, sources)
 
 
 def _receiver(
-    wiring: Wiring, installer: Installer, state: State, cluster: Cluster, config: Config
+    wiring: Wiring,
+    cluster: Cluster,
+    config: Config,
+    found: tuple[ReleaseState, Component] | None,
 ) -> Receiver:
     """Return where webhooks are to go."""
-    found = receiver_of(installer.known.components, state)
     return Receiver(
         cluster,
         base=public_url(config) or "",

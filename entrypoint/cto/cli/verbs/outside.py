@@ -11,7 +11,7 @@ from cto.cli.verbs.opening import web_session
 from cto.cli.wiring import Wiring
 from cto.config.load import remembered
 from cto.engine.installer import Installer
-from cto.engine.look import receiver_of
+from cto.engine.look import receiver_of, starter_of
 from cto.errors import ConfigError
 from cto.plan.observed import State
 from cto.result import Check, CheckStatus, Topic
@@ -56,7 +56,7 @@ class Outside:
         if not (config and config.github.organization and found and found[1].access):
             return None
         release, access = found[0], found[1].access
-        from cto.engine.delivery import SENSOR, Delivery  # noqa: PLC0415 - as above
+        from cto.engine.delivery import Delivery  # noqa: PLC0415 - as above
 
         port = (release.namespace, access.service, access.port)
 
@@ -71,7 +71,7 @@ class Outside:
             self.wiring.clock,
             config,
             release.namespace,
-            starts=any((ref.kind, ref.name) == ("Sensor", SENSOR) for ref in release.glue),
+            starter=starter_of(*found),
             outside=self._posted,
             inside=inside,
         )

@@ -142,7 +142,7 @@ def _turned(wiring: Wiring, desk: Desk, secret: str, keys: Sequence[str]) -> tup
     It is asked before GitHub: it takes longer to start anew than to tell GitHub.
     """
     ref = ObjectRef("v1", "Secret", desk.hooks.receiver.namespace, secret)
-    rotation = Rotation(desk.cluster, wiring.clock, ref, wiring.secrets.add)
+    rotation = Rotation(desk.cluster, wiring.clock, ref, desk.sources, wiring.secrets.add)
     turn = rotation.begin(keys)
     wiring.notice("The receiver of webhooks starts anew, with the new secrets")
     rotation.restart(turn)
