@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 
 from cto.engine.report import Report
 from cto.events import Phase
-from cto.plan.steps import Action, Plan, Step
+from cto.plan.changes import Action
+from cto.plan.steps import Plan, Step
 from cto.result import Check, CheckStatus
 
 _MARKS = {

@@ -104,6 +104,7 @@ class InstallerParts:
             catalog=self.catalog,
             config=configured.loaded.config if configured else None,
             selection=configured.selection if configured else None,
+            given=configured.loaded.given if configured else (),
             destination=destination(self.provider, self.settings.env, configured),
             context=self.context,
             version=__version__,

@@ -14,7 +14,7 @@ from cto.cli.streams import piped
 
 if TYPE_CHECKING:
     from cto.catalog import Catalog
-    from cto.config.load import Loaded
+    from cto.config.load import Installed, Loaded
     from cto.config.sections import ClusterSettings
     from cto_airgap.bundle import BundleSource
 
@@ -80,8 +80,11 @@ class CommandSettings:
     service_account: Path = _SERVICE_ACCOUNT
     loaded: Loaded | None = None
 
-    def configured(self) -> CommandSettings:
+    def configured(self, installed: Installed | None = None) -> CommandSettings:
         """Return these settings with the configuration.
+
+        Args:
+            installed: What was given to the installation that is there, if that is to count.
 
         Raises:
             ConfigError: With everything that is wrong with it.
@@ -97,6 +100,7 @@ class CommandSettings:
             profiles=self.profiles,
             component_names=partial(catalog.names, self.bundle),
             stdin=piped,
+            installed=installed,
         )
         return replace(self, loaded=loaded)
 

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from cto.cli.relocating import Relocations
     from cto.cli.secretguard import SecretGuard
     from cto.cli.sessions import Sessions
-    from cto.config.load import Loaded
+    from cto.config.load import Installed, Loaded
     from cto_airgap.logins import RegistryLogin
     from cto_airgap.session import Session
     from cto_airgap.web import Transport
@@ -101,15 +101,18 @@ class Wiring:
     def catalog(self) -> Catalog:
         return self.settings.catalog()
 
-    def configure(self) -> Loaded:
+    def configure(self, installed: Installed | None = None) -> Loaded:
         """Read the whole configuration, for a verb that needs one, before it does anything else.
+
+        Args:
+            installed: What was given to the installation that is there, if that is to count.
 
         Raises:
             ConfigError: With everything that is wrong with it.
         """
         from cto.cli import secretguard  # noqa: PLC0415 - slow to import, and status needs none
 
-        self.settings = self.settings.configured()
+        self.settings = self.settings.configured(installed)
         config, components = self.loaded.config, self.catalog.components
         self.secrets.add(self.guard.values)
         self.guard.refuse_weak(secretguard.said_anyway(self.settings, config, components))

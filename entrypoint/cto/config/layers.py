@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from typing import Any, TypeAlias
@@ -15,9 +15,10 @@ class Layer(IntEnum):
 
     DEFAULT = 0
     PROFILE = 1
-    FILE = 2
-    ENV = 3
-    FLAG = 4
+    INSTALLED = 2
+    FILE = 3
+    ENV = 4
+    FLAG = 5
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,17 @@ def settings_at(settings: Settings, path: Path) -> Settings:
     """Return what is at a path and below it, as a whole of its own; nothing if nothing is there."""
     length = len(path)
     return {place[length:]: item for place, item in settings.items() if place[:length] == path}
+
+
+def restricted(settings: Settings, kept: Callable[[Path], bool]) -> Settings:
+    """Return what holds for some single values, lists and empty mappings, and what is above it."""
+    ends = {path for path, _ in leaves(settings) if kept(path)}
+    above = {path[:end] for path in ends for end in range(len(path))} | {()}
+    return {
+        path: item
+        for path, item in settings.items()
+        if path in above or any(path[:end] in ends for end in range(len(path) + 1))
+    }
 
 
 def nearest_origin(settings: Settings, path: Path) -> Origin:

@@ -27,6 +27,8 @@ from cto.config.layers import (
     leaves,
     merge,
     placed,
+    restricted,
+    settings_at,
     to_plain,
 )
 from cto.config.model import Config
@@ -38,6 +40,8 @@ from cto.config.source import YamlSource, parse, resolve
 from cto.errors import ConfigError, nearest
 
 _SOURCE = "from"
+# Which cluster it is. The same one may be reached in another way tomorrow.
+_PLACE = (("cluster", "provider"), ("cluster", "context"), ("cluster", "use_context"))
 STDIN = "-"
 _UNREADABLE = "CTO-1301"
 _ABSENT = "there is no such file"
@@ -83,13 +87,34 @@ def remembered_under(
         raise failure(problems_of(error, merged, Config, ())) from None
 
 
-def _with_sources(data: Any, path: Path) -> Any:
+SecretValue = Callable[[str], str | None]
+"""Takes the dotted path of a secret field; gives its value, None where nobody knows it."""
+
+
+def _with_sources(data: Any, path: Path, value_of: SecretValue = lambda _: None) -> Any:
     if not isinstance(data, Mapping):
         return data
     shape = shape_at(path)
     if shape is not None and shape.kind is FieldKind.SECRET and isinstance(data.get(_SOURCE), str):
-        return Secret.remembered(data[_SOURCE])
-    return {key: _with_sources(item, (*path, str(key))) for key, item in data.items()}
+        value = value_of(dotted(path))
+        return Secret(value, data[_SOURCE]) if value else Secret.remembered(data[_SOURCE])
+    return {key: _with_sources(item, (*path, str(key)), value_of) for key, item in data.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Installed:
+    """What a cluster's state keeps of the configuration that the platform was installed with.
+
+    Attributes:
+        config: `Config.public()`.
+        given: Dotted paths of what a file, a variable or a flag said, as in `Loaded.given`. None
+            if an older cto wrote the state: all that differs from defaults and profile counts.
+        value_of: Finds the values of secrets, which the state does not have.
+    """
+
+    config: Mapping[str, Any]
+    given: tuple[str, ...] | None
+    value_of: SecretValue
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +134,12 @@ class Loaded:
         """Tell whether anybody chose the profile: a file, the environment or a flag."""
         return self.origins["profile"].layer is not Layer.DEFAULT
 
+    @property
+    def given(self) -> tuple[str, ...]:
+        """The paths of what somebody said, now or in an earlier run; one of Helm values is one."""
+        said = (path for path, origin in self.origins.items() if origin.layer > Layer.PROFILE)
+        return tuple(sorted({_closed(path) for path in said}))
+
 
 def load(
     *,
@@ -119,6 +150,7 @@ def load(
     component_names: Callable[[Sequence[str]], Sequence[str]],
     stdin: Callable[[], str],
     options: Mapping[str, str] = MappingProxyType({}),
+    installed: Installed | None = None,
 ) -> Loaded:
     """Read the whole configuration.
 
@@ -130,13 +162,15 @@ def load(
         component_names: Returns those of the catalog, for the folders of `components_from`.
         stdin: Returns what was piped in.
         options: Dotted path -> the option that gives it, if it is not called as the field.
+        installed: What was given to the installation: it counts where nothing else is given.
 
     Raises:
         ConfigError: CTO-1300 with a line for everything that is wrong; CTO-1301 if a file is not
             readable, CTO-1302 if there is nothing wrong but the profile.
     """
     run = _Load(env=env)
-    given = [*run.files(files, stdin), run.environment(), _flags(flags, options)]
+    before = [_installed(installed, env, profiles)] if installed else []
+    given = [*before, *run.files(files, stdin), run.environment(), _flags(flags, options)]
     layer, chosen = run.profile(given, profiles)
     merged = functools.reduce(merge, [_defaults(), layer, *given])
     run.learn_components(merged, component_names)
@@ -175,6 +209,25 @@ def load_cluster(
     layer, _ = run.profile(given, profiles)
     run.problems = problems
     return run.cluster(functools.reduce(merge, [_defaults(), layer, *given]))
+
+
+def _installed(installed: Installed, env: Mapping[str, str], profiles: File) -> Settings:
+    """Return what was given to the installation, but for which cluster it is: a command says so."""
+    data = _with_sources(installed.config, (), installed.value_of)
+    settings = from_plain(data, Origin(Layer.INSTALLED, "what is installed"))
+    if installed.given is None:
+        named = restricted(settings, lambda path: path == ("profile",))
+        usual = merge(_defaults(), _Load(env=env).profile([named], profiles)[0])
+        kept = {path for path, _ in leaves(settings) if not _same(settings, usual, path)}
+    else:
+        told = frozenset(installed.given)
+        kept = {path for path, _ in leaves(settings) if _closed(_value_path(path)) in told}
+    kept = {path for path in kept | {("profile",)} if path not in _PLACE}
+    return restricted(settings, lambda path: path in kept)
+
+
+def _same(one: Settings, other: Settings, path: Path) -> bool:
+    return path in other and to_plain(settings_at(one, path)) == to_plain(settings_at(other, path))
 
 
 @dataclass
@@ -350,7 +403,7 @@ def _with_secrets(settings: Settings) -> Settings:
 def _wrapped(item: Setting, path: Path) -> Setting:
     shape = shape_at(path)
     is_secret = shape is not None and shape.kind is FieldKind.SECRET
-    if not is_secret or not item.is_single or item.value is None:
+    if not is_secret or not item.is_single or item.value is None or isinstance(item.value, Secret):
         return item
     # As it was written: 0123 is a password, not the number 83.
     value = item.value if isinstance(item.value, str) else item.text
@@ -365,6 +418,16 @@ def _origins(settings: Settings, config: Config) -> dict[str, Origin]:
         if path not in settings and not _is_marker(path):
             origins.setdefault(_value_path(path), DEFAULT)
     return origins
+
+
+def _closed(path: str) -> str:
+    """Return the path of the field that a path ends in: of Helm values, that of them all."""
+    keys = path.split(".")
+    for end in range(1, len(keys)):
+        shape = shape_at(tuple(keys[:end]))
+        if shape is not None and shape.kind is FieldKind.OPEN:
+            return ".".join(keys[:end])
+    return path
 
 
 def _is_marker(path: Path) -> bool:

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from cto.config.agents import Agent, AgentName, GitHubSettings, default_agents
 from cto.config.fields import Identifier, KubeName, Secret, SecretReference, Section, refused
-from cto.config.problems import did_you_mean
+from cto.config.problems import did_you_mean, dotted
 from cto.config.sections import (
     ClusterSettings,
     ComponentSettings,
@@ -194,6 +194,10 @@ class Config(Section):
         found = self._secrets(path)
         return {name: item.reference for name, item in found.items() if item.reference}
 
+    def unknown_secrets(self) -> tuple[str, ...]:
+        """Return the dotted paths of secrets of which only the source is known."""
+        return tuple(_unknown(self, ()))
+
     def _secrets(self, path: str) -> Mapping[str, Secret]:
         parent, _, name = path.rpartition(".")
         if parent == "providers":
@@ -210,6 +214,15 @@ class Config(Section):
             text = f"{path!r} is no secret field of the configuration"
             raise ConfigError("CTO-1310", text, hint=f"Secret fields are {known}.")
         return {key: item for key, item in wanted.items() if item is not None}
+
+
+def _unknown(value: object, path: tuple[str, ...]) -> Iterator[str]:
+    if isinstance(value, Secret):
+        if not (value.known or value.reference):
+            yield dotted(path)
+    elif isinstance(value, Section | Mapping):
+        for name, below in value.items() if isinstance(value, Mapping) else value:
+            yield from _unknown(below, (*path, str(name)))
 
 
 def _secret_fields(section: type[Section], above: str = "") -> Iterator[str]:

@@ -19,7 +19,8 @@ from cto.engine.verdict import Wait
 from cto.errors import Cancelled, CtoError, ToolError, WaitError
 from cto.events import Listener, Outcome, PhaseStarted, StepFinished, StepProgress, StepStarted
 from cto.plan.build import remaining_s
-from cto.plan.steps import Action, ApplyCrds, ApplyRelease, Plan, Step
+from cto.plan.changes import Action
+from cto.plan.steps import ApplyCrds, ApplyRelease, Plan, Step
 from cto.ports import Clock
 
 # Helm waits for hooks most of its time, and the API server is busy with CRDs for the rest: more

@@ -12,7 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from cto.objects import Manifest, ObjectRef
-from cto.plan.steps import Action, ApplyCrds, Plan
+from cto.plan.changes import Action
+from cto.plan.steps import ApplyCrds, Plan
 from cto.ports import Cluster
 from cto.result import Check, Topic
 

@@ -17,8 +17,9 @@ from cto.engine.definitions import CrdSource
 from cto.engine.immutable import narrowed
 from cto.errors import ApiError
 from cto.objects import Manifest, ObjectRef, annotations_of, labels_of, ref_of
+from cto.plan.changes import Action, TakenBack
 from cto.plan.observed import Observed
-from cto.plan.steps import Action, ApplyManifests, ApplyRelease, Plan, Step, TakenBack
+from cto.plan.steps import ApplyManifests, ApplyRelease, Plan, Step
 from cto.ports import Cluster, Releases
 from cto.result import Check, Topic
 

@@ -27,9 +27,9 @@ from cto.engine.watchcache import WatchCache
 from cto.errors import ApiError, Cancelled, CtoError, ToolError, WaitError
 from cto.objects import Manifest, ObjectRef, annotations_of, is_being_deleted, labels_of, ref_of
 from cto.plan import labels
+from cto.plan.changes import Action
 from cto.plan.observed import ReleaseState
 from cto.plan.steps import (
-    Action,
     ApplyCrds,
     ApplyManifests,
     ApplyRelease,
@@ -353,8 +353,13 @@ def supplied_data(keys: Mapping[str, str], values: SecretValues) -> dict[str, st
     data: dict[str, str] = {}
     for key, path in keys.items():
         for name, value in values(path).items():
-            data[key.replace("*", name.upper().replace("-", "_"))] = value
+            data[supplied_key(key, name)] = value
     return data
+
+
+def supplied_key(key: str, name: str) -> str:
+    """Return the key of an entry of a mapping."""
+    return key.replace("*", name.upper().replace("-", "_"))
 
 
 def _about(component: str, error: ApiError | ToolError) -> CtoError:

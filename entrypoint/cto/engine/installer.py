@@ -49,14 +49,7 @@ from cto.plan.build import install
 from cto.plan.desired import DesiredState, Destination, desired_state
 from cto.plan.observed import Observed, State
 from cto.plan.selection import Selection, completed, with_installed
-from cto.plan.steps import (
-    ApplyRelease,
-    DeleteState,
-    EnsureNamespace,
-    Plan,
-    ProbeService,
-    Step,
-)
+from cto.plan.steps import ApplyRelease, DeleteState, EnsureNamespace, Plan, ProbeService, Step
 from cto.ports import Clock, Cluster, Releases, Runner
 from cto.result import Check, CheckStatus
 
@@ -80,6 +73,7 @@ class Installer:
     Attributes:
         config: None for verbs that need no configuration.
         selection: What the configuration asks for; None without one.
+        given: Dotted paths of what somebody said in it.
         destination: What the desired state depends on besides what is observed.
         lock: Makes the lock of the cluster, a context manager.
         preflight: Checks the cluster against what is wanted.
@@ -92,6 +86,7 @@ class Installer:
     catalog: Catalog
     config: Config | None
     selection: Selection | None
+    given: tuple[str, ...] = ()
     destination: Destination
     context: str
     version: str
@@ -388,6 +383,7 @@ class Installer:
             profile=desired.profile,
             simulated=observed.simulated,
             config=self._config()[0].public(),
+            given=self.given,
             releases=observed.state.releases if observed.state else {},
             ports=desired.ports,
             components={

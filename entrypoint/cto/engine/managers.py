@@ -12,7 +12,7 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any
 
 from cto.objects import Manifest, ObjectRef
-from cto.plan.steps import TakenBack
+from cto.plan.changes import TakenBack
 
 # Whatever these wrote came from an installation.
 OURS = frozenset({"cto", "helm", "Helm"})

@@ -10,10 +10,10 @@ from typing import Any
 
 from cto.errors import ToolError
 from cto.objects import POD_GROUPS, POD_SPECS, Manifest, ObjectRef, annotations_of
+from cto.plan.changes import CHANGING
 from cto.plan.labels import is_ours
 from cto.plan.observed import Observed, ReleaseRecord
 from cto.plan.steps import (
-    CHANGING,
     ApplyCrds,
     ApplyManifests,
     ApplyRelease,

@@ -23,9 +23,9 @@ from cto.engine.rbac import Rights
 from cto.engine.rights import rights_of
 from cto.errors import ApiError
 from cto.objects import Manifest, annotations_of, labels_of, load_yaml, quantity
+from cto.plan.changes import CHANGING
 from cto.plan.desired import DesiredComponent, DesiredState
 from cto.plan.observed import Observed
-from cto.plan.steps import CHANGING
 from cto.ports import Clock, Cluster
 from cto.result import Check, CheckStatus, Topic, unreachable
 

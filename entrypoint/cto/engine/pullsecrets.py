@@ -52,6 +52,15 @@ def docker_config(host: str, username: str, password: str) -> str:
     return json.dumps({"auths": {_ADDRESSES.get(host, host): entry}})
 
 
+def password_in(data: Mapping[str, str]) -> str:
+    """Return the password that a Secret's decoded data has; '' if it has none."""
+    try:
+        hosts = json.loads(data.get(_KEY, "{}"))["auths"].values()
+        return next((str(entry["password"]) for entry in hosts), "")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return ""
+
+
 def _secret(step: SupplyPullSecret, password: str) -> Manifest:
     text = docker_config(step.host, step.username, password)
     return {

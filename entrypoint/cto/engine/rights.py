@@ -13,9 +13,9 @@ from cto.engine.readiness import has_status
 from cto.engine.state import NAMESPACE
 from cto.objects import Manifest, ObjectRef, annotations_of, ref_of
 from cto.plan import labels
+from cto.plan.changes import Action
 from cto.plan.observed import Observed, ReleaseState
 from cto.plan.steps import (
-    Action,
     ApplyCrds,
     ApplyManifests,
     ApplyRelease,

@@ -7,13 +7,13 @@ from graphlib import TopologicalSorter
 
 from cto.events import Phase
 from cto.plan import labels, pulling
+from cto.plan.changes import Action
 from cto.plan.component import ComponentSteps, namespaces_of
 from cto.plan.desired import DesiredState, phase_of
 from cto.plan.limits import simulated_warnings
 from cto.plan.network import AUTHORITY, RENEWED
 from cto.plan.observed import Observed
 from cto.plan.steps import (
-    Action,
     ApplyCrds,
     ApplyRelease,
     Certify,

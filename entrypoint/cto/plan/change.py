@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from cto.objects import ObjectRef
 from cto.plan import labels
-from cto.plan.steps import Action, ApplyCrds, ApplyRelease, Downgrade, Plan
+from cto.plan.changes import Action, Downgrade
+from cto.plan.steps import ApplyCrds, ApplyRelease, Plan
 from cto.ports import Chart
 from cto.result import Check, CheckStatus, Topic
 from cto.versions import is_older, key

@@ -8,6 +8,7 @@ from typing import Any
 from cto.catalog import CERTIFICATE
 from cto.objects import Manifest, ObjectRef, labels_of, ref_of
 from cto.plan import change, labels, pulling
+from cto.plan.changes import Action, Downgrade
 from cto.plan.desired import (
     DesiredComponent,
     DesiredState,
@@ -19,13 +20,11 @@ from cto.plan.desired import (
 from cto.plan.network import AUTHORITY, RENEWED
 from cto.plan.observed import Observed, ReleaseRecord, ReleaseState
 from cto.plan.steps import (
-    Action,
     ApplyCrds,
     ApplyManifests,
     ApplyRelease,
     Certify,
     DeleteObjects,
-    Downgrade,
     GenerateSecret,
     ProbeService,
     Step,
@@ -284,6 +283,7 @@ class ComponentSteps:
             timeout_s=self._wanted.step_timeout_s,
             release=self._spec(digest),
             downgrade=back,
+            installed=_versions(record),
         )
 
     def _release_action(self, digest: str) -> tuple[Action, str]:
@@ -376,6 +376,12 @@ class ComponentSteps:
             namespace=self._component.namespace,
             probe=probe,
         )
+
+
+def _versions(record: ReleaseRecord | None) -> tuple[str, str]:
+    """Return chart and app of what is there: the one that was deployed, if the newest failed."""
+    found = (record.labels if record.deployed else record.deployed_labels) if record else {}
+    return found.get(labels.CHART, ""), found.get(labels.APP_VERSION, "")
 
 
 def namespaces_of(item: DesiredComponent, observed: Observed) -> tuple[str, ...]:

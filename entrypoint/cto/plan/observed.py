@@ -66,6 +66,9 @@ class State:
     profile: str
     simulated: bool = False
     config: Mapping[str, Any] = field(default_factory=dict)
+    given: tuple[str, ...] | None = None
+    """Dotted paths of what somebody said in it; None if an older cto wrote it, which kept no note
+    of that. All else came from the profile, or from the defaults."""
     releases: Mapping[str, ReleaseState] = field(default_factory=dict)
     namespaces: tuple[str, ...] = ()
     ports: Mapping[int, int] = field(default_factory=dict)

@@ -7,15 +7,9 @@ from dataclasses import dataclass
 
 from cto.objects import ObjectRef
 from cto.plan import labels
+from cto.plan.changes import Action
 from cto.plan.observed import Observed
-from cto.plan.steps import (
-    Action,
-    EnsureNamespace,
-    RemovePullSecret,
-    Step,
-    SupplyPullSecret,
-    WaitReady,
-)
+from cto.plan.steps import EnsureNamespace, RemovePullSecret, Step, SupplyPullSecret, WaitReady
 
 SECRET = "cto-registry"  # noqa: S105 - a name
 

@@ -10,10 +10,10 @@ from cto.errors import UsageError, nearest
 from cto.events import Phase
 from cto.objects import ObjectRef
 from cto.plan import labels, pulling
+from cto.plan.changes import Action
 from cto.plan.desired import STEP_TIMEOUT_S, phase_of
 from cto.plan.observed import Observed, ReleaseRecord, ReleaseState, State
 from cto.plan.steps import (
-    Action,
     DeleteNamespace,
     DeleteObjects,
     DeleteState,

@@ -4,78 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from cto.catalog import Component, Crds, GeneratedSecret, Probe
 from cto.events import Phase
 from cto.objects import Manifest, ObjectRef
+from cto.plan.changes import CHANGING, Action, Downgrade, ObjectChange, TakenBack
+from cto.plan.observed import ReleaseState
 from cto.ports import ReleaseSpec
 from cto.result import Check
-
-
-class Action(StrEnum):
-    CREATE = "create"
-    UPDATE = "update"
-    REPAIR = "repair"
-    KEEP = "keep"
-    DELETE = "delete"
-    WAIT = "wait"
-    CHECK = "check"
-    SKIP = "skip"
-
-
-CHANGING = frozenset({Action.CREATE, Action.UPDATE, Action.REPAIR, Action.DELETE})
-"""What changes something; all else looks, waits, or leaves things as they are."""
-
-
-@dataclass(frozen=True)
-class Downgrade:
-    """From what a chart goes back to what, for people, and why that is one."""
-
-    old: str
-    new: str
-    why: str
-
-    def __str__(self) -> str:
-        return f"{self.old} -> {self.new} ({self.why})"
-
-
-@dataclass(frozen=True, kw_only=True)
-class TakenBack:
-    """A field that somebody else wrote, and that the step writes over.
-
-    Attributes:
-        field: `spec.replicas`.
-        manager: Who wrote it, by the object's managedFields.
-        subresource: By which it was written, e.g. `scale`.
-        time: When, as the API server says; it says nothing of what came by `scale`.
-        change: `5 -> 1`; empty where a value might be secret.
-    """
-
-    ref: ObjectRef
-    field: str
-    manager: str
-    subresource: str = ""
-    time: str = ""
-    change: str = ""
-
-    def __str__(self) -> str:
-        change = f": {self.change}" if self.change else ""
-        who = " ".join(filter(None, (self.manager, self.subresource)))
-        written = ", ".join(filter(None, (f"written by {who}", self.time)))
-        return f"take back {self.field} of {self.ref}{change} ({written})"
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "object": self.ref.to_json(),
-            "field": self.field,
-            "manager": self.manager,
-            "subresource": self.subresource,
-            "time": self.time,
-            "change": self.change,
-        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,6 +172,8 @@ class ApplyManifests(Step):
     manifests: tuple[Manifest, ...]
     prune: tuple[ObjectRef, ...] = ()
     takes_back: tuple[TakenBack, ...] = ()
+    objects: tuple[ObjectChange, ...] = ()
+    """What changes; known once the API server was asked."""
 
     def touches(self) -> tuple[str, ...]:
         return (
@@ -243,7 +183,12 @@ class ApplyManifests(Step):
         )
 
     def to_json(self) -> dict[str, Any]:
-        return {**super().to_json(), **_takes_back(self.takes_back)}
+        more = {**_takes_back(self.takes_back), **_objects(self.objects)}
+        return {**super().to_json(), **more}
+
+
+def _objects(changes: tuple[ObjectChange, ...]) -> dict[str, Any]:
+    return {"objects": [change.to_json() for change in changes]} if changes else {}
 
 
 def _takes_back(fields: tuple[TakenBack, ...]) -> dict[str, Any]:
@@ -261,6 +206,15 @@ class ApplyRelease(Step):
     release: ReleaseSpec
     downgrade: Downgrade | None = None
     takes_back: tuple[TakenBack, ...] = ()
+    installed: tuple[str, str] = ("", "")
+    """`NAME-VERSION` of the chart that is there, and its app's version; '' for none."""
+    objects: tuple[ObjectChange, ...] = ()
+    """What changes; known once the API server was asked."""
+
+    @property
+    def replaced(self) -> tuple[ObjectRef, ...]:
+        """What is deleted before, because it cannot become what it is to be."""
+        return tuple(one.ref for one in self.objects if one.action is Action.REPAIR)
 
     def touches(self) -> tuple[str, ...]:
         release = f"Helm release {self.release.name} in {self.release.namespace}"
@@ -268,7 +222,32 @@ class ApplyRelease(Step):
 
     def to_json(self) -> dict[str, Any]:
         more = {**_downgrade(self.downgrade), **_takes_back(self.takes_back)}
-        return {**super().to_json(), **more}
+        chart, app = self.installed
+        versions = {
+            "from": {"chart": chart, "app": app},
+            "to": {
+                "chart": f"{self.release.chart.name}-{self.release.chart.version}",
+                "app": self.release.chart.app_version,
+            },
+        }
+        return {**super().to_json(), **versions, **more, **_objects(self.objects)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RollbackRelease(Step):
+    """Brings a release back to a revision that was deployed, and the state with it.
+
+    Attributes:
+        known: What the state knew of the component then.
+    """
+
+    release: str
+    namespace: str
+    revision: int
+    known: ReleaseState
+
+    def touches(self) -> tuple[str, ...]:
+        return (f"Helm release {self.release} in {self.namespace}, to revision {self.revision}",)
 
 
 @dataclass(frozen=True, kw_only=True)

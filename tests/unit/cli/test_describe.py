@@ -13,7 +13,8 @@ from cto.cli.verbs.opening import raise_errors
 from cto.engine.report import Report, StepRun
 from cto.errors import ApiError, CtoError, ToolError
 from cto.events import Outcome, Phase
-from cto.plan.steps import Action, Note, Plan
+from cto.plan.changes import Action
+from cto.plan.steps import Note, Plan
 from cto.ports import Reach
 from cto.result import Check, CheckStatus
 from fakes.components import component

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cto import assets
-from cto.config.load import Loaded, load
+from cto.config.load import Installed, Loaded, load
 from cto.errors import ConfigError
 
 COMPONENTS = ("argo-events", "argocd", "controller", "grafana")
@@ -39,6 +39,7 @@ class Loader:
         env: Mapping[str, str] | None = None,
         files: Sequence[str] = (),
         stdin: str = "",
+        installed: Installed | None = None,
     ) -> Loaded:
         names = [self.file(text, f"{index}.yaml") for index, text in enumerate(texts)]
         return load(
@@ -48,6 +49,7 @@ class Loader:
             profiles=self.profiles,
             component_names=self.names,
             stdin=lambda: stdin,
+            installed=installed,
         )
 
     def lines(self, *texts: str, **given: Any) -> list[str]:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cto.config.fields import Secret
-from cto.config.load import remembered
+from cto.config.load import Installed, Loaded, remembered
 from cto.config.model import Config
 from cto.engine.state import NAMESPACE, StateStore
 from cto.plan.observed import State
@@ -120,3 +120,67 @@ def test_what_this_version_cannot_read_is_none(data: dict[str, Any]) -> None:
 def test_an_empty_secret_is_still_refused() -> None:
     with pytest.raises(ValueError, match="is empty"):
         Config.model_validate({"providers": {"a": Secret("", "env A")}})
+
+
+def _again(loading: Loader, before: Loaded, *texts: str, **given: Any) -> Loaded:
+    """Load a configuration over one that is installed."""
+    kept = Installed(
+        config=_kept(before.config), given=given.pop("said", before.given), value_of=lambda _: None
+    )
+    return loading(*texts, installed=kept, **given)
+
+
+@pytest.mark.parametrize("tells", [True, False])
+def test_what_was_given_counts_again_and_what_a_profile_gave_does_not(
+    loading: Loader, *, tells: bool
+) -> None:
+    text = "platform: {name: shop}\nfeatures: {backup: true}\nsmtp: {recipients: [a@example.com]}"
+    before = loading(text, env={"CTO_PROFILE": "standard"})
+    said = before.given if tells else None
+    after = _again(loading, before, flags={"profile": "minimal"}, said=said).config
+    assert after.platform.name == "shop"
+    assert after.features.backup
+    assert before.config.features.monitoring
+    assert not after.features.monitoring
+    assert after.smtp.recipients == ("a@example.com",)
+    same = _again(loading, before, said=said)
+    assert same.config == before.config
+    assert same.given == before.given
+
+
+def test_what_a_command_says_wins_over_what_is_installed(loading: Loader) -> None:
+    before = loading("platform: {name: shop, domain: a.example.com}")
+    after = _again(loading, before, "platform: {domain: b.example.com}")
+    assert after.config.platform.name == "shop"
+    assert after.config.platform.domain == "b.example.com"
+    assert str(after.origins["platform.name"]) == "what is installed"
+
+
+def test_which_cluster_it_is_says_the_command(loading: Loader) -> None:
+    before = loading(flags={"cluster.provider": "kind", "cluster.nodes": "3"})
+    after = _again(loading, before).config.cluster
+    assert after.provider is None
+    assert after.nodes == 3
+
+
+def test_a_text_that_looks_like_a_variable_stays_what_it_is(loading: Loader) -> None:
+    before = loading("profile: minimal\nsmtp: {username: 'a$${b}c'}")
+    assert _again(loading, before).config.smtp.username == "a${b}c"
+
+
+def test_helm_values_count_as_one_and_as_they_are(loading: Loader) -> None:
+    values = {"grafana.ini": {"a": {"b": 1}}, "list": [{"c": None}]}
+    before = loading(json.dumps({"components": {"grafana": {"values": values}}}))
+    assert before.given == ("components.grafana.values",)
+    assert _again(loading, before).config.components == before.config.components
+
+
+def test_secrets_get_their_values_where_somebody_knows_them(loading: Loader) -> None:
+    before = loading("providers: {a: '${KEY}', b: plain-text-value}", env={"KEY": "the-value"})
+    kept = _kept(before.config)
+    known = {"providers.a": "the-value"}
+    installed = Installed(config=kept, given=before.given, value_of=known.get)
+    after = loading(installed=installed)
+    assert after.config.secret_values("providers.*") == {"a": "the-value"}
+    assert after.config.public() == before.config.public()
+    assert after.config.unknown_secrets() == ("providers.b",)

@@ -19,7 +19,8 @@ from cto.engine.report import Report, StepRun
 from cto.engine.verdict import Verdict, Wait
 from cto.errors import ApiError, Cancelled, CtoError, LockedError, ToolError, WaitError
 from cto.events import Event, Outcome, Phase, PhaseStarted, StepFinished, StepProgress, StepStarted
-from cto.plan.steps import Action, ApplyCrds, ApplyRelease, Note, Plan, Step
+from cto.plan.changes import Action
+from cto.plan.steps import ApplyCrds, ApplyRelease, Note, Plan, Step
 from cto.ports import ReleaseSpec
 from fakes.clock import FakeClock
 from fakes.components import chart, component

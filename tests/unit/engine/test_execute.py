@@ -22,9 +22,9 @@ from cto.errors import ApiError, Cancelled, ToolError, WaitError
 from cto.events import Phase
 from cto.objects import Manifest, ObjectRef, labels_of, ref_of
 from cto.plan import labels
+from cto.plan.changes import Action
 from cto.plan.observed import State
 from cto.plan.steps import (
-    Action,
     ApplyCrds,
     ApplyManifests,
     ApplyRelease,

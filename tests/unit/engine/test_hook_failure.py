@@ -10,7 +10,8 @@ from cto.engine.apply import PlanRunner
 from cto.engine.verdict import Verdict, Wait
 from cto.errors import ApiError, CtoError, ToolError, WaitError
 from cto.events import Phase
-from cto.plan.steps import Action, Plan, Step
+from cto.plan.changes import Action
+from cto.plan.steps import Plan, Step
 from fakes.clock import FakeClock
 
 STEP = Step(id="release:a", phase=Phase.CORE, title="Install A", action=Action.CREATE)

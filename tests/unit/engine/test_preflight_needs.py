@@ -13,10 +13,11 @@ from cto.engine.rbac import Binding, Right, Role
 from cto.events import Phase
 from cto.objects import Manifest, ObjectRef
 from cto.plan.build import install
+from cto.plan.changes import Action
 from cto.plan.desired import DesiredComponent, DesiredState
 from cto.plan.observed import Observed, ReleaseRecord
 from cto.plan.pulling import PullLogin
-from cto.plan.steps import Action, ApplyManifests, ApplyRelease
+from cto.plan.steps import ApplyManifests, ApplyRelease
 from cto.ports import ApiKind, ReleaseSpec
 from cto.relocation import Relocation
 from fakes.cluster import FakeCluster

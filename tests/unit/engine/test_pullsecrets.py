@@ -11,7 +11,8 @@ import pytest
 from cto.engine import pullsecrets
 from cto.events import Phase
 from cto.objects import Manifest, ObjectRef
-from cto.plan.steps import Action, RemovePullSecret, SupplyPullSecret
+from cto.plan.changes import Action
+from cto.plan.steps import RemovePullSecret, SupplyPullSecret
 from fakes.cluster import FakeCluster
 
 SECRET = ObjectRef("v1", "Secret", "web", "puller")

@@ -14,17 +14,10 @@ from cto.catalog import GeneratedKey, GeneratedSecret
 from cto.objects import Manifest, ObjectRef, labels_of, ref_of
 from cto.plan import labels
 from cto.plan.build import install
+from cto.plan.changes import Action
 from cto.plan.desired import DesiredComponent, crds_digest, release_digest, release_labels
 from cto.plan.observed import Observed, ReleaseRecord, ReleaseState, State
-from cto.plan.steps import (
-    Action,
-    ApplyManifests,
-    ApplyRelease,
-    GenerateSecret,
-    Plan,
-    Step,
-    WaitReady,
-)
+from cto.plan.steps import ApplyManifests, ApplyRelease, GenerateSecret, Plan, Step, WaitReady
 from fakes.components import chart, component, config_map, wanted, wanted_component
 
 EMPTY = Observed(kube_version="v1.34.4", context="here")

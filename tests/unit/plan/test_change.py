@@ -9,9 +9,10 @@ import pytest
 
 from cto.plan import change, labels
 from cto.plan.build import install
+from cto.plan.changes import Action
 from cto.plan.desired import DesiredComponent, release_digest, release_labels
 from cto.plan.observed import Observed, ReleaseRecord
-from cto.plan.steps import Action, ApplyCrds, ApplyRelease, Plan
+from cto.plan.steps import ApplyCrds, ApplyRelease, Plan
 from cto.ports import Chart
 from cto.relocation import Relocation
 from cto.result import CheckStatus

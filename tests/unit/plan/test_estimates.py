@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from cto.catalog import Crds
 from cto.events import Phase
 from cto.plan.build import estimate_s, remaining_s
+from cto.plan.changes import Action
 from cto.plan.steps import (
-    Action,
     ApplyCrds,
     ApplyRelease,
     DeleteState,

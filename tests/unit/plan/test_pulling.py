@@ -9,11 +9,12 @@ from cto.catalog import Catalog
 from cto.objects import ObjectRef
 from cto.plan import labels
 from cto.plan.build import install
+from cto.plan.changes import Action
 from cto.plan.desired import DesiredComponent, release_digest
 from cto.plan.observed import Observed, ReleaseRecord, ReleaseState, State
 from cto.plan.pulling import SECRET, PullLogin, step_id
 from cto.plan.remove import Options, uninstall
-from cto.plan.steps import Action, ApplyRelease, Plan, RemovePullSecret, Step, SupplyPullSecret
+from cto.plan.steps import ApplyRelease, Plan, RemovePullSecret, Step, SupplyPullSecret
 from cto.relocation import Relocation
 from fakes.components import component, wanted, wanted_component
 

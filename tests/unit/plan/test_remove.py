@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from cto.catalog import Catalog, Component, GeneratedKey, GeneratedSecret, Made
 from cto.objects import ObjectRef
 from cto.plan import labels
+from cto.plan.changes import Action
 from cto.plan.observed import Claim, Observed, ReleaseRecord, ReleaseState, State
 from cto.plan.remove import Options, uninstall
 from cto.plan.steps import (
-    Action,
     DeleteNamespace,
     DeleteObjects,
     DeleteState,

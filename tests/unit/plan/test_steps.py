@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from cto.catalog import Crds, GeneratedSecret
 from cto.events import Phase
 from cto.objects import ObjectRef
+from cto.plan.changes import Action, TakenBack
 from cto.plan.steps import (
-    Action,
     ApplyCrds,
     ApplyManifests,
     ApplyRelease,
@@ -27,7 +27,6 @@ from cto.plan.steps import (
     Plan,
     Step,
     SupplySecret,
-    TakenBack,
     UninstallRelease,
 )
 from cto.ports import ReleaseSpec
