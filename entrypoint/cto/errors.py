@@ -30,6 +30,7 @@ class Exit(IntEnum):
 
     OK = 0
     DEGRADED = 9
+    PENDING = 11
     INTERRUPTED = 130
 
 
@@ -272,8 +273,9 @@ _TABLE = (
     ErrorKind(
         "CTO-1204",
         "Confirmation needed",
-        "The command deletes something and nobody is there to confirm it.",
-        "Look at `cto plan uninstall`, then repeat the command with `--yes`.",
+        "The command deletes or replaces something, and nobody is there to confirm it.",
+        "Look at `cto plan uninstall`, `cto plan upgrade` or `cto plan rollback`, then repeat the "
+        "command with `--yes`.",
     ),
     ErrorKind(
         "CTO-1205",
@@ -480,6 +482,13 @@ _TABLE = (
         "server refuses that, as they could not be read any more.",
         "Take a chart whose definition has that version; or migrate the objects, and then take the "
         "version out of the definition's status.storedVersions.",
+    ),
+    ErrorKind(
+        "CTO-1473",
+        "An upgrade in between is needed",
+        "A chart may not follow one that is as old as what is installed: its program reads what "
+        "the one in between wrote, and nothing older.",
+        "Run `cto upgrade` of an image in between first, and then that of this one.",
     ),
     ErrorKind(
         "CTO-1475",

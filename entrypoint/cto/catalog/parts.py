@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from cto import __version__
+from cto.versions import is_older
 
 Sha256 = Annotated[str, Field(pattern=r"^([0-9a-f]{64}|unresolved)$")]
 
@@ -336,12 +337,38 @@ class Checked(_Model):
     date: dt.date
 
 
+class Hazard(_Model):
+    """What to know before an upgrade across a version of the chart."""
+
+    at: str
+    what: str
+
+    def is_between(self, old: str, new: str) -> bool:
+        """Tell whether an upgrade from one version to another goes across it."""
+        return bool(is_older(old, self.at)) and not is_older(new, self.at)
+
+
 class Upgrade(_Model):
-    """What is known about upgrades."""
+    """What is known about upgrades.
+
+    Attributes:
+        from_: The oldest version of the chart that this one may follow; '' for any.
+        hooks: Names of the chart's hooks.
+        hazards: What to know: before each upgrade, or before one across a version.
+    """
 
     from_: str = Field(default="", alias="from")
     hooks: tuple[str, ...] = ()
-    hazards: tuple[str, ...] = ()
+    hazards: tuple[str | Hazard, ...] = ()
+
+    def hazards_between(self, old: str, new: str) -> tuple[str, ...]:
+        """Return what to know before an upgrade from one version to another."""
+        said = (
+            (one if isinstance(one, str) else one.what)
+            for one in self.hazards
+            if isinstance(one, str) or one.is_between(old, new)
+        )
+        return tuple(said)
 
 
 class Made(_Model):

@@ -36,7 +36,7 @@ def plan_text(plan: Plan) -> str:
         steps = [step for step in plan.steps if step.phase is phase]
         if steps:
             lines.append(f"{phase.value}:")
-            lines += [line for step in steps for line in _step_lines(step)]
+            lines += [line for step in steps for line in step_lines(step)]
     lines += ["", summary(plan), *(f"warning: {text}" for text in plan.warnings)]
     return "\n".join(lines)
 
@@ -47,7 +47,8 @@ def _headline(plan: Plan) -> str:
     return f"Plan: {plan.command} on {where} ({plan.provider}{profile})"
 
 
-def _step_lines(step: Step) -> list[str]:
+def step_lines(step: Step) -> list[str]:
+    """Return what a step does and why, and what it touches."""
     reason = f" ({step.reason})" if step.reason else ""
     lines = [f"  {_MARKS[step.action]} {step.title}{reason}"]
     if step.action in {Action.CREATE, Action.UPDATE, Action.REPAIR, Action.DELETE}:

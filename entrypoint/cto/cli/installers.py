@@ -122,6 +122,7 @@ class InstallerParts:
             on_checks=self._tell,
             lacking=self.lacking,
             allow_downgrade=self.settings.options.allow_downgrade,
+            may_replace=self.settings.options.may_replace,
         )
 
     def _preflight(self) -> Preflight:

@@ -85,7 +85,10 @@ def flags(**given: Any) -> Mapping[str, tuple[str, str | tuple[str, ...]]]:
 
 def cluster_options(function: _Function) -> Callable[..., Any]:
     """Add the options of commands that work on a cluster: they get `options`, a ClusterOptions."""
+    return _collected(function, _PROFILE)
 
+
+def _collected(function: _Function, profile: Decorator) -> Callable[..., Any]:
     @functools.wraps(function)
     def collect(*args: Any, **values: Any) -> Any:
         given = {name: values.pop(name, None) for name in _FLAGS}
@@ -100,10 +103,32 @@ def cluster_options(function: _Function) -> Callable[..., Any]:
             tools=values.pop("tools"),
             bundle=values.pop("bundle"),
             allow_downgrade=values.pop("allow_downgrade", False),
+            may_replace=values.pop("replace", False),
         )
         return function(*args, options=options, **values)
 
-    return _decorated(collect, _CLUSTER)
+    return _decorated(collect, (*_CLUSTER, profile))
+
+
+def upgrade_options(function: _Function) -> Callable[..., Any]:
+    """Add the options of upgrades; the command gets `options`, and `only`."""
+    more: tuple[Decorator, ...] = (
+        click.option(
+            "--only",
+            metavar="NAME",
+            multiple=True,
+            help="Upgrade only this component; may be repeated.",
+        ),
+        click.option(
+            "--replace",
+            is_flag=True,
+            help="Delete and make again what cannot be changed, where no data go with it.",
+        ),
+        downgrade_option,
+        skip_option,
+        components_option,
+    )
+    return _decorated(_collected(function, _PROFILE_OF_UPGRADE), more)
 
 
 def removal_options(function: _Function) -> Callable[..., Any]:
@@ -156,6 +181,16 @@ tools_option = _folder("--tools", "CTO_TOOLS", "Folder to take kubectl, helm and
 
 _FORMATS = ("human", "json")
 
+_PROFILE = click.option(
+    "-p", "--profile", metavar="NAME", help="minimal, standard, production, or a profile file."
+)
+_PROFILE_OF_UPGRADE = click.option(
+    "--to-profile",
+    "profile",
+    metavar="NAME",
+    help="Another profile than the one that is installed, or its file.",
+)
+
 _CLUSTER: tuple[Decorator, ...] = (
     click.option(
         "--provider",
@@ -195,9 +230,6 @@ _CLUSTER: tuple[Decorator, ...] = (
         metavar="FILE",
         type=click.Path(path_type=Path),
         help="Kubeconfig to read instead of the usual one.",
-    ),
-    click.option(
-        "-p", "--profile", metavar="NAME", help="minimal, standard, production, or a profile file."
     ),
     click.option(
         "-c",

@@ -1,4 +1,4 @@
-"""`cto plan`: what install or uninstall would do, and why. Changes nothing."""
+"""`cto plan`: what install, upgrade or uninstall would do, and why. Changes nothing."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from cto.cli.options import (
     output_options,
     removal_options,
     skip_option,
+    upgrade_options,
 )
 from cto.cli.output import MERMAID, Terminal
 from cto.cli.root import Group
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 @click.group(cls=Group)
 def plan() -> None:
-    """Show what install or uninstall would do, and why."""
+    """Show what install, upgrade or uninstall would do, and why."""
 
 
 @plan.command()
@@ -40,6 +41,22 @@ def install(terminal: Terminal, *, options: ClusterOptions) -> Result:
     from cto.cli.verbs import plan as verb  # noqa: PLC0415 - pydantic is slow to import
 
     return verb.install(terminal.wiring(options), terminal)
+
+
+@plan.command()
+@upgrade_options
+@click.option(
+    "--check", is_flag=True, help="End with 11 if there is anything to do, with 0 if not."
+)
+@output_options()
+@click.pass_obj
+def upgrade(
+    terminal: Terminal, *, options: ClusterOptions, only: tuple[str, ...], check: bool
+) -> Result:
+    """Show what `cto upgrade` would do: from what to what, object by object."""
+    from cto.cli.verbs import upgrade as verb  # noqa: PLC0415 - pydantic is slow to import
+
+    return verb.plan(terminal.wiring(options), terminal, only, check=check)
 
 
 @plan.command()

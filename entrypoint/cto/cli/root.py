@@ -21,7 +21,8 @@ from cto.result import Result
 # Help is printed from here: no command's module, with all that it needs, is imported for it.
 COMMANDS = {
     "install": "Install the platform, or finish or repair an installation.",
-    "plan": "Show what install or uninstall would do, and why.",
+    "upgrade": "Bring what is installed to this version of cto.",
+    "plan": "Show what install, upgrade or uninstall would do, and why.",
     "status": "Show what is installed and whether it is healthy.",
     "uninstall": "Remove the platform; data stays unless asked otherwise.",
     "access": "Show how to reach the user interfaces, and whether they answer.",
@@ -47,7 +48,7 @@ says meanwhile to stderr.
 _EPILOG = """\b
 Exit codes: 0 ok, 1 bug, 2 usage, 3 configuration, 4 preflight, 5 external tool,
 6 cluster API, 7 timeout, 8 wrong digest, 9 not healthy, 10 another run is at work,
-130 interrupted.
+11 there is something to do (plan upgrade --check), 130 interrupted.
 """
 
 

@@ -37,6 +37,7 @@ class ClusterOptions:
         bundle: Folder of a bundle to take charts and images from.
         ca_file: Certificates to trust besides the usual ones.
         allow_downgrade: Go back to older charts and definitions.
+        may_replace: Delete and make again what cannot be changed.
     """
 
     flags: Mapping[str, tuple[str, str | tuple[str, ...]]] = field(default_factory=dict)
@@ -49,6 +50,7 @@ class ClusterOptions:
     bundle: Path | None = None
     ca_file: Path | None = None
     allow_downgrade: bool = False
+    may_replace: bool = False
 
     @property
     def values(self) -> Mapping[str, str | tuple[str, ...]]:

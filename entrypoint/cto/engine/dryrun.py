@@ -9,15 +9,17 @@ https://kubernetes.io/docs/reference/using-api/api-concepts/#dry-run
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from cto.engine import definitions, immutable, managers
 from cto.engine.definitions import CrdSource
+from cto.engine.differences import change_of
 from cto.engine.immutable import narrowed
 from cto.errors import ApiError
 from cto.objects import Manifest, ObjectRef, annotations_of, labels_of, ref_of
-from cto.plan.changes import Action, TakenBack
+from cto.plan.changes import Action, FieldChange, ObjectChange, TakenBack
 from cto.plan.observed import Observed
 from cto.plan.steps import ApplyManifests, ApplyRelease, Plan, Step
 from cto.ports import Cluster, Releases
@@ -26,6 +28,7 @@ from cto.result import Check, Topic
 _DRY_RUN = Topic("dry-run", "Dry run of what changes")
 _DRY_RUN_DOUBTS = Topic("dry-run-doubts", "Dry run of what changes")
 
+REPLACE = "--replace"
 _HELM = "helm"
 _CTO = "cto"
 _RENDERED_AT_ONCE = 4
@@ -66,15 +69,27 @@ class _Answer:
     fields: tuple[tuple[str, str], ...] = ()
     doubt: str = ""
     taken: tuple[TakenBack, ...] = ()
+    change: ObjectChange | None = None
+
+    @property
+    def is_replaceable(self) -> bool:
+        """Whether all that is refused can be deleted and made again without losing data."""
+        of_release = isinstance(self.trial.step, ApplyRelease)
+        return bool(self.fields) and of_release and immutable.is_made_again(self.trial.ref)
 
 
 @dataclass(frozen=True, kw_only=True)
 class DryRun:
-    """Tries a plan's changes out."""
+    """Tries a plan's changes out.
+
+    Attributes:
+        may_replace: Whether what cannot become what it is to be may be deleted and made again.
+    """
 
     cluster: Cluster
     releases: Releases
     crds_of: CrdSource
+    may_replace: bool = False
 
     def tried(self, plan: Plan, observed: Observed) -> Plan:
         """Return the plan with what it would take back, and with what speaks against it.
@@ -88,13 +103,23 @@ class DryRun:
             told = zip(namespaces, pool.map(self._autoscalers, namespaces), strict=True)
             scaled = dict(told)
             answers = list(pool.map(lambda trial: self._try(trial, scaled), trials))
+        answers = [self._with_consent(answer) for answer in answers]
         lost = definitions.lost_versions(self.cluster, plan, self.crds_of)
         checks = (*definitions.checks(plan, lost), *_checks(plan, answers))
         return replace(
             plan,
-            steps=tuple(_with_taken(step, answers) for step in plan.steps),
+            steps=tuple(_with_answers(step, answers, observed) for step in plan.steps),
             checks=(*plan.checks, *checks),
         )
+
+    def _with_consent(self, answer: _Answer) -> _Answer:
+        if not (self.may_replace and answer.is_replaceable):
+            return answer
+        refused = tuple(FieldChange(name) for name, _ in answer.fields)
+        change = ObjectChange(
+            ref=answer.trial.ref, action=Action.REPAIR, restarts=True, fields=refused
+        )
+        return replace(answer, fields=(), change=change)
 
     def _trials(self, plan: Plan, observed: Observed) -> list[_Trial]:
         releases = [
@@ -166,10 +191,12 @@ class DryRun:
             after = self.cluster.apply(trial.manifest, dry_run=True, manager=trial.manager)
         except ApiError as error:
             return _refused(trial, error, live or {})
+        change = change_of(trial.ref, live, after)
         if live is None:
-            return _Answer(trial=trial)
+            return _Answer(trial=trial, change=change)
         targets = scaled.get(trial.ref.namespace, frozenset())
-        return _Answer(trial=trial, taken=managers.taken_back(trial.ref, live, after, targets))
+        taken = managers.taken_back(trial.ref, live, after, targets)
+        return _Answer(trial=trial, taken=taken, change=change)
 
 
 def _may_meet_others(step: ApplyRelease, observed: Observed) -> bool:
@@ -227,13 +254,32 @@ def _refused(trial: _Trial, error: ApiError, live: Manifest) -> _Answer:
     return _Answer(trial=trial, doubt=error.message)
 
 
-def _with_taken(step: Step, answers: Sequence[_Answer]) -> Step:
+def _with_answers(step: Step, answers: Sequence[_Answer], observed: Observed) -> Step:
+    """Return the step with what it takes back, and what it changes about which object."""
     if not isinstance(step, ApplyRelease | ApplyManifests):
         return step
-    taken = tuple(
-        one for answer in answers if answer.trial.step.id == step.id for one in answer.taken
-    )
-    return replace(step, takes_back=taken) if taken else step
+    mine = [answer for answer in answers if answer.trial.step.id == step.id]
+    taken = tuple(one for answer in mine for one in answer.taken)
+    changes = [answer.change for answer in mine if answer.change]
+    if isinstance(step, ApplyRelease) and mine:
+        changes += _dropped(step, {answer.trial.ref for answer in mine}, observed)
+    return replace(step, takes_back=taken, objects=tuple(changes)) if taken or changes else step
+
+
+def _dropped(
+    step: ApplyRelease, wanted: AbstractSet[ObjectRef], observed: Observed
+) -> Iterator[ObjectChange]:
+    """Yield what the release has now and is not to have any more: Helm deletes it."""
+    known = observed.state.releases.get(step.component) if observed.state else None
+    names = {_name(ref) for ref in wanted}
+    for ref in known.objects if known else ():
+        if _name(ref) not in names and ref in observed.present:
+            yield ObjectChange(ref=ref, action=Action.DELETE)
+
+
+def _name(ref: ObjectRef) -> tuple[str, str, str, str]:
+    """Return what an object is called whatever version of its kind it is asked for in."""
+    return ref.group, ref.kind, ref.namespace, ref.name
 
 
 def _checks(plan: Plan, answers: Sequence[_Answer]) -> Iterator[Check]:
@@ -284,6 +330,8 @@ def _fix(refused: Sequence[_Answer], context: str) -> Iterator[str]:
         "Undo what changes the field (components.NAME.values, or the chart's version), or look at "
         "the object and delete it: the same command makes it anew."
     )
+    if all(answer.is_replaceable for answer in refused):
+        yield f"Or let cto do that, one after the other: {REPLACE}"
     for answer in refused:
         fields = tuple(name for name, _ in answer.fields)
         yield from immutable.lines(answer.trial.ref, context, fields=fields)

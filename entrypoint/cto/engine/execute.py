@@ -42,6 +42,7 @@ from cto.plan.steps import (
     Note,
     ProbeService,
     RemovePullSecret,
+    RollbackRelease,
     Step,
     SupplyPullSecret,
     SupplySecret,
@@ -111,6 +112,8 @@ class Executor:
                 return self._apply_manifests(step)
             case ApplyRelease():
                 return self._apply_release(step, cancel)
+            case RollbackRelease():
+                return self._roll_back(step)
             case WaitReady():
                 return self._wait_ready(step)
             case ProbeService():
@@ -247,6 +250,7 @@ class Executor:
         if known.digest == spec.labels[labels.DIGEST]:
             # What a run that dies now leaves must not pass for what the state knows to be good.
             self.store.record(replace(known, digest=""))
+        self._delete_replaced(step.replaced, cancel, self.clock.monotonic() + step.timeout_s)
         made = self._upgrade(step, cancel)
         objects = [item for item in made if HOOK not in annotations_of(item)]
         hooks = [item for item in made if HOOK in annotations_of(item)]
@@ -261,6 +265,28 @@ class Executor:
                 objects=inventory(self.cluster, objects, spec.namespace),
             )
         )
+        return done
+
+    def _delete_replaced(self, refs: Sequence[ObjectRef], cancel: Flag, end_s: float) -> None:
+        """Delete what cannot become what it is to be; Helm makes it again."""
+        for ref in refs:
+            self.cluster.delete(ref)
+        for ref in refs:
+            while self.cluster.get(ref) is not None:
+                if self.clock.monotonic() >= end_s:
+                    message = f"{ref} is being deleted, and does not go"
+                    raise WaitError("CTO-1709", message)
+                if self.clock.wait(cancel, _LOOK_S):
+                    raise Cancelled
+
+    def _roll_back(self, step: RollbackRelease) -> str:
+        done = Repair(self.cluster, self.releases, step.timeout_s).run(step.release, step.namespace)
+        # Until it is back, nobody may take what is there for what the state knows.
+        self.store.record(replace(step.known, digest=""))
+        self.releases.rollback(
+            step.release, step.namespace, step.revision, timeout_s=step.timeout_s
+        )
+        self.store.record(step.known)
         return done
 
     def _left(

@@ -129,6 +129,14 @@ def lines(ref: ObjectRef, context: str, *, fields: tuple[str, ...] = ()) -> list
     return [f"  {command}", f"    {data}"]
 
 
+def is_made_again(ref: ObjectRef) -> bool:
+    """Tell whether an object can be deleted and made again with nothing at stake.
+
+    Not a StatefulSet: claims are behind it, and it may be told to delete them with itself.
+    """
+    return ref.kind != "StatefulSet" and _WAYS.get(ref.kind, _OTHER).deletes
+
+
 _RECREATE = "Recreate"
 
 

@@ -8,20 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
-from threading import Event as Flag
 
 from cto.catalog import Catalog
 from cto.config.model import Config
-from cto.engine.apply import PlanRunner
 from cto.engine.cache import Lacking, nothing_lacks
 from cto.engine.definitions import CrdSource
 from cto.engine.dryrun import DryRun
-from cto.engine.execute import Executor
-from cto.engine.hooks import HookWatch, ProgramWatch, TerminatingWatch
+from cto.engine.history import History
 from cto.engine.lease import LockHistory, Loss, lock_history
 from cto.engine.listcache import ListCache, ObservationCache
 from cto.engine.namespaces import delete_own
-from cto.engine.nodeports import PortsWatch, ReservedPorts
 from cto.engine.observe import Observer, glimpsed, glimpsed_installation
 from cto.engine.planning import (
     ChartSource,
@@ -34,22 +30,21 @@ from cto.engine.planning import (
 from cto.engine.preflight_errors import NOTHING, all_told, refuse_failed
 from cto.engine.report import Report, shown
 from cto.engine.state import NAMESPACE, StateStore
-from cto.engine.verdict import Wait
-from cto.engine.watchcache import WatchCache
-from cto.engine.writeguard import Gate, guarded_cluster, guarded_releases
+from cto.engine.undo import Undo
+from cto.engine.work import PlanWork
+from cto.engine.writeguard import Gate, guarded_cluster
 from cto.errors import (
     Cancelled,
     CtoError,
     if_interrupted,
 )
 from cto.events import Listener, Phase, StepProgress
-from cto.objects import ref_of
 from cto.plan import change, remove
-from cto.plan.build import install
+from cto.plan.build import INSTALL, Manner, install
 from cto.plan.desired import DesiredState, Destination, desired_state
 from cto.plan.observed import Observed, State
 from cto.plan.selection import Selection, completed, with_installed
-from cto.plan.steps import ApplyRelease, DeleteState, EnsureNamespace, Plan, ProbeService, Step
+from cto.plan.steps import DeleteState, Plan
 from cto.ports import Clock, Cluster, Releases, Runner
 from cto.result import Check, CheckStatus
 
@@ -81,6 +76,7 @@ class Installer:
         removal_checks: Checks it against what is to be taken away.
         on_checks: Told what the preflight found, before anything follows from it.
         allow_downgrade: Whether older charts and definitions may replace newer ones.
+        may_replace: Whether objects may be deleted and made again, where no data go with them.
     """
 
     catalog: Catalog
@@ -104,6 +100,7 @@ class Installer:
     on_checks: Callable[[Sequence[Check]], None] = lambda _: None
     lacking: Lacking = nothing_lacks
     allow_downgrade: bool = False
+    may_replace: bool = False
     gate: Gate = field(default_factory=Gate)
     store: StateStore = field(init=False)
     observation: ObservationCache = field(init=False)
@@ -159,15 +156,15 @@ class Installer:
             replace(self.destination, ports=ports),
         )
 
-    def plan_install(self) -> Plan:
+    def plan_install(self, manner: Manner = INSTALL) -> Plan:
         """Return what `install` would do; `checks` then has what its preflight finds."""
         observed = self._first_look()
         desired = self.wanted(observed)
-        return self._checked(observed, desired)
+        return self._checked(observed, desired, manner)
 
-    def _checked(self, observed: Observed, desired: DesiredState) -> Plan:
+    def _checked(self, observed: Observed, desired: DesiredState, manner: Manner) -> Plan:
         """Return the plan, with everything told that speaks against it."""
-        plan = install(desired, observed)
+        plan = install(desired, observed, manner)
         found = self.preflight(observed, desired, plan)
         try:
             plan = self._tried(plan, observed)
@@ -183,8 +180,14 @@ class Installer:
 
     def _tried(self, plan: Plan, observed: Observed) -> Plan:
         """Return the plan, with what it takes back and what speaks against it."""
-        plan = replace(plan, checks=change.check(plan, allowed=self.allow_downgrade))
-        trial = DryRun(cluster=self.cluster, releases=self.releases, crds_of=self.crds_of)
+        checks = (*change.check(plan, allowed=self.allow_downgrade), *change.stops(plan))
+        plan = replace(plan, checks=checks)
+        trial = DryRun(
+            cluster=self.cluster,
+            releases=self.releases,
+            crds_of=self.crds_of,
+            may_replace=self.may_replace,
+        )
         return trial.tried(plan, observed)
 
     def plan_uninstall(self, options: remove.Options) -> Plan:
@@ -205,8 +208,10 @@ class Installer:
         return self.removal_checks(plan, observed)
 
     @if_interrupted("not begun: every step")
-    def install(self) -> tuple[Plan, Report]:
-        """Install, or finish or repair an installation.
+    def install(self, manner: Manner = INSTALL) -> tuple[Plan, Report]:
+        """Install, or finish or repair an installation; or upgrade one.
+
+        A component of an upgrade that fails is brought back to what it was.
 
         Raises:
             PreflightError: CTO-1400, nothing was changed.
@@ -218,7 +223,7 @@ class Installer:
         desired = self.wanted(observed)
         with self._step("preflight", "Check the cluster"):
             so_far = _MADE if self.destination.creates else NOTHING
-            plan = self._checked(observed, desired)
+            plan = self._checked(observed, desired, manner)
             refuse_failed(self.checks, so_far=so_far)
             for line in taken_back(plan):
                 self.listen(StepProgress("preflight", line))
@@ -226,13 +231,37 @@ class Installer:
             if self._was_changed(before):
                 observed = self.observe()
                 desired = self.wanted(observed)
-                plan = self._checked(observed, desired)
+                plan = self._checked(observed, desired, manner)
                 refuse_failed(self.checks, so_far=so_far)
-            self.store.begin(self._state(desired, observed, plan))
-            report = self._apply(plan, observed, lost)
+            undo = Undo(guarded_cluster(self.cluster, self.gate), plan, observed)
+            with self._recorded(plan, observed, undo) as record:
+                self.store.begin(self._state(desired, observed, plan))
+                report = self._apply(plan, observed, lost)
+                if report.errors and manner.takes_back:
+                    report = self._brought_back(undo, report, observed, lost)
+                record(report)
             if not report.errors:
                 self.store.finish()
             return plan, report
+
+    def _brought_back(self, undo: Undo, report: Report, observed: Observed, lost: Loss) -> Report:
+        """Bring back what failed, and say so in the report."""
+        plan = undo.plan_for(report)
+        if not plan.steps:
+            return report
+        return report.followed_by(self._apply(plan, observed, lost))
+
+    @contextmanager
+    def _recorded(
+        self, plan: Plan, observed: Observed, undo: Undo
+    ) -> Iterator[Callable[[Report], None]]:
+        """Keep a run that changes something in the history; how it ended is told at its end."""
+        if not plan.changes:
+            yield lambda _: None
+            return
+        history = History(guarded_cluster(self.cluster, self.gate), self.version)
+        with history.kept(plan, observed.state, undo.before, self.clock) as record:
+            yield record
 
     @if_interrupted("not begun: every step")
     def uninstall(self, options: remove.Options) -> tuple[Plan, Report]:
@@ -306,69 +335,21 @@ class Installer:
                 self.gate.shut()
 
     def _apply(self, plan: Plan, observed: Observed, lost: Loss) -> Report:
-        if plan.changes:
-            self.observation.drop()
-        wake = Flag()
-        live = WatchCache(self.cluster, self.clock, on_change=wake.set, lacking=self.lacking)
-        ports = ReservedPorts(guarded_cluster(self.cluster, self.gate), self.clock)
-        engine = PlanRunner(
-            run=self._executor(live, ports).run,
-            hook_of=lambda step: self._hook_of(step, live, ports),
+        work = PlanWork(
+            cluster=self.cluster,
+            releases=self.releases,
+            runner=self.runner,
             clock=self.clock,
-            listen=self.listen,
-            journal=self._journal(plan),
-            stop=lost,
-            wake=wake,
-            may_act=self.gate.held_now,
-            interrupt=self.runner.interrupt,
-            end_children=lambda: self._end_children(lost),
-            estimates=estimates(observed.state),
-        )
-        try:
-            return engine.apply(plan)
-        except Cancelled:
-            if not lost.is_set():
-                raise
-            raise lost.error(str(engine.progress(plan))) from None
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt(str(engine.progress(plan))) from None
-        finally:
-            live.close()
-
-    def _executor(self, live: WatchCache, ports: ReservedPorts) -> Executor:
-        return Executor(
-            cluster=guarded_cluster(self.cluster, self.gate),
-            releases=guarded_releases(self.releases, self.gate),
             store=self.store,
-            clock=self.clock,
-            live=live,
-            secret_values=self.secret_values,
-            crds_of=self.crds_of,
-            ports=ports,
             observation=self.observation,
+            gate=self.gate,
+            lost=lost,
+            crds_of=self.crds_of,
+            secret_values=self.secret_values,
+            lacking=self.lacking,
+            listen=self.listen,
         )
-
-    def _end_children(self, lost: Flag) -> None:
-        self.gate.shut()
-        # A helm that may end by itself marks its release as failed: not under another's feet.
-        self.runner.stop(at_once=lost.is_set())
-
-    def _journal(self, plan: Plan) -> Callable[[Mapping[str, object]], None]:
-        last = any(isinstance(step, DeleteState) and step.everything for step in plan.steps)
-        return (lambda _: None) if last else self.store.journal
-
-    def _hook_of(self, step: Step, live: WatchCache, ports: ReservedPorts) -> Wait | None:
-        if isinstance(step, EnsureNamespace):
-            return TerminatingWatch(ref_of(step.manifest), live, self.cluster, self.clock)
-        if isinstance(step, ProbeService):
-            known = self.store.release(step.component)
-            objects = known.objects if known else ()
-            return ProgramWatch(objects, live, self.cluster, self.clock)
-        if not isinstance(step, ApplyRelease):
-            return None
-        release = step.release
-        hooks = HookWatch(release.namespace, live, self.clock, release=release.name)
-        return PortsWatch(ports, release.name, hooks)
+        return work.apply(plan, estimates(observed.state))
 
     def _config(self) -> tuple[Config, Selection]:
         if self.config is None or self.selection is None:

@@ -50,6 +50,53 @@ def taken_back(
     return tuple(found[field] for field in sorted(found))
 
 
+def applied_by(live: Manifest, manager: str) -> Manifest:
+    """Return of an object what one manager applied: as it can be applied again.
+
+    Args:
+        live: As it is, with managedFields.
+        manager: Whose fields.
+    """
+    entries = live["metadata"].get("managedFields") or ()
+    mine = [e for e in entries if e.get("manager") == manager and not e.get("subresource")]
+    identity = {
+        key: live["metadata"][key] for key in ("name", "namespace") if key in live["metadata"]
+    }
+    found: Manifest = {"apiVersion": live["apiVersion"], "kind": live["kind"], "metadata": identity}
+    for entry in mine:
+        found = _united(found, _projected(live, entry.get("fieldsV1") or {}))
+    return found
+
+
+def _projected(value: Any, fields: Mapping[str, Any]) -> Any:
+    """Return the part of a value that fields name; all of it where they name none."""
+    below = {key: inner for key, inner in fields.items() if key != "."}
+    if not below:
+        return value
+    if isinstance(value, list):
+        return [item for key, inner in below.items() for item in _items(value, key, inner)]
+    members = {key.partition(":")[2]: inner for key, inner in below.items()}
+    return {
+        name: _projected(value[name], inner) for name, inner in members.items() if name in value
+    }
+
+
+def _items(value: list[Any], key: str, inner: Mapping[str, Any]) -> Iterator[Any]:
+    """Yield the item of a list that a key of managedFields stands for."""
+    how, _, text = key.partition(":")
+    wanted = json.loads(text)
+    if how == "v":
+        yield wanted
+    elif (item := _item(value, wanted)) is not None:
+        yield {**_projected(item, inner), **wanted}
+
+
+def _united(one: Any, other: Any) -> Any:
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return {**one, **{key: _united(one.get(key), item) for key, item in other.items()}}
+    return other
+
+
 def scaled_by_autoscalers(autoscalers: Sequence[Manifest]) -> frozenset[tuple[str, str]]:
     """Return kind and name of what horizontal autoscalers scale."""
     targets = [item.get("spec", {}).get("scaleTargetRef") or {} for item in autoscalers]

@@ -41,10 +41,10 @@ def check(cluster: Cluster, rights_of: Callable[[], Rights]) -> Check:
         missing += escalations(answers, rights)
     if not missing:
         return TOPIC.passed("everything that is needed is allowed")
-    return _failed(missing, rights.absent, _user(cluster))
+    return _failed(missing, rights.absent, user_of(cluster))
 
 
-def _user(cluster: Cluster) -> str:
+def user_of(cluster: Cluster) -> str:
     """Return who asks, '' if the API server does not tell (it does since Kubernetes 1.28)."""
     review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
     with suppress(ApiError):

@@ -63,6 +63,17 @@ class Report:
     def critical_path(self) -> tuple[StepRun, ...]:
         return critical_path(self.runs)
 
+    def followed_by(self, other: Report) -> Report:
+        """Return both in one: what the other one did came after everything here."""
+        after = tuple(run.id for run in self.runs[-1:])
+        later = [run.later(self.seconds, after=run.after or after) for run in other.runs]
+        return replace(
+            self,
+            runs=(*self.runs, *later),
+            seconds=self.seconds + other.seconds,
+            not_run=(*self.not_run, *other.not_run),
+        )
+
     def preceded_by(self, runs: Sequence[StepRun], *, seconds: float) -> Report:
         """Return it as the report of a longer run, which began with other steps, one by one.
 

@@ -169,7 +169,7 @@ def _always(known: Known) -> Iterator[Right]:
     yield from _all(("list",), *_CRDS)
     if NAMESPACE not in known.namespaces:
         yield Right("create", "", "namespaces")
-    yield from _all(("get", "create", "update"), "", ("configmaps",), NAMESPACE)
+    yield from _all(("get", "list", "create", "update", "delete"), "", ("configmaps",), NAMESPACE)
     yield from _all(("get", "create", "update"), "coordination.k8s.io", ("leases",), NAMESPACE)
 
 

@@ -253,14 +253,14 @@ def _encode(state: State) -> dict[str, Any]:
         **({"given": list(state.given)} if state.given is not None else {}),
         "namespaces": list(state.namespaces),
         "ports": {str(node): host for node, host in state.ports.items()},
-        "releases": {name: _encode_release(item) for name, item in state.releases.items()},
+        "releases": {name: encode_release(item) for name, item in state.releases.items()},
         **({"components": dict(state.components)} if state.components else {}),
         **({"unfinished": dict(state.unfinished)} if state.unfinished else {}),
         **({"apps": {name: dict(one) for name, one in state.apps.items()}} if state.apps else {}),
     }
 
 
-def _encode_release(item: ReleaseState) -> dict[str, Any]:
+def encode_release(item: ReleaseState) -> dict[str, Any]:
     return {
         "release": item.release,
         "namespace": item.namespace,
@@ -283,14 +283,14 @@ def _decode(data: Mapping[str, Any]) -> State:
         given=tuple(map(_text, data["given"])) if "given" in data else None,
         namespaces=tuple(map(_text, data["namespaces"])),
         ports={int(node): int(host) for node, host in data.get("ports", {}).items()},
-        releases={name: _decode_release(name, item) for name, item in data["releases"].items()},
+        releases={name: decode_release(name, item) for name, item in data["releases"].items()},
         components={name: dict(item) for name, item in data.get("components", {}).items()},
         unfinished={name: _text(item) for name, item in data.get("unfinished", {}).items()},
         apps={name: dict(item) for name, item in data.get("apps", {}).items()},
     )
 
 
-def _decode_release(component: str, item: Mapping[str, Any]) -> ReleaseState:
+def decode_release(component: str, item: Mapping[str, Any]) -> ReleaseState:
     return ReleaseState(
         component=component,
         release=_text(item["release"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from graphlib import TopologicalSorter
 
 from cto.events import Phase
@@ -20,6 +21,7 @@ from cto.plan.steps import (
     EnsureNamespace,
     Note,
     Plan,
+    ProbeService,
     Step,
     UninstallRelease,
     WaitReady,
@@ -33,7 +35,28 @@ _CRDS_S = 2.0
 _OTHER_S = 0.2
 
 
-def install(wanted: DesiredState, observed: Observed) -> Plan:
+@dataclass(frozen=True, kw_only=True)
+class Manner:
+    """How a plan goes about making a cluster as it is wanted.
+
+    Attributes:
+        command: `install` or `upgrade`.
+        in_order: A component follows only when those that it needs are ready again, not as soon as
+            their releases are there.
+        takes_back: A component that fails is brought back to what it was.
+        only: Names of components; all others stay as they are. Empty: all change.
+    """
+
+    command: str = "install"
+    in_order: bool = False
+    takes_back: bool = False
+    only: tuple[str, ...] = ()
+
+
+INSTALL = Manner()
+
+
+def install(wanted: DesiredState, observed: Observed, manner: Manner = INSTALL) -> Plan:
     """Return the plan that makes the cluster as wanted. Nothing is done twice."""
     steps: list[Step] = list(_cluster(wanted, observed))
     steps += _namespaces(wanted, observed)
@@ -42,16 +65,17 @@ def install(wanted: DesiredState, observed: Observed) -> Plan:
     installed = {item.component.name for item in wanted.components}
     for item in wanted.components:
         steps += ComponentSteps(item, observed, installed, wanted).steps()
+    steps = _ordered(steps, wanted) if manner.in_order else steps
     steps += pulling.removals(wanted.login, steps, observed)
     core = tuple(step.id for step in steps if step.phase is Phase.CORE)
     steps += _notes(wanted, observed, installed, core)
     return Plan(
-        command="install",
+        command=manner.command,
         context=observed.context,
         provider=wanted.provider,
         profile=wanted.profile,
         simulated=observed.simulated,
-        steps=tuple(steps),
+        steps=_of_some(steps, manner.only),
         warnings=(
             *wanted.warnings,
             *simulated_warnings(observed),
@@ -59,6 +83,25 @@ def install(wanted: DesiredState, observed: Observed) -> Plan:
         ),
         components=tuple(item.component for item in wanted.components),
     )
+
+
+def _ordered(steps: Sequence[Step], wanted: DesiredState) -> list[Step]:
+    """Let every component wait for the last step of those that it needs."""
+    last = {step.component: step.id for step in steps if isinstance(step, WaitReady | ProbeService)}
+    needs = {item.component.name: item.component.depends_on for item in wanted.components}
+
+    def after(step: Step) -> tuple[str, ...]:
+        more = [last[name] for name in needs.get(step.component, ()) if name in last]
+        return tuple(dict.fromkeys((*step.after, *more)))
+
+    return [replace(step, after=after(step)) for step in steps]
+
+
+def _of_some(steps: Sequence[Step], only: Sequence[str]) -> tuple[Step, ...]:
+    """Return the steps of some components, and those of none."""
+    kept = [step for step in steps if not only or step.component in {"", *only}]
+    ids = {step.id for step in kept}
+    return tuple(replace(s, after=tuple(name for name in s.after if name in ids)) for s in kept)
 
 
 def _cluster(wanted: DesiredState, observed: Observed) -> Sequence[Step]:

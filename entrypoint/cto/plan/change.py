@@ -17,6 +17,7 @@ from cto.versions import is_older, key
 
 OPTION = "--allow-downgrade"
 _DOWNGRADE = Topic("downgrade", "Downgrades")
+_STOPS = Topic("stops", "Required stops")
 # Of what an older cto installed only the whole digest is known.
 _UNKNOWN = "its chart, values or images changed"
 
@@ -89,6 +90,47 @@ def check(plan: Plan, *, allowed: bool) -> tuple[Check, ...]:
             items=tuple(found),
         ),
     )
+
+
+def stops(plan: Plan) -> tuple[Check, ...]:
+    """Name the charts that may not follow what is installed: something lies in between."""
+    components = {component.name: component for component in plan.components}
+    found = []
+    for step in plan.changes:
+        if not isinstance(step, ApplyRelease):
+            continue
+        component, old = components[step.component], installed_version(step)
+        oldest = component.upgrade.from_
+        if old and oldest and is_older(old, oldest):
+            chart = step.release.chart
+            found.append(f"{component.title}: {old} -> {chart.version}, which follows {oldest}")
+    if not found:
+        return ()
+    fix = (
+        "Upgrade with a cto of the time in between first, and then with this one: its bundle has "
+        "the charts that are named, or newer ones."
+    )
+    told = "a chart in between is needed"
+    return (_STOPS.failed(told, fix=fix, code="CTO-1473", items=tuple(found)),)
+
+
+def installed_version(step: ApplyRelease) -> str:
+    """Return the version of the chart that is there; '' for none, or for one of another name."""
+    name = f"{step.release.chart.name}-"
+    chart, _ = step.installed
+    return chart.removeprefix(name) if chart.startswith(name) else ""
+
+
+def hazards(plan: Plan) -> dict[str, tuple[str, ...]]:
+    """Return what to know of components whose charts change, by their names."""
+    components = {component.name: component for component in plan.components}
+    found = {}
+    for step in plan.changes:
+        if isinstance(step, ApplyRelease) and (old := installed_version(step)):
+            new = step.release.chart.version
+            if new != old:
+                found[step.component] = components[step.component].upgrade.hazards_between(old, new)
+    return {name: told for name, told in found.items() if told}
 
 
 def _downgrades(plan: Plan) -> Sequence[str]:

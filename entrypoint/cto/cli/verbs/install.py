@@ -38,6 +38,7 @@ from cto.engine.preflight_errors import refuse_failed
 from cto.engine.report import Report, StepRun, shown
 from cto.errors import Exit, if_interrupted
 from cto.events import Outcome, Phase, PhaseStarted
+from cto.plan.build import INSTALL, Manner
 from cto.plan.limits import nodes_warnings
 from cto.plan.observed import Observed, State
 from cto.plan.steps import Plan
@@ -63,7 +64,7 @@ def run(wiring: Wiring, terminal: Terminal) -> Result:
         _confirm(wiring, provider, terminal)
     with terminal.screen(wiring.clock) as screen:
         wiring.notice = screen.notice
-        return _Run(wiring, provider, terminal, screen).run()
+        return InstallRun(wiring, provider, terminal, screen).run()
 
 
 @dataclass(frozen=True)
@@ -93,10 +94,19 @@ class _Told:
         return str(file) if reach.is_there else ""
 
 
-class _Run:
+class InstallRun:
+    """One run: of `cto install`, or of `cto upgrade`, which makes no cluster and no Apps."""
+
     def __init__(
-        self, wiring: Wiring, provider: Provider, terminal: Terminal, screen: Screen
+        self,
+        wiring: Wiring,
+        provider: Provider,
+        terminal: Terminal,
+        screen: Screen,
+        manner: Manner = INSTALL,
     ) -> None:
+        self._manner = manner
+        self._makes_cluster = provider.creates and manner is INSTALL
         self._wiring = wiring
         self._provider = provider
         self._terminal = terminal
@@ -105,6 +115,11 @@ class _Run:
         self._before: list[StepRun] = []
 
     def run(self) -> Result:
+        """Carry it out.
+
+        Raises:
+            CtoError: What the first step that failed raised.
+        """
         self._prepare()
         self._phase(Phase.CLUSTER)
         with if_interrupted("in the middle of: making the cluster; not begun: everything else"):
@@ -112,7 +127,7 @@ class _Run:
         reach = self._reach()
         with self._wiring.installer(self._provider, access, self._screen) as installer:
             try:
-                plan, report = installer.install()
+                plan, report = installer.install(self._manner)
             finally:
                 # Also of a run that they end.
                 self._terminal.data = {"preflight": _json(installer.checks)}
@@ -140,9 +155,11 @@ class _Run:
             self._terminal.data = _data(told)
             state = installer.store.known
         self._phase(Phase.ACCESS)
-        opened = partial(self._wiring.installer, self._provider, access, self._screen)
-        github = githubstep.run(self._wiring, self._terminal, plan, state, opened)
-        return _result(replace(told, github=github))
+        if self._manner is INSTALL:
+            opened = partial(self._wiring.installer, self._provider, access, self._screen)
+            github = githubstep.run(self._wiring, self._terminal, plan, state, opened)
+            told = replace(told, github=github)
+        return _result(told)
 
     def _prepare(self) -> None:
         """Do what changes nothing: check the machine, get charts and programs."""
@@ -150,7 +167,7 @@ class _Run:
         self._phase(Phase.PREREQUISITES)
         tell(
             self._screen.notice,
-            _prerequisites(self._wiring, self._provider, self._terminal, self._screen),
+            prerequisites(self._wiring, self._provider, self._terminal, self._screen),
         )
         self._refuse_nodes()
         self._phase(Phase.CONFIGURATION)
@@ -189,7 +206,7 @@ class _Run:
     def _refuse_nodes(self) -> None:
         """See that there will be enough nodes, before any is made or told of a new profile."""
         provider = self._provider
-        if provider.creates:
+        if self._makes_cluster:
             kept = provider.kept_nodes()
             seen = Observed(
                 exists=kept > 0, kube_version="", nodes=kept, simulated=provider.simulated
@@ -197,7 +214,7 @@ class _Run:
             nodes_warnings(self._wiring.loaded.config, seen, resizes=provider.resizes)
 
     def _cluster(self) -> Access:
-        if not self._provider.creates:
+        if not self._makes_cluster:
             return self._provider.access()
         title = f"Make the {self._provider.name} cluster"
         with self._timed(Phase.CLUSTER, "cluster", title) as progress:
@@ -289,7 +306,7 @@ def _confirm(wiring: Wiring, provider: Provider, terminal: Terminal) -> None:
     told = if_interrupted(f"in the middle of: making the plan; {_UNCHANGED}")
     with told, terminal.screen(wiring.clock) as screen:
         wiring.notice = screen.notice
-        _prerequisites(wiring, provider, terminal, screen)
+        prerequisites(wiring, provider, terminal, screen)
         with wiring.installer(provider, provider.access(), screen) as installer:
             plan = installer.plan_install()
             refuse_failed(installer.checks)
@@ -297,7 +314,7 @@ def _confirm(wiring: Wiring, provider: Provider, terminal: Terminal) -> None:
         terminal.confirm(f"Carry this out on {plan.context}?", plan_text(plan))
 
 
-def _prerequisites(
+def prerequisites(
     wiring: Wiring, provider: Provider, terminal: Terminal, screen: Screen
 ) -> Sequence[Check]:
     """Check what can be checked without the plan; a cluster that is there has to answer.
@@ -371,7 +388,7 @@ def _result(told: _Told) -> Result:
         *(["", *told.github.lines] if told.github.lines else []),
     ]
     return Result(
-        command="install",
+        command=plan.command,
         data=_data(told),
         text="\n".join(lines),
         exit_code=Exit.DEGRADED if failed else Exit.OK,

@@ -32,16 +32,16 @@ def install(wiring: Wiring, terminal: Terminal) -> Result:
         return _result(planned, terminal)
     with opened(wiring, provider, terminal) as installer:
         try:
-            made = _noted(installer, installer.plan_install())
+            made = noted(installer, installer.plan_install())
         finally:
             # Also of a plan that they end.
             terminal.data = {"preflight": [check.to_json() for check in installer.checks]}
     result = _result(made, terminal, installer.checks)
-    _refuse(installer.checks, result, terminal)
+    refuse(installer.checks, result, terminal)
     return result
 
 
-def _noted(installer: Installer, made: Plan) -> Plan:
+def noted(installer: Installer, made: Plan) -> Plan:
     """Return the plan with a warning if it may be something else when the other run is over."""
     other = installer.at_work()
     return (
@@ -51,7 +51,7 @@ def _noted(installer: Installer, made: Plan) -> Plan:
     )
 
 
-def _refuse(checks: Sequence[Check], result: Result, terminal: Terminal) -> None:
+def refuse(checks: Sequence[Check], result: Result, terminal: Terminal) -> None:
     """Refuse what `install` or `uninstall` would refuse, with the plan all the same."""
     terminal.data = result.data
     if terminal.format != "json" and any(check.status is CheckStatus.FAILED for check in checks):
@@ -62,9 +62,9 @@ def _refuse(checks: Sequence[Check], result: Result, terminal: Terminal) -> None
 def uninstall(wiring: Wiring, terminal: Terminal, removal: Options) -> Result:
     """Plan a removal."""
     with opened_existing(wiring, terminal) as installer:
-        made = _noted(installer, installer.plan_uninstall(removal))
+        made = noted(installer, installer.plan_uninstall(removal))
     result = _result(made, terminal, installer.checks)
-    _refuse(installer.checks, result, terminal)
+    refuse(installer.checks, result, terminal)
     return result
 
 

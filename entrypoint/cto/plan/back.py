@@ -1,0 +1,148 @@
+"""Builds the plan that brings components back to what they were before a run. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import Any
+
+from cto.catalog import Component
+from cto.objects import Manifest, ObjectRef, ref_of
+from cto.plan import labels
+from cto.plan.changes import Action
+from cto.plan.desired import STEP_TIMEOUT_S, phase_of
+from cto.plan.observed import Observed, ReleaseState
+from cto.plan.steps import ApplyManifests, ApplyRelease, Plan, RollbackRelease, Step, WaitReady
+
+ROLLBACK = "rollback"
+"""What the id of a step begins with that rolls a release back: `rollback:COMPONENT`."""
+_ALL = "every object, by its status"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Before:
+    """What a component was before a run.
+
+    Attributes:
+        chart: `NAME-VERSION`.
+        revision: Helm's, that was deployed.
+        known: What the state knew of it.
+        own: Its own objects, as they can be applied.
+    """
+
+    component: str
+    chart: str
+    revision: int
+    known: ReleaseState
+    own: tuple[Manifest, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what tells it apart, for people."""
+        return {"chart": self.chart, "revision": self.revision}
+
+
+def before(plan: Plan, observed: Observed) -> dict[str, Before]:
+    """Return what the components were that a plan changes, without their own objects.
+
+    A component that was never deployed, or whose inventory nobody has, cannot be brought back.
+    """
+    known = observed.state.releases if observed.state else {}
+    found: dict[str, Before] = {}
+    for step in plan.changes:
+        if not isinstance(step, ApplyRelease) or step.component not in known:
+            continue
+        record = observed.records.get(f"{step.release.namespace}/{step.release.name}")
+        if record and record.deployed_revision and known[step.component].objects:
+            found[step.component] = Before(
+                component=step.component,
+                chart=record.deployed_labels.get(labels.CHART, ""),
+                revision=record.deployed_revision,
+                known=known[step.component],
+            )
+    return found
+
+
+def back(
+    items: Sequence[Before],
+    like: Plan,
+    own: Mapping[str, AbstractSet[ObjectRef]],
+    *,
+    timeout_s: float = STEP_TIMEOUT_S,
+) -> Plan:
+    """Return the plan that brings components back to what they were, one beside the other.
+
+    Args:
+        items: What they were.
+        like: A plan for the same cluster, that knows the components.
+        own: The own objects of components as they are now, or may be.
+        timeout_s: How long a step may take.
+    """
+    components = {component.name: component for component in like.components}
+    there = [item for item in items if item.component in components]
+    return Plan(
+        command=ROLLBACK,
+        context=like.context,
+        provider=like.provider,
+        profile=like.profile,
+        simulated=like.simulated,
+        steps=tuple(
+            step
+            for item in there
+            for step in _steps(
+                components[item.component], item, own.get(item.component, frozenset()), timeout_s
+            )
+        ),
+        components=tuple(components[item.component] for item in there),
+    )
+
+
+def own_objects(plan: Plan) -> dict[str, set[ObjectRef]]:
+    """Return the own objects that components get by a plan."""
+    found: dict[str, set[ObjectRef]] = {}
+    for step in plan.steps:
+        if isinstance(step, ApplyManifests):
+            found.setdefault(step.component, set()).update(map(ref_of, step.manifests))
+    return found
+
+
+def _steps(
+    component: Component, item: Before, new: AbstractSet[ObjectRef], timeout_s: float
+) -> Iterator[Step]:
+    def common(name: str, action: Action, reason: str) -> dict[str, Any]:
+        return {
+            "id": f"{name}:{component.name}",
+            "phase": phase_of(component),
+            "component": component.name,
+            "action": action,
+            "reason": reason,
+            "timeout_s": timeout_s,
+        }
+
+    yield RollbackRelease(
+        **common(ROLLBACK, Action.UPDATE, f"to {item.chart}"),
+        title=f"Roll {component.title} back to {item.chart}",
+        release=component.release,
+        namespace=component.namespace,
+        revision=item.revision,
+        known=item.known,
+    )
+    after = f"{ROLLBACK}:{component.name}"
+    own = {ref_of(manifest) for manifest in item.own}
+    if item.own or new - own:
+        yield ApplyManifests(
+            **common("own", Action.UPDATE, "as they were"),
+            title=f"Bring the own objects of {component.title} back",
+            after=(after,),
+            manifests=item.own,
+            prune=tuple(sorted(new - own)),
+        )
+        after = f"own:{component.name}"
+    yield WaitReady(
+        **common("back", Action.WAIT, _ALL),
+        title=f"{component.title} is ready again",
+        after=(after,),
+        namespace=component.namespace,
+        objects=item.known.objects,
+        waves=component.ready.waves,
+    )
