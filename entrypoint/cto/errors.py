@@ -289,6 +289,13 @@ _TABLE = (
         "cto has made clusters by several providers, and the command names none.",
         f"Repeat the command with {choices(creating=True, form='`--provider {}`')}.",
     ),
+    ErrorKind(
+        "CTO-1207",
+        "Nothing to go back to",
+        "`cto rollback` goes back to what there was before a run, for as long as that is kept: "
+        "twenty runs, and ten revisions of each release.",
+        "`cto history` shows the runs; name one by `--to N`.",
+    ),
     # 3: configuration, catalog, templates
     ErrorKind(
         "CTO-1300",
@@ -489,6 +496,12 @@ _TABLE = (
         "A chart may not follow one that is as old as what is installed: its program reads what "
         "the one in between wrote, and nothing older.",
         "Run `cto upgrade` of an image in between first, and then that of this one.",
+    ),
+    ErrorKind(
+        "CTO-1474",
+        "A revision to go back to is gone",
+        "Helm keeps ten revisions of each release; the one that is asked for is not among them.",
+        "Name a later run (`cto rollback --to N`), or run an older image with `--allow-downgrade`.",
     ),
     ErrorKind(
         "CTO-1475",

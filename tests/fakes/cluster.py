@@ -14,7 +14,7 @@ from cto.ports import ApiKind, WatchEvent
 from fakes import immutable
 from fakes import kinds as kind_table
 from fakes.defaults import CREATED, placed, with_defaults
-from fakes.merging import merged
+from fakes.merging import managed, merged
 from fakes.selectors import fields_match, labels_match
 from fakes.store import Key, Store
 
@@ -69,6 +69,7 @@ class FakeCluster:
         self._kinds = list(kind_table.builtin())
         self._store = Store()
         self._applied: dict[Key, Manifest] = {}
+        self._managers: dict[Key, str] = {}
         self._failures: list[tuple[str, str, BaseException]] = []
         for name in ("default", "kube-system"):
             self.add({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
@@ -172,6 +173,9 @@ class FakeCluster:
         manifest = self._store.get(self._key_of(ref)) if kind else None
         if manifest and not managed_fields:
             manifest["metadata"].pop("managedFields", None)
+        elif manifest and (manager := self._managers.get(self._key_of(ref))):
+            fields = managed(self._applied[self._key_of(ref)], manager)
+            manifest["metadata"].setdefault("managedFields", [fields])
         return manifest and {**manifest, "apiVersion": ref.api_version}
 
     def list(
@@ -231,6 +235,8 @@ class FakeCluster:
                 raise _refused(404, "NotFound", f"{key[1]} {key[3]!r} not found")
             return self._store.put(key, {**live, "status": copy.deepcopy(manifest["status"])})
         self._refuse_immutable(manifest)
+        if not dry_run:
+            self._managers[self._target(manifest)[1]] = manager
         return self.apply_quietly(manifest, dry_run=dry_run)
 
     def create(self, manifest: Manifest, *, dry_run: bool = False) -> Manifest:
@@ -400,6 +406,7 @@ class FakeCluster:
     def _drop(self, key: Key, live: Manifest) -> None:
         self._store.remove(key)
         self._applied.pop(key, None)
+        self._managers.pop(key, None)
         if live["kind"] == "CustomResourceDefinition":
             gone = kind_table.of_crd(live)
             for kind in gone:

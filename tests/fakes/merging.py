@@ -16,3 +16,21 @@ def merged(live: Any, new: Any, previous: Any) -> Any:
     for key, value in new.items():
         result[key] = merged(result.get(key), value, before.get(key)) if key in result else value
     return result
+
+
+def managed(applied: Mapping[str, Any], manager: str) -> dict[str, Any]:
+    """Return the entry of managedFields of whoever applied it; lists are one value."""
+    identity = {"name", "namespace", "uid", "resourceVersion", "creationTimestamp"}
+    metadata = {k: v for k, v in applied["metadata"].items() if k not in identity}
+    wish = {k: v for k, v in applied.items() if k not in {"apiVersion", "kind"}}
+    return {
+        "manager": manager,
+        "operation": "Apply",
+        "fieldsV1": _fields({**wish, "metadata": metadata}),
+    }
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        return {}
+    return {f"f:{key}": _fields(inner) for key, inner in value.items()}

@@ -131,7 +131,7 @@ def test_missing_permissions_are_told_all_at_once(there: Lab, kubeconfig: Kubeco
             assert "get, list, create, patch namespaces\n" in told
             assert "get, list, create, patch, delete clusterroles.rbac.authorization" in told
             assert "escalate clusterroles.rbac.authorization.k8s.io (or, of what " in told
-            assert "get, create, update configmaps in namespace cto-system\n" in told
+            assert "get, create, update, list, delete configmaps in namespace cto-system\n" in told
             assert '      kind: "ClusterRole"\n' in told
             (line,) = (text for text in told.splitlines() if "deployments.apps in" in text)
             for namespace in ("argo", "argo-events", "argocd", "cto"):

@@ -281,6 +281,14 @@ github_option = click.option(
     help="Leave the agents' GitHub Apps for `cto github setup`.",
 )
 
+to_option = click.option(
+    "--to",
+    metavar="N",
+    type=click.IntRange(1),
+    help="Number of the run in `cto history` whose result shall be there again; the last one but "
+    "one if not given.",
+)
+
 downgrade_option = click.option(
     "--allow-downgrade",
     is_flag=True,

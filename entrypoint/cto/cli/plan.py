@@ -1,4 +1,4 @@
-"""`cto plan`: what install, upgrade or uninstall would do, and why. Changes nothing."""
+"""`cto plan`: what install, upgrade, rollback or uninstall would do, and why. Changes nothing."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from cto.cli.options import (
     output_options,
     removal_options,
     skip_option,
+    to_option,
     upgrade_options,
 )
 from cto.cli.output import MERMAID, Terminal
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 @click.group(cls=Group)
 def plan() -> None:
-    """Show what install, upgrade or uninstall would do, and why."""
+    """Show what install, upgrade, rollback or uninstall would do, and why."""
 
 
 @plan.command()
@@ -57,6 +58,18 @@ def upgrade(
     from cto.cli.verbs import upgrade as verb  # noqa: PLC0415 - pydantic is slow to import
 
     return verb.plan(terminal.wiring(options), terminal, only, check=check)
+
+
+@plan.command()
+@to_option
+@cluster_options
+@output_options(MERMAID)
+@click.pass_obj
+def rollback(terminal: Terminal, *, options: ClusterOptions, to: int | None) -> Result:
+    """Show what `cto rollback` would bring back."""
+    from cto.cli.verbs import rollback as verb  # noqa: PLC0415 - pydantic is slow to import
+
+    return verb.plan(terminal.wiring(options), terminal, to)
 
 
 @plan.command()

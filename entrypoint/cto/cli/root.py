@@ -22,7 +22,9 @@ from cto.result import Result
 COMMANDS = {
     "install": "Install the platform, or finish or repair an installation.",
     "upgrade": "Bring what is installed to this version of cto.",
-    "plan": "Show what install, upgrade or uninstall would do, and why.",
+    "rollback": "Bring the platform back to what it was before a run.",
+    "history": "Show what runs did to the platform, and how they ended.",
+    "plan": "Show what install, upgrade, rollback or uninstall would do, and why.",
     "status": "Show what is installed and whether it is healthy.",
     "uninstall": "Remove the platform; data stays unless asked otherwise.",
     "access": "Show how to reach the user interfaces, and whether they answer.",

@@ -108,7 +108,13 @@ class History:
     def kept(
         self, plan: Plan, state: State | None, before: Mapping[str, Before], clock: Clock
     ) -> Iterator[Callable[[Report], None]]:
-        """Keep a run from its begin to its end, whatever that is; gives what takes its report."""
+        """Keep a run from its begin to its end, whatever that is; gives what takes its report.
+
+        One that changes nothing is not worth it; one that forgets everything forgets this, too.
+        """
+        if plan.forgets or not plan.changes:
+            yield lambda _: None
+            return
         run, begin_s = self.begin(plan, state, before), clock.monotonic()
         ended = [replace(run, outcome=INTERRUPTED)]
 

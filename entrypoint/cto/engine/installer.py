@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from cto.catalog import Catalog
 from cto.config.model import Config
+from cto.engine import rollback
 from cto.engine.cache import Lacking, nothing_lacks
 from cto.engine.definitions import CrdSource
 from cto.engine.dryrun import DryRun
@@ -40,11 +41,12 @@ from cto.errors import (
 )
 from cto.events import Listener, Phase, StepProgress
 from cto.plan import change, remove
+from cto.plan.back import Before
 from cto.plan.build import INSTALL, Manner, install
 from cto.plan.desired import DesiredState, Destination, desired_state
 from cto.plan.observed import Observed, State
 from cto.plan.selection import Selection, completed, with_installed
-from cto.plan.steps import DeleteState, Plan
+from cto.plan.steps import Plan
 from cto.ports import Clock, Cluster, Releases, Runner
 from cto.result import Check, CheckStatus
 
@@ -221,7 +223,7 @@ class Installer:
             before = lock_history(self.cluster)
         observed = self._first_look()
         desired = self.wanted(observed)
-        with self._step("preflight", "Check the cluster"):
+        with shown(self.listen, self.clock, Phase.CLUSTER, "preflight", "Check the cluster"):
             so_far = _MADE if self.destination.creates else NOTHING
             plan = self._checked(observed, desired, manner)
             refuse_failed(self.checks, so_far=so_far)
@@ -234,7 +236,7 @@ class Installer:
                 plan = self._checked(observed, desired, manner)
                 refuse_failed(self.checks, so_far=so_far)
             undo = Undo(guarded_cluster(self.cluster, self.gate), plan, observed)
-            with self._recorded(plan, observed, undo) as record:
+            with self._kept(plan, observed, undo.before) as record:
                 self.store.begin(self._state(desired, observed, plan))
                 report = self._apply(plan, observed, lost)
                 if report.errors and manner.takes_back:
@@ -250,18 +252,6 @@ class Installer:
         if not plan.steps:
             return report
         return report.followed_by(self._apply(plan, observed, lost))
-
-    @contextmanager
-    def _recorded(
-        self, plan: Plan, observed: Observed, undo: Undo
-    ) -> Iterator[Callable[[Report], None]]:
-        """Keep a run that changes something in the history; how it ended is told at its end."""
-        if not plan.changes:
-            yield lambda _: None
-            return
-        history = History(guarded_cluster(self.cluster, self.gate), self.version)
-        with history.kept(plan, observed.state, undo.before, self.clock) as record:
-            yield record
 
     @if_interrupted("not begun: every step")
     def uninstall(self, options: remove.Options) -> tuple[Plan, Report]:
@@ -280,15 +270,58 @@ class Installer:
             if self._was_changed(before):
                 plan, observed = self._planned_removal(options)
                 refuse_failed(self.checks)
-            report = self._apply(plan, observed, lost)
-        if not report.errors and any(
-            isinstance(s, DeleteState) and s.everything for s in plan.steps
-        ):
+            with self._kept(plan, observed, {}) as record:
+                report = self._apply(plan, observed, lost)
+                record(report)
+        if not report.errors and plan.forgets:
             with if_interrupted(
                 f"done: everything is removed; namespace {NAMESPACE} is being deleted"
             ):
                 report = delete_own(self.cluster, self.clock, self.listen, report)
         return plan, report
+
+    def plan_rollback(self, to: int | None) -> tuple[Plan, rollback.Goal]:
+        """Return what `roll_back` would do; `checks` then has what speaks against it.
+
+        Raises:
+            UsageError: CTO-1207, there is nothing to go back to.
+        """
+        observed = self.observe()
+        target = rollback.goal(self.history, to)
+        plan = rollback.plan(target, self.known, observed)
+        self.checks[:] = [*rollback.checks(plan, self.cluster)]
+        return plan, target
+
+    @if_interrupted("not begun: every step")
+    def roll_back(self, to: int | None) -> tuple[Plan, rollback.Goal, Report]:
+        """Bring components back to what they were before a run.
+
+        Raises:
+            PreflightError: CTO-1400, nothing was changed.
+            LockedError: Another installer is at work.
+        """
+        with self._locked() as lost:
+            observed = self.observe()
+            plan, target = self.plan_rollback(to)
+            refuse_failed(self.checks)
+            undo = Undo(self.cluster, plan, observed)
+            with self._kept(plan, observed, undo.before) as record:
+                report = self._apply(plan, observed, lost)
+                record(report)
+            if plan.changes and not report.errors:
+                point = target.point
+                self.store.restore(point.config, point.given, point.profile)
+            return plan, target, report
+
+    def _kept(
+        self, plan: Plan, observed: Observed, before: Mapping[str, Before]
+    ) -> AbstractContextManager[Callable[[Report], None]]:
+        return self.history.kept(plan, observed.state, before, self.clock)
+
+    @property
+    def history(self) -> History:
+        """The runs of this cluster."""
+        return History(guarded_cluster(self.cluster, self.gate), self.version)
 
     def _was_changed(self, before: LockHistory) -> bool:
         """Whether another installer has worked between the look and the lock.
@@ -312,11 +345,6 @@ class Installer:
         """
         with self._locked():
             yield guarded_cluster(self.cluster, self.gate)
-
-    @contextmanager
-    def _step(self, name: str, title: str) -> Iterator[None]:
-        with shown(self.listen, self.clock, Phase.CLUSTER, name, title):
-            yield
 
     @contextmanager
     def _locked(self) -> Iterator[Loss]:

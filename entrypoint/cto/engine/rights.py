@@ -13,7 +13,7 @@ from cto.engine.readiness import has_status
 from cto.engine.state import NAMESPACE
 from cto.objects import Manifest, ObjectRef, annotations_of, ref_of
 from cto.plan import labels
-from cto.plan.changes import Action
+from cto.plan.changes import CHANGING, Action
 from cto.plan.observed import Observed, ReleaseState
 from cto.plan.steps import (
     ApplyCrds,
@@ -169,7 +169,9 @@ def _always(known: Known) -> Iterator[Right]:
     yield from _all(("list",), *_CRDS)
     if NAMESPACE not in known.namespaces:
         yield Right("create", "", "namespaces")
-    yield from _all(("get", "list", "create", "update", "delete"), "", ("configmaps",), NAMESPACE)
+    # Those of earlier runs are looked at by one that adds its own, and the oldest go.
+    more = ("list", "delete") if any(step.action in CHANGING for step in known.steps) else ()
+    yield from _all(("get", "create", "update", *more), "", ("configmaps",), NAMESPACE)
     yield from _all(("get", "create", "update"), "coordination.k8s.io", ("leases",), NAMESPACE)
 
 

@@ -128,6 +128,16 @@ class StateStore:
                 self._state = replace(state, apps=apps)
                 self._write(STATE, _encode(self._state))
 
+    def restore(
+        self, config: Mapping[str, Any], given: tuple[str, ...] | None, profile: str
+    ) -> None:
+        """Write that the configuration of another day is what is there."""
+        with self._lock:
+            self._state = replace(
+                self._required(), config=config, given=given, profile=profile, unfinished={}
+            )
+            self._write(STATE, _encode(self._state))
+
     def finish(self) -> None:
         """Write that the run which began has come to its end."""
         with self._lock:

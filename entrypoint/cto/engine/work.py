@@ -24,7 +24,6 @@ from cto.events import Listener
 from cto.objects import ref_of
 from cto.plan.steps import (
     ApplyRelease,
-    DeleteState,
     EnsureNamespace,
     Plan,
     ProbeService,
@@ -115,10 +114,9 @@ class PlanWork:
         self.runner.stop(at_once=self.lost.is_set())
 
     def _journal(self, plan: Plan) -> Callable[[Mapping[str, object]], None]:
-        last = any(isinstance(step, DeleteState) and step.everything for step in plan.steps)
         # That of the run that is taken back says more.
         back = any(isinstance(step, RollbackRelease) for step in plan.steps)
-        return (lambda _: None) if last or back else self.store.journal
+        return (lambda _: None) if plan.forgets or back else self.store.journal
 
     def _hook_of(self, step: Step, live: WatchCache, ports: ReservedPorts) -> Wait | None:
         if isinstance(step, EnsureNamespace):

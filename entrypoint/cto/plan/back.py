@@ -50,15 +50,16 @@ def before(plan: Plan, observed: Observed) -> dict[str, Before]:
     known = observed.state.releases if observed.state else {}
     found: dict[str, Before] = {}
     for step in plan.changes:
-        if not isinstance(step, ApplyRelease) or step.component not in known:
+        release = known.get(step.component)
+        if release is None or not isinstance(step, ApplyRelease | ApplyManifests | RollbackRelease):
             continue
-        record = observed.records.get(f"{step.release.namespace}/{step.release.name}")
-        if record and record.deployed_revision and known[step.component].objects:
+        record = observed.records.get(f"{release.namespace}/{release.release}")
+        if record and record.deployed_revision and release.objects:
             found[step.component] = Before(
                 component=step.component,
                 chart=record.deployed_labels.get(labels.CHART, ""),
                 revision=record.deployed_revision,
-                known=known[step.component],
+                known=release,
             )
     return found
 

@@ -223,13 +223,13 @@ class ApplyRelease(Step):
     def to_json(self) -> dict[str, Any]:
         more = {**_downgrade(self.downgrade), **_takes_back(self.takes_back)}
         chart, app = self.installed
+        spec = self.release.chart
         versions = {
             "from": {"chart": chart, "app": app},
-            "to": {
-                "chart": f"{self.release.chart.name}-{self.release.chart.version}",
-                "app": self.release.chart.app_version,
-            },
+            "to": {"chart": f"{spec.name}-{spec.version}", "app": spec.app_version},
         }
+        if not chart:
+            versions = {}
         return {**super().to_json(), **versions, **more, **_objects(self.objects)}
 
 
@@ -349,3 +349,8 @@ class Plan:
     def changes(self) -> tuple[Step, ...]:
         """The steps that change something."""
         return tuple(step for step in self.steps if step.action in CHANGING)
+
+    @property
+    def forgets(self) -> bool:
+        """Whether the installer's whole memory goes at the end."""
+        return any(isinstance(step, DeleteState) and step.everything for step in self.steps)

@@ -212,7 +212,7 @@ class TestPermissions:
         told = error["details"].splitlines()
         for line in (
             "  list nodes",
-            "  get, create, update, delete configmaps in namespace cto-system",
+            "  get, create, update, list, delete configmaps in namespace cto-system",
             "  get, create, update leases.coordination.k8s.io in namespace cto-system",
             "  list, get, update, delete secrets in namespace web",
             "  list, get, delete deployments.apps in namespace web",

@@ -90,7 +90,7 @@ def essence(world: World) -> dict[Any, Any]:
     """Return what matters of all objects: not when and how often they were written."""
     result = {}
     for ref, manifest in world.cluster.everything().items():
-        if ref.kind in {"Lease", "Event"} or ref.name == "cto-journal":
+        if ref.kind in {"Lease", "Event"} or ref.name.startswith(("cto-journal", "cto-run-")):
             continue
         name = "helm record" if ref.name.startswith("sh.helm") else ref.name
         kept = {k: v for k, v in manifest.items() if k not in {"metadata", "status"}}
