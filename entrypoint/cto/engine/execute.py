@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import secrets
-import string
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from threading import Event as Flag
 
-from cto.catalog import CERTIFICATE
-from cto.engine import immutable, pullsecrets
+from cto.engine import immutable, pullsecrets, secretsteps
 from cto.engine.definitions import CrdSource
 from cto.engine.gone import GoneWait, pods_of
 from cto.engine.listcache import ObservationCache
@@ -20,12 +16,13 @@ from cto.engine.observe import inventory
 from cto.engine.planned import HOOK
 from cto.engine.queries import heals
 from cto.engine.repair import Repair
+from cto.engine.secretsteps import SecretValues
 from cto.engine.state import StateStore
 from cto.engine.verdict import Wait
 from cto.engine.waiting import ReadyWait
 from cto.engine.watchcache import WatchCache
 from cto.errors import ApiError, Cancelled, CtoError, ToolError, WaitError
-from cto.objects import Manifest, ObjectRef, annotations_of, is_being_deleted, labels_of, ref_of
+from cto.objects import Manifest, ObjectRef, annotations_of, is_being_deleted, ref_of
 from cto.plan import labels
 from cto.plan.changes import Action
 from cto.plan.observed import ReleaseState
@@ -51,13 +48,7 @@ from cto.plan.steps import (
 )
 from cto.ports import Clock, Cluster, Releases
 
-_ALPHABET = string.ascii_letters + string.digits
-
-
 _LOOK_S = 0.5
-
-SecretValues = Callable[[str], Mapping[str, str]]
-"""Dotted path of the configuration -> name -> value; the name is '' for a single value."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,13 +88,13 @@ class Executor:
             case EnsureNamespace():
                 self._ensure_namespace(step, cancel)
             case GenerateSecret():
-                return self._generate(step)
+                return secretsteps.generate(self.cluster, step)
             case SupplySecret():
-                return self._supply(step)
+                return secretsteps.supply(self.cluster, step, self.secret_values)
             case Certify():
-                return self._certify(step)
+                return secretsteps.certify(self.cluster, step)
             case SupplyPullSecret():
-                return self._supply_login(step)
+                return pullsecrets.supply(self.cluster, step, self._password(step))
             case RemovePullSecret():
                 return pullsecrets.remove(self.cluster, step)
             case ApplyCrds():
@@ -133,9 +124,8 @@ class Executor:
                 raise TypeError(text)
         return ""
 
-    def _supply_login(self, step: SupplyPullSecret) -> str:
-        password = self.secret_values(step.secret_path).get("", "")
-        return pullsecrets.supply(self.cluster, step, password)
+    def _password(self, step: SupplyPullSecret) -> str:
+        return self.secret_values(step.secret_path).get("", "")
 
     def _view(self) -> tuple[WatchCache, Cluster, Clock]:
         return self.live, self.cluster, self.clock
@@ -151,63 +141,6 @@ class Executor:
             if self.clock.wait(cancel, _LOOK_S):
                 raise Cancelled
         self.cluster.apply(step.manifest)
-
-    def _generate(self, step: GenerateSecret) -> str:
-        data = {
-            key: wanted.value if wanted.value is not None else random_text(wanted.random or 0)
-            for key, wanted in step.secret.keys.items()
-        }
-        ref = ObjectRef("v1", "Secret", step.namespace, step.secret.name)
-        made = _secret(ref, "Opaque", data, step.component)
-        if step.secret.entries and (found := self.cluster.get(ref)):
-            return self._added(found.get("data") or {}, made)
-        try:
-            self.cluster.create(made)
-        except ApiError as error:
-            if error.reason != "AlreadyExists":
-                raise
-            return "was there already"
-        return ""
-
-    def _added(self, there: Mapping[str, str], made: Manifest) -> str:
-        """Add the keys that a Secret lacks; those that it has stay as they are."""
-        lacking = sorted(made["data"].keys() - there.keys())
-        if not lacking:
-            return "was there already"
-        self.cluster.apply({**made, "data": {**made["data"], **there}})
-        return f"now for {', '.join(lacking)}, too"
-
-    def _supply(self, step: SupplySecret) -> str:
-        data = {**step.plain, **supplied_data(step.keys, self.secret_values)}
-        ref = ObjectRef("v1", "Secret", step.namespace, step.name)
-        made = _secret(ref, step.type, data, step.component)
-        wanted = labels.labelled(made, {**step.labels})
-        found = self.cluster.get(ref)
-        there = (found or {}).get("data") or {}
-        same = wanted["data"].items() <= there.items()
-        if step.labels:
-            marks = labels_of(found or {"metadata": {}})
-            same = wanted["data"] == there and step.labels.items() <= marks.items()
-        if found is not None and same:
-            return "unchanged"
-        self.cluster.apply(wanted)
-        return ""
-
-    def _certify(self, step: Certify) -> str:
-        from cto.engine import certificates  # noqa: PLC0415 - slow to import, few clusters need it
-
-        found, now = self.cluster.get(step.secret), self.cluster.now()
-        if step.by is None:
-            data = certificates.authority(found, step.host, now)
-        else:
-            data = certificates.server(found, self.cluster.get(step.by), step.host, now)
-        if not data:
-            return "unchanged"
-        wanted = _secret(step.secret, CERTIFICATE.type, data, step.component)
-        # The authority goes with the installer's memory: trust in it is to end then.
-        trace = {} if step.by else {labels.TRACE: "true"}
-        self.cluster.apply(labels.labelled(wanted, trace))
-        return ""
 
     def _apply_crds(self, step: ApplyCrds) -> Wait:
         manifests = self.crds_of(step)
@@ -371,23 +304,6 @@ class Executor:
             self.store.forget(component)
 
 
-def supplied_data(keys: Mapping[str, str], values: SecretValues) -> dict[str, str]:
-    """Return the data of a supplied Secret: key -> value, only where the user gave one.
-
-    A key with `*` stands for every entry of the mapping at its path, in upper case.
-    """
-    data: dict[str, str] = {}
-    for key, path in keys.items():
-        for name, value in values(path).items():
-            data[supplied_key(key, name)] = value
-    return data
-
-
-def supplied_key(key: str, name: str) -> str:
-    """Return the key of an entry of a mapping."""
-    return key.replace("*", name.upper().replace("-", "_"))
-
-
 def _about(component: str, error: ApiError | ToolError) -> CtoError:
     message = f"{component}: {error.message}"
     if isinstance(error, ToolError):
@@ -401,25 +317,6 @@ def _about(component: str, error: ApiError | ToolError) -> CtoError:
         hint=error.hint,
         causes=error.causes,
     )
-
-
-def random_text(length: int) -> str:
-    """Return a secret: letters and digits that nobody guesses."""
-    return "".join(secrets.choice(_ALPHABET) for _ in range(length))
-
-
-def _secret(ref: ObjectRef, kind: str, data: Mapping[str, str], component: str) -> Manifest:
-    return {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {
-            "name": ref.name,
-            "namespace": ref.namespace,
-            "labels": {labels.MANAGED_BY: labels.OWNER, labels.COMPONENT: component},
-        },
-        "type": kind,
-        "data": {key: base64.b64encode(value.encode()).decode() for key, value in data.items()},
-    }
 
 
 def _nothing(component: str) -> ReleaseState:

@@ -15,7 +15,7 @@ from cto.catalog import Component, SuppliedSecret
 from cto.config.model import Config
 from cto.config.problems import Problem, failure
 from cto.engine import pullsecrets
-from cto.engine.execute import supplied_key
+from cto.engine.secretsteps import supplied_key
 from cto.objects import ObjectRef
 from cto.plan.pulling import SECRET
 from cto.ports import Cluster

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from threading import Event as Flag
 
-from cto.engine.execute import random_text
+from cto.engine.secretsteps import random_text
 from cto.engine.look import PodsOwner
 from cto.engine.readiness import status_of
 from cto.errors import DegradedError, WaitError

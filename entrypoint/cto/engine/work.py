@@ -9,12 +9,13 @@ from threading import Event as Flag
 from cto.engine.apply import PlanRunner
 from cto.engine.cache import Lacking
 from cto.engine.definitions import CrdSource
-from cto.engine.execute import Executor, SecretValues
+from cto.engine.execute import Executor
 from cto.engine.hooks import HookWatch, ProgramWatch, TerminatingWatch
 from cto.engine.lease import Loss
 from cto.engine.listcache import ObservationCache
 from cto.engine.nodeports import PortsWatch, ReservedPorts
 from cto.engine.report import Report
+from cto.engine.secretsteps import SecretValues
 from cto.engine.state import StateStore
 from cto.engine.verdict import Wait
 from cto.engine.watchcache import WatchCache

@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cto.catalog import Crds, GeneratedSecret, Probe
-from cto.engine.execute import Executor, supplied_data
+from cto.engine.execute import Executor
 from cto.engine.listcache import ObservationCache
 from cto.engine.nodeports import ReservedPorts
+from cto.engine.secretsteps import supplied_data
 from cto.engine.state import NAMESPACE, STATE, StateStore
 from cto.engine.watchcache import WatchCache
 from cto.errors import ApiError, Cancelled, ToolError, WaitError
