@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from cto.adapters.kubernetes.cluster import KubeCluster
+from cto.engine.history import MARK
 from cto.engine.observe import helm_records
 from cto.objects import Manifest, ObjectRef, annotations_of, labels_of, ref_of
 from cto.plan import labels
@@ -133,8 +134,9 @@ def _is_systems(ref: ObjectRef) -> bool:
 
 
 def _is_past(item: Manifest) -> bool:
-    """Revisions that a Deployment keeps to go back to."""
-    return item["kind"] == "ReplicaSet" and not item["spec"].get("replicas")
+    """Revisions that a Deployment keeps to go back to, and the runs of cto that there were."""
+    run = MARK in labels_of(item)
+    return run or (item["kind"] == "ReplicaSet" and not item["spec"].get("replicas"))
 
 
 def _stable(item: Manifest) -> Essence:

@@ -40,8 +40,6 @@ from cto.config.source import YamlSource, parse, resolve
 from cto.errors import ConfigError, nearest
 
 _SOURCE = "from"
-# Which cluster it is. The same one may be reached in another way tomorrow.
-_PLACE = (("cluster", "provider"), ("cluster", "context"), ("cluster", "use_context"))
 STDIN = "-"
 _UNREADABLE = "CTO-1301"
 _ABSENT = "there is no such file"
@@ -212,7 +210,7 @@ def load_cluster(
 
 
 def _installed(installed: Installed, env: Mapping[str, str], profiles: File) -> Settings:
-    """Return what was given to the installation, but for which cluster it is: a command says so."""
+    """Return what was given to the installation."""
     data = _with_sources(installed.config, (), installed.value_of)
     settings = from_plain(data, Origin(Layer.INSTALLED, "what is installed"))
     if installed.given is None:
@@ -222,8 +220,7 @@ def _installed(installed: Installed, env: Mapping[str, str], profiles: File) -> 
     else:
         told = frozenset(installed.given)
         kept = {path for path, _ in leaves(settings) if _closed(_value_path(path)) in told}
-    kept = {path for path in kept | {("profile",)} if path not in _PLACE}
-    return restricted(settings, lambda path: path in kept)
+    return restricted(settings, lambda path: path == ("profile",) or path in kept)
 
 
 def _same(one: Settings, other: Settings, path: Path) -> bool:

@@ -149,13 +149,15 @@ class Installer:
         config, asked = self._config()
         selection = asked.on(config, observed)
         # What a cluster was made with stays, by whatever way it is reached now.
-        ports = self.destination.ports or (observed.state.ports if observed.state else {})
+        state, there = observed.state, self.destination
+        ports = there.ports or (state.ports if state else {})
+        provider = state.provider if state and not there.creates else there.provider
         return desired_state(
             config,
             selection,
             charts_of(selection, self.charts),
             observed,
-            replace(self.destination, ports=ports),
+            replace(there, ports=ports, provider=provider),
         )
 
     def plan_install(self, manner: Manner = INSTALL) -> Plan:
@@ -388,7 +390,7 @@ class Installer:
     def _state(self, desired: DesiredState, observed: Observed, plan: Plan) -> State:
         return State(
             writer=self.version,
-            provider=self.destination.provider,
+            provider=desired.provider,
             profile=desired.profile,
             simulated=observed.simulated,
             config=self._config()[0].public(),

@@ -213,6 +213,10 @@ class ComponentSteps:
         digest = crds_digest(self._item.chart, crds)
         action, reason = _crds_action(component.name, digest, self._observed)
         back = self._crds_downgrade() if action is Action.UPDATE else None
+        if back and self._is_back():
+            # After a rollback. Newer definitions serve what older programs write, and lose nothing.
+            action, reason = Action.KEEP, f"newer ones, of {back.old}, are there and stay"
+            back = None
         return [
             ApplyCrds(
                 **self._common(
@@ -285,6 +289,13 @@ class ComponentSteps:
             downgrade=back,
             installed=_versions(record),
         )
+
+    def _is_back(self) -> bool:
+        """Whether the release that is there is that of the wanted chart, or of an older one."""
+        record = self._record()
+        if record is None or not record.deployed:
+            return False
+        return change.downgrade(self._item.chart, (record.labels,)) is None
 
     def _release_action(self, digest: str) -> tuple[Action, str]:
         record = self._record()

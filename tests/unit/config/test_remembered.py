@@ -156,13 +156,6 @@ def test_what_a_command_says_wins_over_what_is_installed(loading: Loader) -> Non
     assert str(after.origins["platform.name"]) == "what is installed"
 
 
-def test_which_cluster_it_is_says_the_command(loading: Loader) -> None:
-    before = loading(flags={"cluster.provider": "kind", "cluster.nodes": "3"})
-    after = _again(loading, before).config.cluster
-    assert after.provider is None
-    assert after.nodes == 3
-
-
 def test_a_text_that_looks_like_a_variable_stays_what_it_is(loading: Loader) -> None:
     before = loading("profile: minimal\nsmtp: {username: 'a$${b}c'}")
     assert _again(loading, before).config.smtp.username == "a${b}c"
