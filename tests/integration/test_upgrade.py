@@ -54,7 +54,7 @@ def test_an_upgrade_needs_the_cluster_alone_and_the_way_back_is_whole(given: Lab
     done = upgraded(given, newer)
     assert set(done["changes"]) - {"crds:argo-workflows"} == {"release:argo-workflows"}
     assert chart_of(given, CHART) == f"{CHART}-{NEW}"
-    assert given.data("status", "--config")["config"]["platform"]["name"] == "shop"
+    assert given.data("status", "--show-config")["config"]["platform"]["name"] == "shop"
     given.data("plan", "upgrade", "--check", "--charts", str(newer))
 
     back = given.data("rollback", "--yes")
