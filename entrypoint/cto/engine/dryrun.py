@@ -214,13 +214,14 @@ def _of_release(
         namespaced = scopes.get((manifest["apiVersion"], manifest["kind"]))
         if namespaced is None or "helm.sh/hook" in annotations_of(manifest):
             continue
-        marked = _as_helm_would(manifest, spec.name, spec.namespace, namespaced=namespaced)
+        marked = as_helm_would(manifest, spec.name, spec.namespace, namespaced=namespaced)
         yield _Trial(step=step, manager=_HELM, manifest=marked, ref=ref_of(marked))
 
 
-def _as_helm_would(
+def as_helm_would(
     manifest: Manifest, release: str, namespace: str, *, namespaced: bool
 ) -> Manifest:
+    """Return a rendered object as Helm applies it: in its place, with the marks of its release."""
     metadata = {
         **manifest["metadata"],
         "labels": {**labels_of(manifest), "app.kubernetes.io/managed-by": "Helm"},

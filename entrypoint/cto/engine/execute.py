@@ -39,6 +39,7 @@ from cto.plan.steps import (
     Note,
     ProbeService,
     RemovePullSecret,
+    RepairObjects,
     RollbackRelease,
     Step,
     SupplyPullSecret,
@@ -105,6 +106,9 @@ class Executor:
                 return self._apply_release(step, cancel)
             case RollbackRelease():
                 return self._roll_back(step)
+            case RepairObjects():
+                for manifest in step.manifests:
+                    self.cluster.apply(manifest, manager=step.manager)
             case WaitReady():
                 return self._wait_ready(step)
             case ProbeService():

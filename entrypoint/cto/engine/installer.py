@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 
 from cto.catalog import Catalog
 from cto.config.model import Config
-from cto.engine import rollback
 from cto.engine.cache import Lacking, nothing_lacks
 from cto.engine.definitions import CrdSource
 from cto.engine.dryrun import DryRun
@@ -231,16 +230,16 @@ class Installer:
             refuse_failed(self.checks, so_far=so_far)
             for line in taken_back(plan):
                 self.listen(StepProgress("preflight", line))
-        with self._locked() as lost:
+        with self.locked() as lost:
             if self._was_changed(before):
                 observed = self.observe()
                 desired = self.wanted(observed)
                 plan = self._checked(observed, desired, manner)
                 refuse_failed(self.checks, so_far=so_far)
             undo = Undo(guarded_cluster(self.cluster, self.gate), plan, observed)
-            with self._kept(plan, observed, undo.before) as record:
+            with self.kept(plan, observed, undo.before) as record:
                 self.store.begin(self._state(desired, observed, plan))
-                report = self._apply(plan, observed, lost)
+                report = self.carry_out(plan, observed, lost)
                 if report.errors and manner.takes_back:
                     report = self._brought_back(undo, report, observed, lost)
                 record(report)
@@ -253,7 +252,7 @@ class Installer:
         plan = undo.plan_for(report)
         if not plan.steps:
             return report
-        return report.followed_by(self._apply(plan, observed, lost))
+        return report.followed_by(self.carry_out(plan, observed, lost))
 
     @if_interrupted("not begun: every step")
     def uninstall(self, options: remove.Options) -> tuple[Plan, Report]:
@@ -268,12 +267,12 @@ class Installer:
         plan, observed = self._planned_removal(options)
         refuse_failed(self.checks)
         self.on_checks(self.checks)
-        with self._locked() as lost:
+        with self.locked() as lost:
             if self._was_changed(before):
                 plan, observed = self._planned_removal(options)
                 refuse_failed(self.checks)
-            with self._kept(plan, observed, {}) as record:
-                report = self._apply(plan, observed, lost)
+            with self.kept(plan, observed, {}) as record:
+                report = self.carry_out(plan, observed, lost)
                 record(report)
         if not report.errors and plan.forgets:
             with if_interrupted(
@@ -282,42 +281,10 @@ class Installer:
                 report = delete_own(self.cluster, self.clock, self.listen, report)
         return plan, report
 
-    def plan_rollback(self, to: int | None) -> tuple[Plan, rollback.Goal]:
-        """Return what `roll_back` would do; `checks` then has what speaks against it.
-
-        Raises:
-            UsageError: CTO-1207, there is nothing to go back to.
-        """
-        observed = self.observe()
-        target = rollback.goal(self.history, to)
-        plan = rollback.plan(target, self.known, observed)
-        self.checks[:] = [*rollback.checks(plan, self.cluster)]
-        return plan, target
-
-    @if_interrupted("not begun: every step")
-    def roll_back(self, to: int | None) -> tuple[Plan, rollback.Goal, Report]:
-        """Bring components back to what they were before a run.
-
-        Raises:
-            PreflightError: CTO-1400, nothing was changed.
-            LockedError: Another installer is at work.
-        """
-        with self._locked() as lost:
-            observed = self.observe()
-            plan, target = self.plan_rollback(to)
-            refuse_failed(self.checks)
-            undo = Undo(self.cluster, plan, observed)
-            with self._kept(plan, observed, undo.before) as record:
-                report = self._apply(plan, observed, lost)
-                record(report)
-            if plan.changes and not report.errors:
-                point = target.point
-                self.store.restore(point.config, point.given, point.profile)
-            return plan, target, report
-
-    def _kept(
+    def kept(
         self, plan: Plan, observed: Observed, before: Mapping[str, Before]
     ) -> AbstractContextManager[Callable[[Report], None]]:
+        """Keep a run in the history; what it gives takes the report."""
         return self.history.kept(plan, observed.state, before, self.clock)
 
     @property
@@ -345,11 +312,12 @@ class Installer:
         Raises:
             LockedError: Another installer is at work.
         """
-        with self._locked():
+        with self.locked():
             yield guarded_cluster(self.cluster, self.gate)
 
     @contextmanager
-    def _locked(self) -> Iterator[Loss]:
+    def locked(self) -> Iterator[Loss]:
+        """Hold the cluster's lock; what it gives is set when the lock is lost."""
         lost = Loss()
         with self.lock(lost) as held:
             self.gate.held = held
@@ -364,7 +332,8 @@ class Installer:
             finally:
                 self.gate.shut()
 
-    def _apply(self, plan: Plan, observed: Observed, lost: Loss) -> Report:
+    def carry_out(self, plan: Plan, observed: Observed, lost: Loss) -> Report:
+        """Do what a plan says; the lock is held."""
         work = PlanWork(
             cluster=self.cluster,
             releases=self.releases,

@@ -251,6 +251,26 @@ class RollbackRelease(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RepairObjects(Step):
+    """Applies objects again as they were installed.
+
+    Attributes:
+        manager: Whose fields they are: `helm` or `cto`.
+        objects: What changes by that.
+    """
+
+    manager: str
+    manifests: tuple[Manifest, ...]
+    objects: tuple[ObjectChange, ...]
+
+    def touches(self) -> tuple[str, ...]:
+        return tuple(str(one.ref) for one in self.objects)
+
+    def to_json(self) -> dict[str, Any]:
+        return {**super().to_json(), **_objects(self.objects)}
+
+
+@dataclass(frozen=True, kw_only=True)
 class WaitReady(Step):
     """Waits until every object of the component is ready.
 

@@ -10,6 +10,7 @@ from cto.cli.wiring import Wiring
 from cto.engine.history import RUNNING, Run
 from cto.engine.preflight_errors import refuse_failed
 from cto.engine.rollback import Goal
+from cto.engine.upkeep import plan_rollback, roll_back
 from cto.errors import UsageError
 from cto.plan.steps import Plan
 from cto.ports import Provider
@@ -31,7 +32,7 @@ def run(wiring: Wiring, terminal: Terminal, to: int | None) -> Result:
         _confirm(wiring, provider, terminal, to)
     with opened(wiring, provider, terminal, configured=False) as installer:
         installed_state(installer)
-        made, target, report = installer.roll_back(to)
+        made, target, report = roll_back(installer, to)
         terminal.data = {**_data(made, target), "report": report.to_json()}
         raise_errors(report)
     done = f"The platform is what it was before {_runs(target)}."
@@ -44,7 +45,7 @@ def plan(wiring: Wiring, terminal: Terminal, to: int | None) -> Result:
     """Plan the way back."""
     with opened_existing(wiring, terminal) as installer:
         installed_state(installer)
-        made, target = installer.plan_rollback(to)
+        made, target = plan_rollback(installer, to)
         made = noted(installer, made)
     text = plan_mermaid(made) if terminal.format == MERMAID else _text(made, target)
     checks = [check.to_json() for check in installer.checks]
@@ -89,7 +90,7 @@ def _confirm(wiring: Wiring, provider: Provider, terminal: Terminal, to: int | N
         raise UsageError("CTO-1204", "rollback needs a confirmation")
     with opened(wiring, provider, terminal, configured=False) as installer:
         installed_state(installer)
-        made, target = installer.plan_rollback(to)
+        made, target = plan_rollback(installer, to)
         refuse_failed(installer.checks)
     if made.changes:
         terminal.confirm(f"Carry this out on {made.context}?", _text(made, target))
