@@ -11,8 +11,10 @@ import pytest
 
 from .conftest import Lab
 from .essence import Essence, assert_same, settled
+from .kills import Moment, Sign, killed, record, says, there
 from .test_changes import CHART, NEW, OLD, bumped, reselecting
 
+EVENTS = "argo-events-controller-manager"
 KEY = "sk-planted-for-the-upgrade"
 
 
@@ -115,3 +117,56 @@ def test_a_component_that_fails_is_brought_back_and_status_says_so(given: Lab) -
     newer = bumped(given)
     assert f"release:{CHART}" in upgraded(given, newer)["changes"]
     given.data("status")
+
+
+def test_drift_is_told_with_who_made_it_and_put_back_by_itself(given: Lab) -> None:
+    given.data("status", "--drift")
+    given.kubectl("scale", "--replicas=3", "-n", "argo-events", f"deploy/{EVENTS}")
+    given.kubectl("delete", "networkpolicy", "-n", "argo", "argo-workflows")
+    found = given.data("status", "--drift", code=11)
+    drift = {one["object"]["name"]: one for one in found["drift"]}
+    assert set(drift) == {EVENTS, "argo-workflows"}
+    (field,) = drift[EVENTS]["fields"]
+    assert (field["path"], field["installed"], field["now"]) == ("spec.replicas", "1", "3")
+    assert field["manager"] == "kubectl"
+    assert drift["argo-workflows"]["missing"]
+    assert found["unknown"] == []
+    revisions = given.helm("list", "-A", "-o", "json")
+    given.data("status", "--repair", "--yes")
+    given.data("status", "--drift")
+    assert given.helm("list", "-A", "-o", "json") == revisions
+
+
+KILLED: dict[str, Sign] = {
+    "the run is in the history": there("v1", "ConfigMap", "cto-run-000002", "cto-system"),
+    "CRDs are applied": says(r"✓ Apply the CRDs of Argo Workflows"),
+    "the release is pending": record(CHART, "pending-upgrade"),
+    "the release is deployed": record(CHART, "deployed"),
+    "the other one is pending": record("argo-events", "pending-upgrade"),
+    "the other one is ready": says(r"✓ Argo Events is ready"),
+}
+BACK: dict[str, Sign] = {
+    "the release is pending": record(CHART, "pending-rollback"),
+    "a release is back": says(r"✓ Roll Argo"),
+    "a component is ready": says(r"is ready again"),
+}
+
+
+def test_an_upgrade_and_its_way_back_may_be_killed_at_any_moment(given: Lab) -> None:
+    before = settled(given.cluster())
+    newer = bumped(given)
+    config = given.folder / "more.yaml"
+    config.write_text("components: {argo-events: {values: {controller: {replicas: 2}}}}\n")
+    upgrade = ("upgrade", "--yes", "--charts", str(newer), "--config", str(config))
+    for number, (name, sign) in enumerate(KILLED.items()):
+        killed(given, Moment(name, sign, 0.0, group=bool(number % 2)), *upgrade)
+    given.data(*upgrade)
+    assert chart_of(given, CHART) == f"{CHART}-{NEW}"
+    after = settled(given.cluster())
+    assert given.data("history")["runs"][0]["outcome"] == "done"
+    for number, (name, sign) in enumerate(BACK.items()):
+        killed(given, Moment(name, sign, 0.0, group=bool(number % 2)), "rollback", "--yes")
+    given.data("rollback", "--yes")
+    assert_back(given, before)
+    given.data("rollback", "--yes")
+    assert_back(given, after)

@@ -47,6 +47,7 @@ class Run:
         outcome: `running` of one that goes on, or that was killed.
         changes: For each component that had to change: its charts, or `changed`.
         rolled_back: Components that were brought back to what they were.
+        takes_back: Numbers of the runs that a rollback takes back.
     """
 
     number: int
@@ -61,9 +62,11 @@ class Run:
     error: str = ""
     changes: Mapping[str, str] = field(default_factory=dict)
     rolled_back: tuple[str, ...] = ()
+    takes_back: tuple[int, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "rolled_back": list(self.rolled_back)}
+        lists = {"rolled_back": list(self.rolled_back), "takes_back": list(self.takes_back)}
+        return {**asdict(self), **lists}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +109,13 @@ class History:
 
     @contextmanager
     def kept(
-        self, plan: Plan, state: State | None, before: Mapping[str, Before], clock: Clock
+        self,
+        plan: Plan,
+        state: State | None,
+        before: Mapping[str, Before],
+        clock: Clock,
+        *,
+        takes_back: Sequence[int] = (),
     ) -> Iterator[Callable[[Report], None]]:
         """Keep a run from its begin to its end, whatever that is; gives what takes its report.
 
@@ -115,7 +124,7 @@ class History:
         if plan.forgets or not plan.changes:
             yield lambda _: None
             return
-        run, begin_s = self.begin(plan, state, before), clock.monotonic()
+        run, begin_s = self.begin(plan, state, before, takes_back), clock.monotonic()
         ended = [replace(run, outcome=INTERRUPTED)]
 
         def record(report: Report) -> None:
@@ -135,7 +144,13 @@ class History:
         finally:
             self.end(replace(ended[0], seconds=round(clock.monotonic() - begin_s, 1)))
 
-    def begin(self, plan: Plan, state: State | None, before: Mapping[str, Before]) -> Run:
+    def begin(
+        self,
+        plan: Plan,
+        state: State | None,
+        before: Mapping[str, Before],
+        takes_back: Sequence[int] = (),
+    ) -> Run:
         """Write that a run begins, and what was before it; forget the oldest."""
         items = self._items()
         lease = self._cluster.get(ObjectRef(*LEASE, NAMESPACE, NAME)) or {}
@@ -149,6 +164,7 @@ class History:
             profile=plan.profile,
             started=f"{self._cluster.now():%Y-%m-%dT%H:%M:%SZ}",
             changes=_changes(plan),
+            takes_back=tuple(takes_back),
         )
         point = packed(json.dumps(_kept(state, before), sort_keys=True))
         manifest = _config_map(run)
@@ -206,7 +222,12 @@ def _run_in(item: Manifest) -> Run | None:
         data = goyaml.load_json((item.get("data") or {})[_KEY])
         known = {name: data[name] for name in Run.__dataclass_fields__ if name in data}
         run = Run(**known)
-        return replace(run, rolled_back=tuple(run.rolled_back), changes=dict(run.changes))
+        return replace(
+            run,
+            changes=dict(run.changes),
+            rolled_back=tuple(run.rolled_back),
+            takes_back=tuple(run.takes_back),
+        )
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
 

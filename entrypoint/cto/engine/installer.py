@@ -282,10 +282,15 @@ class Installer:
         return plan, report
 
     def kept(
-        self, plan: Plan, observed: Observed, before: Mapping[str, Before]
+        self,
+        plan: Plan,
+        observed: Observed,
+        before: Mapping[str, Before],
+        takes_back: Sequence[int] = (),
     ) -> AbstractContextManager[Callable[[Report], None]]:
         """Keep a run in the history; what it gives takes the report."""
-        return self.history.kept(plan, observed.state, before, self.clock)
+        state = observed.state
+        return self.history.kept(plan, state, before, self.clock, takes_back=takes_back)
 
     @property
     def history(self) -> History:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import NoReturn
 
 from cto.catalog import Catalog
-from cto.engine.history import History, Point, Run
+from cto.engine.history import DONE, History, Point, Run
 from cto.errors import UsageError
 from cto.events import Phase
 from cto.objects import ObjectRef
@@ -45,8 +45,8 @@ def goal(history: History, to: int | None) -> Goal:
 
     Args:
         history: Of the cluster.
-        to: Number of the run whose result shall be there again; None: what was before the last
-            run that changed releases.
+        to: Number of the run whose result shall be there again; None: that of the last run but
+            one, if these two came to their ends; see `_last`.
 
     Raises:
         UsageError: CTO-1207, there is nothing to go back to, or nobody kept it.
@@ -78,7 +78,7 @@ def _taken_back(runs: Sequence[Run], to: int | None) -> list[Run]:
     if to is None:
         if not runs:
             _refuse("no run of cto is known here")
-        return [runs[-1]]
+        return _last(runs)
     if to not in [run.number for run in runs]:
         known = ", ".join(str(run.number) for run in runs) or "none"
         _refuse(f"--to {to}: there is no such run; there are {known}")
@@ -86,6 +86,21 @@ def _taken_back(runs: Sequence[Run], to: int | None) -> list[Run]:
     if not later:
         _refuse(f"--to {to}: that is the last run, and what is there is its result")
     return later
+
+
+def _last(runs: Sequence[Run]) -> list[Run]:
+    """Return the last run, with what it went on with: those right before it that did not end well.
+
+    A rollback that was killed is gone on with: it takes back what it was to take back.
+    """
+    last = runs[-1]
+    if last.command == ROLLBACK and last.outcome != DONE:
+        numbers = {*last.takes_back, last.number}
+        return [run for run in runs if run.number in numbers]
+    first = len(runs) - 1
+    while first and runs[first - 1].outcome != DONE:
+        first -= 1
+    return list(runs[first:])
 
 
 def _refuse(message: str) -> NoReturn:

@@ -48,7 +48,8 @@ def roll_back(installer: Installer, to: int | None) -> tuple[Plan, rollback.Goal
         plan, target = _planned_rollback(installer, to, observed)
         refuse_failed(installer.checks)
         undo = Undo(installer.cluster, plan, observed)
-        with installer.kept(plan, observed, undo.before) as record:
+        numbers = [run.number for run in target.runs]
+        with installer.kept(plan, observed, undo.before, numbers) as record:
             report = installer.carry_out(plan, observed, lost)
             record(report)
         if plan.changes and not report.errors:

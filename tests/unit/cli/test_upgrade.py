@@ -334,6 +334,41 @@ def test_a_revision_that_helm_keeps_no_more_is_told_before_anything_changes(shop
     assert shop.releases.labels("api", "api")["cto.dev/chart"] == "api-1.1.0"
 
 
+def test_the_way_back_leads_to_where_a_run_last_came_to_its_end(shop: Desk) -> None:
+    """One that was killed, and the one that went on from there, go back together."""
+    newer(shop, "web")
+    newer(shop, "api")
+    shop.releases.die("api")
+    with pytest.raises(Killed):
+        shop.cto("upgrade", "--yes")
+    assert shop.cto("upgrade", "--yes").exit_code == 0
+    back = shop.document("rollback", "--yes")["data"]
+    assert back["takes_back"] == [2, 3]
+    for name in ("web", "api"):
+        assert shop.releases.labels(name, name)["cto.dev/chart"] == f"{name}-1.0.0"
+    again = shop.document("rollback", "--yes")["data"]
+    assert again["takes_back"] == [4]
+    for name in ("web", "api"):
+        assert shop.releases.labels(name, name)["cto.dev/chart"] == f"{name}-1.1.0"
+
+
+@pytest.mark.parametrize("moment", ["pending", "applied"])
+def test_a_way_back_that_was_killed_is_gone_on_with(shop: Desk, moment: str) -> None:
+    newer(shop, "web")
+    newer(shop, "api")
+    assert shop.cto("upgrade", "--yes").exit_code == 0
+    shop.releases.die("api", at=moment)
+    with pytest.raises(Killed):
+        shop.cto("rollback", "--yes")
+    back = shop.document("rollback", "--yes")["data"]
+    assert back["takes_back"] == [2, 3]
+    for name in ("web", "api"):
+        assert shop.releases.labels(name, name)["cto.dev/chart"] == f"{name}-1.0.0"
+        assert shop.releases.status(name, name) == "deployed"
+    assert shop.document("rollback", "--yes")["data"]["takes_back"] == [3, 4]
+    assert shop.releases.labels("api", "api")["cto.dev/chart"] == "api-1.1.0"
+
+
 # what lies in between
 
 
