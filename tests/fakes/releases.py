@@ -192,10 +192,11 @@ class FakeReleases:
         self.contradictions.pop(spec.name, None)
         return tuple(copy.deepcopy([*manifests, *hooks]))
 
-    def manifest(self, name: str, namespace: str) -> Sequence[Manifest]:
+    def manifest(self, name: str, namespace: str, *, revision: int = 0) -> Sequence[Manifest]:
         self.calls.append(("manifest", name))
         records = self._records(name, namespace)
-        return _manifests(records[max(records)]) if records else ()
+        wanted = records.get(revision or max(records, default=0))
+        return _manifests(wanted) if wanted else ()
 
     def hooks(self, name: str, namespace: str) -> Sequence[Manifest]:
         self.calls.append(("hooks", name))

@@ -105,7 +105,7 @@ class Executor:
             case ApplyRelease():
                 return self._apply_release(step, cancel)
             case RollbackRelease():
-                return self._roll_back(step)
+                return self._roll_back(step, cancel)
             case RepairObjects():
                 for manifest in step.manifests:
                     self.cluster.apply(manifest, manager=step.manager)
@@ -216,8 +216,13 @@ class Executor:
                 if self.clock.wait(cancel, _LOOK_S):
                     raise Cancelled
 
-    def _roll_back(self, step: RollbackRelease) -> str:
+    def _roll_back(self, step: RollbackRelease, cancel: Flag) -> str:
         done = Repair(self.cluster, self.releases, step.timeout_s).run(step.release, step.namespace)
+        wanted = self.releases.manifest(step.release, step.namespace, revision=step.revision)
+        immutable.prepare(self.cluster, wanted, step.namespace)
+        # What could not become what it is can not become what it was, either.
+        replaced = tuple(immutable.to_be_made_again(self.cluster, wanted, step.namespace))
+        self._delete_replaced(replaced, cancel, self.clock.monotonic() + step.timeout_s)
         # Until it is back, nobody may take what is there for what the state knows.
         self.store.record(replace(step.known, digest=""))
         self.releases.rollback(

@@ -119,9 +119,10 @@ class History:
     ) -> Iterator[Callable[[Report], None]]:
         """Keep a run from its begin to its end, whatever that is; gives what takes its report.
 
-        One that changes nothing is not worth it; one that forgets everything forgets this, too.
+        One that has nothing to change or to finish is not worth it; one that forgets everything
+        forgets this, too.
         """
-        if plan.forgets or not plan.changes:
+        if plan.forgets or not (plan.changes or (state and state.unfinished)):
             yield lambda _: None
             return
         run, begin_s = self.begin(plan, state, before, takes_back), clock.monotonic()

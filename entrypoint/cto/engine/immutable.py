@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from cto.errors import ApiError
 from cto.objects import Manifest, ObjectRef, ref_of
 from cto.ports import Cluster
 
@@ -135,6 +136,27 @@ def is_made_again(ref: ObjectRef) -> bool:
     Not a StatefulSet: claims are behind it, and it may be told to delete them with itself.
     """
     return ref.kind != "StatefulSet" and _WAYS.get(ref.kind, _OTHER).deletes
+
+
+_INVALID = 422
+
+
+def to_be_made_again(
+    cluster: Cluster, wanted: Iterable[Manifest], namespace: str
+) -> Iterator[ObjectRef]:
+    """Yield the objects that cannot become what they are to be, and that nothing is lost with."""
+    everywhere = {(kind.api_version, kind.kind) for kind in cluster.kinds() if not kind.namespaced}
+    for manifest in wanted:
+        is_placed = (manifest["apiVersion"], manifest["kind"]) not in everywhere
+        place = {**({"namespace": namespace} if is_placed else {}), **manifest["metadata"]}
+        ref = ref_of({**manifest, "metadata": place})
+        if not is_made_again(ref) or not cluster.get(ref):
+            continue
+        try:
+            cluster.apply({**manifest, "metadata": place}, dry_run=True, manager="helm")
+        except ApiError as error:
+            if error.status == _INVALID:
+                yield ref
 
 
 _RECREATE = "Recreate"

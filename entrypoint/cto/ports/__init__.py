@@ -170,8 +170,11 @@ class Releases(Protocol):
         """
         ...
 
-    def manifest(self, name: str, namespace: str) -> Sequence[Manifest]:
-        """Return the objects of the newest release, without hooks; () if there is no such one."""
+    def manifest(self, name: str, namespace: str, *, revision: int = 0) -> Sequence[Manifest]:
+        """Return the objects of a revision, without hooks; () if there is no such one.
+
+        0 is the newest.
+        """
         ...
 
     def hooks(self, name: str, namespace: str) -> Sequence[Manifest]:

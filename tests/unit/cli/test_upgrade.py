@@ -220,6 +220,9 @@ def test_what_cannot_be_changed_is_replaced_where_that_is_asked_for(immutable: D
     after = immutable.cluster.everything()[ref]
     assert after["spec"]["selector"]["matchLabels"]["more"] == "yes"
     assert after["metadata"]["uid"] != before
+    back = immutable.cto("rollback", "--yes")
+    assert back.exit_code == 0, back.output
+    assert "more" not in immutable.cluster.everything()[ref]["spec"]["selector"]["matchLabels"]
 
 
 # the way back, and who was there

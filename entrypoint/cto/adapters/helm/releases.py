@@ -26,7 +26,7 @@ WORDS = (
     *("hooks", "manifest", "metadata", "json"),
     *("--api-versions", "--ignore-not-found", "--include-crds", "--install", "--labels"),
     *("--kube-context", "--kube-version", "--kubeconfig", "--namespace", "--output"),
-    *("--post-renderer", "--skip-crds", "--skip-tests", "--timeout", "--values"),
+    *("--post-renderer", "--revision", "--skip-crds", "--skip-tests", "--timeout", "--values"),
     *_SERVER_SIDE,
     "--wait=watcher",
     *("cache", "config", "data", "plugins", "discovery"),
@@ -128,8 +128,9 @@ class HelmReleases:
         )
         return _all_of(done)
 
-    def manifest(self, name: str, namespace: str) -> Sequence[Manifest]:
-        return _objects(self._get("manifest", name, namespace))
+    def manifest(self, name: str, namespace: str, *, revision: int = 0) -> Sequence[Manifest]:
+        of = ("--revision", str(revision)) if revision else ()
+        return _objects(self._get("manifest", name, namespace, *of))
 
     def hooks(self, name: str, namespace: str) -> Sequence[Manifest]:
         return tuple(load_documents(self._get("hooks", name, namespace)))
