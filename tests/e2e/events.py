@@ -119,8 +119,9 @@ class Events:
 
     @classmethod
     def of(cls, installer: Installer, installed: dict[str, Any]) -> Events:
-        """Take the first entry of the source that there is."""
-        entry, found = next(iter(get(installer, "eventsource/github")["spec"]["github"].items()))
+        """Take the entry of rex: its App is told of issues, which not all are."""
+        entry = "app-rex"
+        found = get(installer, "eventsource/github")["spec"]["github"][entry]
         wanted = found["webhookSecret"]
         secret = get(installer, f"secret/{wanted['name']}")
         url = next(one["url"] for one in installed["access"] if one["component"] == "argo-events")

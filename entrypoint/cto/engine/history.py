@@ -122,7 +122,7 @@ class History:
         One that has nothing to change or to finish is not worth it; one that forgets everything
         forgets this, too.
         """
-        if plan.forgets or not (plan.changes or (state and state.unfinished)):
+        if plan.forgets or not (plan.changes or takes_back or (state and state.unfinished)):
             yield lambda _: None
             return
         run, begin_s = self.begin(plan, state, before, takes_back), clock.monotonic()

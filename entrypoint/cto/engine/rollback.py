@@ -119,11 +119,12 @@ def plan(target: Goal, catalog: Catalog, observed: Observed) -> Plan:
         simulated=observed.simulated,
         components=tuple(one for one in catalog.components if one.name in there),
     )
-    items = [
+    differing = [
         item for item in target.components if _differs(item, there.get(item.component), observed)
     ]
+    same = [item for item in target.components if item not in differing and item.component in there]
     own = {name: set(one.glue) for name, one in there.items()}
-    made = back(items, like, own)
+    made = back(differing, like, own, there=same)
     notes = [
         Note(
             id=f"added:{name}",

@@ -52,7 +52,7 @@ def roll_back(installer: Installer, to: int | None) -> tuple[Plan, rollback.Goal
         with installer.kept(plan, observed, undo.before, numbers) as record:
             report = installer.carry_out(plan, observed, lost)
             record(report)
-        if plan.changes and not report.errors:
+        if not report.errors:
             point = target.point
             installer.store.restore(point.config, point.given, point.profile)
         return plan, target, report

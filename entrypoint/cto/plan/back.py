@@ -69,6 +69,7 @@ def back(
     like: Plan,
     own: Mapping[str, AbstractSet[ObjectRef]],
     *,
+    there: Sequence[Before] = (),
     timeout_s: float = STEP_TIMEOUT_S,
 ) -> Plan:
     """Return the plan that brings components back to what they were, one beside the other.
@@ -77,24 +78,26 @@ def back(
         items: What they were.
         like: A plan for the same cluster, that knows the components.
         own: The own objects of components as they are now, or may be.
+        there: Components that are back already, by a run that was killed: they may not be ready.
         timeout_s: How long a step may take.
     """
-    components = {component.name: component for component in like.components}
-    there = [item for item in items if item.component in components]
+    components = {one.name: one for one in like.components}
+    going = [item for item in items if item.component in components]
+    steps: list[Step] = []
+    for item in going:
+        component, now = components[item.component], own.get(item.component, frozenset())
+        steps += _steps(component, item, now, timeout_s)
+    for item in there:
+        if item.component in components:
+            steps.append(_ready(components[item.component], item, (), timeout_s))
     return Plan(
         command=ROLLBACK,
         context=like.context,
         provider=like.provider,
         profile=like.profile,
         simulated=like.simulated,
-        steps=tuple(
-            step
-            for item in there
-            for step in _steps(
-                components[item.component], item, own.get(item.component, frozenset()), timeout_s
-            )
-        ),
-        components=tuple(components[item.component] for item in there),
+        steps=tuple(steps),
+        components=tuple(components[item.component] for item in going),
     )
 
 
@@ -110,18 +113,8 @@ def own_objects(plan: Plan) -> dict[str, set[ObjectRef]]:
 def _steps(
     component: Component, item: Before, new: AbstractSet[ObjectRef], timeout_s: float
 ) -> Iterator[Step]:
-    def common(name: str, action: Action, reason: str) -> dict[str, Any]:
-        return {
-            "id": f"{name}:{component.name}",
-            "phase": phase_of(component),
-            "component": component.name,
-            "action": action,
-            "reason": reason,
-            "timeout_s": timeout_s,
-        }
-
     yield RollbackRelease(
-        **common(ROLLBACK, Action.UPDATE, f"to {item.chart}"),
+        **_common(component, ROLLBACK, Action.UPDATE, f"to {item.chart}", timeout_s),
         title=f"Roll {component.title} back to {item.chart}",
         release=component.release,
         namespace=component.namespace,
@@ -132,18 +125,37 @@ def _steps(
     own = {ref_of(manifest) for manifest in item.own}
     if item.own or new - own:
         yield ApplyManifests(
-            **common("own", Action.UPDATE, "as they were"),
+            **_common(component, "own", Action.UPDATE, "as they were", timeout_s),
             title=f"Bring the own objects of {component.title} back",
             after=(after,),
             manifests=item.own,
             prune=tuple(sorted(new - own)),
         )
         after = f"own:{component.name}"
-    yield WaitReady(
-        **common("back", Action.WAIT, _ALL),
+    yield _ready(component, item, (after,), timeout_s)
+
+
+def _ready(
+    component: Component, item: Before, after: tuple[str, ...], timeout_s: float
+) -> WaitReady:
+    return WaitReady(
+        **_common(component, "back", Action.WAIT, _ALL, timeout_s),
         title=f"{component.title} is ready again",
-        after=(after,),
+        after=after,
         namespace=component.namespace,
         objects=item.known.objects,
         waves=component.ready.waves,
     )
+
+
+def _common(
+    component: Component, name: str, action: Action, reason: str, timeout_s: float
+) -> dict[str, Any]:
+    return {
+        "id": f"{name}:{component.name}",
+        "phase": phase_of(component),
+        "component": component.name,
+        "action": action,
+        "reason": reason,
+        "timeout_s": timeout_s,
+    }
