@@ -6,17 +6,14 @@ gone. So an upgrade needs none of them.
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
 
 from cto.catalog import Component, SuppliedSecret
 from cto.config.model import Config
 from cto.config.problems import Problem, failure
 from cto.engine import pullsecrets
 from cto.engine.secretsteps import supplied_key
-from cto.objects import ObjectRef
+from cto.objects import ObjectRef, secret_data
 from cto.plan.pulling import SECRET
 from cto.ports import Cluster
 
@@ -76,7 +73,7 @@ class Recall:
 
     def _read(self, ref: ObjectRef) -> Mapping[str, str]:
         if ref not in self._data:
-            self._data[ref] = _decoded((self._cluster.get(ref) or {}).get("data") or {})
+            self._data[ref] = secret_data(self._cluster.get(ref))
         return self._data[ref]
 
     def _places(self, path: str) -> Iterator[tuple[ObjectRef, str]]:
@@ -104,13 +101,3 @@ def _keys(secret: SuppliedSecret, path: str) -> Iterator[tuple[str, str]]:
         elif wanted == path:
             yield secret.name, key
 
-
-def _decoded(data: Mapping[str, Any]) -> dict[str, str]:
-    found = {}
-    for key, value in data.items():
-        try:
-            found[key] = base64.b64decode(value).decode()
-        except (binascii.Error, UnicodeDecodeError):
-            # None of ours then: what we write is text.
-            continue
-    return found
