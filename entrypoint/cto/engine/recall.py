@@ -100,4 +100,3 @@ def _keys(secret: SuppliedSecret, path: str) -> Iterator[tuple[str, str]]:
             yield secret.name, supplied_key(key, last)
         elif wanted == path:
             yield secret.name, key
-

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from threading import Event as Flag
 
-from cto.engine.secretsteps import random_text
 from cto.engine.look import PodsOwner
 from cto.engine.readiness import status_of
+from cto.engine.secretsteps import random_text
 from cto.errors import DegradedError, WaitError
 from cto.objects import Manifest, ObjectRef, annotations_of
 from cto.ports import Clock, Cluster
