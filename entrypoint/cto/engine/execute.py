@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from threading import Event as Flag
 
-from cto.engine import immutable, pullsecrets, secretsteps
+from cto.engine import immutable, secretsteps
 from cto.engine.definitions import CrdSource
 from cto.engine.gone import GoneWait, pods_of
 from cto.engine.listcache import ObservationCache
@@ -88,16 +88,14 @@ class Executor:
         match step:
             case EnsureNamespace():
                 self._ensure_namespace(step, cancel)
-            case GenerateSecret():
-                return secretsteps.generate(self.cluster, step)
-            case SupplySecret():
-                return secretsteps.supply(self.cluster, step, self.secret_values)
-            case Certify():
-                return secretsteps.certify(self.cluster, step)
-            case SupplyPullSecret():
-                return pullsecrets.supply(self.cluster, step, self._password(step))
-            case RemovePullSecret():
-                return pullsecrets.remove(self.cluster, step)
+            case (
+                GenerateSecret()
+                | SupplySecret()
+                | Certify()
+                | SupplyPullSecret()
+                | RemovePullSecret()
+            ):
+                return secretsteps.run(self.cluster, step, self.secret_values)
             case ApplyCrds():
                 return self._apply_crds(step)
             case ApplyManifests():
@@ -127,9 +125,6 @@ class Executor:
                 text = f"no way to run {step}"
                 raise TypeError(text)
         return ""
-
-    def _password(self, step: SupplyPullSecret) -> str:
-        return self.secret_values(step.secret_path).get("", "")
 
     def _view(self) -> tuple[WatchCache, Cluster, Clock]:
         return self.live, self.cluster, self.clock

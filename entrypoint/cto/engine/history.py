@@ -36,7 +36,7 @@ _SCHEMA = 1
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class RunRecord:
     """One run.
 
     Attributes:
@@ -92,7 +92,7 @@ class History:
         self._cluster = cluster
         self._version = version
 
-    def runs(self) -> list[Run]:
+    def runs(self) -> list[RunRecord]:
         """Return the runs, the oldest first; one that cannot be read is left out."""
         return [run for item in self._items() if (run := _run_in(item))]
 
@@ -151,12 +151,12 @@ class History:
         state: State | None,
         before: Mapping[str, Before],
         takes_back: Sequence[int] = (),
-    ) -> Run:
+    ) -> RunRecord:
         """Write that a run begins, and what was before it; forget the oldest."""
         items = self._items()
         lease = self._cluster.get(ObjectRef(*LEASE, NAMESPACE, NAME)) or {}
         holder = str(lease.get("spec", {}).get("holderIdentity") or "")
-        run = Run(
+        run = RunRecord(
             number=max(map(_number, items), default=0) + 1,
             command=plan.command,
             version=self._version,
@@ -176,7 +176,7 @@ class History:
             self._cluster.delete(_ref(_number(item)))
         return run
 
-    def end(self, run: Run) -> None:
+    def end(self, run: RunRecord) -> None:
         """Write how a run ended; that it cannot be written ends nothing."""
         with suppress(ApiError, Cancelled):
             found = self._cluster.get(_ref(run.number))
@@ -202,7 +202,7 @@ def _number(item: Manifest) -> int:
     return int(tail) if tail.isdecimal() else 0
 
 
-def _config_map(run: Run) -> Manifest:
+def _config_map(run: RunRecord) -> Manifest:
     ref = _ref(run.number)
     marks = {labels.MANAGED_BY: labels.OWNER, labels.TRACE: "true", MARK: "run"}
     return {
@@ -218,11 +218,11 @@ def _config_map(run: Run) -> Manifest:
     }
 
 
-def _run_in(item: Manifest) -> Run | None:
+def _run_in(item: Manifest) -> RunRecord | None:
     try:
         data = goyaml.load_json((item.get("data") or {})[_KEY])
-        known = {name: data[name] for name in Run.__dataclass_fields__ if name in data}
-        run = Run(**known)
+        known = {name: data[name] for name in RunRecord.__dataclass_fields__ if name in data}
+        run = RunRecord(**known)
         return replace(
             run,
             changes=dict(run.changes),

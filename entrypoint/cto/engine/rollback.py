@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import NoReturn
 
 from cto.catalog import Catalog
-from cto.engine.history import DONE, History, Point, Run
+from cto.engine.history import DONE, History, Point, RunRecord
 from cto.errors import UsageError
 from cto.events import Phase
 from cto.objects import ObjectRef
@@ -34,7 +34,7 @@ class Goal:
         added: Components that were not there, and stay.
     """
 
-    runs: tuple[Run, ...]
+    runs: tuple[RunRecord, ...]
     point: Point
     components: tuple[Before, ...]
     added: tuple[str, ...]
@@ -74,7 +74,7 @@ def goal(history: History, to: int | None) -> Goal:
     )
 
 
-def _taken_back(runs: Sequence[Run], to: int | None) -> list[Run]:
+def _taken_back(runs: Sequence[RunRecord], to: int | None) -> list[RunRecord]:
     if to is None:
         if not runs:
             _refuse("no run of cto is known here")
@@ -88,7 +88,7 @@ def _taken_back(runs: Sequence[Run], to: int | None) -> list[Run]:
     return later
 
 
-def _last(runs: Sequence[Run]) -> list[Run]:
+def _last(runs: Sequence[RunRecord]) -> list[RunRecord]:
     """Return the last run, with what it went on with: those right before it that did not end well.
 
     A rollback that was killed is gone on with: it takes back what it was to take back.

@@ -6,18 +6,46 @@ import base64
 import secrets
 import string
 from collections.abc import Callable, Mapping
+from typing import TypeAlias
 
 from cto.catalog import CERTIFICATE
+from cto.engine import pullsecrets
 from cto.errors import ApiError
 from cto.objects import Manifest, ObjectRef, labels_of
 from cto.plan import labels
-from cto.plan.steps import Certify, GenerateSecret, SupplySecret
+from cto.plan.steps import (
+    Certify,
+    GenerateSecret,
+    RemovePullSecret,
+    SupplyPullSecret,
+    SupplySecret,
+)
 from cto.ports import Cluster
 
 _ALPHABET = string.ascii_letters + string.digits
 
 SecretValues = Callable[[str], Mapping[str, str]]
 """Dotted path of the configuration -> name -> value; the name is '' for a single value."""
+
+
+SecretStep: TypeAlias = (
+    GenerateSecret | SupplySecret | Certify | SupplyPullSecret | RemovePullSecret
+)
+
+
+def run(cluster: Cluster, step: SecretStep, values: SecretValues) -> str:
+    """Do what a step says; return what was done, '' if its title says it."""
+    match step:
+        case GenerateSecret():
+            return generate(cluster, step)
+        case SupplySecret():
+            return supply(cluster, step, values)
+        case Certify():
+            return certify(cluster, step)
+        case SupplyPullSecret():
+            return pullsecrets.supply(cluster, step, values(step.secret_path).get("", ""))
+        case RemovePullSecret():
+            return pullsecrets.remove(cluster, step)
 
 
 def generate(cluster: Cluster, step: GenerateSecret) -> str:

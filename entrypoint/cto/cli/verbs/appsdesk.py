@@ -150,8 +150,7 @@ def desk_of(
             learned=wiring.secrets.add,
         )
         there = receiver_of(installer.known.components, state)
-        receiver = _receiver(wiring, cluster, config, there)
-        hooks = AppHooks(client, memory, receiver, apps.settings)
+        hooks = AppHooks(client, memory, _receiver(wiring, cluster, config, there), apps.settings)
         wishes = _wishes(installer.cluster, runner, config, told)
         sources = sources_of(there)
         yield Desk(config, apps, client, wishes, told, cluster, memory, hooks, sources)

@@ -129,40 +129,43 @@ class InstallRun:
             access = self._cluster()
         reach = self._reach()
         with self._wiring.installer(self._provider, access, self._screen) as installer:
-            try:
-                plan, report = installer.install(self._manner)
-            finally:
-                # Also of a run that they end.
-                self._terminal.data = {"preflight": _json(installer.checks)}
-            report = report.preceded_by(self._before, seconds=self._now())
-            self._terminal.simulated = plan.simulated
-            told = _Told(
-                plan,
-                report,
-                reach,
-                access,
-                self._reachable(plan),
-                is_free=self._wiring.is_free,
-                trust=trust_lines(self._wiring.loaded.config.public()),
-                preflight=tuple(installer.checks),
-            )
-            self._terminal.data = _data(told)
-            raise_errors(report)
-            self._phase(Phase.VALIDATION)
-            with if_interrupted("done: everything is installed; not done: the check of its health"):
-                # Not before: a run that is refused, or was second, has changed nothing.
-                self._provider.label(installer.cluster, self._wiring.loaded.config.profile)
-                checks = self._checks(installer, plan)
-            told = replace(told, checks=tuple(checks))
-            # Also of a run that is interrupted while somebody is to click.
-            self._terminal.data = _data(told)
+            told = self._installed(installer, access, reach)
             state = installer.store.known
         self._phase(Phase.ACCESS)
         if self._manner is INSTALL:
             opened = partial(self._wiring.installer, self._provider, access, self._screen)
-            github = githubstep.run(self._wiring, self._terminal, plan, state, opened)
+            github = githubstep.run(self._wiring, self._terminal, told.plan, state, opened)
             told = replace(told, github=github)
         return _result(told)
+
+    def _installed(self, installer: Installer, access: Access, reach: Reach) -> _Told:
+        """Install, and see that what is there is healthy."""
+        try:
+            plan, report = installer.install(self._manner)
+        finally:
+            # Also of a run that they end.
+            self._terminal.data = {"preflight": _json(installer.checks)}
+        self._terminal.simulated = plan.simulated
+        told = _Told(
+            plan,
+            report.preceded_by(self._before, seconds=self._now()),
+            reach,
+            access,
+            self._reachable(plan),
+            is_free=self._wiring.is_free,
+            trust=trust_lines(self._wiring.loaded.config.public()),
+            preflight=tuple(installer.checks),
+        )
+        self._terminal.data = _data(told)
+        raise_errors(told.report)
+        self._phase(Phase.VALIDATION)
+        with if_interrupted("done: everything is installed; not done: the check of its health"):
+            # Not before: a run that is refused, or was second, has changed nothing.
+            self._provider.label(installer.cluster, self._wiring.loaded.config.profile)
+            told = replace(told, checks=tuple(self._checks(installer, plan)))
+        # Also of a run that is interrupted while somebody is to click.
+        self._terminal.data = _data(told)
+        return told
 
     def _prepare(self) -> None:
         """Do what changes nothing: check the machine, get charts and programs."""

@@ -7,7 +7,7 @@ from cto.cli.output import MERMAID, Terminal
 from cto.cli.verbs.opening import frame, installed_state, opened, opened_existing, raise_errors
 from cto.cli.verbs.plan import noted, refuse
 from cto.cli.wiring import Wiring
-from cto.engine.history import RUNNING, Run
+from cto.engine.history import RUNNING, RunRecord
 from cto.engine.preflight_errors import refuse_failed
 from cto.engine.rollback import Goal
 from cto.engine.upkeep import plan_rollback, roll_back
@@ -78,7 +78,7 @@ def history(wiring: Wiring, terminal: Terminal) -> Result:
     return Result(command="history", data={"runs": [one.to_json() for one in runs]}, text=text)
 
 
-def _ended(one: Run, *, is_last: bool, at_work: bool) -> str:
+def _ended(one: RunRecord, *, is_last: bool, at_work: bool) -> str:
     if one.outcome == RUNNING:
         return RUNNING if is_last and at_work else _KILLED
     back = f"; rolled back: {', '.join(one.rolled_back)}" if one.rolled_back else ""
