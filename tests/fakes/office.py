@@ -128,7 +128,7 @@ class Browser(Thread):
     def run(self) -> None:
         # The end of the command is the end of the page.
         with suppress(requests.ConnectionError):
-            url = self.urls.get(timeout=20)
+            url = self.urls.get(timeout=120)
             page = self._page(url)
             for action, manifest in FORM.findall(page.text):
                 self._make(html.unescape(action), html.unescape(manifest))
