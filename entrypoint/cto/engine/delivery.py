@@ -26,7 +26,7 @@ from cto.github.hooks import APP_SECRETS, COMMON_SECRET
 from cto.network.web import UnreachableError
 from cto.objects import ObjectRef, ref_of, secret_data
 from cto.ports import Clock, Cluster
-from cto.result import Check, Topic
+from cto.result import Check, CheckStatus, Topic
 
 PROBE = "cto-probe"
 _TRIGGER = "probe"
@@ -36,6 +36,7 @@ _RIGHTS = ("get", "list", "delete")
 _LONGEST_S, _ASKED_S, _AGAIN_S, _LOOK_S = 12.0, 4.0, 4.0, 0.25
 _TAKEN = "success"
 _FAILED = "CTO-1900"
+_LACKING = "`cto install`, as before, makes one; then `cto github setup` lets GitHub know it."
 
 Send = Callable[[str, Mapping[str, str], bytes, float], tuple[int, str]]
 """Posts to a path, or an address: headers, body, seconds. Returns the status and the answer.
@@ -99,8 +100,12 @@ class Delivery:
             # An older installer's: nothing is wrong with it.
             fix = "`cto install`, as before, adds what it takes to try it."
             return topic.warning(f"{message}; no event was sent: nothing would answer it", fix=fix)
+        # The one webhook for all is nobody's.
+        lacking = [] if "" in entries else [name for name in self._agents() if name not in entries]
+        if lacking:
+            message = f"{message}; Secret {APP_SECRETS} has nothing of {', '.join(lacking)}"
         try:
-            return self._tried(topic, message, entries)
+            found = self._tried(topic, message, entries)
         except Fault as fault:
             text = f"{message}; {fault.message}"
             return topic.failed(text, fix=fault.fix, code=_FAILED)
@@ -108,6 +113,8 @@ class Delivery:
             # What is left goes at a later look; what was found is told in any case.
             with suppress(ApiError):
                 self._clean()
+        is_less = lacking and found.status is CheckStatus.PASSED
+        return topic.warning(found.message, fix=_LACKING) if is_less else found
 
     def _tried(self, topic: Topic, message: str, entries: Mapping[str, str]) -> Check:
         base = public_url(self.config)
@@ -175,13 +182,17 @@ class Delivery:
             raise Fault(text, "See what answers there: it is not the platform's receiver.")
         for agent, value in list(entries.items())[1:]:
             way.taken(agent, value, secrets.token_hex(16))
-        took = self._arrives(way, first, secret, self.starter) if self.starter else 0.0
+        # It hears the first agent's App, whoever has a secret.
+        starter = self.starter if first in ("", self._agents()[0]) else None
+        took = self._arrives(way, first, secret, starter) if starter else 0.0
         if self.cluster.get(self._ref(wrong)):
             text = "an event that was refused got through all the same"
             raise Fault(text, "See who else writes to the event bus.")
-        if not self.starter:
-            return f"{base or 'it'} takes what is signed; there is nobody to start"
-        return f"an event arrives by {base or 'it'} in {took:.1f} s"
+        if not starter:
+            untried = "whether it starts agents was not tried"
+            why = untried if self.starter else "there is nobody to start"
+            return f"{way.where(first)} takes what is signed; {why}"
+        return f"an event arrives by {way.where(first)} in {took:.1f} s"
 
     def _arrives(self, way: _Way, agent: str, secret: str, starter: PodsOwner) -> float:
         """Send an event until the Sensor has seen one: what came before it heard is lost."""

@@ -150,7 +150,8 @@ def test_an_event_arrives_by_the_public_address() -> None:
     platform = Platform()
     found = platform.check()
     assert found.status is PASSED, found
-    assert found.message.startswith(f"1 of 1 receivers listen; an event arrives by {BASE} in")
+    told = f"1 of 1 receivers listen; an event arrives by {HOOKS}/cleo in"
+    assert found.message.startswith(told)
     # Of each App's entry it is seen that its secret is the one that is checked.
     assert {*platform.public.asked} == {f"{HOOKS}/cleo", f"{HOOKS}/rex"}
     assert platform.internal.asked == []
@@ -234,7 +235,7 @@ def test_an_address_that_is_not_reached_from_here_is_told_with_what_the_internal
     found = platform.check()
     assert found.status is WARNING
     assert f"{BASE} is not reached from here: NameResolutionError" in found.message
-    assert "an event arrives by it in" in found.message
+    assert "an event arrives by /github/webhook/cleo in" in found.message
     platform.internal.deaf = 99
     assert platform.check().status is FAILED
 
@@ -293,6 +294,27 @@ def test_without_a_sensor_only_signatures_are_tried() -> None:
     found = platform.check(starts=False)
     assert found.status is PASSED
     assert "takes what is signed; there is nobody to start" in found.message
+
+
+@pytest.mark.parametrize(
+    ("lacking", "probed"),
+    [
+        ("rex", f"an event arrives by {HOOKS}/cleo in"),
+        # The Sensor hears the first agent's entry alone.
+        ("cleo", f"{HOOKS}/rex takes what is signed; whether it starts agents was not tried"),
+    ],
+)
+def test_an_agent_without_a_secret_is_named_and_so_is_what_was_probed(
+    lacking: str, probed: str
+) -> None:
+    platform = Platform()
+    there = {name: value for name, value in SECRETS.items() if name != lacking}
+    secret(platform.cluster, "github-app-webhooks", there)
+    found = platform.check()
+    assert found.status is WARNING, found
+    assert f"; Secret github-app-webhooks has nothing of {lacking}; {probed}" in found.message
+    assert "`cto install`, as before, makes one" in found.fix
+    assert not [url for url in platform.public.asked if url.endswith(lacking)]
 
 
 @pytest.mark.parametrize(
