@@ -233,6 +233,117 @@ def test_one_webhook_for_all_is_made_once_and_kept(office: Office, owner: str, p
     assert "ghp_planted" not in office.out + office.err + json.dumps(office.apps())
 
 
+MOVED = {"ingress_type": "ingress", "domain": "moved.acme.dev"}
+MOVED_TO = "https://webhooks.moved.acme.dev/github/webhook"
+
+
+def owned(office: Office, *places: str, owner: str = "organization", **sections: Any) -> None:
+    """Let one webhook be for all, by a token that may make it in these places."""
+    office.receive(github={"webhooks": owner}, **sections)
+    office.server.github.people["ghp_planted"] = {*places}
+    office.desk.env["CTO_GITHUB__WEBHOOK_TOKEN"] = "ghp_planted"
+
+
+def urls(office: Office, place: str) -> list[str]:
+    return [hook["config"]["url"] for hook in office.server.github.hooks.get(place, [])]
+
+
+def test_another_public_address_moves_the_webhook_for_all(office: Office) -> None:
+    """And leaves none at the old one, which would tell of all a second time."""
+    owned(office, "acme")
+    assert office.setup() == 0, office.err
+    (before,) = office.server.github.hooks["acme"]
+    owned(office, "acme", platform=MOVED)
+    assert office.setup(browser=False) == 0, office.out
+    (hook,) = office.server.github.hooks["acme"]
+    assert (hook["id"], hook["config"]["url"]) == (before["id"], MOVED_TO)
+    assert hook["config"]["secret"] == "planted-common-hook"
+    # Where somebody has made one with the new address, that is taken, and ours goes.
+    hook["config"]["url"] = HOOKS
+    made = {**hook, "id": 4711, "config": {"url": MOVED_TO, "content_type": "form"}}
+    office.server.github.hooks["acme"].append(made)
+    assert office.setup(browser=False) == 0, office.out
+    assert [one["id"] for one in office.server.github.hooks["acme"]] == [4711]
+    assert urls(office, "acme") == [MOVED_TO]
+    assert office.run("github", "remove", "--yes", browser=False) == 0
+    assert urls(office, "acme") == []
+
+
+def test_a_webhook_with_our_path_that_nobody_remembers_is_named_and_stays(office: Office) -> None:
+    """It may be that of another platform of the same organization."""
+    owned(office, "acme")
+    assert office.setup() == 0
+    other = "https://elsewhere.example/github/webhook"
+    config = {"url": other, "content_type": "json"}
+    ours = office.server.github.hooks["acme"][0]
+    office.server.github.hooks["acme"].append({**ours, "id": 4712, "config": config})
+    assert office.setup(browser=False) == 0
+    assert sorted(urls(office, "acme")) == sorted([HOOKS, other])
+    assert f"there is another one that goes to {other}" in office.out
+    assert f"{office.server.url}/organizations/acme/settings/hooks" in office.out
+    assert office.run("github", "remove", "--yes", browser=False) == 0
+    assert urls(office, "acme") == [other]
+
+
+def test_a_webhook_of_the_organization_beside_those_of_apps_is_found(office: Office) -> None:
+    owned(office, "acme")
+    assert office.setup() == 0
+    del office.desk.env["CTO_GITHUB__WEBHOOK_TOKEN"]
+    told = f"acme has a webhook as well, to {HOOKS}: each event arrives twice"
+    page = f"Delete it: {office.server.url}/organizations/acme/settings/hooks"
+    office.receive()
+    # The Apps were made without webhooks.
+    for app in office.server.github.apps:
+        app.hook = {"url": "", "content_type": "form", "insecure_ssl": "0"}
+        app.events = ["issues", "workflow_run"]
+    for command in ("setup", "status"):
+        assert office.run("github", command, browser=False) == 9
+        assert told in office.out
+        assert page in office.out
+        assert "`cto github setup` sees whether it is gone" in office.out
+    office.run("status", browser=False)
+    assert told in office.out
+    assert office.run("github", "status", "--output", "json", browser=False) == 9
+    (other,) = json.loads(office.out)["data"]["doubled"]
+    assert (other["place"], other["url"]) == ("acme", HOOKS)
+    # With a token GitHub is asked: it is gone.
+    office.desk.env["CTO_GITHUB__WEBHOOK_TOKEN"] = "ghp_planted"
+    office.server.github.hooks["acme"].clear()
+    office.run("github", "status", browser=False)
+    assert told not in office.out
+    # Setting up forgets it.
+    office.run("github", "setup", browser=False)
+    del office.desk.env["CTO_GITHUB__WEBHOOK_TOKEN"]
+    office.run("github", "status", browser=False)
+    assert told not in office.out
+
+
+def test_a_webhook_that_was_made_by_hand_is_found_with_a_token(office: Office) -> None:
+    office.receive()
+    assert office.setup() == 0
+    config = {"url": HOOKS, "content_type": "json"}
+    made = {"id": 4713, "name": "web", "active": True, "events": ["*"], "config": config}
+    office.server.github.hooks["acme/shop"] = [made]
+    assert office.run("github", "status", browser=False) == 0
+    office.server.github.people["ghp_planted"] = {"acme/shop"}
+    office.desk.env["CTO_GITHUB__WEBHOOK_TOKEN"] = "ghp_planted"
+    assert office.run("github", "status", browser=False) == 9
+    assert f"acme/shop has a webhook as well, to {HOOKS}" in office.out
+    assert f"Delete it: {office.server.url}/acme/shop/settings/hooks" in office.out
+
+
+def test_a_webhook_of_another_place_is_named_once_the_place_changes(office: Office) -> None:
+    owned(office, "acme", "acme/shop")
+    assert office.setup() == 0
+    owned(office, "acme", "acme/shop", owner="repository")
+    assert office.setup(browser=False) == 9
+    assert urls(office, "acme") == urls(office, "acme/shop") == [HOOKS]
+    assert "acme has a webhook as well" in office.out
+    assert "acme/shop has a webhook as well" not in office.out
+    assert office.run("github", "remove", "--yes", browser=False) == 0
+    assert urls(office, "acme") == urls(office, "acme/shop") == []
+
+
 def test_a_token_that_may_not_is_told(office: Office) -> None:
     office.receive(github={"webhooks": "organization"})
     office.server.github.people["ghp_planted"] = set()
@@ -260,7 +371,10 @@ def test_what_failed_of_the_webhook_for_all_is_sent_again(office: Office) -> Non
     for words in ((), ("77",)):
         assert office.run("github", "redeliver", *words, browser=False) == 0, office.err
         assert "acme: push 77 is sent again" in office.out
-    assert office.run("github", "redeliver", "78", browser=False) == 2
+    before = len(hook["deliveries"])
+    assert office.run("github", "redeliver", "77", "78", browser=False) == 2
+    assert "78: no webhook of the platform has such a delivery" in office.err
+    assert len(hook["deliveries"]) == before
     del office.desk.env["CTO_GITHUB__WEBHOOK_TOKEN"]
     assert office.run("github", "redeliver", browser=False) == 3
     assert "github.webhook_token is not given" in office.err

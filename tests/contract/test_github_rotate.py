@@ -9,6 +9,7 @@ import pytest
 
 from cto.engine.rotation import ROTATING
 from cto.objects import ObjectRef, annotations_of
+from fakes.github.apps import Reply, Trouble
 from fakes.github.served import key
 from fakes.office import AGENTS, HOOKS, Office
 
@@ -201,6 +202,53 @@ def test_another_key_is_proven_before_it_is_taken(settled: Office, tmp_path: Pat
     assert settled.run("github", "status", browser=False) == 0
     # Also the webhook's secret is still known to be GitHub's.
     agree(settled, "rex")
+
+
+def another_key(office: Office, file: Path) -> None:
+    """Let GitHub's page have generated another key of rex's App."""
+    app = office.server.github.app_of("cto-rex-acme")
+    app.pem, app.checks = next(one for one in map(key, range(3)) if one[0] != app.pem)
+    file.write_text(app.pem)
+
+
+def test_a_webhook_that_does_not_work_with_the_new_key_is_told(
+    settled: Office, tmp_path: Path
+) -> None:
+    file = tmp_path / "new.pem"
+    another_key(settled, file)
+    github = settled.server.github
+    github.troubles = [Trouble("PATCH .*/app/hook/config", Reply(422, {"message": "Oops"}))]
+    assert rotate(settled, "rex", "--key", str(file)) == 9
+    assert "rex: the new key is in the cluster. Delete the old one" in settled.out
+    assert "rex: its webhook: GitHub was asked for another webhook of it" in settled.out
+    assert "`cto github setup` goes on" in settled.out
+    assert (settled.secret("rex") or {})["private-key"] == file.read_text()
+    github.app_of("cto-rex-acme").hook = None
+    assert rotate(settled, "rex", "--key", str(file)) == 9
+    assert "rex: its webhook is off. Tick Active at" in settled.out
+
+
+def test_a_secret_that_somebody_else_made_is_not_overwritten(
+    settled: Office, tmp_path: Path
+) -> None:
+    ref = ObjectRef("v1", "Secret", "cto", "github-app-cto-agent-rex")
+    found = settled.cluster.peek(ref) or {}
+    metadata = {"name": ref.name, "namespace": ref.namespace, "labels": {"by": "a-vault"}}
+    settled.cluster.add({**found, "metadata": metadata})
+    before = settled.secret("rex")
+    file = tmp_path / "new.pem"
+    another_key(settled, file)
+    given = {"id": settled.server.github.app_of("cto-rex-acme").id, "private_key": file.read_text()}
+    again = ("github", "setup", "--again", "rex")
+    config = settled.config(apps={"rex": given})
+    for words in (
+        ("github", "rotate", "rex", "--key", str(file)),
+        ("github", "setup", "-c", config),
+        again,
+    ):
+        assert settled.run(*words, browser=False) == 3, words
+        assert f"{ref} is not of this installer: it stays as it is" in settled.err
+        assert settled.secret("rex") == before
 
 
 def test_a_key_is_of_one_agent_and_a_file(settled: Office, tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ def test_each_agent_gets_its_app_by_one_click(office: Office) -> None:
             "kind": "Organization",
             "url": f"{office.server.url}/apps/{app.slug}",
             "made": True,
+            "kept_in": f"github-app-cto-agent-{agent}",
         }
         assert app.permissions["metadata"] == "read"
         assert app.installations
@@ -239,7 +240,10 @@ def test_what_failed_is_sent_again(office: Office) -> None:
     assert office.out == "Nothing failed.\n"
     assert office.run("github", "redeliver", str(arrived["id"]), browser=False) == 0
     assert office.out == f"rex: issues {arrived['id']} is sent again\n"
-    assert office.run("github", "redeliver", "1", browser=False) == 2
+    before = len(app.deliveries)
+    assert office.run("github", "redeliver", str(arrived["id"]), "1", browser=False) == 2
+    assert "1: no webhook of the platform has such a delivery" in office.err
+    assert len(app.deliveries) == before
 
 
 def test_an_owner_has_to_approve(office: Office) -> None:
@@ -291,6 +295,41 @@ def test_the_app_of_an_agent_that_was_switched_off_is_taken_away_too(office: Off
     assert office.run("github", "remove", "--yes", browser=False) == 0
     assert office.secret("cleo") is None
     assert office.apps() == {}
+    assert all(not app.installations for app in office.server.github.apps)
+    assert "cto-cleo-acme: delete it: " in office.out
+
+
+def test_an_app_that_cannot_be_taken_out_holds_up_no_other(office: Office) -> None:
+    assert office.setup() == 0
+    number = next(iter(office.server.github.app_of("cto-cleo-acme").installations))
+    path = f"DELETE .*/app/installations/{number}"
+    office.server.github.troubles = [Trouble(path, Reply(422, {"message": "Oops"}), times=9)]
+    assert office.run("github", "remove", "--yes", browser=False) == 5
+    assert "of the App of cleo" in office.err
+    assert office.secret("cleo")
+    assert office.secret("rex") is None
+    # What a person has to do is told all the same.
+    assert "cto-rex-acme: delete it: " in office.err
+
+
+@pytest.mark.parametrize("is_remembered", [True, False])
+def test_the_secret_of_an_agent_that_was_switched_off_is_found_by_more_than_its_name(
+    office: Office, *, is_remembered: bool
+) -> None:
+    office.know(cleo="Our-Cleo", rex="cto-agent-rex")
+    assert office.setup() == 0
+    if not is_remembered:
+        # By an older installer.
+        state = office.cluster.peek(STATE) or {}
+        text = json.loads(state["data"]["state.json"])
+        for known in text["apps"].values():
+            del known["kept_in"]
+        office.cluster.add({**state, "data": {"state.json": json.dumps(text)}})
+    ref = ObjectRef("v1", "Secret", "cto", "github-app-our-cleo")
+    assert office.cluster.peek(ref)
+    office.know("rex")
+    assert office.run("github", "remove", "--yes", browser=False) == 0
+    assert office.cluster.peek(ref) is None
     assert all(not app.installations for app in office.server.github.apps)
     assert "cto-cleo-acme: delete it: " in office.out
 

@@ -291,10 +291,11 @@ class Office:
     def setup(self, *words: str, **settings: Any) -> int:
         return self.run("github", "setup", *words, **settings)
 
-    def know(self, *agents: str) -> None:
-        """Let the controller know these agents, and no others."""
+    def know(self, *agents: str, **apps: str) -> None:
+        """Let the controller know these agents, and no others; `apps` calls their Apps."""
         metadata = {"name": "controller-task-controller-config", "namespace": "cto"}
-        told = {"agents": {name: {"githubApp": f"cto-agent-{name}"} for name in agents}}
+        names = {**{name: f"cto-agent-{name}" for name in agents}, **apps}
+        told = {"agents": {name: {"githubApp": app} for name, app in names.items()}}
         config_map = {"kind": "ConfigMap", "metadata": metadata}
         data = {"config.yaml": dump_yaml(told)}
         self.cluster.add({"apiVersion": "v1", **config_map, "data": data})

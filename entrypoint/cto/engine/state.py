@@ -83,6 +83,7 @@ class StateStore:
                 namespaces=names,
                 components={**known.components, **state.components},
                 apps=known.apps,
+                webhooks=known.webhooks,
                 steps=known.steps,
             )
         with self._lock:
@@ -121,9 +122,7 @@ class StateStore:
         """Write what is known of an agent's GitHub App; None forgets it."""
         with self._lock:
             state = self._required()
-            apps = {**state.apps, agent: dict(known or {})}
-            if known is None:
-                apps.pop(agent)
+            apps = _with(state.apps, agent, known)
             if apps != state.apps:
                 self._state = replace(state, apps=apps)
                 self._write(STATE, _encode(self._state))
@@ -137,6 +136,19 @@ class StateStore:
                 self._required(), config=config, given=given, profile=profile, unfinished={}
             )
             self._write(STATE, _encode(self._state))
+
+    def webhooks(self) -> Mapping[str, Mapping[str, Any]]:
+        with self._lock:
+            return self._state.webhooks if self._state else {}
+
+    def remember_webhook(self, place: str, known: Mapping[str, Any] | None) -> None:
+        """Write what is known of the webhook that was made somewhere; None forgets it."""
+        with self._lock:
+            state = self._required()
+            webhooks = _with(state.webhooks, place, known)
+            if webhooks != state.webhooks:
+                self._state = replace(state, webhooks=webhooks)
+                self._write(STATE, _encode(self._state))
 
     def finish(self) -> None:
         """Write that the run which began has come to its end."""
@@ -200,6 +212,14 @@ class StateStore:
         elif any((found.get(key) or {}) != content.get(key, {}) for key in _CONTENT):
             rest = {key: value for key, value in found.items() if key not in _CONTENT}
             self._cluster.update({**rest, **content})
+
+
+def _with(
+    rows: Mapping[str, Mapping[str, Any]], name: str, known: Mapping[str, Any] | None
+) -> dict[str, Mapping[str, Any]]:
+    """Return rows with another one of a name, or without it."""
+    others = {key: row for key, row in rows.items() if key != name}
+    return others if known is None else {**others, name: dict(known)}
 
 
 def _content(text: str, writer: str) -> dict[str, dict[str, str]]:
@@ -266,8 +286,14 @@ def _encode(state: State) -> dict[str, Any]:
         "releases": {name: encode_release(item) for name, item in state.releases.items()},
         **({"components": dict(state.components)} if state.components else {}),
         **({"unfinished": dict(state.unfinished)} if state.unfinished else {}),
-        **({"apps": {name: dict(one) for name, one in state.apps.items()}} if state.apps else {}),
+        **_rows("apps", state.apps),
+        **_rows("webhooks", state.webhooks),
     }
+
+
+def _rows(field: str, rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return a field that is left out if nothing is in it."""
+    return {field: {name: dict(row) for name, row in rows.items()}} if rows else {}
 
 
 def encode_release(item: ReleaseState) -> dict[str, Any]:
@@ -297,6 +323,7 @@ def _decode(data: Mapping[str, Any]) -> State:
         components={name: dict(item) for name, item in data.get("components", {}).items()},
         unfinished={name: _text(item) for name, item in data.get("unfinished", {}).items()},
         apps={name: dict(item) for name, item in data.get("apps", {}).items()},
+        webhooks={name: dict(item) for name, item in data.get("webhooks", {}).items()},
     )
 
 

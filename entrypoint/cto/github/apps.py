@@ -8,29 +8,21 @@ and no API deletes an App: the next run says what a person has to click.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from threading import Event as Flag
 from typing import Any
 
-from cto.errors import ApiError
 from cto.github.answers import Answer, GitHubError
+from cto.github.appsecrets import AppSecrets
 from cto.github.client import Client
 from cto.github.deliveries import FIELDS, arrived, lost
 from cto.github.found import App, AppKey, Status, app_of
 from cto.github.manifest import WantedApp, amount
-from cto.objects import Manifest, ObjectRef, labels_of, secret_data
-from cto.plan import labels
 from cto.ports import Clock, Cluster
 
-_WRITE_AGAIN_S, _WRITES = 5.0, 24
 # What is remembered of an App that GitHub does not say: where its webhook was pointed to, which
 # installation its user has chosen.
 _OURS = ("hook", "installation_id")
-# Of the Secret of an App that we made.
-_MADE = "cto.dev/github-app-made"
-_SECRETS = ("private-key", "client-secret", "webhook-secret")
 
 
 @dataclass(frozen=True)
@@ -63,14 +55,13 @@ class Apps:
         place: str,
         learned: Callable[[Iterable[str]], None],
     ) -> None:
-        self._cluster = cluster
         self._client = client
         self._clock = clock
         self._memory = memory
         self._site = site.rstrip("/")
-        self._namespace = namespace
         self._place = place
         self._learned = learned
+        self.secrets = AppSecrets(cluster, clock, namespace=namespace, learned=learned)
 
     def look(self, wish: WantedApp) -> App:
         """Return how it is with an agent's App.
@@ -78,7 +69,7 @@ class Apps:
         Raises:
             GitHubError: GitHub cannot be asked.
         """
-        key = self.key(wish)
+        key = self.secrets.key(wish)
         if key is None:
             return self._keyless(wish)
         try:
@@ -92,20 +83,6 @@ class Apps:
             return app_of(wish, Status.REFUSED, known, problem=problem, fix=fix)
         return self._installed(wish, key, known)
 
-    def key(self, wish: WantedApp) -> AppKey | None:
-        """Return the key in an App's Secret."""
-        values = secret_data(self._cluster.get(self._ref(wish)))
-        self._learned(values.get(name, "") for name in _SECRETS)
-        return AppKey.of(values)
-
-    def writable(self, wish: WantedApp) -> None:
-        """Try that the Secret of an App can be written.
-
-        Raises:
-            ApiError: It cannot.
-        """
-        self._cluster.apply(self._secret(wish, {}), dry_run=True)
-
     def take(self, wish: WantedApp, code: str) -> App:
         """Exchange the code of a new App, and keep what it gives.
 
@@ -116,7 +93,7 @@ class Apps:
         self._learned([code])
         asked = f"{self._clock.now():%Y-%m-%d %H:%M}"
         self._memory.remember(wish.agent, {"name": wish.name, "asked": asked})
-        self.writable(wish)
+        self.secrets.writable(wish)
         answer = self._client.converted(code)
         data = {
             "app-id": str(answer.of("id", int)),
@@ -126,8 +103,8 @@ class Apps:
         }
         if isinstance(answer.data.get("webhook_secret"), str):
             data["webhook-secret"] = answer.data["webhook_secret"]
-        self._learned(value for name, value in data.items() if name not in ("app-id", "client-id"))
-        self._keep(wish, data, made=True)
+        self._learned(self.secrets.given(data).values())
+        self.secrets.keep(wish, data, made=True)
         return app_of(wish, Status.MADE, self._remembered(wish, answer))
 
     def adopt(self, wish: WantedApp, key: AppKey, installation: int = 0) -> App:
@@ -136,11 +113,13 @@ class Apps:
         Raises:
             GitHubError: GitHub does not take the key.
             ValueError: It is no key.
+            ConfigError: CTO-1370, the Secret is somebody else's.
         """
         self._learned([key.pem])
+        self.secrets.refuse_foreign(wish)
         answer = self._client.app(key)
         chosen = {"installation_id": installation} if installation else {}
-        found = self._installed(wish, key, {**_known(answer), **chosen})
+        found = self._installed(wish, key, {**_known(wish, answer), **chosen})
         if found.installation:
             # It is proven by what it is for.
             token = self._client.token(key, found.installation, f"a token of App {wish.agent}")
@@ -150,7 +129,7 @@ class Apps:
             "client-id": answer.of("client_id", str),
             "private-key": key.pem,
         }
-        self._keep(wish, data)
+        self.secrets.keep(wish, data)
         self._memory.remember(wish.agent, found.known)
         return found
 
@@ -160,9 +139,11 @@ class Apps:
         Raises:
             GitHubError: GitHub does not take it for this App.
             ValueError: It is no key.
+            ConfigError: CTO-1370, the Secret is somebody else's.
         """
         self._learned([pem])
-        values = secret_data(self._cluster.get(self._ref(wish)))
+        self.secrets.refuse_foreign(wish)
+        values = self.secrets.values(wish)
         known = self._memory.recall().get(wish.agent) or {}
         there = AppKey.of({**values, "private-key": pem})
         key = there or AppKey(str(known.get("id") or ""), pem)
@@ -172,7 +153,7 @@ class Apps:
             "client-id": answer.of("client_id", str),
             "private-key": pem,
         }
-        self._keep(wish, {**{name: values[name] for name in _SECRETS if name in values}, **told})
+        self.secrets.keep(wish, {**self.secrets.given(values), **told})
         return self._installed(wish, key, self._remembered(wish, answer))
 
     def remove(self, wish: WantedApp) -> App:
@@ -184,11 +165,10 @@ class Apps:
             GitHubError: GitHub did not remove an installation.
         """
         known: Mapping[str, Any] = self._memory.recall().get(wish.agent) or {}
-        found = self._cluster.get(self._ref(wish))
-        if found and labels_of(found).get(labels.MANAGED_BY) != labels.OWNER:
+        if self.secrets.is_foreign(wish):
             fix = f"Secret {wish.secret} is not of this installer: it stays, and so does its App"
             return app_of(wish, Status.MADE, known, fix=fix)
-        if (key := self.key(wish)) and (_ours(known) or self._is_marked(wish)):
+        if (key := self.secrets.key(wish)) and (_ours(known) or self.secrets.is_made(wish)):
             try:
                 known = self._proven(wish, key)
                 listed = "/app/installations"
@@ -200,7 +180,7 @@ class Apps:
                 # The App is gone, or its key no good: there is nothing to do with it.
                 if error.status not in (401, 404):
                     raise
-        self._cluster.delete(self._ref(wish))
+        self.secrets.delete(wish)
         self._memory.remember(wish.agent, None)
         fix = f"delete it: {self.settings(known)}/advanced" if "slug" in known else ""
         return app_of(wish, Status.MISSING, known, fix=fix if _ours(known) else "")
@@ -217,25 +197,26 @@ class Apps:
         fix = "Look at `cto status`; `cto github redeliver` sends what failed again."
         return replace(found, problem=f"its last webhook failed: {text}", fix=fix)
 
-    def redeliver(
+    def chosen(
         self,
         wish: WantedApp,
         only: Collection[int] = (),
         *,
         failed: Callable[[Mapping[str, Any]], bool] = lambda _: True,
-    ) -> Iterator[Mapping[str, Any]]:
-        """Have GitHub send again what failed, or some of what it sent; yield each as it was.
+    ) -> list[Mapping[str, Any]]:
+        """Return what failed, or some of what was sent, the oldest first.
 
-        It keeps what it sent for three days, an Enterprise Server for seven. `failed` chooses among
+        GitHub keeps that for three days, an Enterprise Server for seven. `failed` chooses among
         what failed.
         """
         listed = self._deliveries(wish)
-        chosen = [one for one in listed if one["id"] in only] if only else lost(listed, failed)
-        key = self.key(wish)
-        for one in reversed(chosen):
-            path = f"/app/hook/deliveries/{int(one['id'])}/attempts"
-            self._client.ask("POST", path, "another attempt", app=key)
-            yield one
+        found = [one for one in listed if one["id"] in only] if only else lost(listed, failed)
+        return found[::-1]
+
+    def send_again(self, wish: WantedApp, delivery: int) -> None:
+        """Have GitHub send again what it sent."""
+        path = f"/app/hook/deliveries/{delivery}/attempts"
+        self._client.ask("POST", path, "another attempt", app=self.secrets.key(wish))
 
     def again(self, wish: WantedApp) -> bool:
         """Have a ping sent again that failed: the first one comes before GitHub knows the secret.
@@ -245,10 +226,11 @@ class Apps:
         last = next(self._deliveries(wish), None)
         if last is None or last["event"] != "ping" or arrived(last):
             return False
-        return bool(list(self.redeliver(wish, [last["id"]])))
+        self.send_again(wish, int(last["id"]))
+        return True
 
     def _deliveries(self, wish: WantedApp) -> Iterator[Mapping[str, Any]]:
-        if key := self.key(wish):
+        if key := self.secrets.key(wish):
             try:
                 path = "/app/hook/deliveries"
                 yield from self._client.pages(path, "its deliveries", app=key, fields=FIELDS)
@@ -291,8 +273,8 @@ class Apps:
             raise GitHubError("CTO-1581", text, status=401, help_="give another one") from None
 
     def _remembered(self, wish: WantedApp, answer: Answer) -> Mapping[str, Any]:
-        known, before = _known(answer), self._memory.recall().get(wish.agent) or {}
-        if _ours(before) or self._is_marked(wish):
+        known, before = _known(wish, answer), self._memory.recall().get(wish.agent) or {}
+        if _ours(before) or self.secrets.is_made(wish):
             known["made"] = True
         if before.get("id") == known["id"]:
             known |= {name: before[name] for name in _OURS if name in before}
@@ -341,48 +323,13 @@ class Apps:
         fix = f"Install it for {self._place}: {known['url']}/installations/new"
         return app_of(wish, Status.MADE, known, fix=fix)
 
-    def _is_marked(self, wish: WantedApp) -> bool:
-        """Tell whether the Secret says that we made its App: it may outlive the state."""
-        return labels_of(self._cluster.get(self._ref(wish)) or {}).get(_MADE) == "true"
-
-    def _keep(self, wish: WantedApp, data: Mapping[str, str], *, made: bool = False) -> None:
-        """Write the Secret. This process is the only one that has the key: it does not give up."""
-        marks = {_MADE: "true"} if made or self._is_marked(wish) else {}
-        manifest = labels.labelled(self._secret(wish, data), marks)
-        for left in reversed(range(_WRITES)):
-            try:
-                self._cluster.apply(manifest)
-            except ApiError:
-                if not left:
-                    raise
-                self._clock.wait(Flag(), _WRITE_AGAIN_S)
-            else:
-                return
-
-    def _ref(self, wish: WantedApp) -> ObjectRef:
-        return ObjectRef("v1", "Secret", self._namespace, wish.secret)
-
-    def _secret(self, wish: WantedApp, data: Mapping[str, str]) -> Manifest:
-        encoded = {name: base64.b64encode(one.encode()).decode() for name, one in data.items()}
-        return {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {
-                "name": wish.secret,
-                "namespace": self._namespace,
-                "labels": {labels.MANAGED_BY: labels.OWNER},
-            },
-            "type": "Opaque",
-            "data": encoded,
-        }
-
 
 def _ours(known: Mapping[str, Any]) -> bool:
     """Tell whether we made an App: what others made stays installed."""
     return "asked" in known or bool(known.get("made"))
 
 
-def _known(answer: Answer) -> dict[str, Any]:
+def _known(wish: WantedApp, answer: Answer) -> dict[str, Any]:
     """Return what is remembered of an App: people may have given it another name."""
     owner = answer.of("owner", dict)
     return {
@@ -392,4 +339,5 @@ def _known(answer: Answer) -> dict[str, Any]:
         "owner": str(owner.get("login", "")),
         "kind": str(owner.get("type", "")),
         "url": answer.of("html_url", str),
+        "kept_in": wish.secret,
     }

@@ -31,6 +31,7 @@ class AppsCheck:
 
     Attributes:
         clocks: Whose clocks are held against GitHub's: name -> what it says now.
+        others: What else is wrong with what is at GitHub, a line for each.
     """
 
     apps: Apps
@@ -38,6 +39,7 @@ class AppsCheck:
     wishes: Sequence[WantedApp]
     clock: Clock
     clocks: Mapping[str, Callable[[], datetime]]
+    others: Sequence[str] = ()
 
     def __call__(self, topic: Topic, message: str) -> Check:
         """Return the check; `message` says what is known without GitHub."""
@@ -55,9 +57,10 @@ class AppsCheck:
         left, is_little = self._left()
         told = f"{asked - len(items)} of {asked} that GitHub was asked about work{left}"
         text = f"{message}; {told if asked else 'GitHub was not asked'}"
-        if items or is_little:
-            fix = "`cto github status` says what to do." if items else "Wait: it gets more again."
-            return topic.warning(text, fix=fix, items=tuple(items))
+        wrong = (*items, *self.others)
+        if wrong or is_little:
+            fix = "`cto github status` says what to do." if wrong else "Wait: it gets more again."
+            return topic.warning(text, fix=fix, items=wrong)
         return topic.passed(text)
 
     def _looked_at(self) -> tuple[int, list[str]]:

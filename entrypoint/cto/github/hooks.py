@@ -9,9 +9,10 @@ from __future__ import annotations
 import hmac
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from cto.errors import ApiError
-from cto.github.address import hook_url
+from cto.github.address import PATH, hook_url
 from cto.github.answers import GitHubError
 from cto.github.apps import Memory
 from cto.github.client import Client
@@ -165,14 +166,21 @@ class AppHooks:
 class OwnerHook:
     """The one webhook of an organization or a repository.
 
+    It is known by its address, or by what is remembered of the one that was made: with another
+    public address of the platform, it is the same webhook.
+
     Args:
+        memory: Of webhooks that were made: place -> id, url.
         place: OWNER/NAME of a repository, or an organization's login.
         token: Of somebody who may.
     """
 
-    def __init__(self, client: Client, receiver: Receiver, *, place: str, token: str) -> None:
+    def __init__(
+        self, client: Client, receiver: Receiver, memory: Memory, *, place: str, token: str
+    ) -> None:
         self._client = client
         self._receiver = receiver
+        self._memory = memory
         self._token = token
         self.place = place
         self._path = f"/repos/{place}/hooks" if "/" in place else f"/orgs/{place}/hooks"
@@ -194,47 +202,80 @@ class OwnerHook:
             "events": list(events),
             "config": {**_JSON, "url": url, "secret": secret},
         }
-        found = next(self._ours(url), None)
-        if found is None:
-            made = self._ask("POST", self._path, {"name": "web", **body}).of("id", int)
-        else:
-            made = int(found["id"])
+        there = list(self._all())
+        # That with the address first: GitHub takes no second one that has it.
+        ours = sorted(filter(self._is_ours, there), key=lambda one: _url_of(one) != url)
+        if ours:
+            made = int(ours[0]["id"])
             self._ask("PATCH", f"{self._path}/{made}", body)
+        else:
+            made = self._ask("POST", self._path, {"name": "web", **body}).of("id", int)
+        for one in ours[1:]:
+            self._ask("DELETE", f"{self._path}/{int(one['id'])}")
+        self._memory.remember(self.place, {"id": made, "url": url})
         self._ask("POST", f"{self._path}/{made}/pings", {})
-        return Hook(url=url)
+        return Hook(url=url, problem=_stray(one for one in there if one not in ours))
 
-    def redeliver(
+    def there(self) -> list[str]:
+        """Return where it leads; [] if there is none.
+
+        Raises:
+            GitHubError: GitHub cannot be asked.
+        """
+        return [_url_of(one) for one in self._ours()]
+
+    def chosen(
         self,
         only: Collection[int] = (),
         *,
         failed: Callable[[Mapping[str, Any]], bool] = lambda _: True,
-    ) -> Iterator[Mapping[str, Any]]:
-        """Have GitHub send again what failed, or some of what it sent; yield each as it was.
+    ) -> list[tuple[int, Mapping[str, Any]]]:
+        """Return what failed, or some of what was sent, the oldest first, each with its webhook.
 
         `failed` chooses among what failed.
         """
-        for hook in list(self._ours(self._receiver.url())):
-            path = f"{self._path}/{int(hook['id'])}/deliveries"
+        found: list[tuple[int, Mapping[str, Any]]] = []
+        for hook in (int(one["id"]) for one in self._ours()):
+            path = f"{self._path}/{hook}/deliveries"
             listed = self._client.pages(path, self._what, token=self._token, fields=FIELDS)
             chosen = [one for one in listed if one["id"] in only] if only else lost(listed, failed)
-            for one in reversed(chosen):
-                self._ask("POST", f"{path}/{int(one['id'])}/attempts")
-                yield one
+            found += ((hook, one) for one in reversed(chosen))
+        return found
+
+    def send_again(self, hook: int, delivery: int) -> None:
+        """Have GitHub send again what a webhook was sent."""
+        self._ask("POST", f"{self._path}/{hook}/deliveries/{delivery}/attempts")
 
     def remove(self) -> bool:
         """Delete it; tell whether there was one."""
-        found = list(self._ours(self._receiver.url()))
+        found = self._ours()
         for one in found:
             self._ask("DELETE", f"{self._path}/{int(one['id'])}")
+        self._memory.remember(self.place, None)
         return bool(found)
 
-    def _ours(self, url: str) -> Iterator[Mapping[str, Any]]:
-        for one in self._client.pages(self._path, self._what, token=self._token, fields=("id",)):
-            if (one.get("config") or {}).get("url") == url:
-                yield one
+    def _ours(self) -> list[Mapping[str, Any]]:
+        return list(filter(self._is_ours, self._all()))
+
+    def _is_ours(self, one: Mapping[str, Any]) -> bool:
+        known = self._memory.recall().get(self.place) or {}
+        return one["id"] == known.get("id") or _url_of(one) == (self._receiver.url() or None)
+
+    def _all(self) -> Iterator[Mapping[str, Any]]:
+        return self._client.pages(self._path, self._what, token=self._token, fields=("id",))
 
     def _ask(self, method: str, path: str, body: object = None) -> Any:
         return self._client.ask(method, path, self._what, token=self._token, body=body)
+
+
+def _url_of(hook: Mapping[str, Any]) -> str:
+    return str((hook.get("config") or {}).get("url") or "")
+
+
+def _stray(hooks: Iterable[Mapping[str, Any]]) -> str:
+    """Say which may be ours, of a time before they were remembered; '' for none."""
+    urls = sorted(url for url in map(_url_of, hooks) if urlsplit(url).path == PATH)
+    return f"there is another one that goes to {' and '.join(urls)}" if urls else ""
 
 
 def _leads_to(config: Mapping[str, Any] | None, url: str) -> bool:

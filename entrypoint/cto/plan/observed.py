@@ -81,7 +81,10 @@ class State:
     apps: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Agent -> what is known of its GitHub App: id, slug, name, owner, url, whether we `made` it,
     which installation its user has chosen (`installation_id`), where its webhook was pointed to
-    (`hook`). `asked` says when its key was asked for: it never came to be kept."""
+    (`hook`), which Secret has its key (`kept_in`). `asked` says when its key was asked for: it
+    never came to be kept."""
+    webhooks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Organization, or OWNER/NAME of a repository -> the webhook that we made there: id, url."""
     steps: Mapping[str, Any] = field(default_factory=dict)
     """The journal: how long each step of the last run took, and how it ended."""
 

@@ -95,11 +95,12 @@ class _Removal:
             if needed and component.name not in going and self._is_installed(component):
                 yield f"{component.name} stays and needs {', '.join(needed)}, which goes"
         apps = [str(known["name"]) for known in self._state.apps.values() if "id" in known]
-        if apps and len(leaving) == len(found):
-            names = ", ".join(sorted(apps))
+        hooks = [f"the webhook of {place}" for place in sorted(self._state.webhooks)]
+        if (apps or hooks) and len(leaving) == len(found):
             yield (
-                f"GitHub Apps stay as they are: {names}. `cto github remove`, run before this, "
-                "takes them out of repositories and names the pages to delete them"
+                f"What is at GitHub stays as it is: {', '.join([*sorted(apps), *hooks])}. "
+                "`cto github remove`, run before this, takes Apps out of repositories, deletes "
+                "webhooks for all, and names the pages for what is left"
             )
 
     def _is_there(self, component: Component) -> bool:

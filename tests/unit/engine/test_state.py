@@ -233,6 +233,20 @@ def test_apps_are_remembered_through_runs_and_forgotten() -> None:
     assert "apps" not in written(where)
 
 
+def test_webhooks_that_were_made_are_remembered_through_runs_and_forgotten() -> None:
+    where = cluster(VALID)
+    mine = store(where)
+    mine.load()
+    mine.remember_webhook("acme", {"id": 5, "url": "https://a.example"})
+    mine.remember_webhook("acme/shop", None)
+    other = store(where)
+    other.load()
+    other.begin(state())
+    assert other.webhooks() == {"acme": {"id": 5, "url": "https://a.example"}}
+    other.remember_webhook("acme", None)
+    assert "webhooks" not in written(where)
+
+
 def test_releases_are_recorded_one_by_one_and_forgotten() -> None:
     where = cluster()
     mine = store(where)

@@ -325,9 +325,10 @@ def test_apps_at_github_are_named_where_nobody_will_know_of_them() -> None:
         "rex": {"id": 1, "name": "cto-rex-acme"},
         "cleo": {"asked": "2030-01-02"},
     }
-    observed = replace(observed, state=replace(observed.state, apps=apps))
+    webhooks = {"acme": {"id": 5, "url": "https://a.example"}}
+    observed = replace(observed, state=replace(observed.state, apps=apps, webhooks=webhooks))
     (told,) = plan_of(observed, WEB, API).warnings
-    assert told.startswith("GitHub Apps stay as they are: cto-rex-acme.")
+    assert told.startswith("What is at GitHub stays as it is: cto-rex-acme, the webhook of acme.")
     assert "`cto github remove`" in told
     assert plan_of(observed, WEB, API, components=("api",)).warnings == ()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from cto.catalog import Component
 from cto.cli.output import Terminal
@@ -46,6 +47,7 @@ class Desk:
     memory: Memory
     hooks: AppHooks
     sources: Sequence[PodsOwner]
+    webhooks: Memory
 
     @property
     def own_hooks(self) -> bool:
@@ -62,7 +64,7 @@ class Desk:
     def key(self, wish: WantedApp, found: App) -> AppKey | None:
         """Return the key of an App that works."""
         works = found.status in (Status.MADE, Status.REQUESTED, Status.INSTALLED)
-        return self.apps.key(wish) if works else None
+        return self.apps.secrets.key(wish) if works else None
 
     @property
     def place(self) -> str:
@@ -77,13 +79,20 @@ class Desk:
             WantedApp(
                 agent=name,
                 name=app_name(platform, name, self.config.github.organization or ""),
-                secret=f"{APP_KEYS}{k8s_name(f'{platform}-agent-{name}')}",
+                secret=self._kept_in(name, known),
                 permissions={},
                 hears={},
                 events=(),
             )
-            for name in sorted(self.memory.recall().keys() - there)
+            for name, known in sorted(self.memory.recall().items())
+            if name not in there
         ]
+
+    def _kept_in(self, agent: str, known: Mapping[str, Any]) -> str:
+        """Return the name of the Secret with an App's key, for an agent that is switched off."""
+        # An older installer did not remember it.
+        found = known.get("kept_in") or self.apps.secrets.holder(known.get("id"))
+        return str(found or f"{APP_KEYS}{k8s_name(f'{self.config.platform.name}-agent-{agent}')}")
 
     def slugs(self) -> Mapping[str, object]:
         """Return what the Apps are called."""
@@ -138,7 +147,8 @@ def desk_of(
         config = _config(given or remembered_under(state.config, wiring.settings.env, _SECTIONS))
         told = rules(wiring.settings.root / "templates")
         client = stack.enter_context(_client(wiring, config, patience_s))
-        memory = Memory(installer.store.apps, installer.store.remember_app if writes else _forget)
+        store = installer.store
+        memory = Memory(store.apps, store.remember_app if writes else _forget)
         apps = Apps(
             cluster,
             client,
@@ -153,7 +163,8 @@ def desk_of(
         hooks = AppHooks(client, memory, _receiver(wiring, cluster, config, there), apps.settings)
         wishes = _wishes(installer.cluster, runner, config, told)
         sources = sources_of(there)
-        yield Desk(config, apps, client, wishes, told, cluster, memory, hooks, sources)
+        made = Memory(store.webhooks, store.remember_webhook if writes else _forget)
+        yield Desk(config, apps, client, wishes, told, cluster, memory, hooks, sources, made)
 
 
 def _receiver(
@@ -185,9 +196,9 @@ def _client(wiring: Wiring, config: Config, patience_s: float) -> Iterator[Clien
         yield Client(api, session, wiring.clock, patience_s=patience_s, notice=wiring.notice)
 
 
-def _forget(agent: str, known: Mapping[str, object] | None) -> None:
+def _forget(name: str, known: Mapping[str, object] | None) -> None:
     """Remember nothing: who only looks does not write."""
-    del agent, known
+    del name, known
 
 
 def _config(config: Config | None) -> Config:

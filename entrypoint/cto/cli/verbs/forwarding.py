@@ -7,10 +7,11 @@ from threading import Event as Flag
 
 from cto.cli.output import Terminal
 from cto.cli.verbs.appsdesk import Desk, opened_desk
+from cto.cli.verbs.opening import raise_first
 from cto.cli.wiring import Wiring
 from cto.config.agents import WebhookOwner
 from cto.config.tunneling import TunnelProvider
-from cto.errors import ConfigError, CtoError
+from cto.errors import ConfigError
 from cto.github.deliveries import ListedDelivery
 from cto.github.forward import PAUSE_S, Forwarder, ForwardLoop, sources
 from cto.objects import ObjectRef
@@ -44,7 +45,7 @@ def forward(wiring: Wiring, terminal: Terminal, *, once: bool) -> Result:
             text = "there is no App of an agent to forward for"
             raise ConfigError("CTO-1370", text, hint="`cto github setup` makes them.")
         if once or not loop.agents:
-            _raise(failed)
+            raise_first({f"the App of {agent}": error for agent, error in failed.items()})
         else:
             wiring.notice(f"forwarding for {', '.join(loop.agents)}; Ctrl+C ends it")
         while not once:
@@ -69,18 +70,6 @@ def _forwarder(wiring: Wiring, desk: Desk) -> Forwarder:
         notice=wiring.notice,
         settings=lambda agent: desk.apps.settings(desk.memory.recall().get(agent) or {}),
     )
-
-
-def _raise(failed: Mapping[str, CtoError]) -> None:
-    """Raise what failed first, naming the others.
-
-    Raises:
-        CtoError: What failed.
-    """
-    for agent, error in failed.items():
-        others = (f"also failed: {name}: {one.message}" for name, one in failed.items())
-        notes = [f"of the App of {agent}", *list(others)[1:]]
-        raise error.told(details="\n".join(filter(None, (error.details, *notes))))
 
 
 def _places(desk: Desk) -> tuple[Mapping[str, ObjectRef], str]:

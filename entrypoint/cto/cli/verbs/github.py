@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from threading import Event as Flag
 from typing import Any
 
 from cto.cli.describe import table
 from cto.cli.output import Terminal
+from cto.cli.verbs import ownerhook
 from cto.cli.verbs.appsdesk import Desk, opened_desk
 from cto.cli.verbs.clicks import Clicks, clicked
+from cto.cli.verbs.opening import raise_first
+from cto.cli.verbs.ownerhook import OtherHook, required_hook
 from cto.cli.wiring import Wiring
 from cto.config.agents import GitHubApp, SetupMode, WebhookOwner
 from cto.config.model import Config
@@ -21,7 +25,6 @@ from cto.errors import ConfigError, Exit, UsageError
 from cto.github.address import is_forwarded, is_public, looks_public
 from cto.github.answers import GitHubError
 from cto.github.found import App, AppKey, Status
-from cto.github.hooks import COMMON_SECRET, OwnerHook
 from cto.github.manifest import WantedApp
 from cto.result import Result
 
@@ -70,7 +73,7 @@ def set_up(
             found[wish.agent] = _adopted(desk, wish, given)
     missing = _to_make(desk, found, again)
     for wish in missing:
-        desk.apps.writable(wish)
+        desk.apps.secrets.writable(wish)
     found = {wish.agent: desk.pointed(wish, found[wish.agent]) for wish in desk.wishes}
     open_ = [one for one in found.values() if one.status in (Status.MADE, Status.REQUESTED)]
     if (missing or open_) and clicks:
@@ -78,7 +81,8 @@ def set_up(
         found |= {wish.agent: desk.pointed(wish, found[wish.agent]) for wish in desk.wishes}
     found |= _tried(wiring, desk, found)
     more = [*_hooks_told(desk), *([] if desk.slugs() == before else [_NAMES])]
-    return _result("github setup", desk, found.values(), terminal, more)
+    others = ownerhook.doubled(desk)
+    return _result("github setup", desk, found.values(), terminal, more=more, others=others)
 
 
 def _to_make(desk: Desk, found: dict[str, App], again: Sequence[str]) -> Sequence[WantedApp]:
@@ -96,7 +100,8 @@ def status(wiring: Wiring, terminal: Terminal) -> Result:
     """Return how all Apps are."""
     with opened_desk(wiring, terminal) as desk:
         found = [_looked_at(desk, wish) for wish in desk.wishes]
-    return _result("github status", desk, found, terminal)
+        others = ownerhook.doubled(desk)
+    return _result("github status", desk, found, terminal, others=others)
 
 
 def redeliver(wiring: Wiring, terminal: Terminal, only: Sequence[int]) -> Result:
@@ -105,11 +110,17 @@ def redeliver(wiring: Wiring, terminal: Terminal, only: Sequence[int]) -> Result
     Raises:
         UsageError: CTO-1200, GitHub has sent nothing with such a number.
     """
+    rows = []
     with opened_desk(wiring, terminal) as desk:
-        rows = list(_sent_again(desk, only))
-    if unknown := sorted(set(only) - {row["id"] for row in rows}):
-        text = f"{unknown[0]}: no webhook of the platform has such a delivery, or GitHub forgot it"
-        raise UsageError("CTO-1200", text)
+        chosen = list(_chosen(desk, only))
+        # Before anything is sent: a number that is mistyped changes nothing.
+        if unknown := sorted(set(only) - {row["id"] for row, _ in chosen}):
+            numbers = ", ".join(map(str, unknown))
+            text = f"{numbers}: no webhook of the platform has such a delivery, or GitHub forgot it"
+            raise UsageError("CTO-1200", text, hint="Leave it out. Nothing was sent.")
+        for row, send in chosen:
+            send()
+            rows.append(row)
     lines = [f"{row['of']}: {row['event']} {row['id']} is sent again" for row in rows]
     return Result(
         command="github redeliver",
@@ -119,16 +130,22 @@ def redeliver(wiring: Wiring, terminal: Terminal, only: Sequence[int]) -> Result
     )
 
 
-def _sent_again(desk: Desk, only: Sequence[int]) -> Iterator[dict[str, Any]]:
+def _chosen(desk: Desk, only: Sequence[int]) -> Iterator[tuple[dict[str, Any], Callable[[], None]]]:
+    """Yield what is to be sent again, and what sends it."""
     if desk.config.github.webhooks is WebhookOwner.APPS:
         for wish in desk.wishes:
-            for one in desk.apps.redeliver(wish, only):
-                sent = {"id": one["id"], "event": one["event"]}
-                yield {"of": wish.agent, "agent": wish.agent, **sent}
+            for one in desk.apps.chosen(wish, only):
+                row = {"of": wish.agent, "agent": wish.agent, **_shown(one)}
+                yield row, partial(desk.apps.send_again, wish, int(one["id"]))
         return
     hook = required_hook(desk)
-    for one in hook.redeliver(only):
-        yield {"of": hook.place, "agent": "", "id": one["id"], "event": one["event"]}
+    for of, one in hook.chosen(only):
+        row = {"of": hook.place, "agent": "", **_shown(one)}
+        yield row, partial(hook.send_again, of, int(one["id"]))
+
+
+def _shown(delivery: Mapping[str, Any]) -> dict[str, Any]:
+    return {"id": delivery["id"], "event": delivery["event"]}
 
 
 def remove(wiring: Wiring, terminal: Terminal) -> Result:
@@ -136,15 +153,17 @@ def remove(wiring: Wiring, terminal: Terminal) -> Result:
 
     Raises:
         UsageError: CTO-1204, nobody is there to confirm it.
+        GitHubError: An App could not be taken out; the others were.
     """
     if not wiring.options.yes:
         if wiring.options.non_interactive or not terminal.can_ask:
             raise UsageError("CTO-1204", "github remove needs a confirmation")
         terminal.confirm("Take the agents' Apps out of their repositories, and delete their keys?")
     with opened_desk(wiring, terminal, writes=True) as desk:
-        gone = [desk.apps.remove(wish) for wish in (*desk.wishes, *desk.former)]
-        left = _owner_left(desk)
+        gone, failed = _taken_out(desk)
+        left = ownerhook.removed(desk)
     lines = [f"{one.known.get('name') or one.agent}: {one.fix}" for one in gone if one.fix]
+    raise_first(failed, [*lines, *left])
     return Result(
         command="github remove",
         data={"apps": [one.to_json() for one in gone]},
@@ -153,17 +172,16 @@ def remove(wiring: Wiring, terminal: Terminal) -> Result:
     )
 
 
-def _owner_left(desk: Desk) -> Sequence[str]:
-    """Delete the webhook of the organization or repository; without a token, say who can."""
-    if desk.config.github.webhooks is WebhookOwner.APPS:
-        return ()
-    if hook := owner_hook(desk):
-        hook.remove()
-        return ()
-    place = _owner_place(desk)
-    path = f"{place}/settings/hooks" if "/" in place else f"organizations/{place}/settings/hooks"
-    where = f"{desk.config.github.url.rstrip('/')}/{path}"
-    return [f"The webhook of {place} stays: github.webhook_token is not given. Delete it: {where}"]
+def _taken_out(desk: Desk) -> tuple[list[App], dict[str, GitHubError]]:
+    """Return the Apps that are out of use, and why others are not: each is tried."""
+    gone: list[App] = []
+    failed: dict[str, GitHubError] = {}
+    for wish in (*desk.wishes, *desk.former):
+        try:
+            gone.append(desk.apps.remove(wish))
+        except GitHubError as error:
+            failed[f"the App of {wish.agent}"] = error
+    return gone, failed
 
 
 def _looked_at(desk: Desk, wish: WantedApp) -> App:
@@ -200,54 +218,7 @@ def _hooks_told(desk: Desk) -> Iterator[str]:
     elif owner is WebhookOwner.APPS:
         yield f"Webhooks go to {receiver.url('AGENT')}."
     else:
-        yield _owner_told(desk)
-
-
-def owner_hook(desk: Desk) -> OwnerHook | None:
-    """Return the one webhook of the organization or repository; None without a token for it."""
-    token = secret_values(desk.config, desk.cluster, "github.webhook_token").get("", "")
-    if not token:
-        return None
-    return OwnerHook(desk.client, desk.hooks.receiver, place=_owner_place(desk), token=token)
-
-
-def required_hook(desk: Desk) -> OwnerHook:
-    """Return the same.
-
-    Raises:
-        ConfigError: CTO-1370, there is no token for it.
-    """
-    hook = owner_hook(desk)
-    if hook is None:
-        text = "github.webhook_token is not given: GitHub lets nobody else at the webhook"
-        hint = "Give it: `-c cto.yaml`, or CTO_GITHUB__WEBHOOK_TOKEN."
-        raise ConfigError("CTO-1370", text, hint=hint)
-    return hook
-
-
-def _owner_place(desk: Desk) -> str:
-    github = desk.config.github
-    is_whole = github.webhooks is WebhookOwner.ORGANIZATION
-    return str(github.organization) if is_whole else f"{github.organization}/{github.repository}"
-
-
-def _owner_told(desk: Desk) -> str:
-    """Make the webhook of the organization or repository; without a token, say how it is made.
-
-    Raises:
-        GitHubError: GitHub did not make it.
-    """
-    receiver, place, hook = desk.hooks.receiver, _owner_place(desk), owner_hook(desk)
-    if hook is None:
-        name, key = COMMON_SECRET
-        return (
-            f"Make the webhook of {place}: address {receiver.url()}, content type "
-            f"application/json, the secret in Secret {name} ({key}) of namespace "
-            f"{receiver.namespace}. With github.webhook_token, `cto github setup` makes it."
-        )
-    found = hook.point(desk.rules.wanted)
-    told = f"The webhook of {place} goes to {found.url}."
-    return told if found.url else f"{found.problem}: {found.fix}"
+        yield ownerhook.pointed(desk)
 
 
 def _check_address(config: Config) -> None:
@@ -341,7 +312,9 @@ def _result(
     desk: Desk,
     found: Iterable[App],
     terminal: Terminal,
+    *,
     more: Sequence[str] = (),
+    others: Sequence[OtherHook] = (),
 ) -> Result:
     rows = list(found)
     lines = [
@@ -351,16 +324,16 @@ def _result(
     told = [f"{one.agent}: {'. '.join(filter(None, (one.problem, one.fix)))}" for one in rows]
     told = [line for line, one in zip(told, rows, strict=True) if one.problem or one.fix]
     ready = all(one.status is Status.INSTALLED and not one.problem for one in rows)
-    text = (
-        "\n".join([*table([_COLUMNS, *lines]), *told, *more])
-        if rows
-        else "No agent is switched on."
-    )
+    shown = [*table([_COLUMNS, *lines]), *told] if rows else ["No agent is switched on."]
     return Result(
         command=command,
-        data={"apps": [one.to_json() for one in rows], "place": desk.place},
-        text=text,
-        exit_code=Exit.OK if ready else Exit.DEGRADED,
+        data={
+            "apps": [one.to_json() for one in rows],
+            "place": desk.place,
+            "doubled": [one.to_json() for one in others],
+        },
+        text="\n".join([*shown, *more, *(one.text for one in others)]),
+        exit_code=Exit.OK if ready and not others else Exit.DEGRADED,
         simulated=terminal.simulated,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -100,6 +100,21 @@ def raise_errors(report: Report) -> None:
         "What worked stays as it is. Once that is mended, the same command goes on from here."
     )
     raise _with_notes(error, notes)
+
+
+def raise_first(failed: Mapping[str, CtoError], notes: Sequence[str] = ()) -> None:
+    """Raise what failed first of several that were tried, naming the others.
+
+    Args:
+        failed: What it was about -> how it failed.
+        notes: What else is to be told.
+
+    Raises:
+        CtoError: What failed.
+    """
+    for name, error in failed.items():
+        others = [f"also failed: {other}: {one.message}" for other, one in failed.items()][1:]
+        raise _with_notes(error, [f"of {name}", *others, *notes])
 
 
 def _with_notes(error: CtoError, notes: list[str]) -> CtoError:

@@ -36,14 +36,16 @@ class Outside:
 
         def look(topic: Topic, message: str) -> Check:
             from cto.cli.verbs.appsdesk import desk_of  # noqa: PLC0415 - slow to import
+            from cto.cli.verbs.ownerhook import doubled  # noqa: PLC0415 - as above
             from cto.github.checking import AppsCheck  # noqa: PLC0415 - as above
 
             wiring = self.wiring
             clocks = {"this machine": wiring.clock.now, "the cluster": installer.cluster.now}
             try:
                 with desk_of(wiring, installer, None, patience_s=0) as desk:
-                    check = AppsCheck(desk.apps, desk.client, desk.wishes, wiring.clock, clocks)
-                    return check(topic, message)
+                    others = [one.text for one in doubled(desk, asks=False)]
+                    asked = (desk.apps, desk.client, desk.wishes, wiring.clock)
+                    return AppsCheck(*asked, clocks, others)(topic, message)
             except ConfigError as error:
                 return topic.passed(f"{message}; GitHub was not asked: {error.message}")
 

@@ -8,13 +8,16 @@ from typing import Any
 
 from cto.cli.output import Terminal
 from cto.cli.verbs.appsdesk import Desk, opened_desk
-from cto.cli.verbs.github import key_in, key_of, required_hook
+from cto.cli.verbs.github import key_in, key_of
+from cto.cli.verbs.ownerhook import required_hook
 from cto.cli.wiring import Wiring
 from cto.config.agents import WebhookOwner
 from cto.engine.rotation import Rotation, Turn
-from cto.errors import ConfigError, DegradedError, UsageError, if_interrupted
+from cto.errors import ConfigError, DegradedError, Exit, UsageError, if_interrupted
 from cto.github.address import is_forwarded
+from cto.github.answers import GitHubError
 from cto.github.deliveries import since
+from cto.github.found import App, Hook
 from cto.github.hooks import APP_SECRETS, COMMON_SECRET
 from cto.github.manifest import WantedApp
 from cto.objects import ObjectRef
@@ -63,11 +66,29 @@ def take_key(wiring: Wiring, terminal: Terminal, agents: Sequence[str], file: Pa
         (wish,) = _chosen(desk, agents)
         with key_of(f"--key {file}", f"--key {file}"):
             found = desk.apps.rekey(wish, pem)
-        desk.pointed(wish, found)
+        told = f"{wish.agent}: the new key is in the cluster."
+        with if_interrupted(f"done: {told} {_GO_ON}"):
+            found = _with_webhook(desk, wish, found)
         where = desk.apps.settings(found.known)
-    text = f"{wish.agent}: the new key is in the cluster. Delete the old one: {where}"
-    data = {"app": found.to_json()}
-    return Result(command="github rotate", data=data, text=text, simulated=terminal.simulated)
+    lines = [f"{told} Delete the old one: {where}"]
+    if found.problem:
+        lines.append(f"{wish.agent}: {'. '.join(filter(None, (found.problem, found.fix)))}")
+    return Result(
+        command="github rotate",
+        data={"app": found.to_json()},
+        text="\n".join(lines),
+        exit_code=Exit.DEGRADED if found.problem else Exit.OK,
+        simulated=terminal.simulated,
+    )
+
+
+def _with_webhook(desk: Desk, wish: WantedApp, found: App) -> App:
+    """Return an App with its webhook, which is told with the new key."""
+    try:
+        return desk.pointed(wish, found)
+    except GitHubError as error:
+        hook = Hook(problem=f"its webhook: {error.message}", fix="`cto github setup` goes on.")
+        return found.with_hook(hook)
 
 
 def _chosen(desk: Desk, agents: Sequence[str]) -> Sequence[WantedApp]:
@@ -93,8 +114,11 @@ def _of_apps(wiring: Wiring, desk: Desk, wishes: Sequence[WantedApp]) -> list[di
         desk.hooks.point(wish, key)
         failed = since(turn.since)
         # Where nothing answers at the address, what failed is fetched.
-        listed = () if is_forwarded(desk.config) else desk.apps.redeliver(wish, failed=failed)
-        rows.append({"of": wish.agent, "redelivered": [int(one["id"]) for one in listed]})
+        listed = () if is_forwarded(desk.config) else desk.apps.chosen(wish, failed=failed)
+        again = [int(one["id"]) for one in listed]
+        for number in again:
+            desk.apps.send_again(wish, number)
+        rows.append({"of": wish.agent, "redelivered": again})
     rotation.finish()
     return rows
 
@@ -131,9 +155,11 @@ def _of_owner(wiring: Wiring, desk: Desk, agents: Sequence[str]) -> list[dict[st
     hook = required_hook(desk)
     rotation, turn = _turned(wiring, desk, COMMON_SECRET[0], [COMMON_SECRET[1]])
     hook.point(desk.rules.wanted)
-    again = [int(one["id"]) for one in hook.redeliver(failed=since(turn.since))]
+    again = hook.chosen(failed=since(turn.since))
+    for of, one in again:
+        hook.send_again(of, int(one["id"]))
     rotation.finish()
-    return [{"of": hook.place, "redelivered": again}]
+    return [{"of": hook.place, "redelivered": [int(one["id"]) for _, one in again]}]
 
 
 def _turned(wiring: Wiring, desk: Desk, secret: str, keys: Sequence[str]) -> tuple[Rotation, Turn]:
