@@ -80,7 +80,9 @@ def test_without_a_public_address_one_line_says_how_to_go_on(office: Office, bas
 def test_an_app_that_was_made_without_a_webhook_needs_one_click(office: Office) -> None:
     assert office.setup() == 0
     office.receive()
-    assert office.setup(browser=False) == 9
+    for command in ("status", "setup"):
+        assert office.run("github", command, browser=False) == 9
+        assert "rex: its webhook is off" in office.out
     where = f"{office.server.url}/organizations/acme/settings/apps/cto-rex-acme"
     assert f"Tick Active at {where} with the address {HOOKS}/rex" in office.out
     for app in office.server.github.apps:
@@ -254,6 +256,12 @@ def test_another_public_address_moves_the_webhook_for_all(office: Office) -> Non
     assert office.setup() == 0, office.err
     (before,) = office.server.github.hooks["acme"]
     owned(office, "acme", platform=MOVED)
+    del office.desk.env["CTO_GITHUB__WEBHOOK_TOKEN"]
+    told = f"The webhook of acme goes to {HOOKS}, not to {MOVED_TO}: `cto github setup` moves it."
+    for token in ({}, {"CTO_GITHUB__WEBHOOK_TOKEN": "ghp_planted"}):
+        office.desk.env |= token
+        assert office.run("github", "status", browser=False) == 9
+        assert told in office.out
     assert office.setup(browser=False) == 0, office.out
     (hook,) = office.server.github.hooks["acme"]
     assert (hook["id"], hook["config"]["url"]) == (before["id"], MOVED_TO)
@@ -264,9 +272,20 @@ def test_another_public_address_moves_the_webhook_for_all(office: Office) -> Non
     office.server.github.hooks["acme"].append(made)
     assert office.setup(browser=False) == 0, office.out
     assert [one["id"] for one in office.server.github.hooks["acme"]] == [4711]
+    assert office.run("github", "status", browser=False) == 0, office.out
     assert urls(office, "acme") == [MOVED_TO]
     assert office.run("github", "remove", "--yes", browser=False) == 0
     assert urls(office, "acme") == []
+
+
+def test_a_webhook_for_all_that_somebody_deleted_is_told(office: Office) -> None:
+    owned(office, "acme")
+    assert office.setup() == 0
+    office.server.github.hooks["acme"].clear()
+    assert office.run("github", "status", browser=False) == 9
+    assert "The webhook of acme is not there: `cto github setup` makes it." in office.out
+    assert office.setup(browser=False) == 0
+    assert office.run("github", "status", browser=False) == 0
 
 
 def test_a_webhook_with_our_path_that_nobody_remembers_is_named_and_stays(office: Office) -> None:

@@ -115,7 +115,7 @@ class AppHooks:
         url, config = self.receiver.url(wish.agent), self._config(key)
         known = self._memory.recall().get(wish.agent) or {}
         if config is None or not config.get("url"):
-            return self._off(known, url) if known.get("hook") else Hook()
+            return self._off(known, url) if url or known.get("hook") else Hook()
         there = str(config["url"])
         if url and not _leads_to(config, url):
             problem = f"its webhook goes to {there}, not to {url}"

@@ -100,8 +100,11 @@ def status(wiring: Wiring, terminal: Terminal) -> Result:
     """Return how all Apps are."""
     with opened_desk(wiring, terminal) as desk:
         found = [_looked_at(desk, wish) for wish in desk.wishes]
-        others = ownerhook.doubled(desk)
-    return _result("github status", desk, found, terminal, others=others)
+        others, flaw = ownerhook.doubled(desk), ownerhook.flaw(desk)
+    result = _result(
+        "github status", desk, found, terminal, more=[flaw] if flaw else [], others=others
+    )
+    return replace(result, exit_code=Exit.DEGRADED) if flaw else result
 
 
 def redeliver(wiring: Wiring, terminal: Terminal, only: Sequence[int]) -> Result:

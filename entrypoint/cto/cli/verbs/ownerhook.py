@@ -102,6 +102,21 @@ def pointed(desk: Desk) -> str:
     return f"{told} But {found.problem}. {why}: {page}"
 
 
+def flaw(desk: Desk) -> str:
+    """Say what is wrong with the one webhook for all; '' if nothing tells."""
+    place, url = wanted_place(desk.config), desk.hooks.receiver.url()
+    if not place or not url:
+        return ""
+    seen = _seen(desk, place)
+    known = desk.webhooks.recall().get(place)
+    there = seen if seen is not None or known is None else [str(known.get("url"))]
+    if there is None or url in there:
+        return ""
+    if not there:
+        return f"The webhook of {place} is not there: `cto github setup` makes it."
+    return f"The webhook of {place} goes to {there[0]}, not to {url}: `cto github setup` moves it."
+
+
 def doubled(desk: Desk, *, asks: bool = True) -> list[OtherHook]:
     """Return the webhooks that tell of what others tell already.
 
