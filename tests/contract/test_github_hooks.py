@@ -320,6 +320,8 @@ def test_a_webhook_of_the_organization_beside_those_of_apps_is_found(office: Off
         assert told in office.out
         assert page in office.out
         assert "`cto github setup` sees whether it is gone" in office.out
+    # Its clock stood still meanwhile.
+    office.cluster.time = office.desk.clock.now()
     office.run("status", browser=False)
     assert told in office.out
     assert office.run("github", "status", "--output", "json", browser=False) == 9

@@ -27,7 +27,7 @@ _OURS = ("hook", "installation_id")
 
 @dataclass(frozen=True)
 class Memory:
-    """What is known of Apps besides what their Secrets say: the state in the cluster."""
+    """What is known of Apps besides what their Secrets say, or of webhooks: the cluster's state."""
 
     recall: Callable[[], Mapping[str, Mapping[str, Any]]]
     remember: Callable[[str, Mapping[str, Any] | None], None]

@@ -18,6 +18,7 @@ from cto.engine.agents import InstalledRunner, runner_of, settings_of
 from cto.engine.agentsettings import Settings
 from cto.engine.installer import Installer
 from cto.engine.look import PodsOwner, receiver_of, sources_of
+from cto.engine.state import StateStore
 from cto.engine.tasks import APP_KEYS
 from cto.errors import ConfigError, DegradedError
 from cto.github.address import is_cut_off, public_url
@@ -147,8 +148,7 @@ def desk_of(
         config = _config(given or remembered_under(state.config, wiring.settings.env, _SECTIONS))
         told = rules(wiring.settings.root / "templates")
         client = stack.enter_context(_client(wiring, config, patience_s))
-        store = installer.store
-        memory = Memory(store.apps, store.remember_app if writes else _forget)
+        memory, made = _memories(installer.store, writes=writes)
         apps = Apps(
             cluster,
             client,
@@ -163,8 +163,15 @@ def desk_of(
         hooks = AppHooks(client, memory, _receiver(wiring, cluster, config, there), apps.settings)
         wishes = _wishes(installer.cluster, runner, config, told)
         sources = sources_of(there)
-        made = Memory(store.webhooks, store.remember_webhook if writes else _forget)
         yield Desk(config, apps, client, wishes, told, cluster, memory, hooks, sources, made)
+
+
+def _memories(store: StateStore, *, writes: bool) -> tuple[Memory, Memory]:
+    """Return what is remembered of Apps, and of the webhooks that were made besides."""
+    return (
+        Memory(store.apps, store.remember_app if writes else _forget),
+        Memory(store.webhooks, store.remember_webhook if writes else _forget),
+    )
 
 
 def _receiver(
