@@ -501,7 +501,8 @@ _TABLE = (
         "CTO-1474",
         "A revision to go back to is gone",
         "Helm keeps ten revisions of each release; the one that is asked for is not among them.",
-        "Name a later run (`cto rollback --to N`), or run an older image with `--allow-downgrade`.",
+        "Name a later run (`cto rollback --to N`); or give the older charts (`--charts DIR`, "
+        "`components.NAME.version`) to `cto upgrade --allow-downgrade`, after a backup.",
     ),
     ErrorKind(
         "CTO-1475",

@@ -164,7 +164,8 @@ def checks(made: Plan, cluster: Cluster) -> Iterator[Check]:
     if lost:
         yield _REVISIONS.failed(
             "they are gone: Helm keeps ten of each release",
-            fix="Name a later run (--to N), or install with an older image and --allow-downgrade.",
+            fix="Name a later run (--to N); or give the older charts (--charts DIR, "
+            "components.NAME.version) to `cto upgrade --allow-downgrade`, after a backup.",
             code="CTO-1474",
             items=tuple(lost),
         )
