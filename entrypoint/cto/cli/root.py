@@ -24,7 +24,7 @@ COMMANDS = {
     "upgrade": "Bring what is installed to this version of cto.",
     "rollback": "Bring the platform back to what it was before a run.",
     "history": "Show what runs did to the platform, and how they ended.",
-    "plan": "Show what install, upgrade, rollback or uninstall would do, and why.",
+    "plan": "Show what a run would do, and why, before it does anything.",
     "status": "Show what is installed and whether it is healthy.",
     "uninstall": "Remove the platform; data stays unless asked otherwise.",
     "access": "Show how to reach the user interfaces, and whether they answer.",
