@@ -163,11 +163,14 @@ def _layer(requirements: Settings, settings: Settings) -> Settings:
 
 def _unknown(name: str, folder: Path, given: Setting) -> Problem:
     known = names(folder)
+    fix = did_you_mean(name, known)
+    if given.origin.layer is Layer.INSTALLED:
+        fix = f"name its file by --to-profile, or {fix}"
     return Problem(
         path="profile",
         value=given.text,
         origin=str(given.origin),
         reason="there is no such profile, nor a file of this name",
-        fix=did_you_mean(name, known),
+        fix=fix,
         code=_UNKNOWN,
     )

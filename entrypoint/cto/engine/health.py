@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
@@ -25,7 +24,8 @@ from cto.ports import Clock, Cluster
 from cto.result import Check, CheckStatus, Topic
 
 _DEGRADED = "CTO-1900"
-_REPAIR = "Run `cto install` again: it repairs what was changed or deleted."
+# Not `cto install`: without the files that it had, it would put defaults in their place.
+_REPAIR = "Run `cto upgrade`: it repairs what was changed or deleted, with what was configured."
 _WORKLOADS = {"Deployment", "StatefulSet", "DaemonSet"}
 
 
@@ -196,10 +196,8 @@ def _unfinished_run(state: State | None) -> Mapping[str, str]:
 
 
 def _go_on(look: Look) -> str:
-    profile = look.state.profile if look.state else ""
-    command = f"cto install --profile {shlex.quote(profile)}" if profile else "cto install"
     wait = f"{look.at_work}: wait for it. If it does not live, run" if look.at_work else "Run"
-    return f"{wait} `{command}`, with the files and options that it had: it goes on from there."
+    return f"{wait} the same command again, or `cto upgrade`: it goes on, with what was configured."
 
 
 def _unfinished(release: ReleaseState, status: str | None) -> Iterator[_Problem]:

@@ -76,12 +76,14 @@ class Point:
     Attributes:
         config: `Config.public()`; empty if there was no platform.
         given: Paths of what somebody said in it.
+        writer: The cto that had written it.
         components: Those that the run changed, and that can be brought back.
     """
 
     config: Mapping[str, Any]
     given: tuple[str, ...] | None
     profile: str
+    writer: str
     components: Mapping[str, Before]
 
 
@@ -252,6 +254,7 @@ def _kept(state: State | None, before: Mapping[str, Before]) -> dict[str, Any]:
         "config": state.config if state else {},
         "given": list(state.given) if state and state.given is not None else None,
         "profile": state.profile if state else "",
+        "writer": state.writer if state else "",
         "components": {
             name: {**one.to_json(), "known": encode_release(one.known), "own": list(one.own)}
             for name, one in before.items()
@@ -265,6 +268,7 @@ def _point(data: Mapping[str, Any]) -> Point:
         config=data["config"],
         given=None if given is None else tuple(given),
         profile=data["profile"],
+        writer=data["writer"],
         components={
             name: Before(
                 component=name,

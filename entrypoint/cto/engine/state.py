@@ -128,12 +128,22 @@ class StateStore:
                 self._write(STATE, _encode(self._state))
 
     def restore(
-        self, config: Mapping[str, Any], given: tuple[str, ...] | None, profile: str
+        self,
+        *,
+        config: Mapping[str, Any],
+        given: tuple[str, ...] | None,
+        profile: str,
+        writer: str,
     ) -> None:
-        """Write that the configuration of another day is what is there."""
+        """Write that what is there is of another day, and of the cto that had written it then."""
         with self._lock:
             self._state = replace(
-                self._required(), config=config, given=given, profile=profile, unfinished={}
+                self._required(),
+                config=config,
+                given=given,
+                profile=profile,
+                writer=writer,
+                unfinished={},
             )
             self._write(STATE, _encode(self._state))
 

@@ -41,7 +41,7 @@ class Undo:
         return back(items, self._plan, own_objects(self._plan))
 
     def _own(self, refs: tuple[ObjectRef, ...], observed: Observed) -> tuple[Manifest, ...]:
-        found = (
-            self._cluster.get(ref, managed_fields=True) for ref in refs if ref in observed.present
-        )
+        # What is in a Secret is kept nowhere else.
+        plain = (ref for ref in refs if ref in observed.present and ref.kind != "Secret")
+        found = (self._cluster.get(ref, managed_fields=True) for ref in plain)
         return tuple(applied_by(item, _US) for item in found if item is not None)

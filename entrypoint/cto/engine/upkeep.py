@@ -54,7 +54,12 @@ def roll_back(installer: Installer, to: int | None) -> tuple[Plan, rollback.Goal
             record(report)
         if not report.errors:
             point = target.point
-            installer.store.restore(point.config, point.given, point.profile)
+            installer.store.restore(
+                config=point.config,
+                given=point.given,
+                profile=point.profile,
+                writer=point.writer,
+            )
         return plan, target, report
 
 

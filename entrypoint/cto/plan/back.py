@@ -28,7 +28,7 @@ class Before:
         chart: `NAME-VERSION`.
         revision: Helm's, that was deployed.
         known: What the state knew of it.
-        own: Its own objects, as they can be applied.
+        own: Its own objects, as they can be applied, without Secrets: these stay as they are.
     """
 
     component: str
@@ -122,14 +122,14 @@ def _steps(
         known=item.known,
     )
     after = f"{ROLLBACK}:{component.name}"
-    own = {ref_of(manifest) for manifest in item.own}
-    if item.own or new - own:
+    added = new - set(item.known.glue)
+    if item.own or added:
         yield ApplyManifests(
             **_common(component, "own", Action.UPDATE, "as they were", timeout_s),
             title=f"Bring the own objects of {component.title} back",
             after=(after,),
             manifests=item.own,
-            prune=tuple(sorted(new - own)),
+            prune=tuple(sorted(added)),
         )
         after = f"own:{component.name}"
     yield _ready(component, item, (after,), timeout_s)

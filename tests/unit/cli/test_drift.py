@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from cto.adapters.clock import SystemClock
 from cto.objects import ObjectRef
-from fakes.clock import FakeClock
 from fakes.components import definition
 from fakes.desk import Desk
 
@@ -24,7 +24,7 @@ data: {says: one}
 
 @pytest.fixture
 def shop(desk: Desk) -> Desk:
-    desk.clock = FakeClock()
+    desk.clock = SystemClock()
     desk.component(
         definition("own", "manifests: {after: [own.yaml.j2]}\n"), {"own.yaml.j2": MANIFEST}
     )

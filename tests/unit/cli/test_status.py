@@ -42,7 +42,7 @@ Access:
 SICK = """\
   FAILED  Core components   0 of 1 components ready; not ready: Web (0.00 s)
           Web: Deployment web in web is missing
-          fix: Run `cto install` again: it repairs what was changed or deleted.
+          fix: Run `cto upgrade`: it repairs what was changed or deleted, with what was configured.
 """
 
 
@@ -93,8 +93,8 @@ def test_a_release_that_somebody_uninstalled_is_missing(desk: Desk) -> None:
 MORE = """\
   FAILED  Core components   1 of 2 components ready; not ready: Api (0.00 s)
           Api: not installed: the last run with profile minimal did not end
-          fix: Run `cto install --profile minimal`, with the files and options that it\
- had: it goes on from there.
+          fix: Run the same command again, or `cto upgrade`: it goes on, with what was \
+configured.
 """
 
 

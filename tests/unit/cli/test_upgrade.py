@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+from base64 import b64decode
 from typing import Any
 
 import pytest
 
+from cto import __version__
+from cto.adapters.clock import SystemClock
 from cto.objects import Manifest, ObjectRef, labels_of
 from cto.ports import ReleaseSpec
-from fakes.clock import FakeClock
 from fakes.components import definition
 from fakes.desk import API, CHART, Desk
+from fakes.provider import FakeProvider
 from fakes.releases import Killed, plain_chart
 
 STATE = ObjectRef("v1", "ConfigMap", "cto-system", "cto-state")
@@ -279,7 +283,7 @@ def test_the_way_back_brings_releases_own_objects_and_configuration(desk: Desk) 
     )
     text = definition("own", "manifests: {after: [own.yaml.j2]}\n")
     # What was asked a moment ago is no answer once time goes on.
-    desk.clock = FakeClock()
+    desk.clock = SystemClock()
     desk.component(text, {"own.yaml.j2": own.format("one")})
     assert desk.cto("install", "--yes").exit_code == 0
     ref = ObjectRef("v1", "ConfigMap", "own", "own")
@@ -370,6 +374,60 @@ def test_a_way_back_that_was_killed_is_gone_on_with(shop: Desk, moment: str) -> 
         assert shop.releases.status(name, name) == "deployed"
     assert shop.document("rollback", "--yes")["data"]["takes_back"] == [3, 4]
     assert shop.releases.labels("api", "api")["cto.dev/chart"] == "api-1.1.0"
+
+
+def test_secrets_among_own_objects_are_kept_nowhere_and_stay(desk: Desk) -> None:
+    """What a component of a user's own has in a Secret is in no ConfigMap of ours."""
+    desk.clock = SystemClock()
+    secret = "apiVersion: v1\nkind: Secret\nmetadata: {{name: own, namespace: own}}\n"
+    secret += "stringData: {{key: {}}}\n"
+    text = definition("own", "manifests: {after: [own.yaml.j2]}\n")
+    desk.component(text, {"own.yaml.j2": secret.format("planted-one")})
+    assert desk.cto("install", "--yes").exit_code == 0
+    (desk.root / "bundle/components/own/own.yaml.j2").write_text(secret.format("planted-two"))
+    newer(desk, "own")
+    assert desk.cto("upgrade", "--yes").exit_code == 0
+    point = desk.cluster.everything()[ObjectRef("v1", "ConfigMap", "cto-system", "cto-run-000002")]
+    packed = gzip.decompress(b64decode(point["binaryData"]["before.json.gz"])).decode()
+    assert "planted" not in packed
+    assert "own-1.0.0" in packed
+    assert desk.cto("rollback", "--yes").exit_code == 0
+    kept = desk.cluster.everything()[ObjectRef("v1", "Secret", "own", "own")]
+    assert kept["stringData"] == {"key": "planted-two"}
+
+
+def test_the_way_back_is_open_to_the_cto_that_had_installed_it(shop: Desk) -> None:
+    old = state(shop)
+    manifest = shop.cluster.everything()[STATE]
+    writer = json.dumps({**old, "writer": "0.0.1"})
+    shop.cluster.add({**manifest, "data": {"state.json": writer}})
+    newer(shop, "web")
+    assert shop.cto("upgrade", "--yes").exit_code == 0
+    assert state(shop)["writer"] == __version__
+    assert shop.cto("rollback", "--yes").exit_code == 0
+    assert state(shop)["writer"] == "0.0.1"
+
+
+def test_an_upgrade_gives_a_cluster_that_cto_made_what_it_lacks(desk: Desk) -> None:
+    """Nodes that pull from a bundle get the images of the new one."""
+    made = FakeProvider(name="kwok", kubeconfig=desk.kubeconfig)
+    desk.kwok = made
+    assert desk.cto("install", "--provider", "kwok", existing=False).exit_code == 0
+    newer(desk, "web")
+    result = desk.cto("upgrade", "--yes", "--provider", "kwok", existing=False)
+    assert result.exit_code == 0, result.output
+    assert len(made.provisioned) == 2
+
+
+def test_a_profile_whose_file_is_not_there_is_to_be_named_again(desk: Desk) -> None:
+    file = desk.folder / "mine.yaml"
+    file.write_text("extends: minimal\ncpu: 3\n")
+    assert desk.cto("install", "--yes", "--profile", str(file)).exit_code == 0
+    moved = file.rename(desk.folder / "moved.yaml")
+    error = desk.document("upgrade", "--yes", code=3)["error"]
+    assert error["code"] == "CTO-1302"
+    assert "name its file by --to-profile" in error["details"]
+    assert desk.cto("upgrade", "--yes", "--to-profile", str(moved)).exit_code == 0
 
 
 # what lies in between

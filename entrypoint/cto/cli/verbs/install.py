@@ -98,7 +98,10 @@ class _Told:
 
 
 class InstallRun:
-    """One run: of `cto install`, or of `cto upgrade`, which makes no cluster and no Apps."""
+    """One run: of `cto install`, or of `cto upgrade`, which makes no Apps.
+
+    A cluster that is there is given what it lacks: the images of another bundle, above all.
+    """
 
     def __init__(
         self,
@@ -109,7 +112,6 @@ class InstallRun:
         manner: Manner = INSTALL,
     ) -> None:
         self._manner = manner
-        self._makes_cluster = provider.creates and manner is INSTALL
         self._wiring = wiring
         self._provider = provider
         self._terminal = terminal
@@ -212,7 +214,7 @@ class InstallRun:
     def _refuse_nodes(self) -> None:
         """See that there will be enough nodes, before any is made or told of a new profile."""
         provider = self._provider
-        if self._makes_cluster:
+        if provider.creates:
             kept = provider.kept_nodes()
             seen = Observed(
                 exists=kept > 0, kube_version="", nodes=kept, simulated=provider.simulated
@@ -220,7 +222,7 @@ class InstallRun:
             nodes_warnings(self._wiring.loaded.config, seen, resizes=provider.resizes)
 
     def _cluster(self) -> Access:
-        if not self._makes_cluster:
+        if not self._provider.creates:
             return self._provider.access()
         title = f"Make the {self._provider.name} cluster"
         with self._timed(Phase.CLUSTER, "cluster", title) as progress:
