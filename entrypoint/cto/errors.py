@@ -375,8 +375,8 @@ _TABLE = (
     ErrorKind(
         "CTO-1370",
         "GitHub Apps cannot be set up like this",
-        "The configuration lacks what is needed for that, or the key of an App that it names is "
-        "none.",
+        "The configuration lacks what is needed for that, the key of an App that it names is none, "
+        "its Secret is somebody else's, or an App whose events are to be forwarded has no webhook.",
         "The message names the field; correct it, and repeat the command with `-c FILE`.",
     ),
     # 4: preflight

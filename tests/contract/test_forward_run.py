@@ -269,6 +269,7 @@ def test_it_goes_on_until_somebody_ends_it_and_tells_troubles_once(office: Offic
     done = office.desk.cto("github", "forward")
     assert done.exit_code in (1, 130)
     assert done.stderr.count("the receiver answered 500 failed to record event") == 1
+    assert "rex: CTO-1583: issues " in done.stderr
     assert "forwarding for rex; Ctrl+C ends it" in done.stderr
 
 

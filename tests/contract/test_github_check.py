@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from cto.objects import Manifest, ObjectRef
 from fakes.github.apps import Reply, Trouble
 from fakes.office import Office
 
@@ -40,6 +41,21 @@ def test_the_apps_are_asked_for_and_what_is_left_of_the_limit_is_told(made: Offi
     assert {one.method for one in made.server.github.seen} == {"GET"}
     made.server.github.headers = {**head, "X-RateLimit-Remaining": "12"}
     assert check(made)["status"] == "warning"
+
+
+def test_the_secret_of_each_app_is_read_once(made: Office) -> None:
+    get, read = made.cluster.get, list[str]()
+
+    def counted(ref: ObjectRef, *, managed_fields: bool = False) -> Manifest | None:
+        if ref.kind == "Secret":
+            read.append(ref.name)
+        return get(ref, managed_fields=managed_fields)
+
+    made.cluster.get = counted  # type: ignore[method-assign]
+    made.cluster.remove(ObjectRef("v1", "Secret", "cto", "github-app-cto-agent-cleo"))
+    found = check(made)
+    assert found["message"].endswith("1 of 1 that GitHub was asked about work"), found
+    assert sorted(read) == ["github-app-cto-agent-cleo", "github-app-cto-agent-rex"]
 
 
 def test_an_app_that_does_not_work_is_a_warning_with_what_to_do(made: Office) -> None:

@@ -96,7 +96,7 @@ def redeliver(
 ) -> Result:
     """Have GitHub send the webhooks again that failed, or those with these ids.
 
-    Those of the agents' Apps, or of the one webhook for all.
+    Those of the agents' Apps, or of the one webhook for all. If an id is unknown, none is sent.
 
     GitHub keeps them for three days.
     """

@@ -310,8 +310,7 @@ class ForwardLoop:
                 failed[source.agent] = error
         unfit = {agent for agent, error in failed.items() if isinstance(error, ConfigError)}
         self.agents = [one.agent for one in found if one.agent not in unfit]
-        told = {agent: f"{one.code}: {one.message}. {one.hint}" for agent, one in failed.items()}
-        self._tell({**lacking, **told})
+        self._tell({**lacking, **{agent: _line(agent, one) for agent, one in failed.items()}})
         return failed
 
     def _sources(self) -> _Found:
@@ -330,6 +329,11 @@ class ForwardLoop:
         for agent in self._wrong.keys() - wrong.keys():
             self._say("info", f"{agent}: is forwarded now")
         self._wrong = wrong
+
+
+def _line(agent: str, error: CtoError) -> str:
+    """Return what is said of a failure, behind the agent's name."""
+    return f"{error.code}: {error.message.removeprefix(f'{agent}: ')}. {error.hint}"
 
 
 def sources(
