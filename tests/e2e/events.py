@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import http.client
 import json
@@ -145,15 +144,20 @@ class Events:
         body = json.dumps(dict(payload)).encode()
         headers = {"Content-Type": "application/json", "X-GitHub-Event": event}
         if signed:
-            found = hmac.new(self.secret, body, hashlib.sha256).hexdigest()
-            headers["X-Hub-Signature-256"] = f"sha256={found}"
+            headers |= self.signature(body)
+        return self.post([(body, {**headers, "X-GitHub-Delivery": one}) for one in deliveries])
+
+    def signature(self, body: bytes, method: str = "sha256") -> dict[str, str]:
+        """Return the header of a body that is signed by GitHub's rules."""
+        name = {"sha256": "X-Hub-Signature-256", "sha1": "X-Hub-Signature"}[method]
+        return {name: f"{method}={hmac.new(self.secret, body, method).hexdigest()}"}
+
+    def post(self, requests: Iterable[tuple[bytes, Mapping[str, str]]]) -> list[int]:
+        """Send bodies with their headers, one after another, and return the answers."""
 
         def send() -> list[int]:
             with closing(http.client.HTTPConnection(self.host, timeout=30)) as connection:
-                return [
-                    self._send(connection, body, {**headers, "X-GitHub-Delivery": delivery})
-                    for delivery in deliveries
-                ]
+                return [self._send(connection, body, headers) for body, headers in requests]
 
         return inside(self.installer.engine.namespace, send)
 
