@@ -13,7 +13,7 @@ import threading
 import time
 from base64 import urlsafe_b64decode
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import formatdate
 from hashlib import sha256
@@ -125,9 +125,11 @@ class GitHub:
         people: Token of a person -> where they may make webhooks: OWNER, OWNER/NAME.
         hooks: Those of organizations and repositories.
         headers: Of every answer of the API.
+        watch: Told what was asked of the API, at which path of it, and what was answered.
     """
 
     url: str = "https://github.example"
+    watch: Callable[[Asked, Reply], object] = lambda _asked, _reply: None
     api: str = ""
     allowed: Mapping[str, Sequence[str]] = field(default_factory=dict)
     make_key: Callable[[], tuple[str, Callable[[str], bool]]] = lambda: ("", lambda _: True)
@@ -190,7 +192,7 @@ class GitHub:
             if not self.may_install:
                 made = {"id": self._number(), "created_at": "2026-11-30T00:00:00Z"}
                 app.requests.append(
-                    {**made, "account": {"login": owner}, "requester": {"login": "someone"}}
+                    {**made, "account": account(owner), "requester": account("someone", "User")}
                 )
                 return
             self.approve(app, repository)
@@ -203,7 +205,7 @@ class GitHub:
             number = there.get(owner) or self._number()
             app.installations[number] = {
                 "id": number,
-                "account": {"login": owner, "type": self.kind_of(owner)},
+                "account": account(owner, self.kind_of(owner)),
                 "repository_selection": "selected",
                 "permissions": dict(app.permissions),
                 "events": list(app.events),
@@ -285,6 +287,7 @@ class GitHub:
             found = re.fullmatch(pattern, path)
             if found and method == asked.method:
                 reply: Reply = getattr(self, action)(asked, *found.groups())
+                self.watch(replace(asked, path=path), reply)
                 return reply
         return Reply(404, GONE) if self.api else self._page(asked)
 
@@ -351,7 +354,10 @@ class GitHub:
 
     def user(self, asked: Asked, login: str) -> Reply:
         del asked
-        return Reply(200, {"login": login, "type": self.kind_of(login)})
+        counts = dict.fromkeys(("followers", "following", "public_gists", "public_repos"), 0)
+        about = dict.fromkeys(("bio", "blog", "company", "email", "hireable", "location", "name"))
+        times = {"created_at": _WHEN, "updated_at": _WHEN}
+        return Reply(200, {**account(login, self.kind_of(login)), **about, **counts, **times})
 
     @staticmethod
     def kind_of(login: str) -> str:
@@ -585,19 +591,18 @@ class GitHub:
         return action(app)
 
     def _shown(self, app: App) -> dict[str, Any]:
-        when = "2026-11-30T00:00:00Z"
         return {
             "id": app.id,
             "slug": app.slug,
             "node_id": f"A_{app.id}",
             "client_id": app.client_id,
-            "owner": {"login": app.owner, "id": 1, "type": "Organization"},
+            "owner": account(app.owner),
             "name": app.name,
             "description": "",
             "external_url": "https://github.example",
             "html_url": f"{self.url}/apps/{app.slug}",
-            "created_at": when,
-            "updated_at": when,
+            "created_at": _WHEN,
+            "updated_at": _WHEN,
             "permissions": app.permissions,
             "events": app.events,
         }
@@ -612,6 +617,11 @@ class GitHub:
         return f'<{self.url}{asked.path}?{query}>; rel="next"'
 
 
+_WHEN = "2026-11-30T00:00:00Z"
+_ADDRESSES = (
+    *("avatar", "events", "followers", "following", "gists", "html", "organizations"),
+    *("received_events", "repos", "starred", "subscriptions"),
+)
 _PLACE = r"/(?:orgs|repos)/([^/]+(?:/[^/]+)?)"
 _ROUTES = (
     ("POST", r"/app-manifests/([^/]+)/conversions", "conversion"),
@@ -635,6 +645,20 @@ _ROUTES = (
     ("GET", rf"{_PLACE}/hooks/(\d+)/deliveries()", "owners_deliveries"),
     ("POST", rf"{_PLACE}/hooks/(\d+)/deliveries/(\d+)/attempts", "owners_deliveries"),
 )
+
+
+def account(login: str, kind: str = "Organization") -> dict[str, Any]:
+    """Return a person or an organization, as it stands in other things."""
+    return {
+        "login": login,
+        "id": 1,
+        "node_id": f"O_{login}",
+        "type": kind,
+        "site_admin": False,
+        "gravatar_id": "",
+        **{f"{name}_url": f"https://github.example/{login}/{name}" for name in _ADDRESSES},
+        "url": f"https://github.example/users/{login}",
+    }
 
 
 def claims_of(token: str) -> dict[str, Any]:

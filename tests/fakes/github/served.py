@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Callable
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
@@ -16,7 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from cto import assets
 from cto.github.manifest import rules
-from fakes.github.apps import Asked, GitHub, HungUp
+from fakes.github.apps import Asked, GitHub, HungUp, Reply
+from fakes.github.description import problems
 from fakes.serving import Served
 
 
@@ -55,7 +57,8 @@ class GitHubServer(Served):
         # Few keys: making one takes a while.
         settings.setdefault("make_key", lambda: key(next(made) % 3))
         settings.setdefault("allowed", rules(assets.root() / "templates").events)
-        self.github = GitHub(api="/api/v3", **settings)
+        self.github = GitHub(api="/api/v3", watch=self._watch, **settings)
+        self.wrong: list[str] = []
 
     @property
     def url(self) -> str:
@@ -68,6 +71,20 @@ class GitHubServer(Served):
     def asked(self, pattern: str) -> list[Asked]:
         """Return what came in at a path of the API."""
         return [one for one in self.github.seen if one.path == f"{self.github.api}{pattern}"]
+
+    def _watch(self, asked: Asked, reply: Reply) -> None:
+        found = problems(asked.method, asked.path, asked.body, reply.status, reply.data)
+        self.wrong += found
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End, and see that nothing was said that GitHub would not take, or not say."""
+        super().__exit__(kind, error, trace)
+        assert not self.wrong, "\n".join(dict.fromkeys(self.wrong))
 
     def __enter__(self) -> Self:
         github = self.github
