@@ -15,6 +15,7 @@ from typing import Any
 from click.testing import CliRunner, Result
 
 from cto import assets
+from cto.adapters.docker import Engine
 from cto.adapters.download import Downloader
 from cto.cli.output import Terminal
 from cto.cli.root import cli
@@ -53,6 +54,7 @@ class Desk:
         downloader: Given, it fetches charts and programs instead of the true one.
         web: What registries are asked through; nobody answers by default.
         kind: The same of `--provider kind`; there is a Docker then.
+        docker: Given, it is what answers at the socket.
         taken: Ports of this machine that somebody listens on.
     """
 
@@ -65,6 +67,7 @@ class Desk:
     downloader: Downloader | None = None
     web: Transport = field(default_factory=FakeWeb)
     kind: Provider | None = None
+    docker: Engine | None = None
     taken: set[int] = field(default_factory=set)
     releases: FakeReleases = field(init=False)
     machine: FakeMachine = field(init=False)
@@ -152,6 +155,10 @@ class Desk:
         if self.kind:
             socket.touch()
             made.providers["kind"] = self.kind
+        if self.docker:
+            socket.touch()
+            (self.tools / "docker").touch(mode=0o755)
+            made.docker = self.docker
         return made
 
 

@@ -59,6 +59,30 @@ class Host:
     def in_container(self) -> bool:
         return any((self._root / mark).exists() for mark in _CONTAINER_MARKS)
 
+    @property
+    def system(self) -> str:
+        """What the machine runs, as `Debian GNU/Linux 13`; '' if it does not tell.
+
+        https://www.freedesktop.org/software/systemd/man/latest/os-release.html
+        """
+        for file in ("etc/os-release", "usr/lib/os-release"):
+            try:
+                text = (self._root / file).read_text(encoding="utf-8", errors="replace")
+            except OSError:
+                continue
+            found = dict(line.partition("=")[::2] for line in text.splitlines())
+            return found.get("PRETTY_NAME", "").strip("\"'")
+        return ""
+
+    @property
+    def memory(self) -> tuple[int, int]:
+        """Bytes of memory, and of it what programs may still have; 0 where nobody tells."""
+        found = dict(line.partition(":")[::2] for line in self._read("meminfo").splitlines())
+        total, free = (
+            int((found.get(name) or "0").split()[0]) << 10 for name in ("MemTotal", "MemAvailable")
+        )
+        return total, free
+
     def started(self, pid: int) -> str:
         """Return when a process was started, in ticks since the boot; '' if it does not live."""
         fields = self._read(f"{pid}/stat").rpartition(")")[2].split()

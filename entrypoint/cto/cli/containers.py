@@ -36,15 +36,16 @@ def engine(runner: Runner, tools: Tools, env: Mapping[str, str], host: Host) -> 
 
 def known(docker: Callable[[], Engine], tools: Tools, env: Mapping[str, str]) -> Containers:
     """Return what Docker tells of containers; without its program nothing is fetched for it."""
-    return KnownContainers(docker()) if _found(tools, env) else NoContainers()
+    return KnownContainers(docker()) if found(tools, env) else NoContainers()
 
 
 def program(tools: Tools, env: Mapping[str, str]) -> Callable[[], str]:
     """Return what finds docker: the given one, the user's own (it knows contexts), a pinned one."""
-    return lambda: _found(tools, env) or str(tools.path("docker"))
+    return lambda: found(tools, env) or str(tools.path("docker"))
 
 
-def _found(tools: Tools, env: Mapping[str, str]) -> str:
+def found(tools: Tools, env: Mapping[str, str]) -> str:
+    """Return the docker program that is here; '' if it would have to be fetched."""
     if tools.is_given("docker"):
         return str(tools.path("docker"))
     return shutil.which("docker", path=env.get("PATH")) or ""

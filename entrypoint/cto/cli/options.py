@@ -148,14 +148,15 @@ def removal_options(function: _Function) -> Callable[..., Any]:
     return _decorated(collect, _REMOVAL)
 
 
-def output_options(*more_formats: str) -> Decorator:
+def output_options(*more_formats: str, letter: bool = True) -> Decorator:
     """Add the options of every command. They go to the Terminal, not to the command.
 
     Args:
+        letter: Whether `-o` is the format too; a command may mean a file by it.
         *more_formats: What `--output` takes beside human and json. The command looks at
             `Terminal.format` itself and returns the text.
     """
-    return functools.partial(_decorated, options=_output((*_FORMATS, *more_formats)))
+    return functools.partial(_decorated, options=_output((*_FORMATS, *more_formats), letter=letter))
 
 
 def _decorated(function: Callable[..., Any], options: tuple[Decorator, ...]) -> Callable[..., Any]:
@@ -321,10 +322,10 @@ def _keep(context: click.Context, parameter: click.Parameter, value: Any) -> Non
     terminal.command = context.command_path.removeprefix(root).strip()
 
 
-def _output(formats: tuple[str, ...]) -> tuple[Decorator, ...]:
+def _output(formats: tuple[str, ...], *, letter: bool) -> tuple[Decorator, ...]:
     return (
         click.option(
-            "-o",
+            *(("-o",) if letter else ()),
             "--output",
             "format",
             type=click.Choice(formats),

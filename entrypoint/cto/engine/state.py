@@ -186,14 +186,7 @@ class StateStore:
         return self._state
 
     def _read(self, ref: ObjectRef) -> dict[str, Any] | None:
-        found = self._cluster.get(ref)
-        if found is None:
-            return None
-        try:
-            data = goyaml.load_json(_text_in(found))
-        except ValueError:
-            return None
-        return data if isinstance(data, dict) else None
+        return content_of(self._cluster.get(ref))
 
     def _refuse_newer(self, data: Mapping[str, Any]) -> None:
         schema, writer = data.get("schema"), str(data.get("writer", ""))
@@ -246,6 +239,17 @@ def _content(text: str, writer: str) -> dict[str, dict[str, str]]:
         message = f"the installer's state is too large: {len(data)} bytes packed, of 1 MiB"
         raise ConfigError("CTO-1355", message)
     return {"data": {_KEY: stub}, "binaryData": {_PACKED_KEY: b64encode(data).decode()}}
+
+
+def content_of(found: Manifest | None) -> dict[str, Any] | None:
+    """Return what is in the ConfigMap of state or journal; None if it cannot be read."""
+    if found is None:
+        return None
+    try:
+        data = goyaml.load_json(_text_in(found))
+    except ValueError:
+        return None
+    return data if isinstance(data, dict) else None
 
 
 def _text_in(config_map: Manifest) -> str:

@@ -179,6 +179,7 @@ class Daemon:
         memory: Bytes.
         root: The folder on its host where its data lies.
         cgroup_version: 1 or 2; 0 if it does not say.
+        storage_driver: `overlay2`, `overlayfs`, ...
         no_proxy: As it is set for the daemon.
     """
 
@@ -197,6 +198,7 @@ class Daemon:
     rootless: bool = False
     no_proxy: str = ""
     warnings: tuple[str, ...] = ()
+    storage_driver: str = ""
 
     @classmethod
     def parse(cls, data: Mapping[str, Any], endpoint: str) -> Daemon:
@@ -219,6 +221,7 @@ class Daemon:
             rootless=any(option.startswith("name=rootless") for option in options),
             no_proxy=str(data.get("NoProxy", "")),
             warnings=tuple(data.get("Warnings") or ()),
+            storage_driver=str(data.get("Driver", "")),
         )
 
 

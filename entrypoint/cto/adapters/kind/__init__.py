@@ -10,9 +10,10 @@ from cto.adapters.kind.config import node_ports, without_proxy
 from cto.adapters.kind.marker import Marker
 from cto.adapters.kind.program import KindProgram
 from cto.adapters.kind.provider import Kind
+from cto.adapters.kind.registries import look as registries_of
 from cto.adapters.kind.supply import Bundle, BundleRegistry, UpstreamImages
 
-__all__ = ["Bundle", "BundleRegistry", "Kind", "UpstreamImages", "build"]
+__all__ = ["Bundle", "BundleRegistry", "Kind", "UpstreamImages", "build", "registries_of"]
 
 
 def build(parts: ProviderParts) -> Kind:

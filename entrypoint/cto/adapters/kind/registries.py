@@ -57,6 +57,32 @@ def leftovers(engine: Engine) -> Sequence[str]:
     ]
 
 
+def look(engine: Engine) -> tuple[list[dict[str, str]], list[dict[str, str]], list[str]]:
+    """Return how registries and nodes stand, to whoever looks for a fault.
+
+    Returns:
+        Containers of ours that serve bundles: name and state. Those that a node asks, and that do
+        not run: node, registry and state. Nodes that cannot be asked, and why.
+    """
+    served = {one.name: one.state for one in engine.containers(**{ROLE_LABEL: REGISTRY})}
+    gone: list[dict[str, str]] = []
+    unasked: list[str] = []
+    for node in _nodes(engine):
+        if not node.running:
+            unasked.append(f"{node.name} is {node.state}")
+            continue
+        try:
+            names = _named(engine, node)
+        except CtoError as error:
+            unasked.append(f"{node.name}: {error.message}")
+            continue
+        for name in names:
+            state = served.get(name, "not there")
+            if name.startswith(PREFIX) and state != "running":
+                gone.append({"node": node.name, "registry": name, "state": state})
+    return [{"name": name, "state": state} for name, state in served.items()], gone, unasked
+
+
 def _found(engine: Engine) -> Sequence[str]:
     return [one.name for one in engine.containers(**{ROLE_LABEL: REGISTRY})]
 
