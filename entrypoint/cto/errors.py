@@ -296,6 +296,14 @@ _TABLE = (
         "twenty runs, and ten revisions of each release.",
         "`cto history` shows the runs; name one by `--to N`.",
     ),
+    ErrorKind(
+        "CTO-1290",
+        "Not a support bundle",
+        "The file that `cto diagnose` was given is missing, damaged, or was not written by "
+        "`cto support-bundle`.",
+        "Make one (`cto support-bundle -o FILE`), or look at the cluster itself: "
+        "`cto diagnose --live`.",
+    ),
     # 3: configuration, catalog, templates
     ErrorKind(
         "CTO-1300",
@@ -878,6 +886,36 @@ _TABLE = (
         "The platform sends none, or the program that would send one is not there.",
         "Set features.mail_notifications: true and smtp in the configuration, and run "
         "`cto install`.",
+    ),
+    ErrorKind(
+        "CTO-1950",
+        "A run did not come to its end",
+        "An earlier run was killed, interrupted, or lost the cluster. What it did stays, and some "
+        "of what it wanted is not done.",
+        "Run the same command again: it goes on from there. `cto history` shows the runs.",
+    ),
+    ErrorKind(
+        "CTO-1951",
+        "A node cannot be used",
+        "It is not ready, was not heard of for a while, or is short of disk, memory or processes: "
+        "new pods get no place there, and its own may be moved away.",
+        "Look at `kubectl describe node NAME`: it says why. Make room on its disk or memory, or "
+        "let its kubelet run again.",
+    ),
+    ErrorKind(
+        "CTO-1952",
+        "Clocks differ",
+        "The API server's clock and this machine's are far from each other: log-ins, certificates "
+        "and Leases are taken for expired, or for not valid yet.",
+        "Set both by NTP (`timedatectl` tells whether that works).",
+    ),
+    ErrorKind(
+        "CTO-1953",
+        "An API of the cluster is not served",
+        "An APIService says that its server does not answer. Whoever asks for all kinds, as for "
+        "the deletion of a namespace, waits for it or fails.",
+        "Let its program run again, or remove what nobody serves any more: "
+        "`kubectl delete apiservice NAME`.",
     ),
     # 10: lock
     ErrorKind(

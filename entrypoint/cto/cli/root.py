@@ -35,6 +35,8 @@ COMMANDS = {
     "notify": "See that the platform's mails arrive.",
     "bundle": "Lock images; build, check, compare and push bundles.",
     "config": "Write, check and show the configuration.",
+    "support-bundle": "Write what helps to find a fault into a file, without secrets.",
+    "diagnose": "Name the likely causes of what is broken.",
     "explain": "Explain an error code.",
     "version": "Show the versions of cto, its tools and its charts.",
     "completion": "Print the completion script of a shell.",
@@ -70,7 +72,7 @@ class Root(Group):
     """A group that imports its commands when they are called, and renders what they return.
 
     Commands return a Result or raise. Attributes of modules are looked up by naming convention:
-    `cto.cli.NAME` has the command NAME.
+    `cto.cli.NAME` has the command NAME; a hyphen is an underscore there.
     """
 
     def __init__(self, *, table: Mapping[str, str], **settings: Any) -> None:
@@ -82,8 +84,9 @@ class Root(Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in self._table:
-            module = importlib.import_module(f"cto.cli.{cmd_name}")
-            command: click.Command = getattr(module, cmd_name)
+            name = cmd_name.replace("-", "_")
+            module = importlib.import_module(f"cto.cli.{name}")
+            command: click.Command = getattr(module, name)
             return command
         return super().get_command(ctx, cmd_name)
 

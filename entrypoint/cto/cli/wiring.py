@@ -75,6 +75,7 @@ class Wiring:
         become: Replaces this process by a program.
         port_is_free: Tells whether nobody listens on a port of this machine's loopback address.
         providers: Where clusters come from, by name, as far as somebody has asked for them.
+        fetches: Whether anything may be downloaded that is not here.
     """
 
     settings: CommandSettings
@@ -90,6 +91,7 @@ class Wiring:
     become: Callable[[Sequence[str], Mapping[str, str]], NoReturn] = become
     port_is_free: Callable[[int], bool] = port_is_free
     providers: dict[str, Provider] = field(default_factory=dict)
+    fetches: bool = True
 
     # data
 
@@ -172,11 +174,11 @@ class Wiring:
 
     @cached_property
     def downloader(self) -> Downloader:
-        mirror = self.settings.env.get("CTO_MIRROR", "")
+        mirror = self.settings.env.get("CTO_MIRROR", "") if self.fetches else ""
         return Downloader(
             self.settings.cache / "downloads",
             mirror=mirror,
-            offline=lambda: self.settings.air_gapped,
+            offline=lambda: not self.fetches or self.settings.air_gapped,
             environ=self.settings.env,
             ca_file=self.options.ca_file,
             progress=lambda event: self.listen(event),  # noqa: PLW0108 - it is set late
@@ -257,6 +259,13 @@ class Wiring:
         from cto.cli import containers  # noqa: PLC0415 - other clusters need none of it
 
         return containers.engine(self.runner, self.tools, self.settings.env, self.host)
+
+    def docker_at_hand(self) -> Engine | None:
+        """Return Docker, where there is a sign of one and a program to ask it by."""
+        from cto.cli import containers  # noqa: PLC0415 - as above
+
+        there = self.settings.has_docker
+        return self.docker if there and containers.found(self.tools, self.settings.env) else None
 
     def lock(
         self,

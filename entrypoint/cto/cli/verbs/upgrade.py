@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from cto import __version__
 from cto.cli.output import Terminal
+from cto.cli.progress import Screen
 from cto.cli.upgradetext import upgrade_text
 from cto.cli.verbs.install import InstallRun, prerequisites
 from cto.cli.verbs.opening import frame, opened
@@ -71,8 +72,23 @@ def _opened(wiring: Wiring, terminal: Terminal, only: Sequence[str]) -> tuple[Pr
     frame(provider, terminal)
     configure(wiring, provider)
     _check_names(wiring, only)
-    manner = Manner(command="upgrade", in_order=True, takes_back=True, only=tuple(only))
-    return provider, manner
+    return provider, _manner(only)
+
+
+def _manner(only: Sequence[str]) -> Manner:
+    return Manner(command="upgrade", in_order=True, takes_back=True, only=tuple(only))
+
+
+def preview(wiring: Wiring, provider: Provider, screen: Screen) -> Result:
+    """Plan an upgrade for whoever looks for a fault: what speaks against it is no error.
+
+    Raises:
+        DegradedError: CTO-1901, nothing is installed.
+        CtoError: Something that it takes is not at hand.
+    """
+    configure(wiring, provider)
+    with wiring.installer(provider, provider.access(), screen) as installer:
+        return _result(noted(installer, installer.plan_install(_manner(()))), installer)
 
 
 def configure(wiring: Wiring, provider: Provider) -> None:

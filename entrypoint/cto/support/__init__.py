@@ -1,0 +1,1 @@
+"""What helps when something is broken: facts about a cluster and its machine, and what follows."""
