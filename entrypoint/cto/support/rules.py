@@ -305,7 +305,8 @@ _CLUSTER = (
     Rule(
         name="webhook-silent",
         code="CTO-1475",
-        likelihood=86,
+        # It may be asked about other objects alone; where pods are refused, "webhook" says so.
+        likelihood=65,
         file=facts.WEBHOOKS,
         each="silent",
         says="{configuration} (webhook {webhook}) must answer, and cannot: {reason}",

@@ -163,7 +163,7 @@ def _record(manifest: Manifest, causes: Sequence[Cause], told: tuple[str, str]) 
             {
                 "code": cause.code,
                 "row": cause.row,
-                "where": str(cause.object),
+                "where": cause.object.namespace or "the cluster",
                 "message": cause.message,
                 "text": f"{cause.message}\n{cause.details}",
                 "details": cause.details,

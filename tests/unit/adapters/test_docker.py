@@ -68,6 +68,7 @@ class TestDaemon:
             MemTotal=1024,
             DockerRootDir="/data",
             CgroupVersion="2",
+            Driver="overlay2",
             SecurityOptions=["name=seccomp", "name=rootless"],
             Name="vm",
             ID="7f5c",
@@ -82,6 +83,7 @@ class TestDaemon:
             memory=1024,
             root="/data",
             cgroup_version=2,
+            storage_driver="overlay2",
             rootless=True,
         )
 

@@ -94,3 +94,12 @@ def test_a_stopped_process_is_told_from_one_that_runs(machine: FakeMachine) -> N
     machine.start(7, "a", state="T")
     machine.start(8, "b")
     assert [machine.host.is_stopped(pid) for pid in (7, 8, 4711)] == [True, False, False]
+
+
+def test_system_and_memory_are_told_where_the_machine_tells_them(machine: FakeMachine) -> None:
+    assert (machine.host.system, machine.host.memory) == ("", (0, 0))
+    (machine.root / "usr/lib").mkdir(parents=True)
+    (machine.root / "usr/lib/os-release").write_text('NAME=x\nPRETTY_NAME="Alpine Linux v3.22"\n')
+    (machine.root / "proc/meminfo").write_text("MemTotal:  8 kB\nMemAvailable:  2 kB\nX: 1 kB\n")
+    assert machine.host.system == "Alpine Linux v3.22"
+    assert machine.host.memory == (8192, 2048)

@@ -7,6 +7,7 @@ import io
 import json
 import tarfile
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -323,6 +324,7 @@ def test_a_crash_is_named_with_its_last_line(installed: Desk) -> None:
     assert result.exit_code == 9
     assert result.stdout.startswith("test: ")
     assert "1. CTO-1702 Container keeps crashing (likely)" in result.stdout
+    assert "   web: pod web-1: CrashLoopBackOff: container server exit code 3" in result.stdout
     assert "last line: no such table: users" in result.stdout
 
 
@@ -377,3 +379,161 @@ def test_a_bundle_needs_neither_cluster_nor_machine(installed: Desk) -> None:
     installed.cluster.calls.clear()
     assert installed.cto("diagnose", file).exit_code == 9
     assert installed.cluster.calls == []
+
+
+def pod(reason: str = "", message: str = "", **status: Any) -> Manifest:
+    """Return a pod whose container waits for a reason, or that has another status."""
+    waiting = {"waiting": {"reason": reason, "message": message}}
+    one = {"name": "server", "image": "registry.example.com/web:1", "ready": False}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "web-1", "namespace": "web"},
+        "spec": {"nodeName": "one", "containers": [{"name": "server", "image": one["image"]}]},
+        "status": {
+            "phase": "Pending",
+            **({"containerStatuses": [{**one, "state": waiting}]} if reason else {}),
+            **status,
+        },
+    }
+
+
+def unscheduled(message: str) -> Manifest:
+    condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}
+    made = pod(conditions=[{**condition, "message": message}])
+    del made["spec"]["nodeName"]
+    return made
+
+
+def sick_node(**conditions: str) -> Manifest:
+    told = [{"type": name, "status": status} for name, status in conditions.items()]
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": "two"},
+        "status": {"conditions": told},
+    }
+
+
+def oom() -> Manifest:
+    ended = {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}
+    made = pod("CrashLoopBackOff")
+    made["status"]["containerStatuses"][0] |= {"lastState": ended, "restartCount": 3}
+    return made
+
+
+def webhook(policy: str) -> Manifest:
+    service = {"namespace": "web", "name": "gone"}
+    hook = {"name": "w.example.com", "clientConfig": {"service": service}, "failurePolicy": policy}
+    return {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": "w"},
+        "webhooks": [hook],
+    }
+
+
+def condition_of(kind: str, api_version: str, name: str, **condition: str) -> Manifest:
+    return {
+        "apiVersion": api_version,
+        "kind": kind,
+        "metadata": {"name": name},
+        "spec": {"group": "x.io", "names": {"kind": "X", "plural": "xs"}, "scope": "Cluster"}
+        | {"versions": []},
+        "status": {"conditions": [condition]},
+    }
+
+
+def claim() -> Manifest:
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "data", "namespace": "web"},
+        "spec": {},
+        "status": {"phase": "Pending"},
+    }
+
+
+def stuck_namespace() -> Manifest:
+    deleted = "2030-01-01T00:00:00Z"
+    left = {"type": "NamespaceFinalizersRemaining", "status": "True", "message": "x.io/y in 1"}
+    return {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {"name": "old", "deletionTimestamp": deleted},
+        "status": {"phase": "Terminating", "conditions": [left]},
+    }
+
+
+def refused_pods() -> Manifest:
+    text = 'pods "api-1" is forbidden: exceeded quota: small, requested: cpu=2, limited: cpu=1'
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "other", "namespace": "api"},
+        "spec": {"replicas": 1},
+        "status": {"conditions": [{"type": "ReplicaFailure", "status": "True", "message": text}]},
+    }
+
+
+CRDS = ("CustomResourceDefinition", "apiextensions.k8s.io/v1", "xs.x.io")
+SIGNS = {
+    "image-missing": pod("ImagePullBackOff", "registry.example.com/web:1: not found"),
+    "image-denied": pod("ErrImagePull", "pull access denied: unauthorized"),
+    "memory": oom(),
+    "no-cpu": unscheduled("0/1 nodes are available: 1 Insufficient cpu."),
+    "no-memory": unscheduled("0/1 nodes are available: 1 Insufficient memory."),
+    "taint": unscheduled("0/1 nodes are available: 1 node(s) had untolerated taint {a: b}."),
+    "volume": unscheduled("0/1 nodes: pod has unbound immediate PersistentVolumeClaims."),
+    "claim-class": claim(),
+    "node-not-ready": sick_node(Ready="Unknown"),
+    "node-pressure": sick_node(Ready="True", DiskPressure="True"),
+    "webhook-silent": webhook("Fail"),
+    "namespace-stuck": stuck_namespace(),
+    "api-service": condition_of(
+        "APIService", "apiregistration.k8s.io/v1", "v1.x.io", type="Available", status="False"
+    ),
+    "definition": condition_of(
+        *CRDS, type="NamesAccepted", status="False", reason="Conflict", message="taken"
+    ),
+    "config-missing": pod("CreateContainerConfigError", 'secret "x" not found'),
+    "quota": refused_pods(),
+}
+
+
+@pytest.mark.parametrize("rule", SIGNS)
+def test_a_sign_in_the_cluster_is_seen(installed: Desk, rule: str) -> None:
+    installed.cluster.add(SIGNS[rule])
+    assert rule in found(installed)
+
+
+def test_a_webhook_that_may_be_left_out_is_no_cause(installed: Desk) -> None:
+    installed.cluster.add(webhook("Ignore"))
+    assert found(installed, code=0) == {}
+
+
+def test_clocks_that_differ_are_told(installed: Desk) -> None:
+    installed.cluster.time += timedelta(seconds=61)
+    one = found(installed)["clock-skew"]
+    assert one["evidence"] == [
+        "the API server's clock says 2030-01-02T03:05:06Z, this machine's 2030-01-02T03:04:05Z"
+    ]
+
+
+def test_an_image_that_the_bundle_lacks_is_told_from_one_that_upstream_lacks(
+    installed: Desk,
+) -> None:
+    ref = ObjectRef("v1", "ConfigMap", "cto-system", "cto-state")
+    state = installed.cluster.everything()[ref]
+    data = json.loads(state["data"]["state.json"])
+    data |= {"provider": "kind", "config": {**data["config"], "air_gapped": True}}
+    installed.cluster.add({**state, "data": {"state.json": json.dumps(data)}})
+    installed.cluster.add(SIGNS["image-missing"])
+    one = found(installed)["image-bundle"]
+    assert one["code"] == "CTO-1712"
+    assert "registry.example.com/web:1 is not in the bundle" in one["evidence"][0]
+
+
+def test_what_was_deleted_is_told(installed: Desk) -> None:
+    installed.cluster.delete_quietly(ObjectRef("apps/v1", "Deployment", "web", "web"))
+    assert "Deployment web in web" in found(installed)["object-missing"]["evidence"][0]
