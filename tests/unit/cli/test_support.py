@@ -470,9 +470,12 @@ def refused_pods() -> Manifest:
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": {"name": "other", "namespace": "api"},
+        "metadata": {"name": "other", "namespace": "api", "generation": 1},
         "spec": {"replicas": 1},
-        "status": {"conditions": [{"type": "ReplicaFailure", "status": "True", "message": text}]},
+        "status": {
+            "observedGeneration": 1,
+            "conditions": [{"type": "ReplicaFailure", "status": "True", "message": text}],
+        },
     }
 
 
