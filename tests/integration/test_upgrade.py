@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tarfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from .conftest import Lab
 from .essence import Essence, assert_same, settled
-from .kills import Moment, Sign, killed, record, says, there
+from .kills import Run, held, no_child_is_left
 from .test_changes import CHART, NEW, OLD, bumped, reselecting
 
 EVENTS = "argo-events-controller-manager"
@@ -141,19 +142,20 @@ def test_drift_is_told_with_who_made_it_and_put_back_by_itself(given: Lab) -> No
     assert given.helm("list", "-A", "-o", "json") == revisions
 
 
-KILLED: dict[str, Sign] = {
-    "the run is in the history": there("v1", "ConfigMap", "cto-run-000002", "cto-system"),
-    "CRDs are applied": says(r"✓ Apply the CRDs of Argo Workflows"),
-    "a release is pending": record("argo-events", "pending-upgrade"),
-    "a component is ready": says(r"✓ Argo Events is ready"),
-    "the other one is pending": record(CHART, "pending-upgrade"),
-    "the other one is upgraded": says(r"✓ Upgrade Argo Workflows"),
-}
-BACK: dict[str, Sign] = {
-    "the release is pending": record(CHART, "pending-rollback"),
-    "a release is back": says(r"✓ Roll Argo"),
-    "a component is ready": says(r"is ready again"),
-}
+# From the moment that the lock is held. What is over by then has nothing left to do.
+DELAYS_S = (0.0, 0.4, 0.8, 1.2, 1.8, 2.6)
+
+
+def killed_after(lab: Lab, delay_s: float, *arguments: str, group: bool) -> None:
+    """Run a command, and kill it some time after it took the lock, unless it came to its end."""
+    run = Run(lab, *arguments)
+    run.until(held())
+    time.sleep(delay_s)
+    if run.process.poll() is None:
+        run.kill(group=group)
+        no_child_is_left(lab)
+    else:
+        assert run.end() == 0, run.text
 
 
 def test_an_upgrade_and_its_way_back_may_be_killed_at_any_moment(given: Lab) -> None:
@@ -162,15 +164,16 @@ def test_an_upgrade_and_its_way_back_may_be_killed_at_any_moment(given: Lab) -> 
     config = given.folder / "more.yaml"
     config.write_text("components: {argo-events: {values: {controller: {replicas: 2}}}}\n")
     upgrade = ("upgrade", "--yes", "--charts", str(newer), "--config", str(config))
-    for number, (name, sign) in enumerate(KILLED.items()):
-        killed(given, Moment(name, sign, 0.0, group=bool(number % 2)), *upgrade)
+    for number, delay_s in enumerate(DELAYS_S):
+        killed_after(given, delay_s, *upgrade, group=bool(number % 2))
     given.data(*upgrade)
     assert chart_of(given, CHART) == f"{CHART}-{NEW}"
     after = settled(given.cluster())
     assert given.data("history")["runs"][0]["outcome"] == "done"
-    for number, (name, sign) in enumerate(BACK.items()):
-        killed(given, Moment(name, sign, 0.0, group=bool(number % 2)), "rollback", "--yes")
-    given.data("rollback", "--yes")
+    back = ("rollback", "--yes", "--to", "1")
+    for number, delay_s in enumerate(DELAYS_S):
+        killed_after(given, delay_s, *back, group=bool(number % 2))
+    given.data(*back)
     assert_back(given, before)
-    given.data("rollback", "--yes")
+    given.data("upgrade", "--yes", "--charts", str(newer), "--config", str(config))
     assert_back(given, after)
