@@ -256,6 +256,8 @@ def test_a_silent_api_server_is_no_reason_to_have_nothing(installed: Desk) -> No
     files = bundle(installed)
     assert json.loads(files["cluster/api.json"])["error"]["code"] == "CTO-1601"
     assert "machine/host.json" in files
+    told = f"the rest of the cluster: CTO-1601: {silence.message}\n"
+    assert files["missing.txt"].decode() == told
     one = found(installed)["api-silent"]
     assert (one["code"], one["evidence"]) == ("CTO-1601", [silence.message])
 
@@ -310,6 +312,26 @@ def test_one_part_that_fails_is_named_and_the_others_are_there(installed: Desk) 
     assert "nodes: an internal error: ZeroDivisionError\n" in missing
     assert "planted" not in missing
     assert "cluster/history.json" in files
+
+
+def test_who_may_not_see_secrets_is_told_what_follows(installed: Desk) -> None:
+    plant(installed)
+    installed.cluster.unlisted[("v1", "Secret")] = ApiError("CTO-1602", "secrets are forbidden")
+    files = bundle(installed)
+    missing = files["missing.txt"].decode()
+    assert "what only they tell was not taken out of the rest): CTO-1602" in missing
+    text = files["logs/web/web-1/server.log"].decode()
+    assert "last words" in text
+    assert [one for one in (TOKEN, JWT, KEY_LINE) if one in text] == []
+
+
+def test_a_long_log_is_cut_between_lines(installed: Desk) -> None:
+    installed.cluster.add(crashing())
+    line = f"{TOKEN} " + "x" * 1000
+    installed.cluster.container_logs[("web", "web-1", "server", False)] = f"{line}\n" * 100
+    lines = bundle(installed)["logs/web/web-1/server.log"].decode().splitlines()
+    assert 50 < len(lines) < 64
+    assert set(lines) == {"*** " + "x" * 1000}
 
 
 def test_a_healthy_platform_has_nothing(installed: Desk) -> None:
@@ -470,10 +492,10 @@ def refused_pods() -> Manifest:
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": {"name": "other", "namespace": "api", "generation": 1},
+        "metadata": {"name": "other", "namespace": "api"},
         "spec": {"replicas": 1},
         "status": {
-            "observedGeneration": 1,
+            "observedGeneration": 9,
             "conditions": [{"type": "ReplicaFailure", "status": "True", "message": text}],
         },
     }
@@ -507,7 +529,8 @@ SIGNS = {
 @pytest.mark.parametrize("rule", SIGNS)
 def test_a_sign_in_the_cluster_is_seen(installed: Desk, rule: str) -> None:
     installed.cluster.add(SIGNS[rule])
-    assert rule in found(installed)
+    findings = installed.document("diagnose", "--live", code=9)["data"]["findings"]
+    assert rule in {one["rule"] for one in findings}
 
 
 def test_a_webhook_that_may_be_left_out_is_no_cause(installed: Desk) -> None:

@@ -88,8 +88,12 @@ class Gatherer:
         gathering.wait("cluster")
         if self._refusal:
             raise self._refusal
-        if (gathering.get(facts.API) or {}).get("answers"):
+        api = gathering.get(facts.API) or _silence(self._limit_s)
+        if api["answers"]:
             self._begin_parts()
+        else:
+            error = api["error"]
+            gathering.miss("the rest of the cluster", f"{error['code']}: {error['message']}")
         gathering.wait()
         found = gathering.facts()
         return Facts({**found.files, **self._concluded(found)}, found.missing)
