@@ -51,6 +51,11 @@ def found(tools: Tools, env: Mapping[str, str]) -> str:
     return shutil.which("docker", path=env.get("PATH")) or ""
 
 
+def at_hand(settings: CommandSettings, tools: Tools, docker: Callable[[], Engine]) -> Engine | None:
+    """Return Docker, where there is a sign of one and a program to ask it by."""
+    return docker() if settings.has_docker and found(tools, settings.env) else None
+
+
 def supply(settings: CommandSettings, docker: Engine, clock: Clock) -> ImageSupply:
     """Return where the cluster's images come from: the bundle, if there is one with images."""
     source, own = settings.images, settings.env.get("CTO_NODE_IMAGE", "")

@@ -260,13 +260,6 @@ class Wiring:
 
         return containers.engine(self.runner, self.tools, self.settings.env, self.host)
 
-    def docker_at_hand(self) -> Engine | None:
-        """Return Docker, where there is a sign of one and a program to ask it by."""
-        from cto.cli import containers  # noqa: PLC0415 - as above
-
-        there = self.settings.has_docker
-        return self.docker if there and containers.found(self.tools, self.settings.env) else None
-
     def lock(
         self,
         cluster: Cluster,

@@ -9,7 +9,8 @@ from typing import Any
 
 from cto.engine.evidence import one_line
 from cto.errors import KINDS
-from cto.support.rules import RULES, Above, Below, Rule
+from cto.support.patterns import Above, Below, Rule
+from cto.support.rules import RULES
 
 _FIELD = re.compile(r"\{([\w.]+)\}")
 _UNKNOWN = "CTO-1900"

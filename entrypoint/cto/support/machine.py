@@ -60,15 +60,14 @@ def _folder(what: str, path: Path) -> dict[str, Any]:
     }
 
 
-def docker(engine: Engine | None, machine: Host, *, expected: bool) -> Iterator[tuple[str, Any]]:
+def docker(engine: Engine | None, machine: Host) -> Iterator[tuple[str, Any]]:
     """Yield what Docker says of itself, and the platform's containers in it.
 
     Args:
         engine: Docker; None where there is no sign of one.
         machine: Where we run.
-        expected: Whether the cluster that is worked on runs in it.
     """
-    found: dict[str, Any] = {"expected": expected, "there": engine is not None, "answers": False}
+    found: dict[str, Any] = {"there": engine is not None, "answers": False}
     if engine is None:
         yield facts.DOCKER, found
         return

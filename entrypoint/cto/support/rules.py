@@ -1,73 +1,9 @@
-"""What follows from facts: one table. Data only.
-
-A rule looks at records of one file; where all of its patterns are found, the record is evidence for
-its cause. A pattern is a regular expression, or a limit; the path to what it is held against goes
-through lists, of which any may fit.
-"""
+"""What follows from facts: one table. Data only."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-
 from cto.support import facts
-
-
-@dataclass(frozen=True)
-class Below:
-    """A number under a limit; what is no number is not."""
-
-    limit: float
-
-
-@dataclass(frozen=True)
-class Above:
-    """A number over a limit, likewise."""
-
-    limit: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rule:
-    """One row of the table.
-
-    Attributes:
-        name: Stable.
-        code: Of the error that it is; or the path of it in the record, in braces.
-        likelihood: That it is a cause and no consequence, of 100, once it is seen.
-        file: Whose facts these are.
-        each: Path of the records in it; '' if it is one itself.
-        where: Path in a record -> what is found there.
-        says: The line of evidence, with paths in braces.
-        fix: Likewise; the table of errors has it if it is empty.
-    """
-
-    name: str
-    code: str
-    likelihood: int
-    file: str
-    each: str = ""
-    where: Mapping[str, str | Below | Above] = field(default_factory=dict)
-    says: str
-    fix: str = ""
-
-
-def _cause(
-    row: str, code: str, likelihood: int, *, name: str = "", message: str = "", fix: str = ""
-) -> Rule:
-    """Return a rule about a row of `engine.waitlimits`, by which objects are not ready."""
-    where = {"row": f"^({row})$", **({"text": message} if message else {})}
-    return Rule(
-        name=name or row.partition("|")[0],
-        code=code,
-        likelihood=likelihood,
-        file=facts.UNREADY,
-        each="objects.causes",
-        where=where,
-        says="{where}: {message}",
-        fix=fix,
-    )
-
+from cto.support.patterns import Above, Below, Rule, cause
 
 _ROOM = (
     "Add nodes, end what is not needed, or choose a smaller profile (`cto upgrade --to-profile`)."
@@ -345,54 +281,54 @@ _CLUSTER = (
 )
 
 _OBJECTS = (
-    _cause(
+    cause(
         "image-bundle",
         "CTO-1712",
         95,
         fix="Take the image of cto whose bundle has it, add it to the bundle, or let nodes ask "
         "upstream's registries: `--no-air-gapped`.",
     ),
-    _cause(
+    cause(
         "image-denied",
         "CTO-1701",
         88,
         fix="The registry wants another log-in: `registry.username` and `registry.password` of the "
         "configuration, then `cto install` again; the Secret of the pod's imagePullSecrets has it.",
     ),
-    _cause(
+    cause(
         "image-missing|image-name|image-never",
         "CTO-1701",
         87,
         fix="The registry has no such image: check name, tag and digest, and "
         "`components.NAME.values` if they name it.",
     ),
-    _cause(
+    cause(
         "image-network",
         "CTO-1701",
         80,
         fix="Nodes do not reach the registry: look at their network, DNS and proxy, and at its "
         "certificate; `registry.ca_file` names one of your own.",
     ),
-    _cause("image", "CTO-1701", 70),
-    _cause(
+    cause("image", "CTO-1701", 70),
+    cause(
         "memory",
         "CTO-1702",
         88,
         fix="Give the container more memory (`components.NAME.values`, or a larger profile), or "
         "find out why it needs so much.",
     ),
-    _cause("crash", "CTO-1702", 72),
-    _cause(
+    cause("crash", "CTO-1702", 72),
+    cause(
         "start",
         "CTO-1702",
         83,
         fix="The program is not in the image, or is not for the node's architecture.",
     ),
-    _cause("unschedulable", "CTO-1703", 84, name="no-cpu", message="Insufficient cpu", fix=_ROOM),
-    _cause(
+    cause("unschedulable", "CTO-1703", 84, name="no-cpu", message="Insufficient cpu", fix=_ROOM),
+    cause(
         "unschedulable", "CTO-1703", 84, name="no-memory", message="Insufficient memory", fix=_ROOM
     ),
-    _cause(
+    cause(
         "unschedulable|nodes",
         "CTO-1703",
         82,
@@ -401,7 +337,7 @@ _OBJECTS = (
         fix="Take the taint away (`kubectl taint node NAME KEY-`), mend what Kubernetes set it "
         "for, or add nodes without it.",
     ),
-    _cause(
+    cause(
         "unschedulable",
         "CTO-1703",
         82,
@@ -410,14 +346,14 @@ _OBJECTS = (
         fix="Its volume is on another node or in another zone, or is not bound: bring that node "
         "back, or see why the claim is pending.",
     ),
-    _cause(
+    cause(
         "unschedulable",
         "CTO-1703",
         78,
         name="unschedulable",
         message="(?is)^(?!.*(Insufficient (cpu|memory)|taint|volume|persistentvolumeclaim))",
     ),
-    _cause(
+    cause(
         "claim-class",
         "CTO-1705",
         89,
@@ -425,26 +361,26 @@ _OBJECTS = (
         "storageclass.kubernetes.io/is-default-class), install a provisioner, or name a class in "
         "the configuration.",
     ),
-    _cause("claim-provider", "CTO-1705", 80),
-    _cause("quota", "CTO-1707", 89),
-    _cause("admission", "CTO-1708", 84),
-    _cause("webhook", "CTO-1475", 84),
-    _cause("config-missing", "CTO-1710", 81),
-    _cause("definition", "CTO-1706", 77),
-    _cause("finalizer", "CTO-1709", 74),
-    _cause("namespace-kinds", "CTO-1780", 75),
-    _cause("control-plane", "CTO-1713", 93),
-    _cause("unattended", "CTO-1713", 68),
-    _cause("job-failed", "CTO-1704", 62),
-    _cause("mount", "CTO-1705", 58),
-    _cause("sandbox", "CTO-1700", 56),
-    _cause("create", "CTO-1700", 48),
-    _cause("probe", "CTO-1711", 46),
-    _cause("failed", "CTO-1700", 40),
-    _cause("nodes", "CTO-1703", 38, message="(?is)^(?!.*taint)"),
-    _cause("attempt", "CTO-1704", 30),
-    _cause("scale-up", "CTO-1703", 25),
-    _cause("claim", "CTO-1705", 24),
+    cause("claim-provider", "CTO-1705", 80),
+    cause("quota", "CTO-1707", 89),
+    cause("admission", "CTO-1708", 84),
+    cause("webhook", "CTO-1475", 84),
+    cause("config-missing", "CTO-1710", 81),
+    cause("definition", "CTO-1706", 77),
+    cause("finalizer", "CTO-1709", 74),
+    cause("namespace-kinds", "CTO-1780", 75),
+    cause("control-plane", "CTO-1713", 93),
+    cause("unattended", "CTO-1713", 68),
+    cause("job-failed", "CTO-1704", 62),
+    cause("mount", "CTO-1705", 58),
+    cause("sandbox", "CTO-1700", 56),
+    cause("create", "CTO-1700", 48),
+    cause("probe", "CTO-1711", 46),
+    cause("failed", "CTO-1700", 40),
+    cause("nodes", "CTO-1703", 38, message="(?is)^(?!.*taint)"),
+    cause("attempt", "CTO-1704", 30),
+    cause("scale-up", "CTO-1703", 25),
+    cause("claim", "CTO-1705", 24),
 )
 
 RULES = (*_MACHINE, *_API, *_RUNS, *_CLUSTER, *_OBJECTS)

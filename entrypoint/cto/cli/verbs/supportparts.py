@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from cto import __version__
-from cto.cli import toolbox
+from cto.cli import containers, toolbox
 from cto.cli.installers import uid_of
 from cto.cli.plain import Plain
 from cto.cli.progress import Screen
@@ -183,7 +183,9 @@ class Gatherer:
         return dict(machine.tool_versions(__version__, tools))
 
     def _docker(self) -> Iterator[tuple[str, Any]]:
-        yield from machine.docker(self._wiring.docker_at_hand(), self._wiring.host, expected=False)
+        wiring = self._wiring
+        engine = containers.at_hand(wiring.settings, wiring.tools, lambda: wiring.docker)
+        yield from machine.docker(engine, wiring.host)
 
     def _api(self) -> Iterator[tuple[str, Any]]:
         """Find the cluster, and see whether it answers."""
