@@ -120,7 +120,7 @@ def test_a_release_that_helm_did_not_finish_is_not_ready_whatever_its_objects_sa
     assert check.status is CheckStatus.FAILED
     assert check.message == "1 of 2 components ready; not ready: Argo CD"
     assert text in check.items[0]
-    assert "cto install" in check.fix
+    assert "cto upgrade" in check.fix
 
 
 def test_healthy_platform_passes_in_the_order_of_the_checks() -> None:
@@ -225,7 +225,7 @@ def test_component_that_is_not_ready_is_told_with_its_cause_and_fix() -> None:
 def test_missing_objects_ask_for_another_install() -> None:
     check = checks(FakeCluster([node()]), state(release("argocd", CONFIG)))["components"]
     assert check.code == "CTO-1900"
-    assert "cto install" in check.fix
+    assert "cto upgrade" in check.fix
 
 
 def test_workload_that_is_on_its_way_is_not_ready_without_a_cause() -> None:
